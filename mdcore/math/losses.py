@@ -1,0 +1,65 @@
+"""Losses of the margin m = y⟨w, x⟩, in the log domain: nothing underflows when the risk is 1e-300 and below.
+
+logistic ℓ(m) = log(1 + e^{−m});  exponential ℓ(m) = e^{−m};  risk R = (1/n) Σ_n ℓ(m_n).
+The sample weights are v_n = −ℓ'(m_n)/n, so that −∂R/∂w = A^T v.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+LOSSES = ("logistic", "exponential")
+
+# Above this margin log(1 + e^{−m}) and e^{−m} agree to rounding in float64.
+_LOGISTIC_IS_EXPONENTIAL = 40.0
+
+
+def check_loss(name: str) -> str:
+    """Return `name`, or raise ValueError naming the losses there are."""
+    if name not in LOSSES:
+        raise ValueError(f"loss {name!r}; expected one of {', '.join(LOSSES)}")
+    return name
+
+
+def log_loss(margins: Tensor, loss: str) -> Tensor:
+    """log ℓ(m) for every margin, same shape."""
+    if check_loss(loss) == "exponential":
+        return -margins
+    # log log(1 + e^{−m}) = −m − e^{−m}/2 + …: the second term is below rounding from m = 40 on
+    return torch.where(margins < _LOGISTIC_IS_EXPONENTIAL, torch.log(-logsigmoid(margins.clamp(max=60.0))), -margins)
+
+
+def log_risk(margins: Tensor, loss: str, dim: int = -1) -> Tensor:
+    """log R = log (1/n) Σ_n ℓ(m_n) along `dim`."""
+    return torch.logsumexp(log_loss(margins, loss), dim=dim) - math.log(margins.shape[dim])
+
+
+def log_weights(margins: Tensor, loss: str, dim: int = -1) -> Tensor:
+    """log v_n = log(−ℓ'(m_n)/n): log σ(−m_n) − log n (logistic), −m_n − log n (exponential)."""
+    slopes = -margins if check_loss(loss) == "exponential" else logsigmoid(-margins)
+    return slopes - math.log(margins.shape[dim])
+
+
+def scaled_weights_(margins: Tensor, shift: Tensor, loss: str) -> Tensor:
+    """Overwrite margins (K, n) by −ℓ'(m) e^{shift}; `shift` is (K, 1).
+
+    With the shift of `weight_shift` every entry lies in [0, 1] and the largest is at least ½. One exponential an
+    entry: −ℓ'(m) e^{c} = 1/(e^{m−c} + e^{−c}), where e^{m−c} may overflow to inf, which is weight 0.
+    """
+    if loss == "exponential":
+        return margins.neg_().add_(shift).exp_()
+    return margins.sub_(shift).exp_().add_(torch.exp(-shift)).reciprocal_()
+
+
+def weight_shift(smallest_margin: Tensor, loss: str) -> Tensor:
+    """c such that −ℓ'(min m) e^{c} is of order 1: min m (exponential), max(min m, 0) (logistic)."""
+    return smallest_margin if loss == "exponential" else smallest_margin.clamp(min=0.0)
+
+
+def weights_tell_risk(shift: Tensor, loss: str) -> bool:
+    """True where ℓ and −ℓ' agree to rounding in every cell, so that R = Σ_n v_n: exponential, or all margins > 40."""
+    return loss == "exponential" or bool((shift > _LOGISTIC_IS_EXPONENTIAL).all())

@@ -1,0 +1,134 @@
+"""What is logged of a stack while it trains: metrics of the predictors and of the layers, and the certificate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from mdcore.math import losses, metrics
+from mdcore.math.block import Block
+
+if TYPE_CHECKING:
+    from mdcore.math.engine import CellPlan, StackPlan
+
+LOGGED = (
+    "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm", "margin_l2", "margin_lp", "gap",
+    "gamma_bound", "norm_balance", "norm_balance_frobenius", "balance_drift", "layer_alignment", "stable_rank",
+    "participation",
+)  # fmt: skip
+
+
+class Observer:
+    """Logged values of the K cells of a stack at its T logged epochs, NaN where a cell was not logged.
+
+    `values[name]` is (K, T), `predictors` (K, T, d). `last` (K,) is the index of a cell's last row; -1: none.
+    """
+
+    def __init__(self, cells: Sequence[CellPlan], plan: StackPlan, A: Tensor, A_test: Tensor | None):
+        self.cells, self.plan, self.A, self.A_test = list(cells), plan, A, A_test
+        K, T, d = len(self.cells), len(plan.log_epochs), A.shape[1]
+        self.values = {name: torch.full((K, T), math.nan, dtype=torch.float64) for name in LOGGED}
+        self.predictors = torch.full((K, T, d), math.nan, dtype=torch.float64)
+        # A^Tλ and Σλ summed up to each logged epoch: any difference of two rows is a λ ≥ 0 as well
+        self.sums = torch.zeros((K, T + 1, d), dtype=torch.float64)
+        self.masses = torch.zeros((K, T + 1), dtype=torch.float64)
+        self.bound = torch.full((K,), math.inf, dtype=torch.float64)
+        self.last = torch.full((K,), -1, dtype=torch.long)
+        self.closed = torch.zeros(K, dtype=torch.bool)  # ended by certificate; still trained where it is a companion
+        self.diverged_at: dict[int, int] = {}
+        self.invariants: dict[int, Tensor] = {}
+
+    def start(self, blocks: Sequence[Block], members: Sequence[Sequence[int]]) -> None:
+        """Keep the invariants of the initial layers, which `balance_drift` compares with."""
+        for block, inside in zip(blocks, members):
+            if block.depth > 1:
+                self.invariants.update(zip(inside, metrics.balance_invariants(block.potentials, block.Z)))
+
+    def record(self, index, blocks, members, w, gradient_sum, mass) -> list[float]:
+        """Log epoch number `index` of all live cells; returns the certified gap of every stack position."""
+        positions = torch.tensor([position for inside in members for position in inside])
+        margins = w @ self.A.mT
+        log_risk = losses.log_risk(margins, self.plan.loss)
+        row = {
+            "loss": log_risk.exp(),
+            "log_inverse_loss": -log_risk,
+            "train_accuracy": (margins > 0).to(w).mean(dim=1),
+            "weight_norm": metrics.p_norm(w, 2.0),
+        }
+        if self.A_test is not None and len(self.A_test):
+            row["test_accuracy"] = (w @ self.A_test.mT > 0).to(w).mean(dim=1)
+        if self.plan.separable:
+            row["margin_l2"] = margins.amin(dim=1) / row["weight_norm"]
+        for name, values in row.items():
+            self.values[name][positions, index] = values.double().cpu()
+        self.predictors[positions, index] = w.double().cpu()
+        self.sums[positions, index + 1] = gradient_sum.double().cpu()
+        self.masses[positions, index + 1] = mass.double().cpu()
+        self._layers(index, blocks, members)
+        if self.plan.separable:
+            smallest = margins.amin(dim=1).double().cpu()
+            for position, least in zip(positions.tolist(), smallest):
+                self._certify(position, index, least)
+        self.last[positions[~self.closed[positions]]] = index
+        return self.values["gap"][:, index].tolist()
+
+    def _layers(self, index: int, blocks: Sequence[Block], members: Sequence[Sequence[int]]) -> None:
+        for block, inside in zip(blocks, members):
+            per_layer = metrics.layer_potentials(block.potentials, block.Z)
+            frobenius = torch.stack([metrics.p_norm(layer.flatten(1), 2.0) for layer in block.W], dim=-1)
+            alignment, stable_rank = metrics.alignment_and_stable_rank(block.W)
+            p = block.potentials[0].limit_p
+            drift = torch.zeros_like(alignment)
+            if block.depth > 1:
+                start = torch.stack([self.invariants[position] for position in inside])
+                moved = (metrics.balance_invariants(block.potentials, block.Z) - start).abs().amax(dim=(-2, -1))
+                drift = moved / per_layer.sum(dim=-1)
+            row = {
+                "norm_balance": metrics.max_over_min(per_layer) if block.depth > 1 else torch.ones_like(alignment),
+                "norm_balance_frobenius": metrics.max_over_min(frobenius) if block.depth > 1 else torch.ones_like(alignment),
+                "balance_drift": drift,
+                "layer_alignment": alignment,
+                "stable_rank": stable_rank,
+                "participation": metrics.participation(block.W, 2.0 if p is None else p),
+            }
+            for name, values in row.items():
+                self.values[name][inside, index] = values.double().cpu()
+
+    def _certify(self, position: int, index: int, smallest: Tensor) -> None:
+        """gap = 1 − γ_p(w)/‖A^Tλ‖_q with the best λ so far: the running sum, or its part since any logged epoch."""
+        p = self.cells[position].limit_p
+        if p is None:
+            return
+        sums, masses = self.sums[position], self.masses[position]
+        since = masses[index + 1] - masses[: index + 1]
+        usable = since > 1e-6 * masses[index + 1]  # below, the difference of the two sums is mostly rounding
+        if bool(usable.any()):
+            window = (sums[index + 1] - sums[: index + 1])[usable]
+            bounds = metrics.margin_upper_bound(window, since[usable], p)
+            self.bound[position] = min(self.bound[position], bounds.nan_to_num(nan=math.inf).amin())
+        reached = smallest / metrics.p_norm(self.predictors[position, index], p)
+        self.values["margin_lp"][position, index] = reached
+        self.values["gamma_bound"][position, index] = self.bound[position]
+        self.values["gap"][position, index] = 1.0 - reached / self.bound[position]
+
+    def end(self, position: int, index: int) -> None:
+        """The cell's history ends with row `index`, though it may be trained on as a companion."""
+        self.closed[position], self.last[position] = True, index
+
+    def diverged(self, position: int, epoch: int) -> None:
+        """The cell met its first non-finite value at `epoch`."""
+        self.closed[position] = True
+        self.diverged_at[position] = epoch
+
+    def state_dict(self) -> dict:
+        """Everything logged so far."""
+        names = ("values", "predictors", "sums", "masses", "bound", "last", "closed", "diverged_at", "invariants")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Inverse of `state_dict`."""
+        vars(self).update(state)
