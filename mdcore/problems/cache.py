@@ -1,0 +1,72 @@
+"""Solved references on disk: one npz file each, written atomically, checked on reading, solved again if unreadable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+
+CHECKSUM = "sha256"
+
+
+def key_name(fingerprint: str, kind: str, parameters: dict, version: int) -> str:
+    """File name that is equal iff data, kind of reference, parameters and solver version are."""
+    text = json.dumps([fingerprint, kind, parameters, version], sort_keys=True)
+    return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
+
+
+def cached(path: Path | None, solve: Callable[[], dict], valid: Callable[[dict], bool] = lambda record: True) -> dict:
+    """The record kept at `path`, or solve() kept there. Records map names to arrays, numbers and strings.
+
+    A file that is truncated, altered or refused by `valid` is solved again and replaced. Two processes may do this at
+    once: each writes a file of its own and renames it; the last one stands, and both hold the same numbers.
+    """
+    if path is not None:
+        record = read(path)
+        if record is not None and valid(record):
+            return record
+    record = solve()
+    if path is not None:
+        write(path, record)
+    return record
+
+
+def write(path: Path, record: dict) -> None:
+    """Write `record` with the checksum of its contents; readers see the old file or the whole new one."""
+    arrays = {name: np.asarray(value) for name, value in record.items()}
+    arrays[CHECKSUM] = np.asarray(_checksum(arrays))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path) -> dict | None:
+    """The record of `write`, or None where there is none that is whole."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if str(arrays.pop(CHECKSUM)) != _checksum(arrays):
+            return None
+    except Exception:  # whatever a broken archive raises (zip, zlib, numpy, key errors), it is not a whole record
+        return None
+    return {name: array if array.ndim else array.item() for name, array in arrays.items()}
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,93 @@
+"""How far a claimed optimum is from the true one, computed from (w, λ) and the data alone, never by a solver's word."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def conjugate_exponent(p: float) -> float:
+    """q with 1/p + 1/q = 1; q(1) = ∞, q(∞) = 1."""
+    if p == 1:
+        return np.inf
+    return 1.0 if np.isinf(p) else p / (p - 1)
+
+
+def norm(v: np.ndarray, p: float) -> float:
+    """‖v‖_p for p in [1, ∞], scaled first so that no power over- or underflows."""
+    largest = float(np.max(np.abs(v), initial=0.0))
+    if largest == 0 or np.isinf(p) or not np.isfinite(largest):
+        return largest
+    return largest * float(np.sum((np.abs(v) / largest) ** p)) ** (1 / p)
+
+
+def margin(A: np.ndarray, w: np.ndarray, p: float) -> float:
+    """γ_p(w) = min(Aw)/‖w‖_p; −inf for w = 0."""
+    size = norm(w, p)
+    return float((A @ w).min()) / size if size > 0 else -np.inf
+
+
+def margin_bound(A: np.ndarray, lam: np.ndarray, p: float) -> float:
+    """‖A^Tλ‖_q/Σλ ≥ γ_p*, for any λ ≥ 0, λ ≠ 0: no w has a larger l_p margin (A (n, d), λ (n,))."""
+    return norm(A.T @ lam, conjugate_exponent(p)) / float(lam.sum())
+
+
+def max_margin_gap(A: np.ndarray, w: np.ndarray, lam: np.ndarray, p: float) -> float:
+    """1 − γ_p(w)/‖A^Tλ‖_q for λ scaled to the simplex: relative duality gap, ≥ 0 but for rounding; inf if γ_p(w) ≤ 0.
+
+    γ_p* lies between the two, so w misses the largest margin by at most this share.
+    """
+    attained = margin(A, w, p)
+    if not attained > 0 or not lam.sum() > 0 or lam.min() < 0:
+        return np.inf
+    return 1.0 - attained / margin_bound(A, lam, p)
+
+
+def max_margin_kkt(A: np.ndarray, w: np.ndarray, lam: np.ndarray, p: float) -> float:
+    """Largest relative violation of the optimality conditions of min ‖w‖_p s.t. Aw ≥ 1, at w scaled to min(Aw) = 1.
+
+    Stationarity, with z = A^Tλ: for p ≥ 2, ∇‖w‖_p = z/‖z‖_q, difference in norm q; for 1 < p < 2, the same solved for
+    w, w/‖w‖_p = ψ_p(z)/‖ψ_p(z)‖_p, difference in norm p (of the two the smooth side: |w|^{p−1} makes 0.2 of 1e-15);
+    for p = 1 and ∞ the distance of z to the subdifferential, largest entry. Complementarity: Σ_n λ_n (⟨a_n, w⟩ − 1)/Σλ.
+    λ ≥ 0: its most negative entry over its largest. Primal feasibility holds by the scaling; inf if min(Aw) ≤ 0.
+    """
+    smallest = float((A @ w).min())
+    if not smallest > 0 or not lam.max() > 0:
+        return np.inf
+    w = w / smallest
+    complementarity = float(lam @ (A @ w - 1)) / float(lam.sum())
+    z = A.T @ lam
+    z = z / norm(z, conjugate_exponent(p))
+    if p == 1:
+        used = np.abs(w) > 1e-9 * np.abs(w).max()
+        stationarity = float(np.abs(z - np.sign(w))[used].max())
+    elif np.isinf(p):
+        inner = np.abs(w) < (1 - 1e-9) * np.abs(w).max()
+        stationarity = float(max(np.max(np.abs(z[inner]), initial=0.0), np.max(-z * np.sign(w), initial=0.0)))
+    elif p < 2:
+        implied = np.sign(z) * (np.abs(z) / np.abs(z).max()) ** (1 / (p - 1))
+        stationarity = norm(w / norm(w, p) - implied / norm(implied, p), p)
+    else:
+        gradient = np.sign(w) * (np.abs(w) / norm(w, p)) ** (p - 1)
+        stationarity = norm(gradient - z, conjugate_exponent(p))
+    return max(stationarity, abs(complementarity), float(-lam.min() / lam.max()))
+
+
+def soft_margin_gap(A: np.ndarray, w: np.ndarray, lam: np.ndarray, C: float) -> float:
+    """Relative duality gap of min ½‖w‖² + C Σ max(0, 1 − Aw), dual max Σλ − ½‖A^Tλ‖², 0 ≤ λ ≤ C; inf if λ is not."""
+    if lam.min() < 0 or lam.max() > C * (1 + 1e-15):
+        return np.inf
+    z = A.T @ lam
+    primal = 0.5 * float(w @ w) + C * float(np.maximum(0.0, 1.0 - A @ w).sum())
+    return (primal - float(lam.sum()) + 0.5 * float(z @ z)) / primal
+
+
+def soft_margin_kkt(A: np.ndarray, w: np.ndarray, lam: np.ndarray, C: float) -> float:
+    """Largest relative violation of w = A^Tλ, λ_n = C where the margin is < 1, λ_n = 0 where it is > 1.
+
+    Complementarity is counted by its product, min(slack, C−λ over C) and so on, so that a margin of exactly 1 is free.
+    """
+    margins = A @ w
+    stationarity = norm(w - A.T @ lam, 2) / max(norm(w, 2), 1e-300)
+    below = np.maximum(0.0, 1.0 - margins) * (C - lam) / C
+    above = np.maximum(0.0, margins - 1.0) * lam / C
+    return float(max(stationarity, below.max(), above.max()))
