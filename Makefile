@@ -1,0 +1,66 @@
+# Every target sets up what it needs: .venv/ from requirements.txt, rebuilt when that file changes.
+
+PYTHON ?= python3
+VENV   := .venv
+STAMP  := $(VENV)/.requirements
+PY     := $(VENV)/bin/python
+JOBS   ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+
+# GRID is a name in grids/ or a file of one's own; SET and ONLY hold one or several words.
+CONFIG = $(if $(findstring /,$(GRID))$(filter %.yaml %.yml,$(GRID)),$(GRID),grids/$(GRID).yaml)
+RUN = $(PY) -m mdcore.run_grid --config "$(CONFIG)" --tag "$(TAG)" --jobs $(JOBS) \
+      $(foreach word,$(SET),--set '$(word)') $(foreach word,$(ONLY),--only '$(word)') $(ARGS)
+ANALYSE = $(PY) -m mdcore.run_analysis --tag "$(TAG)"
+
+# What is missing is told before anything is set up.
+NEEDED := $(if $(filter grid plan paper,$(MAKECMDGOALS)),GRID TAG,$(if $(filter analysis,$(MAKECMDGOALS)),TAG))
+MISSING := $(strip $(foreach name,$(NEEDED),$(if $($(name)),,$(name))))
+ifneq ($(MISSING),)
+$(error $(MISSING) missing. Example: make $(firstword $(MAKECMDGOALS)) $(if $(filter GRID,$(NEEDED)),GRID=mnist_pairs )TAG=first (GRID: a file of grids/; TAG: the name of the run))
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint grid plan analysis paper lab
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  GRID=name TAG=name JOBS=n   SET='epochs=500 depth=3'   ONLY='depth=2,potential=lp'   ARGS='further flags'"
+
+setup: $(STAMP)  ## build .venv/ from requirements.txt; every target does it when needed
+
+demo: $(STAMP)  ## set-up, the quick_debug grid and its analysis; prints where the report is
+	@$(MAKE) --no-print-directory paper GRID=quick_debug TAG=$(or $(TAG),demo)
+
+test: $(STAMP)  ## set-up and the tests
+	$(PY) -m pytest -q -m "not slow"
+
+test-all: $(STAMP)  ## all tests, the slow ones too
+	$(PY) -m pytest -q
+
+lint: $(STAMP)  ## style of the sources
+	$(PY) -m ruff check .
+
+grid: $(STAMP)  ## run or resume a grid (GRID, TAG)
+	@$(RUN)
+
+plan: $(STAMP)  ## what a grid would run, what is done or stale, and why; runs nothing (GRID, TAG)
+	@$(RUN) --dry_run
+
+analysis: $(STAMP)  ## tables, figures and report of a run (TAG)
+	@$(ANALYSE)
+
+paper: $(STAMP)  ## grid, then analysis (GRID, TAG)
+	@$(RUN); status=$$?; [ $$status -le 1 ] || exit $$status; $(ANALYSE) && exit $$status
+
+lab: $(STAMP)  ## JupyterLab on notebooks/
+	@$(PY) -m jupyterlab --notebook-dir notebooks
+
+$(STAMP): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, and $(PYTHON) is not. Name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; \
+	  exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PY) -c 'import os, sysconfig; open(sysconfig.get_path("purelib") + "/mdcore.pth", "w").write(os.getcwd() + "\n")'
+	@touch $@

@@ -1,0 +1,121 @@
+"""One attempt at one stack: its request on disk, its notebook in a kernel of its own, how it ended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdcore.grid.commits import NOTEBOOK, atomic_write, partial_dir
+from mdcore.grid.kernels import SOURCE_ROOT, Kernels
+from mdcore.grid.notebooks import KernelDied, NotebookFailed, execute
+
+TRAIN_NOTEBOOK = SOURCE_ROOT / "notebooks" / NOTEBOOK
+REQUEST, STATE, PROGRESS, KERNEL_LOG = "request.json", "state", "progress.json", "kernel.log"
+STATE_EVERY_S = 30
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """kind: done, died (the kernel ended), error (the notebook raised), disk (it cannot be written), stopped."""
+
+    kind: str
+    output: Path  # the directory with the results, or with the notebook that shows the error
+    seconds: float
+    message: str = ""
+
+
+def prepare(run_dir: Path, stack, code: str, device: str, plugin_dir) -> Path:
+    """Write the request of `stack`; a training state that an earlier run left is kept if it answers the same one."""
+    place = partial_dir(run_dir, stack.name)
+    inside = place.relative_to(run_dir)  # the kernel works in run_dir: what it is told names no place of this machine
+    request = {
+        "cells": [_with_absolute_path(cell.config) for cell in stack.cells],
+        "cell_ids": stack.cell_ids,
+        "references_dir": "references",
+        "state_path": str(inside / STATE),
+        "progress_path": str(inside / PROGRESS),
+        "device": device,
+        "state_every_s": STATE_EVERY_S,
+        "plugin_dir": str(plugin_dir) if plugin_dir else None,
+        "code": code,
+    }
+    left = read_json(place / REQUEST)
+    if any(left.get(key) != request[key] for key in ("cells", "code", "device")):
+        shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True, exist_ok=True)
+    for output in place.glob("out-*"):
+        shutil.rmtree(output, ignore_errors=True)
+    (place / PROGRESS).unlink(missing_ok=True)
+    atomic_write(place / REQUEST, json.dumps(request))
+    return place
+
+
+def _with_absolute_path(config: dict) -> dict:
+    """A dataset's path is relative to where the command was given, not to where the kernel works."""
+    path = config["dataset"].get("path")
+    return config if not path else config | {"dataset": config["dataset"] | {"path": str(Path(path).absolute())}}
+
+
+def read_json(path: Path) -> dict:
+    """The object in a JSON file; {} where there is none that can be read."""
+    try:
+        loaded = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def attempt(run_dir: Path, name: str, notebook: Path, kernels: Kernels) -> Outcome:
+    """Execute the notebook for the stack prepared under `name`. Never raises: every end is an Outcome."""
+    run_dir = Path(run_dir)
+    place = partial_dir(run_dir, name)
+    output = place / f"out-{uuid.uuid4().hex[:8]}"  # of this attempt alone: two can never mix
+    parameters = {
+        "request": str((place / REQUEST).relative_to(run_dir)),
+        "output": str(output.relative_to(run_dir)),
+    }
+    start = time.monotonic()
+
+    def ended(kind: str, message: str = "") -> Outcome:
+        return Outcome(kind, output, time.monotonic() - start, message)
+
+    try:
+        output.mkdir()
+        execute(Path(notebook), output / NOTEBOOK, parameters, run_dir.resolve(), kernels, place / KERNEL_LOG)
+    except KernelDied as error:
+        if kernels.stopped:
+            return ended("stopped")
+        return ended("disk", full) if (full := cannot_write(place)) else ended("died", _last_words(place, error))
+    except NotebookFailed as error:
+        return ended("disk", full) if (full := cannot_write(place)) else ended("error", str(error))
+    except OSError as error:
+        return ended("disk", str(error))
+    except Exception as error:  # papermill, nbclient or jupyter_client: the attempt failed, the run goes on
+        if kernels.stopped:
+            return ended("stopped")
+        return ended("error", f"{type(error).__name__}: {error}")
+    return ended("done")
+
+
+def cannot_write(place: Path) -> str:
+    """Why nothing can be written there ('' when it can): a failed attempt on a full disk is no fault of a cell."""
+    try:
+        atomic_write(place / "probe", b"\0" * 65536)
+        (place / "probe").unlink()
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def _last_words(place: Path, error: Exception) -> str:
+    """The kernel's end, with the last line it wrote to its own streams."""
+    try:
+        lines = (place / KERNEL_LOG).read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    said = f"; it said: {lines[-1][:200]}" if lines else ""
+    return f"the kernel died (killed, out of memory, or a crash in compiled code){said}"

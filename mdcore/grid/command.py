@@ -1,0 +1,171 @@
+"""The command `run_grid`: from what was asked for to an exit status.
+
+0: all good. 1: some cells failed, or the run could not go on. 2: the request was wrong. 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from mdcore.grid.attempt import REQUEST, read_json
+from mdcore.grid.commits import committed, set_aside, stacks_dir
+from mdcore.grid.fingerprint import code_parts
+from mdcore.grid.lock import RunIsHeld, RunLock
+from mdcore.grid.plan import Plan, describe, failure_table, make_plan
+from mdcore.grid.progress import Log, Progress
+from mdcore.grid.store import Run, RunError, check_tag, open_run, write_head
+
+GOOD, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+
+def run(options, argv: list[str]) -> int:
+    """`options` as run_grid's parser gives them; `argv` for the command that is printed to go on."""
+    from mdcore.grid.spec import GridError
+
+    try:
+        grid, selected = read_request(options)
+        plugins = plugin_files(grid)
+        opened = open_run(Path(options.output_dir), options.tag, grid, adopt=options.rerun == "stale")
+    except (GridError, RunError) as error:
+        return tell(str(error), WRONG)
+    parts = code_parts(plugins)
+    jobs = options.jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        state = committed(opened.path)
+        plan = make_plan(grid.cells, selected, state, parts, options.rerun)
+        if options.dry_run:
+            print("\n".join([f"{opened.path} {'would be made' if opened.new else 'exists'}", *opened.notes]))
+            print(describe(plan, state, jobs))
+            return GOOD
+        if not plan.stacks and not opened.notes and not state.damaged:
+            print(f"nothing to do: {len(plan.done)} cells are done in {opened.path}" + stale_note(plan))
+            return conclude(opened.path, options, plan.failed)
+        (opened.path / "stacks").mkdir(parents=True, exist_ok=True)
+        with RunLock(opened.path, options.wait):
+            opened = open_run(Path(options.output_dir), options.tag, grid, adopt=options.rerun == "stale")
+            return run_locked(opened, grid, selected, parts, options, jobs, argv)
+    except (RunIsHeld, RunError) as error:
+        return tell(str(error), WRONG)
+    except OSError as error:
+        return tell(f"cannot use {opened.path}: {error}. Nothing that was finished is lost.", FAILED)
+
+
+def read_request(options):
+    """(grid, selected cells). Everything that is wrong with the request, at once, as a GridError or RunError."""
+    from mdcore.grid.spec import GridError, load_grid, select
+
+    wrong, grid, selected = [], None, None
+    try:
+        check_tag(options.tag)
+    except RunError as error:
+        wrong.append(str(error))
+    if options.jobs is not None and options.jobs < 1:
+        wrong.append(f"--jobs: got {options.jobs}; expected 1 or more")
+    if options.scheduler and options.backend != "dask":
+        wrong.append("--scheduler is for --backend dask")
+    if Path(options.output_dir).exists() and not Path(options.output_dir).is_dir():
+        wrong.append(f"--output_dir: {options.output_dir} is not a directory")
+    try:
+        grid = load_grid(options.config, options.overrides)
+        selected = select(grid.cells, options.only) if options.only else list(grid.cells)
+        if not selected:
+            wrong.append(f"--only {' '.join(options.only)}: no cell of the grid is left")
+    except GridError as error:
+        wrong.append(str(error))
+    if wrong:
+        raise RunError("\n".join(wrong))
+    return grid, selected
+
+
+def plugin_files(grid) -> list[Path]:
+    """The files of the grid's plug-ins; their content decides numbers."""
+    return sorted(Path(path) for path in getattr(grid, "plugin_files", ()))
+
+
+def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: list[str]) -> int:
+    """Everything that writes; the run directory is ours."""
+    log = Log(opened.path / "grid.log")
+    state = committed(opened.path)
+    for record in state.damaged:
+        note = f"damaged: {record.path.name}: {record.problem}; set aside as {set_aside(opened.path, record).name}"
+        opened.notes.append(note)
+    plan = make_plan(grid.cells, selected, state, parts, options.rerun)
+    if not plan.stacks and not opened.notes:  # another runner did it while this one waited
+        print(f"nothing to do: {len(plan.done)} cells are done in {opened.path}")
+        return conclude(opened.path, options, plan.failed)
+    from mdcore.grid.provenance import provenance
+
+    write_head(opened, grid, provenance())
+    remove_leftovers(opened.path, {cell.cell_id for cell in grid.cells} - state.newest.keys(), plan)
+    log.write(f"start: {command(argv)}")
+    skipped = len(plan.done) + len(plan.failed)
+    progress = Progress(plan.stacks, jobs, skipped, log, plan.speed)
+    for note in opened.notes:
+        progress.say(note)
+    progress.say(f"{opened.path}: {plan.to_run} cells to train in {len(plan.stacks)} stacks, {skipped} skipped{stale_note(plan)}")
+    if not plan.stacks:
+        return conclude(opened.path, options, plan.failed, log)
+    from mdcore.grid.runner import Runner
+
+    runner = Runner(opened.path, progress, state.next_serial, parts, options.device, plugin_dir(grid), options.fail_fast)
+    with progress:
+        if options.backend == "dask":
+            from mdcore.grid.cluster import run_dask
+
+            result = run_dask(runner, plan.stacks, jobs, options.scheduler)
+        else:
+            result = runner.run_local(plan.stacks, min(jobs, len(plan.stacks)))
+    if result.interrupted:
+        return tell(f"interrupted; what is finished is kept. To go on:\n  {command(argv)}", INTERRUPTED, log)
+    if result.fatal:
+        tell(f"the run stopped: {result.fatal}\nWhat is finished is kept. To go on:\n  {command(argv)}", FAILED, log)
+        if result.failed:
+            print(failure_table(result.failed))
+        return FAILED
+    return conclude(opened.path, options, plan.failed | result.failed, log)
+
+
+def plugin_dir(grid):
+    return getattr(grid, "plugin_dir", None) or Path(grid.path).parent
+
+
+def remove_leftovers(run_dir: Path, pending: set[str], plan: Plan) -> None:
+    """Partial stacks of which no cell is pending any more: their work has been done elsewhere."""
+    wanted = pending | {cell for stack in plan.stacks for cell in stack.cell_ids}
+    for place in stacks_dir(run_dir).glob(".*.partial"):
+        if not wanted.intersection(read_json(place / REQUEST).get("cell_ids", [])):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def stale_note(plan: Plan) -> str:
+    stale = [cell for cell in plan.stale if cell in plan.done or cell in plan.failed]
+    return f" ({len(stale)} of them stale: --dry_run says why, --rerun stale trains them again)" if stale else ""
+
+
+def conclude(run_dir: Path, options, failed: dict, log: Log | None = None) -> int:
+    """The table of failures, the analysis command, the exit status."""
+    if failed:
+        table = failure_table(failed)
+        print(table)
+        if log:
+            log.write(table)
+    print(
+        "analyse: python -m mdcore.run_analysis "
+        f"--input_dir {shlex.quote(str(run_dir))} --output_dir {shlex.quote(f'analysis_results/{options.tag}')}"
+    )
+    return FAILED if failed else GOOD
+
+
+def command(argv: list[str]) -> str:
+    return f"python -m mdcore.run_grid {shlex.join(argv)}"
+
+
+def tell(text: str, status: int, log: Log | None = None) -> int:
+    print(text, file=sys.stderr)
+    if log:
+        log.write(text)
+    return status

@@ -1,0 +1,61 @@
+"""What notebooks/train_cell.ipynb needs beside the training: an example of its own, and a look at the curves."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+EXAMPLE = """\
+question: What does one cell look like?
+fixed:
+  dataset: {name: synthetic, geometry: gaussian, dim: 20, n: 60, separation: 2.5, noise: 1.0}
+  potential: {lp: {p: 1.5}}
+  depth: 2
+  width: 10
+  step: {rule: normalized, eta: 1.0, decay: 1.0}
+  epochs: 2000
+vary:
+  seed: [0]
+"""
+
+
+def example_request() -> tuple[str, str]:
+    """(request, output) for one small cell in a temporary directory: the notebook's defaults when opened by hand."""
+    from mdcore.grid.spec import load_grid
+
+    place = Path(tempfile.mkdtemp(prefix="mdcore-example-"))
+    (place / "example.yaml").write_text(EXAMPLE)
+    cells = load_grid(place / "example.yaml").cells
+    request = {
+        "cells": [cell.config for cell in cells],
+        "cell_ids": [cell.cell_id for cell in cells],
+        "references_dir": str(place / "references"),
+        "state_path": None,
+        "progress_path": None,
+        "device": "cpu",
+        "state_every_s": 30,
+        "plugin_dir": None,
+    }
+    (place / "request.json").write_text(json.dumps(request))
+    return str(place / "request.json"), str(place / "results")
+
+
+def curves(history):
+    """A small figure: angle to the max-margin direction (degrees) and margin ratio against the epochs, a line a cell."""
+    import matplotlib.pyplot as plt
+
+    panels = {"angle_max_margin": "angle to max-margin (degrees)", "margin_ratio": "margin / exact margin"}
+    if history["angle_max_margin"].isna().all():  # overlapping data have no margin to speak of
+        panels = {"angle_logreg": "angle to logistic regression (degrees)", "log_inverse_loss": "log(1 / loss)"}
+    figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), dpi=70, layout="constrained")
+    for axis, (column, label) in zip(axes, panels.items(), strict=True):
+        for cell_id, rows in history.groupby("cell_id", sort=False):
+            axis.plot(rows["epoch"].clip(lower=1), rows[column], lw=1, label=cell_id)
+        axis.set(xscale="log", xlabel="epoch", ylabel=label)
+        axis.grid(alpha=0.3)
+    axes[0].set_yscale("log")
+    axes[1].set_ylim(bottom=max(axes[1].get_ylim()[0], -0.1) if "margin_ratio" in panels else None)
+    if history["cell_id"].nunique() <= 4:
+        axes[1].legend(fontsize=6)
+    return figure

@@ -1,0 +1,144 @@
+"""Kernels on private sockets: one directory of mode 0700 for each run, no TCP port, no kernel left behind.
+
+A kernel is started from the running interpreter (no installed kernel spec is looked at), talks over unix sockets
+in the run's private directory, has one thread, and ends with its parent, however the parent ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+SOURCE_ROOT = Path(__file__).resolve().parents[2]  # the directory that holds the package mdcore
+PREFIX = "mdcore-"
+SOCKET_PATH_LIMIT = 60  # a unix socket path has about 100 bytes; the rest is the directory's own name and a number
+
+ONE_THREAD = {
+    name: "1"
+    for name in (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+    )
+}
+# One thread each: stacks are the unit of parallel work, and sums in a fixed order give the same bits.
+PINNED = ONE_THREAD | {"OMP_DYNAMIC": "FALSE", "MKL_DYNAMIC": "FALSE", "PYTHONHASHSEED": "0"}
+
+
+def kernel_environment(directory: Path) -> dict[str, str]:
+    """What a kernel's environment adds to that of the process which starts it."""
+    paths = [str(SOURCE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return PINNED | {
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "IPYTHONDIR": str(directory / "ipython"),  # not the user's: a start-up file there would change results
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MDCORE_PARENT": str(os.getpid()),
+    }
+
+
+class Kernels:
+    """The kernels of one process: their private directory and their process ids.
+
+    A context manager. The directory is held by a lock, so that what a killed process left is found and removed.
+    """
+
+    def __init__(self):
+        self._numbers = itertools.count(1)
+        self._pids: dict[int, None] = {}
+        self._lock = None
+        self.directory: Path | None = None
+        self.stopped = False
+
+    def __enter__(self) -> Kernels:
+        sweep()
+        base = tempfile.gettempdir()
+        base = base if len(base) < SOCKET_PATH_LIMIT else "/tmp"
+        while True:
+            self.directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))  # mode 0700
+            self._lock = open(self.directory / "lock", "w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            if (self.directory / "lock").exists():  # else another process swept it before it was held
+                return self
+
+    def __exit__(self, *_):
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self._lock.close()
+
+    def manager(self, log: Path | None = None):
+        """A kernel manager class for one kernel; `log` takes what the process itself writes to its streams."""
+        from jupyter_client.kernelspec import KernelSpec
+        from jupyter_client.manager import AsyncKernelManager
+
+        board, place = self, self.directory / str(next(self._numbers))
+        spec = KernelSpec(
+            argv=[sys.executable, "-m", "mdcore.grid.kernel_main", "-f", "{connection_file}"],
+            env=kernel_environment(self.directory),
+            display_name="Python 3",
+            language="python",
+        )
+
+        class PrivateKernel(AsyncKernelManager):
+            def __init__(self, **kwargs):
+                super().__init__(**kwargs)
+                self.transport, self.ip, self.connection_file = "ipc", str(place), f"{place}.json"
+
+            @property
+            def kernel_spec(self):
+                return spec
+
+            async def start_kernel(self, **kwargs):
+                if board.stopped:
+                    raise RuntimeError("the run is stopping: no kernel is started")
+                with open(log or os.devnull, "ab") as stream:
+                    await super().start_kernel(stdout=stream, stderr=stream, **kwargs)
+                self.started_pid = self.provisioner.pid
+                board._pids[self.started_pid] = None
+                if board.stopped:  # stopped while this one was starting
+                    board.stop()
+
+            async def cleanup_resources(self, restart=False):
+                await super().cleanup_resources(restart=restart)
+                board._pids.pop(getattr(self, "started_pid", None), None)
+
+        return PrivateKernel
+
+    def stop(self) -> None:
+        """Kill every kernel, now and for good. Takes no lock: a signal handler may call it."""
+        self.stopped = True
+        for pid in list(self._pids):
+            kill(pid)
+
+
+def kill(pid: int) -> None:
+    """SIGKILL a kernel's process group (the kernel leads its own), or the process where there is no such group."""
+    for end in (os.killpg, os.kill):
+        try:
+            return end(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        except PermissionError:
+            return None
+
+
+def sweep() -> None:
+    """Remove the private directories of processes that were killed: theirs is the lock that nobody holds."""
+    for directory in {Path(tempfile.gettempdir()), Path("/tmp")}:
+        for left in directory.glob(PREFIX + "*"):
+            try:
+                if left.is_symlink() or left.stat().st_uid != os.getuid():
+                    continue
+                with open(left / "lock") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(left, ignore_errors=True)
+            except OSError:  # held by a living process, or not one of ours
+                continue

@@ -1,0 +1,119 @@
+"""Notebooks executed by papermill, each in a kernel of its own (grid.kernels)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from mdcore.grid.kernels import SOURCE_ROOT, Kernels
+
+START_TIMEOUT = 300  # seconds; many kernels may start at once on a loaded machine
+
+
+class NotebookFailed(Exception):
+    """A cell of the notebook raised: `name` and `value` of the exception; the notebook was saved as it stood."""
+
+    def __init__(self, name: str, value: str):
+        self.name, self.value = name, value
+        super().__init__(f"{name}: {value}")
+
+
+class KernelDied(Exception):
+    """The kernel's process ended by itself: killed from outside, out of memory, or a crash in compiled code."""
+
+
+def execute(
+    notebook: Path, output: Path, parameters: dict, cwd: Path, kernels: Kernels, log: Path | None = None
+) -> None:
+    """Execute `notebook` with `parameters` in `cwd` and save it once, at the end, as `output`.
+
+    Places of this machine (home, installation, run directory) are cut from what is saved. Raises NotebookFailed
+    when a cell raises, KernelDied when the kernel ends.
+    """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    logging.getLogger("traitlets").setLevel(logging.CRITICAL)
+    _register_engine()
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(output),
+            parameters=parameters,
+            engine_name="private",
+            kernel_name="python3",
+            progress_bar=False,
+            request_save_on_cell_execute=False,
+            autosave_cell_every=0,
+            start_timeout=START_TIMEOUT,
+            kernel_manager_class=kernels.manager(log),
+            shutdown_kernel="immediate",
+            resources={"metadata": {"path": str(cwd)}},
+            cut=private_places(cwd),
+        )
+    except papermill.PapermillExecutionError as error:
+        raise NotebookFailed(error.ename, error.evalue) from None
+    except DeadKernelError as error:
+        raise KernelDied(str(error)) from None
+    except RuntimeError as error:
+        # jupyter_client's words for a kernel that ends, or is not there, before the first cell
+        if "ernel died" in str(error) or "Kernel didn't respond" in str(error) or "stopping" in str(error):
+            raise KernelDied(str(error)) from None
+        raise
+
+
+def _register_engine() -> None:
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    if "private" in papermill_engines._engines:
+        return
+
+    class PrivateEngine(NBClientEngine):
+        """papermill's own engine; what it hands back has no place of this machine in it."""
+
+        @classmethod
+        def execute_notebook(cls, nb, kernel_name, cut=(), **kwargs):
+            return without_places(super().execute_notebook(nb, kernel_name, **kwargs), cut)
+
+    papermill_engines.register("private", PrivateEngine)
+
+
+def private_places(cwd: Path) -> list[tuple[str, str]]:
+    """(path, what to write in its stead), longest first."""
+    places = {
+        str(Path(cwd).resolve()): ".",
+        str(cwd): ".",
+        str(SOURCE_ROOT): "mdcore-source",
+        sys.prefix: "python",
+        sys.base_prefix: "python",
+        str(Path.home()): "~",
+    }
+    return sorted(((p, w) for p, w in places.items() if len(p) > 1), key=lambda pair: -len(pair[0]))
+
+
+def without_places(nb, cut: list[tuple[str, str]]):
+    """The notebook without absolute paths in its outputs and without papermill's record of them."""
+    meta = nb.metadata.get("papermill", {})
+    for key in ("input_path", "output_path"):
+        if meta.get(key):
+            meta[key] = Path(str(meta[key])).name
+    meta.pop("environment_variables", None)
+    for cell in nb.cells:
+        for out in cell.get("outputs", ()):
+            if "text" in out:
+                out["text"] = _cut(out["text"], cut)
+            if "traceback" in out:
+                out["traceback"] = [_cut(line, cut) for line in out["traceback"]]
+                out["evalue"] = _cut(out["evalue"], cut)
+            data = out.get("data", {})
+            for kind in [k for k in data if k.startswith("text/") and isinstance(data[k], str)]:
+                data[kind] = _cut(data[kind], cut)
+    return nb
+
+
+def _cut(text: str, cut: list[tuple[str, str]]) -> str:
+    for path, word in cut:
+        text = text.replace(path, word)
+    return text

@@ -1,0 +1,109 @@
+"""Which cells are trained together. It depends on the grid and on what is already done, never on the workers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+# Cells a stack holds at most. One pass over the data serves them all and a kernel's fixed cost (about 3 s) is
+# shared; a larger stack would leave workers idle at the end of a grid and lose more when a kernel dies.
+MAX_CELLS = 18
+# What all cells of one stack have in common, besides their data.
+SHARED = ("epochs", "log_points", "loss", "step", "stop", "dtype", "svm_C", "logreg_C", "metrics")
+
+# Seconds of training on one thread, for plans and for an ETA's first guess: measured rates replace them.
+SECONDS_PER_STEP = 1.2e-5  # of one cell, whatever its data
+SECONDS_PER_ENTRY = 2.0e-10  # of one cell and step, for each of the n·d entries of the data
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Cells (of grid.spec) trained in one pass over one dataset."""
+
+    cells: tuple
+
+    @cached_property
+    def cell_ids(self) -> list[str]:
+        return [cell.cell_id for cell in self.cells]
+
+    @cached_property
+    def name(self) -> str:
+        """Readable, and the same for the same cells: `mnist-3v5-pca50_18-1a2b3c4d`."""
+        digest = hashlib.sha256("\n".join(self.cell_ids).encode()).hexdigest()[:8]
+        label = re.sub(r"[^A-Za-z0-9.-]+", "-", str(self.cells[0].dataset_label))[:60].strip(".-") or "data"
+        return f"{label}_{len(self.cells)}-{digest}"
+
+    @cached_property
+    def cost(self) -> float:
+        """Expected seconds of training."""
+        return sum(cost(cell) for cell in self.cells)
+
+
+def data_size(config: dict) -> tuple[int, int]:
+    """(n, d) as far as the configuration tells; a plug-in's data are taken to be (1000, 100)."""
+    data = config["dataset"]
+    if data.get("name") == "synthetic":
+        return int(data["n"]), int(data["dim"])
+    if data.get("name") == "mnist":
+        n = 12000 if data.get("source") == "full" else 1000 * (1 - data.get("test_fraction", 0.2))
+        return int(n), int(config.get("pca") or 784)
+    return 1000, 100
+
+
+def cost(cell) -> float:
+    """Expected seconds: epochs · (a + b·n·d)."""
+    n, d = data_size(cell.config)
+    return cell.config["epochs"] * (SECONDS_PER_STEP * (1 + math.log2(cell.config["depth"] + 1)) + SECONDS_PER_ENTRY * n * d)
+
+
+def _key(value) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def group_key(cell) -> str:
+    """(dataset, potential, seed): such a group, with its depth-1 companion, is never split by `compose`."""
+    return _key([cell.data_key, cell.config["potential"], cell.config["seed"]])
+
+
+def compose(cells, pending=None, max_cells: int = MAX_CELLS) -> list[Stack]:
+    """The stacks of a whole grid, costliest first; with `pending` (cell ids), what of them is still to be trained.
+
+    The grid is divided first and narrowed afterwards, so that a stack that was lost is trained again with the
+    same neighbours and gives the same bits.
+    """
+    pools: dict[str, dict[str, list]] = {}
+    for cell in cells:
+        shared = _key([cell.data_key, {key: cell.config.get(key) for key in SHARED}])
+        pools.setdefault(shared, {}).setdefault(group_key(cell), []).append(cell)
+    stacks = []
+    for groups in pools.values():
+        total = sum(map(len, groups.values()))
+        even = total / math.ceil(total / max_cells)
+        for bundle in _fill(list(groups.values()), even, max_cells):
+            kept = tuple(c for c in bundle if pending is None or c.cell_id in pending)
+            if kept:
+                stacks.append(Stack(kept))
+    return sorted(stacks, key=lambda stack: (-stack.cost, stack.name))
+
+
+def _fill(groups: list[list], even: float, most: int) -> list[list]:
+    """Whole groups in their order, bundles of about `even` cells and at most `most` (a larger group stays whole)."""
+    bundles: list[list] = [[]]
+    for group in groups:
+        if bundles[-1] and (len(bundles[-1]) >= even or len(bundles[-1]) + len(group) > most):
+            bundles.append([])
+        bundles[-1].extend(group)
+    return bundles
+
+
+def halve(stack: Stack) -> list[Stack]:
+    """Two stacks of about half the cells each, between two groups where there are several, else within the one."""
+    middle = len(stack.cells) / 2
+    keys = [group_key(cell) for cell in stack.cells]
+    borders = [i for i in range(1, len(keys)) if keys[i] != keys[i - 1]]
+    at = min(borders, key=lambda i: abs(i - middle)) if borders else math.ceil(middle)
+    return [Stack(stack.cells[:at]), Stack(stack.cells[at:])]

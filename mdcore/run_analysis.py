@@ -1,0 +1,88 @@
+"""Tables, figures and report of a run: python -m mdcore.run_analysis --input_dir DIR --output_dir DIR"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+NOTEBOOKS = ("aggregate", "figures", "report")
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="python -m mdcore.run_analysis", description="Analyse a run.")
+    p.add_argument("--input_dir", metavar="DIR", help="a run, such as runs_out/20250319_synth_bias")
+    p.add_argument("--output_dir", metavar="DIR", help="where the results go (analysis_results/<tag>)")
+    p.add_argument("--tag", help="instead of --input_dir: the newest run of that name")
+    p.add_argument("--runs_dir", default="runs_out", metavar="DIR", help="where --tag looks for runs (runs_out)")
+    return p
+
+
+def places(options) -> tuple[Path, Path]:
+    """(run directory, output directory); RunError when the request does not name a run with results."""
+    from mdcore.grid.store import RunError, committed, find_run, read_manifest
+
+    if bool(options.input_dir) == bool(options.tag):
+        raise RunError("give either --input_dir or --tag, and only one of them")
+    if options.tag:
+        run_dir = find_run(Path(options.runs_dir), options.tag)
+        if run_dir is None:
+            raise RunError(f"no run with the tag {options.tag!r} in {options.runs_dir}; run its grid first")
+    else:
+        run_dir = Path(options.input_dir)
+    if not run_dir.is_dir():
+        raise RunError(f"--input_dir: {run_dir} is not a directory; expected a run such as runs_out/20250319_synth_bias")
+    read_manifest(run_dir)
+    if not committed(run_dir).newest:
+        raise RunError(f"{run_dir} holds no finished stack yet; run its grid first")
+    name = run_dir.resolve().name
+    output = Path(options.output_dir or Path("analysis_results", name.split("_", 1)[-1]))
+    if output.exists() and not output.is_dir():
+        raise RunError(f"--output_dir: {output} is not a directory")
+    if output.resolve() == run_dir.resolve():
+        raise RunError("--output_dir is the run itself; the analysis never writes into a run")
+    return run_dir, output
+
+
+def analyse(run_dir: Path, output: Path) -> None:
+    """Execute the three notebooks, one kernel each, and publish the report."""
+    from mdcore.grid.kernels import SOURCE_ROOT, Kernels
+    from mdcore.grid.notebooks import execute
+
+    output.mkdir(parents=True, exist_ok=True)
+    parameters = {"input_dir": str(run_dir), "output_dir": str(output)}
+    with Kernels() as kernels:
+        for name in NOTEBOOKS:
+            print(f"{name} …", flush=True)
+            executed = output / (f"{name}.ipynb" if name == "report" else f".{name}.ipynb")
+            execute(SOURCE_ROOT / "notebooks" / f"{name}.ipynb", executed, parameters, Path.cwd(), kernels)
+            if name != "report":
+                executed.unlink()  # kept only when it failed, to show why
+    from mdcore.analysis.report import publish
+
+    publish(output / "report.ipynb", output)
+
+
+def main(argv: list[str] | None = None) -> int:
+    from mdcore.grid.notebooks import KernelDied, NotebookFailed
+    from mdcore.grid.store import RunError
+
+    try:
+        run_dir, output = places(parser().parse_args(argv))
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        analyse(run_dir, output)
+    except (NotebookFailed, KernelDied, OSError) as error:
+        print(f"the analysis of {run_dir} failed: {error}\nThe executed notebook is in {output}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the run is untouched", file=sys.stderr)
+        return 130
+    print(f"report: {output / 'report.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

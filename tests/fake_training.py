@@ -1,0 +1,50 @@
+"""A training that takes no time and misbehaves on demand, for tests of the runner.
+
+`behave.json` beside the run directories: {cell_id or "*": "raise" | "die" | "die_once" | "sleep" | "diverge" | "full"}.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from mdcore.grid.store import HISTORY
+
+
+def train_request(request):
+    asked = json.loads(Path(request).read_text())
+    behave_file = Path("..", "behave.json")
+    behave = json.loads(behave_file.read_text()) if behave_file.exists() else {}
+    Path(asked["state_path"]).write_text("state")
+    Path(asked["progress_path"]).write_text(json.dumps({"done": 1, "total": 4, "epoch": 1}))
+    for cell in asked["cell_ids"]:
+        act(behave.get(cell, behave.get("*", "")), cell)
+    ids = asked["cell_ids"]
+    values = [int(hashlib.sha256(cell.encode()).hexdigest()[:6], 16) / 2**24 for cell in ids]
+    history = pd.DataFrame([{n: v for n in HISTORY} | {"cell_id": c, "epoch": 1.0} for c, v in zip(ids, values)])
+    final = history.copy()
+    final["status"] = ["diverged" if behave.get(cell) == "diverge" else "converged" for cell in ids]
+    final["message"] = ["not finite" if behave.get(cell) == "diverge" else "" for cell in ids]
+    w = np.outer(values, [1.0, 2.0])
+    return SimpleNamespace(history=history, final=final, cell_ids=ids, w=w, notes={"seconds": {"train": 0.1}})
+
+
+def act(how: str, cell: str) -> None:
+    if how == "raise":
+        raise ValueError(f"cell {cell} cannot be trained")
+    if how == "full":
+        raise OSError(28, "No space left on device")
+    if how == "sleep":
+        time.sleep(120)
+    once = Path("..", f"died-{cell}")
+    if how == "die" or (how == "die_once" and not once.exists()):
+        once.write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
