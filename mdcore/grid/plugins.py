@@ -1,0 +1,189 @@
+"""Potentials, data sets and metrics of the user's own, named in a grid as my_file:Name.
+
+my_file.py lies beside the grid file or in the working directory. It is run only when a grid names it, under a private module
+name, so that it shadows nothing. A reference is two identifiers: it cannot leave its directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import types
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from mdcore.grid.errors import GridError, Problems, nearest
+from mdcore.grid.identity import Cell
+from mdcore.grid.potential_spec import BUILTIN_PARAMETERS, REFERENCE, layers, name_of, parameters_of
+
+_NEEDED = ("value_per_entry", "mirror_map", "inverse_mirror_map")
+_loaded: dict[tuple[str, str], types.ModuleType] = {}  # (path, content hash): one file gives one class
+
+
+def load_potential(reference: str, plugin_dir: str | Path | None = None) -> type:
+    """The potential class my_file:MyPotential, a subclass of mdcore.math.potentials.Potential. Raises GridError."""
+    from mdcore.math.potentials import Potential
+
+    found = _load(reference, plugin_dir)
+    if not (isinstance(found, type) and issubclass(found, Potential)):
+        raise GridError(f"{reference}: is not a potential; expected `class {reference.split(':')[1]}(Potential)` with "
+                        "`from mdcore.math.potentials import Potential`")
+    lacking = [name for name in _NEEDED if getattr(found, name) is getattr(Potential, name)]
+    if lacking:
+        raise GridError(f"{reference}: has no {', '.join(lacking)}; expected a potential to define {', '.join(_NEEDED)}")
+    return found
+
+
+def load_dataset(reference: str, plugin_dir: str | Path | None = None) -> Callable:
+    """The data set function my_file:my_data. Raises GridError."""
+    return _load_callable(reference, plugin_dir, "a function that returns the data")
+
+
+def load_metric(reference: str, plugin_dir: str | Path | None = None) -> Callable:
+    """The metric function my_file:my_metric. Raises GridError."""
+    return _load_callable(reference, plugin_dir, "a function that returns a number")
+
+
+def potentials_for(config: dict, plugin_dir: str | Path | None = None) -> list:
+    """The Potential of each layer of a canonical configuration, input layer first. Raises GridError."""
+    return [_make(entry, plugin_dir) for entry in layers(config["potential"], config["depth"])]
+
+
+def companion_config(config: dict) -> dict:
+    """The configuration of linear mirror descent beside a deep cell: depth 1, the input layer's potential, zero start;
+    data, loss, step rule and seed as they are."""
+    first = layers(config["potential"], config["depth"])[0]
+    return config if config["depth"] == 1 else {**config, "potential": first, "depth": 1, "width": None, "init": {"scale": 0.0}}
+
+
+def references(config: dict) -> dict[str, str]:
+    """{reference: kind} of the plug-ins that a configuration names; kind is potential, dataset or metric."""
+    potential = config["potential"]
+    names = [name_of(entry) for entry in (potential if isinstance(potential, list) else [potential])]
+    out = {name: "potential" for name in names if name not in BUILTIN_PARAMETERS}
+    if ":" in config["dataset"]["name"]:
+        out[config["dataset"]["name"]] = "dataset"
+    return out | dict.fromkeys(config.get("metrics", ()), "metric")
+
+
+def plugin_fingerprint(config: dict, plugin_dir: str | Path | None = None) -> str:
+    """sha256 over the files of the plug-ins that a configuration names; "" when it names none. Raises GridError.
+
+    Not part of a cell's identity, which is what was asked for: a changed file makes a finished cell stale.
+    """
+    files = sorted({reference.split(":")[0] for reference in references(config)})
+    digest = hashlib.sha256()
+    for name in files:
+        digest.update(name.encode() + b"\0" + hashlib.sha256(_read(name, plugin_dir)[1]).digest())
+    return digest.hexdigest() if files else ""
+
+
+def check(cells: Iterable[Cell], plugin_dir: str | None, grid_dir: Path, place: str, problems: Problems):
+    """(references, directory of their files): every plug-in of a grid is found, loaded and, a potential, made once.
+
+    The directory is the first of: beside the grid file, the grid's plugin_dir, the working directory, that has all files.
+    """
+    named: dict[str, str] = {}
+    entries: dict[str, Any] = {}
+    seen: set[tuple[int, ...]] = set()
+    for cell in cells:
+        config = cell.config
+        parts = (id(config["potential"]), id(config["dataset"]), id(config.get("metrics")))
+        if parts in seen:
+            continue
+        seen.add(parts)
+        named |= references(config)
+        for entry in layers(config["potential"], config["depth"]):
+            if name_of(entry) not in BUILTIN_PARAMETERS:
+                entries[repr(entry)] = entry
+    if not named:
+        return [], None
+    files = sorted({reference.split(":")[0] for reference in named})
+    folders = [grid_dir, *([Path(plugin_dir)] if plugin_dir else []), Path.cwd()]
+    folder = next((folder for folder in folders if all((folder / f"{name}.py").is_file() for name in files)), None)
+    if folder is None:
+        there = ", ".join(str(folder) for folder in dict.fromkeys(folders))
+        problems.add(place, "plug-ins", f"{', '.join(name + '.py' for name in files)} not found together in one of {there}; "
+                                        "expected beside the grid file" + _other_files(files, folders))
+        return sorted(named), None
+    loaders = {"dataset": load_dataset, "metric": load_metric, "potential": load_potential}
+    calls = [(reference, lambda reference=reference, kind=kind: loaders[kind](reference, folder))
+             for reference, kind in named.items()]
+    calls += [(name_of(entry), lambda entry=entry: _make(entry, folder)) for entry in entries.values()]
+    for reference, call in calls:
+        try:
+            call()
+        except GridError as error:
+            for line in error.problems:
+                problems.add(place, "plug-ins", line)
+    return sorted(named), str(folder.resolve())
+
+
+def _other_files(files: list[str], folders: list[Path]) -> str:
+    there = [path.stem for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.py"))[:200]]
+    return next((hint for name in files if name not in there and (hint := nearest(name, there))), "")
+
+
+def _make(entry: Any, plugin_dir: str | Path | None):
+    """The Potential of one single-layer entry."""
+    name, parameters = name_of(entry), dict(parameters_of(entry))
+    if name in BUILTIN_PARAMETERS:
+        from mdcore.math.potentials import BUILTIN
+
+        if name == "layer_scaled":
+            parameters["alpha"] = parameters["alpha"][0]
+        return BUILTIN[name](**parameters)
+    found = load_potential(name, plugin_dir)
+    try:
+        return found(**parameters)
+    except Exception as error:
+        raise GridError(f"{name}: cannot be made with the parameters {parameters}: {_reason(error)}") from error
+
+
+def _load_callable(reference: str, plugin_dir: str | Path | None, what: str) -> Callable:
+    found = _load(reference, plugin_dir)
+    if not callable(found):
+        raise GridError(f"{reference}: is a {type(found).__name__}; expected {what}")
+    return found
+
+
+def _read(stem: str, plugin_dir: str | Path | None) -> tuple[Path, bytes]:
+    path = (Path.cwd() if plugin_dir is None else Path(plugin_dir)) / f"{stem}.py"
+    try:
+        return path, path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise GridError(f"{path}: cannot be read ({_reason(error)}); expected the file of the plug-in {stem}:…") from error
+
+
+def _load(reference: str, plugin_dir: str | Path | None) -> Any:
+    if not isinstance(reference, str) or not REFERENCE.fullmatch(reference):
+        raise GridError(f"{str(reference)[:80]!r}: expected a plug-in as my_file:Name, two identifiers: no directories, no dots")
+    stem, name = reference.split(":")
+    path, source = _read(stem, plugin_dir)
+    key = (str(path.resolve()), hashlib.sha256(source).hexdigest())
+    if key not in _loaded:
+        _loaded[key] = _run(stem, path, source, key)
+    module = _loaded[key]
+    if not hasattr(module, name):
+        public = [other for other in vars(module) if not other.startswith("_")]
+        raise GridError(f"{path}: has no {name}" + nearest(name, public))
+    return getattr(module, name)
+
+
+def _run(stem: str, path: Path, source: bytes, key: tuple[str, str]) -> types.ModuleType:
+    """The module of the very bytes that were read; no cache file is left beside the user's own."""
+    module = types.ModuleType(f"_mdcore_plugin_{stem}_{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses and pickle look their module up
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        del sys.modules[module.__name__]
+        raise GridError(f"{path}: cannot be imported: {_reason(error)}") from error
+    return module
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
