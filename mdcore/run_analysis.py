@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--input_dir", metavar="DIR", help="a run, such as runs_out/20250319_synth_bias")
     p.add_argument("--output_dir", metavar="DIR", help="where the results go (analysis_results/<tag>)")
     p.add_argument("--tag", help="instead of --input_dir: the newest run of that name")
-    p.add_argument("--runs_dir", default="runs_out", metavar="DIR", help="where --tag looks for runs (runs_out)")
+    p.add_argument("--runs_dir", default="runs_out", metavar="DIR", help="where --tag looks (runs_out)")
     return p
 
 
@@ -31,7 +31,7 @@ def places(options) -> tuple[Path, Path]:
     else:
         run_dir = Path(options.input_dir)
     if not run_dir.is_dir():
-        raise RunError(f"--input_dir: {run_dir} is not a directory; expected a run such as runs_out/20250319_synth_bias")
+        raise RunError(f"--input_dir: {run_dir} is not a directory; expected one like runs_out/20250319_tag")
     read_manifest(run_dir)
     if not committed(run_dir).newest:
         raise RunError(f"{run_dir} holds no finished stack yet; run its grid first")
@@ -75,7 +75,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         analyse(run_dir, output)
     except (NotebookFailed, KernelDied, OSError) as error:
-        print(f"the analysis of {run_dir} failed: {error}\nThe executed notebook is in {output}.", file=sys.stderr)
+        print(f"the analysis of {run_dir} failed: {error}", file=sys.stderr)
+        print(f"The notebook that failed is in {output}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; the run is untouched", file=sys.stderr)

@@ -10,7 +10,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m mdcore.run_grid", description="Run or resume a grid.")
     p.add_argument("--config", required=True, metavar="FILE", help="the grid, a YAML file")
     p.add_argument("--tag", required=True, help="the run's name; a known one is resumed")
-    p.add_argument("--jobs", type=int, metavar="N", help="stacks trained at once (default: one for each core)")
+    p.add_argument("--jobs", type=int, metavar="N", help="stacks trained at once (default: one a core)")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                    help="override a key of the grid; may be given several times")  # fmt: skip
     p.add_argument("--only", action="append", default=[], metavar="FILTER",
@@ -19,8 +19,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--rerun", choices=("stale", "failed", "all"), help="train these again")
     p.add_argument("--fail_fast", action="store_true", help="stop at the first cell that fails")
     p.add_argument("--wait", action="store_true", help="wait for another runner of this tag")
-    p.add_argument("--backend", choices=("local", "dask"), default="local", help="where the stacks are trained")
-    p.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler (default: a cluster on this machine)")
+    p.add_argument("--backend", choices=("local", "dask"), default="local", help="where stacks are trained")
+    p.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler (default: one on this machine)")
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where torch computes")
     p.add_argument("--output_dir", default="runs_out", metavar="DIR", help="where runs are kept (runs_out)")
     return p

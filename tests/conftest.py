@@ -31,9 +31,9 @@ class FakeCell:
 def fake_config(seed: int = 0, potential="quadratic", **changes) -> dict:
     config = {
         "dataset": {"name": "synthetic", "geometry": "gaussian", "dim": 2, "n": 4},
-        "digits": None, "pca": None, "potential": potential, "depth": 1, "width": None, "init": {"scale": 0.0},
-        "loss": "logistic", "step": {"rule": "adaptive", "eta": 1.0}, "epochs": 100, "stop": None,
-        "log_points": 10, "seed": seed, "svm_C": 1.0, "logreg_C": 1.0, "dtype": "float64",
+        "digits": None, "pca": None, "potential": potential, "depth": 1, "width": None,
+        "init": {"scale": 0.0}, "loss": "logistic", "step": {"rule": "adaptive", "eta": 1.0}, "epochs": 100,
+        "stop": None, "log_points": 10, "seed": seed, "svm_C": 1.0, "logreg_C": 1.0, "dtype": "float64",
     }  # fmt: skip
     return config | changes
 

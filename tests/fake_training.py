@@ -1,6 +1,6 @@
 """A training that takes no time and misbehaves on demand, for tests of the runner.
 
-`behave.json` beside the run directories: {cell_id or "*": "raise" | "die" | "die_once" | "sleep" | "diverge" | "full"}.
+`behave.json` beside the run directories: {cell_id or "*": one of raise, die, die_once, sleep, diverge, full}.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def train_request(request):
         act(behave.get(cell, behave.get("*", "")), cell)
     ids = asked["cell_ids"]
     values = [int(hashlib.sha256(cell.encode()).hexdigest()[:6], 16) / 2**24 for cell in ids]
-    history = pd.DataFrame([{n: v for n in HISTORY} | {"cell_id": c, "epoch": 1.0} for c, v in zip(ids, values)])
+    rows = [dict.fromkeys(HISTORY, v) | {"cell_id": c, "epoch": 1.0} for c, v in zip(ids, values)]
+    history = pd.DataFrame(rows)
     final = history.copy()
     final["status"] = ["diverged" if behave.get(cell) == "diverge" else "converged" for cell in ids]
     final["message"] = ["not finite" if behave.get(cell) == "diverge" else "" for cell in ids]

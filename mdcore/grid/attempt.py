@@ -20,7 +20,7 @@ STATE_EVERY_S = 30
 
 @dataclass(frozen=True)
 class Outcome:
-    """kind: done, died (the kernel ended), error (the notebook raised), disk (it cannot be written), stopped."""
+    """kind: done, died (the kernel ended), error (the notebook raised), disk (not writable), stopped."""
 
     kind: str
     output: Path  # the directory with the results, or with the notebook that shows the error
@@ -29,9 +29,9 @@ class Outcome:
 
 
 def prepare(run_dir: Path, stack, code: str, device: str, plugin_dir) -> Path:
-    """Write the request of `stack`; a training state that an earlier run left is kept if it answers the same one."""
+    """Write the request of `stack`; a training state left by an earlier run stays if it answers the same."""
     place = partial_dir(run_dir, stack.name)
-    inside = place.relative_to(run_dir)  # the kernel works in run_dir: what it is told names no place of this machine
+    inside = place.relative_to(run_dir)  # the kernel works in run_dir and is told no place of this machine
     request = {
         "cells": [_with_absolute_path(cell.config) for cell in stack.cells],
         "cell_ids": stack.cell_ids,
@@ -57,7 +57,9 @@ def prepare(run_dir: Path, stack, code: str, device: str, plugin_dir) -> Path:
 def _with_absolute_path(config: dict) -> dict:
     """A dataset's path is relative to where the command was given, not to where the kernel works."""
     path = config["dataset"].get("path")
-    return config if not path else config | {"dataset": config["dataset"] | {"path": str(Path(path).absolute())}}
+    if not path:
+        return config
+    return config | {"dataset": config["dataset"] | {"path": str(Path(path).absolute())}}
 
 
 def read_json(path: Path) -> dict:
@@ -86,12 +88,14 @@ def attempt(run_dir: Path, name: str, notebook: Path, kernels: Kernels) -> Outco
     try:
         output.mkdir()
         execute(Path(notebook), output / NOTEBOOK, parameters, run_dir.resolve(), kernels, place / KERNEL_LOG)
-    except KernelDied as error:
+    except KernelDied:
         if kernels.stopped:
             return ended("stopped")
-        return ended("disk", full) if (full := cannot_write(place)) else ended("died", _last_words(place, error))
+        full = cannot_write(place)
+        return ended("disk", full) if full else ended("died", _last_words(place))
     except NotebookFailed as error:
-        return ended("disk", full) if (full := cannot_write(place)) else ended("error", str(error))
+        full = cannot_write(place)
+        return ended("disk", full) if full else ended("error", str(error))
     except OSError as error:
         return ended("disk", str(error))
     except Exception as error:  # papermill, nbclient or jupyter_client: the attempt failed, the run goes on
@@ -102,7 +106,7 @@ def attempt(run_dir: Path, name: str, notebook: Path, kernels: Kernels) -> Outco
 
 
 def cannot_write(place: Path) -> str:
-    """Why nothing can be written there ('' when it can): a failed attempt on a full disk is no fault of a cell."""
+    """Why nothing can be written there, '' when it can: a full disk is no fault of the cell."""
     try:
         atomic_write(place / "probe", b"\0" * 65536)
         (place / "probe").unlink()
@@ -111,7 +115,7 @@ def cannot_write(place: Path) -> str:
     return ""
 
 
-def _last_words(place: Path, error: Exception) -> str:
+def _last_words(place: Path) -> str:
     """The kernel's end, with the last line it wrote to its own streams."""
     try:
         lines = (place / KERNEL_LOG).read_text(errors="replace").strip().splitlines()

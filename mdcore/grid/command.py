@@ -33,7 +33,7 @@ def run(options, argv: list[str]) -> int:
     except (GridError, RunError) as error:
         return tell(str(error), WRONG)
     parts = code_parts(plugins)
-    jobs = options.jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    jobs = options.jobs or cores()
     try:
         state = committed(opened.path)
         plan = make_plan(grid.cells, selected, state, parts, options.rerun)
@@ -55,7 +55,7 @@ def run(options, argv: list[str]) -> int:
 
 
 def read_request(options):
-    """(grid, selected cells). Everything that is wrong with the request, at once, as a GridError or RunError."""
+    """(grid, selected cells). RunError with everything that is wrong with the request, at once."""
     from mdcore.grid.spec import GridError, load_grid, select
 
     wrong, grid, selected = [], None, None
@@ -83,7 +83,7 @@ def read_request(options):
 
 def plugin_files(grid) -> list[Path]:
     """The files of the grid's plug-ins; their content decides numbers."""
-    return sorted(Path(path) for path in getattr(grid, "plugin_files", ()))
+    return sorted({Path(grid.plugin_dir, name.partition(":")[0] + ".py") for name in grid.plugins})
 
 
 def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: list[str]) -> int:
@@ -91,8 +91,8 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
     log = Log(opened.path / "grid.log")
     state = committed(opened.path)
     for record in state.damaged:
-        note = f"damaged: {record.path.name}: {record.problem}; set aside as {set_aside(opened.path, record).name}"
-        opened.notes.append(note)
+        aside = set_aside(opened.path, record).name
+        opened.notes.append(f"damaged: {record.path.name}: {record.problem}; set aside as {aside}")
     plan = make_plan(grid.cells, selected, state, parts, options.rerun)
     if not plan.stacks and not opened.notes:  # another runner did it while this one waited
         print(f"nothing to do: {len(plan.done)} cells are done in {opened.path}")
@@ -106,12 +106,15 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
     progress = Progress(plan.stacks, jobs, skipped, log, plan.speed)
     for note in opened.notes:
         progress.say(note)
-    progress.say(f"{opened.path}: {plan.to_run} cells to train in {len(plan.stacks)} stacks, {skipped} skipped{stale_note(plan)}")
+    work = f"{plan.to_run} cells to train in {len(plan.stacks)} stacks, {skipped} skipped"
+    progress.say(f"{opened.path}: {work}{stale_note(plan)}")
     if not plan.stacks:
         return conclude(opened.path, options, plan.failed, log)
     from mdcore.grid.runner import Runner
 
-    runner = Runner(opened.path, progress, state.next_serial, parts, options.device, plugin_dir(grid), options.fail_fast)
+    runner = Runner(
+        opened.path, progress, state.next_serial, parts, options.device, grid.plugin_dir, options.fail_fast
+    )
     with progress:
         if options.backend == "dask":
             from mdcore.grid.cluster import run_dask
@@ -119,18 +122,20 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
             result = run_dask(runner, plan.stacks, jobs, options.scheduler)
         else:
             result = runner.run_local(plan.stacks, min(jobs, len(plan.stacks)))
+    go_on = f"What is finished is kept. To go on:\n  {command(argv)}"
     if result.interrupted:
-        return tell(f"interrupted; what is finished is kept. To go on:\n  {command(argv)}", INTERRUPTED, log)
+        return tell(f"interrupted. {go_on}", INTERRUPTED, log)
     if result.fatal:
-        tell(f"the run stopped: {result.fatal}\nWhat is finished is kept. To go on:\n  {command(argv)}", FAILED, log)
+        tell(f"the run stopped: {result.fatal}\n{go_on}", FAILED, log)
         if result.failed:
             print(failure_table(result.failed))
         return FAILED
     return conclude(opened.path, options, plan.failed | result.failed, log)
 
 
-def plugin_dir(grid):
-    return getattr(grid, "plugin_dir", None) or Path(grid.path).parent
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def remove_leftovers(run_dir: Path, pending: set[str], plan: Plan) -> None:
@@ -143,7 +148,8 @@ def remove_leftovers(run_dir: Path, pending: set[str], plan: Plan) -> None:
 
 def stale_note(plan: Plan) -> str:
     stale = [cell for cell in plan.stale if cell in plan.done or cell in plan.failed]
-    return f" ({len(stale)} of them stale: --dry_run says why, --rerun stale trains them again)" if stale else ""
+    why = f" ({len(stale)} of them stale: --dry_run says why, --rerun stale trains them again)"
+    return why if stale else ""
 
 
 def conclude(run_dir: Path, options, failed: dict, log: Log | None = None) -> int:
@@ -153,10 +159,8 @@ def conclude(run_dir: Path, options, failed: dict, log: Log | None = None) -> in
         print(table)
         if log:
             log.write(table)
-    print(
-        "analyse: python -m mdcore.run_analysis "
-        f"--input_dir {shlex.quote(str(run_dir))} --output_dir {shlex.quote(f'analysis_results/{options.tag}')}"
-    )
+    places = ["--input_dir", str(run_dir), "--output_dir", f"analysis_results/{options.tag}"]
+    print(f"analyse: python -m mdcore.run_analysis {shlex.join(places)}")
     return FAILED if failed else GOOD
 
 

@@ -1,4 +1,4 @@
-"""Stacks on disk: written under a temporary name, renamed when whole, checked by their checksums when read."""
+"""Stacks on disk: written under a temporary name, renamed when whole, checked when read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mdcore.grid.fingerprint import sha256
+from mdcore.grid.fingerprint import fingerprint, sha256
 
 RESULTS = ("history.parquet", "final.parquet", "predictors.npz")
-NOTES = "results.json"  # what the notebook hands to the runner, which then needs no table to know how cells ended
+NOTES = "results.json"  # tells the runner how the cells ended, without opening a table
 RECORD = "stack.json"
 NOTEBOOK = "train_cell.ipynb"
 BAD = ("failed", "diverged")  # a cell that ended so is told in the table of failures
@@ -93,7 +93,7 @@ def read_record(path: Path) -> Record:
 
 @dataclass
 class Committed:
-    """What a run directory holds: the readable stacks, the damaged ones, and each cell's newest readable stack."""
+    """What a run directory holds: readable stacks, damaged ones, and each cell's newest readable stack."""
 
     records: list[Record]
     damaged: list[Record]
@@ -111,7 +111,7 @@ def committed(run_dir: Path) -> Committed:
     """Read every committed stack (stack.json and checksums; no table is opened)."""
     place = stacks_dir(run_dir)
     try:
-        names = sorted(entry.name for entry in os.scandir(place) if entry.is_dir() and not entry.name.startswith("."))
+        names = sorted(e.name for e in os.scandir(place) if e.is_dir() and not e.name.startswith("."))
     except FileNotFoundError:
         names = []
     records = [read_record(place / name) for name in names]
@@ -132,10 +132,11 @@ def set_aside(run_dir: Path, record: Record) -> Path:
 
 
 def read_notes(output: Path, cell_ids: list[str]) -> dict:
-    """The notes beside the results, held against the cells that were asked for. ResultError says what is wrong."""
+    """The notes beside the results, held against the cells asked for; ResultError says what is wrong."""
     try:
         notes = json.loads((output / NOTES).read_bytes())
-        status, messages = notes["status"], notes["messages"]
+        status = notes["status"]
+        notes["messages"].items()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultError(f"the notebook left no readable {NOTES}: {error}") from None
     if sorted(status) != sorted(cell_ids):
@@ -143,18 +144,16 @@ def read_notes(output: Path, cell_ids: list[str]) -> dict:
     missing = [name for name in (*RESULTS, NOTEBOOK) if not (output / name).is_file()]
     if missing:
         raise ResultError(f"the notebook did not write {', '.join(missing)}")
-    return {"status": status, "messages": messages, "seconds": notes.get("seconds", {}), "blas": notes.get("blas", [])}
+    return {"seconds": {}, "blas": []} | notes
 
 
-def commit_stack(run_dir: Path, name: str, output: Path, cells: list[str], notes: dict, code_parts: dict, serial: int):
-    """Seal `output` with a stack.json and rename it to stacks/<name>; all of it is on the disk before the rename.
+def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, code_parts: dict, serial: int):
+    """Seal `output` with a stack.json and rename it to stacks/<name>; all of it is on the disk before.
 
     A readable stack of that name is never overwritten: the new one gets `-r<serial>` behind its name.
     """
-    from mdcore.grid.fingerprint import fingerprint
-
     (output / NOTES).unlink(missing_ok=True)
-    files = sorted(p.name for p in output.iterdir() if p.is_file() and not p.name.startswith(".") and p.name != RECORD)
+    files = sorted(p.name for p in output.iterdir() if p.is_file() and p.name[0] != "." and p.name != RECORD)
     told = {
         "cells": list(cells),
         "status": notes["status"],
@@ -180,12 +179,12 @@ def commit_stack(run_dir: Path, name: str, output: Path, cells: list[str], notes
     return final
 
 
-def commit_failure(run_dir: Path, name: str, cell_id: str, message: str, notebook: Path | None, code_parts, serial: int):
+def commit_failure(run_dir: Path, name: str, cell_id: str, message: str, notebook: Path, code_parts, serial):
     """Record a cell that cannot be trained, with the notebook that shows why where there is one."""
     output = partial_dir(run_dir, name) / "failure"
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    if notebook is not None and notebook.exists():
+    if notebook.exists():
         shutil.copy(notebook, output / NOTEBOOK)
     notes = {"status": {cell_id: "failed"}, "messages": {cell_id: message}}
     return commit_stack(run_dir, name, output, [cell_id], notes, code_parts, serial)

@@ -25,7 +25,7 @@ def installed(package: str) -> str:
 
 
 def code_parts(plugins=()) -> dict[str, str]:
-    """{what: its sha256 or version}, for the package's sources, the packages and the plug-in files of a grid."""
+    """{what: its sha256 or version} for the package's sources, the packages and a grid's plug-in files."""
     parts = {
         f"mdcore/{path.relative_to(PACKAGE).as_posix()}": sha256(path)
         for pattern in SOURCES

@@ -1,4 +1,4 @@
-"""What notebooks/train_cell.ipynb needs beside the training: an example of its own, and a look at the curves."""
+"""What notebooks/train_cell.ipynb needs beside the training: an example, and a look at the curves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ vary:
 
 
 def example_request() -> tuple[str, str]:
-    """(request, output) for one small cell in a temporary directory: the notebook's defaults when opened by hand."""
+    """(request, output) of one small cell in a temporary directory: the notebook's defaults."""
     from mdcore.grid.spec import load_grid
 
     place = Path(tempfile.mkdtemp(prefix="mdcore-example-"))
@@ -42,12 +42,12 @@ def example_request() -> tuple[str, str]:
 
 
 def curves(history):
-    """A small figure: angle to the max-margin direction (degrees) and margin ratio against the epochs, a line a cell."""
+    """A small figure: angle to max-margin (degrees) and margin ratio against the epochs, a line a cell."""
     import matplotlib.pyplot as plt
 
     panels = {"angle_max_margin": "angle to max-margin (degrees)", "margin_ratio": "margin / exact margin"}
     if history["angle_max_margin"].isna().all():  # overlapping data have no margin to speak of
-        panels = {"angle_logreg": "angle to logistic regression (degrees)", "log_inverse_loss": "log(1 / loss)"}
+        panels = {"angle_logreg": "angle to the MLE (degrees)", "log_inverse_loss": "log(1 / loss)"}
     figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), dpi=70, layout="constrained")
     for axis, (column, label) in zip(axes, panels.items(), strict=True):
         for cell_id, rows in history.groupby("cell_id", sort=False):

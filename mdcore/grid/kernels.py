@@ -1,7 +1,7 @@
 """Kernels on private sockets: one directory of mode 0700 for each run, no TCP port, no kernel left behind.
 
-A kernel is started from the running interpreter (no installed kernel spec is looked at), talks over unix sockets
-in the run's private directory, has one thread, and ends with its parent, however the parent ends.
+A kernel is started from the running interpreter (no installed kernel spec is looked at), talks over unix
+sockets in the run's private directory, has one thread, and ends with its parent, however the parent ends.
 """
 
 from __future__ import annotations
@@ -17,18 +17,15 @@ from pathlib import Path
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]  # the directory that holds the package mdcore
 PREFIX = "mdcore-"
-SOCKET_PATH_LIMIT = 60  # a unix socket path has about 100 bytes; the rest is the directory's own name and a number
+SOCKET_PATH_LIMIT = 60  # a unix socket path has about 100 bytes; the directory's own name takes the rest
 
 ONE_THREAD = {
-    name: "1"
-    for name in (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-    )
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "BLIS_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
 }
 # One thread each: stacks are the unit of parallel work, and sums in a fixed order give the same bits.
 PINNED = ONE_THREAD | {"OMP_DYNAMIC": "FALSE", "MKL_DYNAMIC": "FALSE", "PYTHONHASHSEED": "0"}
@@ -39,7 +36,7 @@ def kernel_environment(directory: Path) -> dict[str, str]:
     paths = [str(SOURCE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return PINNED | {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-        "IPYTHONDIR": str(directory / "ipython"),  # not the user's: a start-up file there would change results
+        "IPYTHONDIR": str(directory / "ipython"),  # the user's own has start-up files
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "MDCORE_PARENT": str(os.getpid()),
     }
@@ -48,7 +45,7 @@ def kernel_environment(directory: Path) -> dict[str, str]:
 class Kernels:
     """The kernels of one process: their private directory and their process ids.
 
-    A context manager. The directory is held by a lock, so that what a killed process left is found and removed.
+    A context manager. A lock holds the directory, so that what a killed process left is told from a live one.
     """
 
     def __init__(self):
@@ -75,7 +72,7 @@ class Kernels:
         self._lock.close()
 
     def manager(self, log: Path | None = None):
-        """A kernel manager class for one kernel; `log` takes what the process itself writes to its streams."""
+        """A kernel manager class for one kernel; `log` takes what the process writes to its own streams."""
         from jupyter_client.kernelspec import KernelSpec
         from jupyter_client.manager import AsyncKernelManager
 
@@ -120,14 +117,15 @@ class Kernels:
 
 
 def kill(pid: int) -> None:
-    """SIGKILL a kernel's process group (the kernel leads its own), or the process where there is no such group."""
+    """SIGKILL a kernel's process group (it leads its own), or the process where there is none."""
     for end in (os.killpg, os.kill):
         try:
-            return end(pid, signal.SIGKILL)
+            end(pid, signal.SIGKILL)
+            return
         except ProcessLookupError:
             continue
         except PermissionError:
-            return None
+            return
 
 
 def sweep() -> None:

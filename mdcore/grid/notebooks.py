@@ -12,7 +12,7 @@ START_TIMEOUT = 300  # seconds; many kernels may start at once on a loaded machi
 
 
 class NotebookFailed(Exception):
-    """A cell of the notebook raised: `name` and `value` of the exception; the notebook was saved as it stood."""
+    """A cell raised: `name` and `value` of the exception; the notebook was saved as it stood."""
 
     def __init__(self, name: str, value: str):
         self.name, self.value = name, value
@@ -20,7 +20,7 @@ class NotebookFailed(Exception):
 
 
 class KernelDied(Exception):
-    """The kernel's process ended by itself: killed from outside, out of memory, or a crash in compiled code."""
+    """The kernel's process ended: killed from outside, out of memory, or a crash in compiled code."""
 
 
 def execute(
@@ -28,8 +28,8 @@ def execute(
 ) -> None:
     """Execute `notebook` with `parameters` in `cwd` and save it once, at the end, as `output`.
 
-    Places of this machine (home, installation, run directory) are cut from what is saved. Raises NotebookFailed
-    when a cell raises, KernelDied when the kernel ends.
+    Places of this machine (home, installation, run directory) are cut from what is saved. Raises
+    NotebookFailed when a cell raises, KernelDied when the kernel ends.
     """
     import papermill
     from nbclient.exceptions import DeadKernelError

@@ -73,19 +73,17 @@ def describe(plan: Plan, state: Committed, jobs: int) -> str:
         f"{len(plan.selected)} cells: {len(plan.done)} done, {len(plan.failed)} failed, "
         f"{len(plan.stale)} stale, {plan.to_run} to run in {len(plan.stacks)} stacks"
     ]
-    lines += [f"damaged, to be trained again: {record.path.name}: {record.problem}" for record in state.damaged]
+    lines += [f"damaged, to be trained again: {r.path.name}: {r.problem}" for r in state.damaged]
     for reasons, count in _by_reason(plan.stale).items():
-        lines.append(f"stale: {count} cells were made by other code: {reasons} (--rerun stale trains them again)")
+        lines.append(f"stale: {count} cells: {reasons} (--rerun stale trains them again)")
     for stack in plan.stacks:
         seconds = FIXED_SECONDS + stack.cost * plan.speed
         lines.append(f"  {stack.name}  {len(stack.cells)} cells  about {clock(seconds)}")
         lines += [f"      {cell_id}" for cell_id in stack.cell_ids]
     if plan.stacks:
-        total = sum(FIXED_SECONDS + stack.cost * plan.speed for stack in plan.stacks)
-        longest = max(FIXED_SECONDS + stack.cost * plan.speed for stack in plan.stacks)
-        lines.append(
-            f"cost: about {clock(total)} on one core, {clock(max(longest, total / max(jobs, 1)))} with --jobs {jobs}"
-        )
+        each = [FIXED_SECONDS + stack.cost * plan.speed for stack in plan.stacks]
+        together = clock(max(max(each), sum(each) / jobs))
+        lines.append(f"cost: about {clock(sum(each))} on one core, {together} with --jobs {jobs}")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What is done, what is left, and when it will be: one live line in a terminal, plain lines elsewhere, grid.log."""
+"""What is done, what is left, until when: a live line in a terminal, plain lines elsewhere, grid.log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import heapq
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from mdcore.grid.attempt import PROGRESS, read_json
@@ -25,11 +26,8 @@ class Log:
         if self.path is None:
             return
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        try:
-            with open(self.path, "a") as file:
-                file.writelines(f"{now} {line}\n" for line in text.splitlines())
-        except OSError:
-            pass
+        with suppress(OSError), open(self.path, "a") as file:
+            file.writelines(f"{now} {line}\n" for line in text.splitlines())
 
 
 class Progress:
@@ -64,7 +62,7 @@ class Progress:
     def began(self, stack, place: Path) -> None:
         with self._lock:
             self.waiting.pop(stack.name, None)
-            self.running[stack.name] = _Running(stack.cost, place / PROGRESS)
+            self.running.setdefault(stack.name, _Running(stack.cost, place / PROGRESS))
 
     def ended(self, stack, done: int = 0, failed: int = 0, train: float | None = None) -> None:
         """`train`: seconds of training alone; what the stack took beyond them is its fixed cost."""
@@ -83,7 +81,7 @@ class Progress:
             self.waiting |= {stack.name: stack.cost for stack in stacks}
 
     def eta(self) -> float:
-        """Seconds to go: what runs, then what waits, costliest first, each to the worker that is free first."""
+        """Seconds to go: what runs, then what waits, costliest first, each to the first free worker."""
         with self._lock:
             speed = self._measured / self._expected
             fixed = sum(self._fixed[-20:]) / len(self._fixed[-20:])
@@ -95,8 +93,9 @@ class Progress:
             return max(free)
 
     def line(self) -> str:
-        parts = [f"cells {self.done + self.failed}/{self.total}", f"{self.done} done", f"{self.failed} failed"]
-        parts += [f"{self.skipped} skipped", f"elapsed {clock(time.monotonic() - self.start)}"]
+        counts = f"{self.done} done, {self.failed} failed, {self.skipped} skipped"
+        parts = [f"cells {self.done + self.failed}/{self.total}", counts]
+        parts.append(f"elapsed {clock(time.monotonic() - self.start)}")
         if self.running or self.waiting:
             parts.append(f"ETA {clock(self.eta())}")
         return ", ".join(parts)
@@ -116,10 +115,8 @@ class Progress:
                 written = time.monotonic()
 
     def _print(self, text: str, end: str = "\n") -> None:
-        try:
+        with suppress(OSError):  # the terminal is gone: the run goes on
             print(text, end=end, file=self.stream, flush=True)
-        except OSError:  # the terminal is gone: the run goes on
-            pass
 
 
 class _Running:

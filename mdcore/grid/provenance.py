@@ -13,15 +13,16 @@ from mdcore.grid.kernels import ONE_THREAD, SOURCE_ROOT
 
 
 def provenance() -> dict:
-    """{commit, dirty, packages, python, platform, cpu, cores, blas, threads}; None where it cannot be known."""
+    """{commit, dirty, packages, python, platform, cpu, cores, blas, threads}; None where it is not known."""
     commit = _git("rev-parse", "HEAD")
     status = _git("status", "--porcelain", "--untracked-files=no")
+    libc = "-".join(filter(None, platform.libc_ver()))
     return {
         "commit": commit,
         "dirty": None if status is None else bool(status),
         "packages": {name: installed(name) for name in required_packages()},
         "python": platform.python_version(),
-        "platform": f"{platform.system()}-{platform.machine()}-{'-'.join(platform.libc_ver()).strip('-')}".rstrip("-"),
+        "platform": "-".join(filter(None, (platform.system(), platform.machine(), libc))),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "blas": _blas(),

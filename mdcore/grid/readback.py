@@ -5,10 +5,10 @@ from __future__ import annotations
 from mdcore.grid.commits import RESULTS, Record
 
 HISTORY = (
-    "cell_id", "epoch", "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm", "margin_l2",
-    "margin_lp", "margin_ratio", "gap", "angle_max_margin", "angle_linear_md", "angle_linear_md_equal_loss",
-    "angle_svm", "angle_logreg", "norm_balance", "norm_balance_frobenius", "balance_drift", "layer_alignment",
-    "stable_rank", "participation",
+    "cell_id", "epoch", "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm",
+    "margin_l2", "margin_lp", "margin_ratio", "gap", "angle_max_margin", "angle_linear_md",
+    "angle_linear_md_equal_loss", "angle_svm", "angle_logreg", "norm_balance", "norm_balance_frobenius",
+    "balance_drift", "layer_alignment", "stable_rank", "participation",
 )  # fmt: skip
 STATUSES = ("converged", "transient", "failed", "diverged", "overlap", "quasi-separable")
 
@@ -29,7 +29,7 @@ def read_tables(record: Record, wanted: list[str]):
         raise ValueError("final.parquet, predictors.npz and stack.json name different cells")
     strange = sorted(set(final["status"]) - set(STATUSES))
     if strange:
-        raise ValueError(f"final.parquet has the status {strange[0]!r}; expected one of {', '.join(STATUSES)}")
+        raise ValueError(f"final.parquet: status {strange[0]!r}; expected one of {', '.join(STATUSES)}")
     return (
         final[final["cell_id"].isin(wanted)],
         history[history["cell_id"].isin(wanted)],

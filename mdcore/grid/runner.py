@@ -13,7 +13,15 @@ from pathlib import Path
 
 from mdcore.grid import attempt as attempts
 from mdcore.grid.attempt import Outcome, attempt, prepare
-from mdcore.grid.commits import BAD, NOTEBOOK, ResultError, commit_failure, commit_stack, partial_dir, read_notes
+from mdcore.grid.commits import (
+    BAD,
+    NOTEBOOK,
+    ResultError,
+    commit_failure,
+    commit_stack,
+    partial_dir,
+    read_notes,
+)
 from mdcore.grid.fingerprint import fingerprint
 from mdcore.grid.kernels import Kernels
 from mdcore.grid.progress import Progress
@@ -53,40 +61,55 @@ class Runner:
         self._lock = threading.Lock()
 
     def run_local(self, stacks: list[Stack], jobs: int) -> Result:
-        """joblib's threads drive papermill; the work itself is in the kernels, which are children of this process.
+        """joblib's threads drive papermill; the work itself is in the kernels, children of this process.
 
-        Threads, not worker processes: there is nothing between the runner and a kernel that could die or stay.
+        Threads, not worker processes: nothing stands between the runner and a kernel that could die or stay.
         """
         from joblib import Parallel, delayed
 
         with Kernels() as kernels, self.signals(kernels.stop):
             ended = Parallel(jobs, backend="threading", batch_size=1, return_as="generator_unordered")(
-                delayed(self.guarded)(stack, kernels) for stack in stacks
+                delayed(self.see_through)(stack, kernels) for stack in stacks
             )
             for _ in ended:
                 if self.stopping.is_set():
                     kernels.stop()
         return self.result
 
-    def guarded(self, stack: Stack, kernels: Kernels) -> None:
-        """See one stack through, its second try and its halves; an error of the runner itself stops the run."""
-        try:
-            jobs = [Job(stack)]
-            while jobs and not self.stopping.is_set():
-                job = jobs.pop(0)
-                self.begin(job)
-                jobs = self.follow_up(job, attempt(self.run_dir, job.stack.name, self.notebook, kernels)) + jobs
-        except OSError as error:
-            self.stop(f"{error}")
-        except Exception:
-            self.progress.log.write(traceback.format_exc())
-            self.stop(f"an error of the runner itself: {traceback.format_exc(limit=-1).splitlines()[-1]}")
+    def see_through(self, stack: Stack, kernels: Kernels) -> None:
+        """Train one stack, with its second try and its halves."""
+        jobs = [Job(stack)]
+        while jobs and not self.stopping.is_set():
+            job = jobs.pop(0)
+            if self.prepare(job):
+                self.show_begun(job)
+                outcome = attempt(self.run_dir, job.stack.name, self.notebook, kernels)
+                jobs = self.guarded_follow_up(job, outcome) + jobs
         if self.stopping.is_set():
             kernels.stop()
 
-    def begin(self, job: Job) -> None:
-        place = prepare(self.run_dir, job.stack, self.code, self.device, self.plugin_dir)
-        self.progress.began(job.stack, place)
+    def prepare(self, job: Job) -> bool:
+        """The request on disk; False, and the run stops, where it cannot be written."""
+        try:
+            prepare(self.run_dir, job.stack, self.code, self.device, self.plugin_dir)
+        except OSError as error:
+            self.stop(str(error))
+            return False
+        return True
+
+    def show_begun(self, job: Job) -> None:
+        self.progress.began(job.stack, partial_dir(self.run_dir, job.stack.name))
+
+    def guarded_follow_up(self, job: Job, outcome: Outcome) -> list[Job]:
+        """follow_up; an error of the disk or of the runner itself stops the run, and is told."""
+        try:
+            return self.follow_up(job, outcome)
+        except OSError as error:
+            self.stop(str(error))
+        except Exception as error:
+            self.progress.log.write(traceback.format_exc())
+            self.stop(f"an error of the runner itself: {type(error).__name__}: {error}")
+        return []
 
     def follow_up(self, job: Job, outcome: Outcome) -> list[Job]:
         """Commit or record what came of the attempt; the jobs that are to be tried next because of it."""
@@ -112,7 +135,7 @@ class Runner:
     def _try_again(self, job: Job, outcome: Outcome) -> list[Job]:
         name = job.stack.name
         self.progress.say(f"{name}: attempt {job.tries + 1} failed: {outcome.message}")
-        # A death may be the machine's doing, so each stack gets a second try; an exception in a half is the cell's.
+        # A death may be the machine's doing: every stack gets a second try. An exception in a half is not.
         if job.tries == 0 and not (job.half and outcome.kind == "error"):
             return [Job(job.stack, 1, job.half)]
         if len(job.stack.cells) > 1:
@@ -149,8 +172,8 @@ class Runner:
                 self.run_dir, stack.name, cell_id, outcome.message, notebook, self.code_parts, self.serial
             )
             self.serial += 1
-            look = where / NOTEBOOK
-            self.result.failed[cell_id] = (outcome.message, str(look if look.exists() else self.progress.log.path))
+            look = where / NOTEBOOK if (where / NOTEBOOK).exists() else self.progress.log.path
+            self.result.failed[cell_id] = (outcome.message, str(look))
         shutil.rmtree(partial_dir(self.run_dir, stack.name), ignore_errors=True)
         if self.fail_fast:
             self.stop()

@@ -1,4 +1,4 @@
-"""Which cells are trained together. It depends on the grid and on what is already done, never on the workers."""
+"""Which cells are trained together: a matter of the grid and of what is done, never of the workers."""
 
 from __future__ import annotations
 
@@ -55,9 +55,10 @@ def data_size(config: dict) -> tuple[int, int]:
 
 
 def cost(cell) -> float:
-    """Expected seconds: epochs · (a + b·n·d)."""
+    """Expected seconds: epochs · (a·(1 + log₂(depth + 1)) + b·n·d)."""
     n, d = data_size(cell.config)
-    return cell.config["epochs"] * (SECONDS_PER_STEP * (1 + math.log2(cell.config["depth"] + 1)) + SECONDS_PER_ENTRY * n * d)
+    layers = 1 + math.log2(cell.config["depth"] + 1)
+    return cell.config["epochs"] * (SECONDS_PER_STEP * layers + SECONDS_PER_ENTRY * n * d)
 
 
 def _key(value) -> str:
@@ -70,7 +71,7 @@ def group_key(cell) -> str:
 
 
 def compose(cells, pending=None, max_cells: int = MAX_CELLS) -> list[Stack]:
-    """The stacks of a whole grid, costliest first; with `pending` (cell ids), what of them is still to be trained.
+    """The stacks of a whole grid, costliest first; with `pending` (cell ids), what of them is to be trained.
 
     The grid is divided first and narrowed afterwards, so that a stack that was lost is trained again with the
     same neighbours and gives the same bits.
@@ -91,7 +92,7 @@ def compose(cells, pending=None, max_cells: int = MAX_CELLS) -> list[Stack]:
 
 
 def _fill(groups: list[list], even: float, most: int) -> list[list]:
-    """Whole groups in their order, bundles of about `even` cells and at most `most` (a larger group stays whole)."""
+    """Whole groups in order: bundles of about `even` cells, at most `most` (a larger group stays whole)."""
     bundles: list[list] = [[]]
     for group in groups:
         if bundles[-1] and (len(bundles[-1]) >= even or len(bundles[-1]) + len(group) > most):
@@ -101,7 +102,7 @@ def _fill(groups: list[list], even: float, most: int) -> list[list]:
 
 
 def halve(stack: Stack) -> list[Stack]:
-    """Two stacks of about half the cells each, between two groups where there are several, else within the one."""
+    """Two stacks of about half the cells, split between two groups where there are several."""
     middle = len(stack.cells) / 2
     keys = [group_key(cell) for cell in stack.cells]
     borders = [i for i in range(1, len(keys)) if keys[i] != keys[i - 1]]

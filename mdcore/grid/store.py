@@ -43,7 +43,7 @@ class Run:
 
 @dataclass
 class RunData:
-    """What a run has committed, in the manifest's order; of a cell trained twice the newest readable result."""
+    """What a run has committed, in the manifest's order; of a cell trained twice the newest result."""
 
     path: Path
     manifest: dict
@@ -58,7 +58,7 @@ class RunData:
 
 
 def check_tag(tag: str) -> str:
-    """The tag, or RunError: 1 to 80 of A-Z a-z 0-9 . _ - and first a letter or digit, so it stays a plain name."""
+    """The tag, or RunError: 1 to 80 of A-Z a-z 0-9 . _ - and first a letter or digit: a plain name."""
     if not isinstance(tag, str) or not TAG.fullmatch(tag):
         raise RunError(
             f"--tag: got {tag!r}; expected 1 to 80 letters, digits, '.', '_' or '-', first a letter or digit"
@@ -85,6 +85,8 @@ def open_run(output_dir: Path, tag: str, grid, adopt: bool = False) -> Run:
     if path is None:
         return Run(Path(output_dir) / f"{time.strftime('%Y%m%d')}_{tag}", new=True)
     run = Run(path, new=False)
+    if not any((path / name).exists() for name in ("manifest.json", "grid.yaml")) and not committed(path).newest:
+        return run  # made, and left before anything was written
     there = _cells_on_disk(run)
     if there is None:
         return run
@@ -101,7 +103,7 @@ def open_run(output_dir: Path, tag: str, grid, adopt: bool = False) -> Run:
 
 
 def _cells_on_disk(run: Run) -> dict[str, dict] | None:
-    """{cell_id: config} from the manifest, else from grid.yaml; None (and a note) where neither can be read."""
+    """{cell_id: config} from the manifest, else from grid.yaml; None where neither can be read."""
     try:
         run.manifest = read_manifest(run.path)
         return {cell["cell_id"]: cell["config"] for cell in run.manifest["cells"]}
@@ -149,7 +151,8 @@ def _short(values: list[str]) -> str:
 
 def write_head(run: Run, grid, provenance: dict) -> None:
     """grid.yaml and manifest.json; an earlier, different provenance is kept under "earlier"."""
-    manifest = {"cells": [{"cell_id": c.cell_id, "config": c.config} for c in grid.cells], "provenance": provenance}
+    cells = [{"cell_id": cell.cell_id, "config": cell.config} for cell in grid.cells]
+    manifest = {"cells": cells, "provenance": provenance}
     old = run.manifest.get("provenance")
     earlier = run.manifest.get("earlier", []) + ([old] if old and old != provenance else [])
     if earlier:
@@ -194,7 +197,7 @@ def _loaded_blas() -> list[dict]:
 
 
 def read_run(run_dir) -> RunData:
-    """Everything a run has committed. RunError when it is not a run directory; what is damaged is in `problems`."""
+    """Everything a run has committed; what is damaged is in `problems`. RunError: it is no run directory."""
     import pandas as pd
 
     run_dir = Path(run_dir)
@@ -223,8 +226,8 @@ def read_run(run_dir) -> RunData:
         finals.append(final)
         histories.append(history)
         predictors |= w
-    final = pd.concat(finals, ignore_index=True) if finals else pd.DataFrame({"cell_id": [], "status": []})
-    history = pd.concat(histories, ignore_index=True) if histories else pd.DataFrame({name: [] for name in HISTORY})
+    final = pd.concat(finals or [pd.DataFrame(columns=["cell_id", "status"])], ignore_index=True)
+    history = pd.concat(histories or [pd.DataFrame(columns=list(HISTORY))], ignore_index=True)
     final = final.sort_values("cell_id", key=lambda ids: ids.map(order), kind="stable").reset_index(drop=True)
     by = history["cell_id"].map(order).astype(float).argsort(kind="stable")
     text, question = _grid_text(run_dir, problems)
