@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from mdcore.problems.certificates import max_margin_gap, soft_margin_gap
+from mdcore.problems.certificates import max_margin_gap, norm, soft_margin_gap
 
 MAX_STEPS = 200
-STALL = 15  # steps without a better certificate: rounding has been reached
-TO_BOUNDARY = 0.995
+STALL = 10  # steps without a clearly better certificate: rounding has been reached
+TO_BOUNDARY = 0.995  # share of the way to the boundary of the positive orthant
 
 
 class Solution(NamedTuple):
@@ -33,74 +33,90 @@ class _Point(NamedTuple):
     u: np.ndarray
 
     def step(self, length: float, move: _Point) -> _Point:
-        return _Point(*(x + length * dx for x, dx in zip(self, move)))
+        return _Point(*(x + length * dx for x, dx in zip(self, move, strict=True)))
 
 
-def smoothed_power(w: np.ndarray, p: float, mu: float) -> tuple[np.ndarray, np.ndarray]:
-    """h'(w) and h''(w), entrywise, of h(w) = min_{τ>|w|} τ^p/p − μ[log(τ² − w²) + (p−1) log τ] → |w|^p/p as μ → 0.
+def central_curve(x: np.ndarray, p: float, mu: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Points (w(x), z(x)), and their derivatives, of the curve z = h'(w), which tends to z = sign(w)|w|^{p−1}, μ → 0:
 
-    The bracket is the self-concordant barrier of the epigraph {(w, t): t ≥ |w|^p}, t = τ^p (Nesterov & Nemirovskii
-    1994, section 5.3; Chares 2009), so that Newton's method neither sees the kink of |w|^p at 0 for p < 2 nor its
-    flat bottom for p > 2. For p = 2 nothing needs smoothing: h' = w, h'' = 1.
+        τ = (μ(p + cosh x))^{1/p},   w = τ tanh(x/2),   z = μ sinh(x)/τ,   x ∈ R.
+
+    h(w) = min_{τ>|w|} τ^p/p − μ[log(τ² − w²) + (p−1) log τ]; the bracket is the self-concordant barrier of the
+    epigraph {(w, t): t ≥ |w|^p}, t = τ^p (Nesterov & Nemirovskii 1994, section 5.3; Chares 2009). Stationarity in τ,
+    τ^p = μ(p−1) + 2μτ²/(τ² − w²), with w = τ tanh(x/2), gives the three formulas.
     """
-    if p == 2.0:
-        return w, np.ones_like(w)
-    size = np.abs(w)
-    # The optimal τ: (τ^p − μ(p−1))(1 − w²/τ²) = 2μ. Newton in x = log τ, kept in a bracket.
-    log_size = np.log(np.maximum(size, 1e-300))
-    low = np.maximum(log_size, np.log(mu * (p + 1)) / p)
-    high = low + np.log(3.0)
-    x = low + 0.1
-    for _ in range(100):
-        power = np.exp(p * x)
-        rest, shrunk = power - mu * (p - 1), -np.expm1(2 * (log_size - x))  # shrunk = 1 − w²/τ²
-        value = rest * shrunk - 2 * mu
-        low, high = np.where(value < 0, x, low), np.where(value >= 0, x, high)
-        new = x - value / (p * power * shrunk + 2 * rest * (1 - shrunk))
+    half, sinh, cosh = np.tanh(0.5 * x), np.sinh(x), np.cosh(x)
+    tau = (mu * (p + cosh)) ** (1 / p)
+    growth = sinh / (p * (p + cosh))  # τ'/τ
+    slope_w = tau * (growth * half + 0.5 * (1 - half**2))
+    slope_z = mu / tau * ((p - 1) * cosh**2 + p**2 * cosh + 1) / (p * (p + cosh))
+    return tau * half, mu * sinh / tau, slope_w, slope_z
+
+
+def nearest_on_curve(r: np.ndarray, p: float, mu: float, eta: float) -> tuple[np.ndarray, np.ndarray]:
+    """w with w + h'(w)/η = r, the proximal point of h/η at r, and h''(w) there, entrywise (shapes of r).
+
+    Newton on the logarithm of the equation along `central_curve`, from below, kept in a bracket.
+    """
+    if p == 2.0:  # no smoothing needed: h(w) = w²/2
+        return eta * r / (eta + 1), np.ones_like(r)
+    size = np.maximum(np.abs(r), 1e-300)
+    _, _, slope_w, slope_z = central_curve(np.zeros(1), p, mu)
+    x = np.arcsinh(size / (slope_w + slope_z / eta))  # w + z/η grows no faster than its linear part times sinh(x)/x
+    low, high = np.zeros_like(x), np.full_like(x, 700.0)
+    for _ in range(60):
+        w, z, slope_w, slope_z = central_curve(x, p, mu)
+        value = w + z / eta
+        low, high = np.where(value < size, x, low), np.where(value >= size, x, high)
+        new = x - np.log(value / size) * value / (slope_w + slope_z / eta)
         new = np.where((new > low) & (new < high), new, 0.5 * (low + high))
-        moved, x = np.max(np.abs(new - x)), new
-        if moved <= 1e-15 * (1 + np.max(np.abs(x))):
+        done = np.abs(new - x) <= 1e-15 * (1 + x)
+        x = np.where(np.abs(value - size) <= 4e-16 * size, x, new)
+        if (done | (x != new)).all():
             break
-    tau = np.exp(x)
-    gap = 2 * mu * tau**2 / (tau**p - mu * (p - 1))  # τ² − w² without cancellation
-    a = 2 * mu * (tau**2 + size**2) / gap**2
-    c = (p - 1) * (tau ** (p - 2) + mu / tau**2)
-    return 2 * mu * w / gap, (4 * mu**2 / gap**2 + a * c) / (a + c)
+    w, _, slope_w, slope_z = central_curve(x, p, mu)
+    return np.sign(r) * w, slope_z / slope_w
 
 
 def solve(A: np.ndarray, p: float, start: np.ndarray, C: float = np.inf, tol: float = 1e-14) -> Solution:
     """min ‖w‖_p^p/p s.t. Aw ≥ 1 (C = ∞, any p in (1, ∞)), or min ½‖w‖² + C Σ ξ s.t. Aw + ξ ≥ 1, ξ ≥ 0 (p = 2).
 
-    A (n, d), scaled so that the solution has size about 1; start (d,), feasible for speed, not of need. Boyd &
-    Vandenberghe 2004, section 11.7, with Mehrotra's corrector: the objective is smoothed with the barrier parameter
-    μ, the products λs (and ξu) follow μ → 0. Ends when the certificate is ≤ tol, or no better for STALL steps: the
-    caller judges the gap of the answer.
+    A (n, d); start (d,), best with Aw > 1. Boyd & Vandenberghe 2004, section 11.7, with Mehrotra's corrector: λs (and
+    ξu) follow μ → 0, and so does the smoothing of |w|^p. The relation z = h'(w), z = A^Tλ, is linearised not at w nor
+    at z but at the point of the curve nearest to (w, z), so that Newton's method neither sees the kink at w = 0 for
+    p near 1 nor the flat bottom for large p. The unit of length is changed on the way to keep ‖w‖_p near 1.
+    Ends when the certificate is ≤ tol or stops improving: the caller judges the gap of the answer.
     """
-    point = _starting_point(A, start, C)
-    shrink, best, idle = 0.3, Solution(start, np.zeros(len(A)), np.inf, 0), 0
+    point, unit = _starting_point(A, start, C), 1.0
+    shrink, idle, best = 0.3, 0, Solution(start, np.zeros(len(A)), np.inf, 0)
     for step in range(MAX_STEPS):
         gap = _gap(A, point, p, C)
-        idle = 0 if gap < 0.9 * best.gap or not np.isfinite(best.gap) else idle + 1
+        idle = 0 if gap < 0.7 * best.gap or best.gap > 0.1 else idle + 1
         if gap < best.gap:
-            best = Solution(point.w, point.lam, gap, step)
+            best = Solution(unit * point.w, point.lam, gap, step)
         if best.gap <= tol or idle > STALL:
             break
-        mu = shrink * _mean_product(point, C)
+        size = norm(point.w, p)
+        if np.isinf(C) and not 0.9 < size < 1.1:
+            A, unit = A * size, unit * size
+            point = point._replace(w=point.w / size, lam=point.lam / size**p)
         try:
-            point, length = _newton_step(A, p, C, point, mu)
+            point, length = _newton_step(A, p, C, point, shrink * _mean_product(point, C))
         except (LinAlgError, ValueError):  # not a number in the normal equations: nothing more to gain
             break
         shrink = 0.05 if length > 0.9 else 0.2 if length > 0.5 else 0.6
-    return best
+    return best._replace(steps=step)
 
 
 def _starting_point(A, start, C) -> _Point:
     n, d = A.shape
-    margins = A @ start
-    xi = np.maximum(1 - margins, 0) + 0.1 if np.isfinite(C) else np.zeros(n)
-    s = np.maximum(margins + xi - 1, 0.1)
-    lam = np.minimum(1 / (n + 2 * d) / s, 0.5 * C)
-    return _Point(start, s, lam, xi, C - lam)
+    beyond = A @ start - 1
+    if np.isfinite(C):  # feasible and near the central path: s − ξ = Aw − 1, sξ = 1, λs = ξu
+        s = 0.5 * (beyond + np.hypot(beyond, 2.0))
+        xi = s - beyond
+        return _Point(start, s, C * xi / (s + xi), xi, C * s / (s + xi))
+    s = np.maximum(beyond, 0.1)
+    return _Point(start, s, 1 / (n + 2 * d) / s, np.zeros(n), np.full(n, np.inf))
 
 
 def _gap(A, point, p, C) -> float:
@@ -116,11 +132,12 @@ def _mean_product(point, C) -> float:
 
 
 def _residuals(A, p, C, point, mu):
-    """(stationarity, feasibility, λs − μ, ξu − μ) at `point`, and h''."""
-    slope, curvature = smoothed_power(point.w, p, mu)
-    hinge = point.xi * point.u - mu if np.isfinite(C) else np.zeros_like(point.s)
-    parts = (slope - A.T @ point.lam, A @ point.w + point.xi - 1 - point.s, point.s * point.lam - mu, hinge)
-    return parts, curvature
+    """Parts that vanish on the central path: distance to the curve, feasibility, λs − μ, ξu − μ; then h'' and η."""
+    eta = len(point.w) ** (2 / p - 1)  # the size of z over that of w when ‖w‖_p = 1 = ‖z‖_q
+    on_curve, curvature = nearest_on_curve(point.w + A.T @ point.lam / eta, p, mu, eta)
+    hinge = point.xi * point.u - mu if np.isfinite(C) else np.zeros(0)
+    parts = (np.sqrt(eta) * (point.w - on_curve), A @ point.w + point.xi - 1 - point.s, point.s * point.lam - mu, hinge)
+    return parts, curvature, eta
 
 
 def _size(parts) -> float:
@@ -129,10 +146,13 @@ def _size(parts) -> float:
 
 def _newton_step(A, p, C, point, mu) -> tuple[_Point, float]:
     soft = np.isfinite(C)
-    w, s, lam, xi, u = point
-    (r_w, r_p, r_s, r_u), curvature = _residuals(A, p, C, point, mu)
+    _, s, lam, xi, u = point
+    parts, curvature, eta = _residuals(A, p, C, point, mu)
+    off_curve, r_p, r_s, r_u = parts
+    r_w = off_curve / np.sqrt(eta) * (eta + curvature)  # tangent at the nearest point: h''Δw − A^TΔλ = −r_w
     theta = 1 / (s / lam + xi / u)  # ξ/u is 0 for a hard margin
-    normal = A.T @ (theta[:, None] * A)
+    weighted = np.sqrt(theta)[:, None] * A
+    normal = weighted.T @ weighted
     normal[np.diag_indices_from(normal)] += curvature
     scale = 1 / np.sqrt(normal.diagonal())
     factor = _cholesky(normal * scale[:, None] * scale)
@@ -149,11 +169,11 @@ def _newton_step(A, p, C, point, mu) -> tuple[_Point, float]:
 
     move = direction(r_s, r_u)
     length = _to_boundary(point, move, soft)
-    second = length**2  # Mehrotra: the products the linear step leaves out
+    second = length**2  # Mehrotra: the products that the linear step leaves out
     corrected = direction(r_s + second * move.s * move.lam, r_u + second * move.xi * move.u if soft else r_u)
     if _to_boundary(point, corrected, soft) > length:
         move, length = corrected, _to_boundary(point, corrected, soft)
-    before = _size((r_w, r_p, r_s, r_u))
+    before = _size(parts)
     for _ in range(30):
         new = point.step(length, move)
         after = _size(_residuals(A, p, C, new, mu)[0])

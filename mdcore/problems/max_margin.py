@@ -13,6 +13,7 @@ GAP_TARGET = 1e-7  # largest relative duality gap that counts as exact
 SOLVE_WHOLE = 2e8  # n·d² up to which the whole problem is solved at once
 ROUNDS = 60
 OUTSIDE = 1e-12  # a margin may fall short of 1 by this share before its point joins the working set
+TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
 @dataclass
@@ -99,12 +100,12 @@ def _linear_program(A, p) -> tuple[np.ndarray, np.ndarray]:
     """p = 1: w = u − v, min Σ(u + v), u, v ≥ 0. p = ∞: min t, −t ≤ w ≤ t. Both s.t. Aw ≥ 1; λ from the duals."""
     n, d = A.shape
     if p == 1:
-        answer = linprog(np.ones(2 * d), A_ub=np.hstack([-A, A]), b_ub=-np.ones(n), bounds=(0, None), method="highs-ds")
+        answer = linprog(np.ones(2 * d), A_ub=np.hstack([-A, A]), b_ub=-np.ones(n), bounds=(0, None), method="highs-ds", options=TIGHT)
         w = answer.x[:d] - answer.x[d:]
     else:  # w = v − t, 0 ≤ v ≤ 2t
         cost = np.r_[np.zeros(d), 1.0]
         rows = np.vstack([np.hstack([-A, A.sum(axis=1)[:, None]]), np.hstack([np.eye(d), -2 * np.ones((d, 1))])])
-        answer = linprog(cost, A_ub=rows, b_ub=np.r_[-np.ones(n), np.zeros(d)], bounds=(0, None), method="highs-ds")
+        answer = linprog(cost, A_ub=rows, b_ub=np.r_[-np.ones(n), np.zeros(d)], bounds=(0, None), method="highs-ds", options=TIGHT)
         w = answer.x[:d] - answer.x[d]
     return w, np.maximum(0.0, -answer.ineqlin.marginals[:n])
 

@@ -119,10 +119,12 @@ class _Shelf:
 
 def soft_margin(A: np.ndarray, C: float) -> Linear:
     """min ½‖w‖² + C Σ max(0, 1 − Aw), exact; gap and kkt from (w, λ) alone."""
-    answer = interior_point.solve(A, 2.0, np.zeros(A.shape[1]), C)
-    gap = certificates.soft_margin_gap(A, answer.w, answer.lam, C)
+    root = np.sqrt(C)  # w = √C v makes it a problem with C = 1
+    answer = interior_point.solve(root * A, 2.0, np.zeros(A.shape[1]), 1.0)
+    w, lam = root * answer.w, C * answer.lam
+    gap = certificates.soft_margin_gap(A, w, lam, C)
     message = "" if gap <= GAP_TARGET else f"relative duality gap {gap:.2e} is above {GAP_TARGET:.0e}: not exact"
-    return Linear(answer.w, C, "soft-margin", gap, certificates.soft_margin_kkt(A, answer.w, answer.lam, C), message)
+    return Linear(w, C, "soft-margin", gap, certificates.soft_margin_kkt(A, w, lam, C), message)
 
 
 def logistic_regression(A: np.ndarray, C: float | None) -> Linear:
