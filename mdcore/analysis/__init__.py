@@ -1,0 +1,1 @@
+"""Tables, figures and the report, made from what a run has committed."""

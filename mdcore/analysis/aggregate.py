@@ -1,0 +1,146 @@
+"""master.csv (a row per cell), summary.csv (a row per condition), conditions/*.json (enough to run one again)."""
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from mdcore.analysis.columns import BASE, EFFECTS, HISTORY, STATUSES, USED
+from mdcore.analysis.conditions import Condition
+from mdcore.analysis.pairs import effects, pairings
+from mdcore.analysis.results import Results
+from mdcore.analysis.statistics import describe
+
+_FINAL = ["exact_margin", "exact_margin_gap", "exact_margin_kkt", "gamma_bound", "separability_value", "steps",
+          "seconds"]
+_PAIRED = ["angle_reference_potential", *(f"{prefix}_{m}" for prefix, (_, ms) in EFFECTS.items() for m in ms)]
+_TAIL = ["separability", "limit_p", "n_train", "n_test", "dim", "svm_kind", "logreg_kind", "message"]
+
+
+def metric_columns(results: Results) -> list[str]:
+    """Every column that gets statistics: the final metrics, metrics of the user's own, paired differences."""
+    return [*HISTORY, *_FINAL, *results.own_metrics, *_PAIRED]
+
+
+def master_table(results: Results) -> pd.DataFrame:
+    """One row per cell of the manifest, in reading order: also cells that are missing, failed or diverged."""
+    paired, rows = effects(results), []
+    numbers = [*HISTORY, *_FINAL, *results.own_metrics]
+    for c in results.conditions:
+        for seed, cell in c.cells.items():
+            found = results.row.get(cell, {})
+            row = {"cell_id": cell, "condition_id": c.id}
+            row |= {k: c.flat[k] for k in [*BASE, *results.varied]}
+            row |= {"seed": seed, "status": results.status[cell]}
+            row |= {k: found.get(k, np.nan) for k in numbers}
+            row |= {k: paired.get(cell, {}).get(k, np.nan) for k in _PAIRED}
+            row |= {k: found.get(k, "" if k in ("separability", "svm_kind", "logreg_kind", "message") else np.nan)
+                    for k in _TAIL}
+            rows.append(row)
+    columns = ["cell_id", "condition_id", *BASE, *results.varied, "seed", "status", *numbers, *_PAIRED, *_TAIL]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def summary_table(results: Results, master: pd.DataFrame) -> pd.DataFrame:
+    """One row per condition: counts by status, then <metric>_{n,mean,std,min,max,ci_low,ci_high}.
+
+    Statistics are over the cells whose status is in USED; `n` counts every cell of the condition, `n_used` those.
+    """
+    metrics, rows = metric_columns(results), []
+    groups = {name: group for name, group in master.groupby("condition_id", sort=False)}
+    for c in results.conditions:
+        group = groups[c.id]
+        counts = group["status"].value_counts()
+        row = {"condition_id": c.id} | {k: c.flat[k] for k in [*BASE, *results.varied]}
+        row |= {"n": len(group), "n_used": int(group["status"].isin(USED).sum())}
+        row |= {f"n_{s.replace('-', '_')}": int(counts.get(s, 0)) for s in STATUSES}
+        said = [s for s in group["separability"].unique() if s]
+        row["separability"] = said[0] if len(said) == 1 else " / ".join(sorted(said))
+        used = group.loc[group["status"].isin(USED), metrics]
+        rows.append(row | describe(used, c.id))
+    return pd.DataFrame(rows)
+
+
+def _clean(value):
+    """JSON has no NaN and no numpy: NaN, inf and None become null."""
+    if isinstance(value, dict):
+        return {str(k): _clean(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def grid_snippet(condition: Condition, question: str = "") -> dict:
+    """A grid that runs this condition again, all its seeds: what load_grid reads."""
+    keep = {k: v for k, v in condition.config.items() if v is not None}
+    keep["dataset"] = {k: v for k, v in keep["dataset"].items() if v is not None}
+    keep["step"] = {k: v for k, v in keep["step"].items() if v is not None} if "step" in keep else {"rule": "adaptive"}
+    return {"question": question or f"What does {condition.id} do?", "fixed": keep,
+            "vary": {"seed": list(condition.cells)}}
+
+
+def condition_record(results: Results, c: Condition, group: pd.DataFrame, stats: dict, others: list) -> dict:
+    """What conditions/<id>.json holds: configuration, cells, statistics, pairs, provenance, a grid to run it again."""
+    metrics = metric_columns(results)
+    nested = {m: {s: stats.get(f"{m}_{s}") for s in ("n", "mean", "std", "min", "max", "ci_low", "ci_high")}
+              for m in metrics}
+    snippet = grid_snippet(c, results.question)
+    first = group.iloc[0]
+    preprocessing = next((results.row[i].get("preprocessing") for i in c.cells.values() if i in results.row), "")
+    try:
+        preprocessing = json.loads(preprocessing) if preprocessing else None
+    except ValueError:
+        pass
+    cells = [{"cell_id": r["cell_id"], "seed": r["seed"], "status": r["status"], "message": r["message"],
+              "metrics": {m: r[m] for m in metrics}} for r in group.to_dict("records")]
+    return _clean({
+        "condition_id": c.id, "run": results.name, "configuration": c.config, "columns": c.flat,
+        "data": {k: first[k] for k in ("separability", "n_train", "n_test", "dim", "svm_kind", "logreg_kind")}
+        | {"preprocessing": preprocessing},
+        "counts": {s: int((group["status"] == s).sum()) for s in STATUSES} | {"n": len(group)},
+        "statistics": {m: v for m, v in nested.items() if v["n"]},
+        "statistics_over": f"cells with status {', '.join(USED)}; std with ddof 1; 95 % BCa bootstrap of the mean",
+        "pairs": [{"kind": kind, "with": other.id, "columns": "depth_effect*" if kind == "depth" else
+                   "potential_effect*, angle_reference_potential"} for kind, other in others],
+        "cells": cells, "provenance": results.manifest.get("provenance", {}),
+        "grid": snippet, "grid_yaml": yaml.safe_dump(snippet, sort_keys=False, allow_unicode=True),
+    })
+
+
+def safe_name(name: str) -> str:
+    """A file name for any id: letters, digits, dot, plus, minus and underscore."""
+    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", name)[:150]
+
+
+def write(results: Results, output_dir: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write master.csv, summary.csv and conditions/*.json; returns (master, summary)."""
+    output_dir = Path(output_dir)
+    (output_dir / "conditions").mkdir(parents=True, exist_ok=True)
+    master = master_table(results)
+    summary = summary_table(results, master)
+    master.to_csv(output_dir / "master.csv", index=False, lineterminator="\n")
+    summary.to_csv(output_dir / "summary.csv", index=False, lineterminator="\n")
+    others: dict[str, list] = {}
+    for kind, c, other in pairings(results):
+        others.setdefault(c.id, []).append((kind, other))
+    stats = {r["condition_id"]: r for r in summary.to_dict("records")}
+    groups = {name: group for name, group in master.groupby("condition_id", sort=False)}
+    written = set()
+    for c in results.conditions:
+        record = condition_record(results, c, groups[c.id], stats[c.id], others.get(c.id, []))
+        path = output_dir / "conditions" / f"{safe_name(c.id)}.json"
+        path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        written.add(path)
+    for stale in set((output_dir / "conditions").glob("*.json")) - written:
+        stale.unlink()  # of an earlier analysis into the same place
+    return master, summary
+
+

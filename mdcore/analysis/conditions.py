@@ -1,0 +1,258 @@
+"""Cells, conditions and facets: what a configuration is called and which configurations are compared.
+
+A condition is a cell without its seed. A facet is a set of conditions that differ only in potential and depth: one
+panel of a figure, one block of a table.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass, field
+
+from mdcore.analysis.columns import BASE
+
+_NOT_FACET = {"potential", "p", "potential_label", "alpha", "beta", "depth", "seed"}
+_FLAT_OF = {"init_scale": ("init", "scale"), "step_rule": ("step", "rule"), "step_eta": ("step", "eta"),
+            "step_decay": ("step", "decay"), "stop_gap": ("stop", "gap")}
+_DATA = ("source", "geometry", "dim", "n", "separation", "noise", "test_fraction")
+_PLAIN = ("width", "loss", "epochs", "log_points", "svm_C", "logreg_C", "dtype")
+
+
+def _entry(potential) -> tuple[str, dict]:
+    """(name, parameters) of one canonical potential."""
+    if isinstance(potential, dict):
+        (name, parameters), = potential.items()
+        return name, dict(parameters or {})
+    return potential, {}
+
+
+def _number(x) -> str:
+    """A number as in labels: 3.0 is 3, 1.5 is 1.5."""
+    if isinstance(x, float) and x.is_integer() and abs(x) < 1e15:
+        return str(int(x))
+    return str(x)
+
+
+def potential_label(potential) -> str:
+    """"quadratic", "lp1.5", "layer_scaled1+4", "lp1.5+quadratic": the name with its parameters, layers joined."""
+    if isinstance(potential, list):
+        return "+".join(potential_label(part) for part in potential)
+    name, parameters = _entry(potential)
+    values = [v for value in parameters.values() for v in (value if isinstance(value, list) else [value])]
+    return re.sub(r"[^A-Za-z0-9.+_-]+", ".", name + "+".join(_number(v) for v in values))
+
+
+def input_potential(potential) -> str:
+    """Label of the input layer's potential: what the depth-1 companion trains with. One α of 1 is quadratic."""
+    name, parameters = _entry(potential[0] if isinstance(potential, list) else potential)
+    if name == "layer_scaled":
+        alpha = parameters["alpha"]
+        first = alpha[0] if isinstance(alpha, list) else alpha
+        return "quadratic" if first == 1 else f"layer_scaled{_number(first)}"
+    return potential_label(potential[0] if isinstance(potential, list) else potential)
+
+
+def flatten(config: dict) -> dict:
+    """Canonical configuration -> flat columns (DESIGN.md); also for cells that have left no result."""
+    potential, data = config["potential"], config.get("dataset") or {}
+    layers = potential if isinstance(potential, list) else [potential]
+    names, parameters = zip(*(_entry(layer) for layer in layers), strict=True)
+    alpha = [p["alpha"] for p in parameters if "alpha" in p]
+    beta = [p["beta"] for p in parameters if "beta" in p]
+    digits = config.get("digits")
+    flat = {"potential": "+".join(names), "p": parameters[0].get("p"), "depth": config.get("depth", 1),
+            "dataset": data.get("name"), "digits": f"{digits[0]}v{digits[1]}" if digits else None,
+            "pca": config.get("pca"), "seed": config.get("seed", 0), "potential_label": potential_label(potential),
+            "alpha": "+".join(_number(v) for a in alpha for v in (a if isinstance(a, list) else [a])) or None,
+            "beta": beta[0] if beta else None}
+    flat |= {column: (config.get(outer) or {}).get(inner) for column, (outer, inner) in _FLAT_OF.items()}
+    flat |= {key: config.get(key) for key in _PLAIN}
+    return flat | {f"dataset_{key}": data.get(key) for key in _DATA}
+
+
+def public_config(config: dict) -> dict:
+    """The configuration without places of one machine (dataset.path)."""
+    data = {k: v for k, v in (config.get("dataset") or {}).items() if k != "path"}
+    return {**config, "dataset": data}
+
+
+def condition_key(config: dict) -> str:
+    """Sorted JSON of the configuration without seed and path: equal iff two cells are of one condition."""
+    return json.dumps({k: v for k, v in public_config(config).items() if k != "seed"}, sort_keys=True)
+
+
+def dataset_label(flat: dict) -> str:
+    """"mnist-3v5-pca50", "synthetic-planted-d2"; a data set of the user's own by its name."""
+    if flat["dataset"] == "mnist":
+        return f"mnist-{flat['digits']}" + (f"-pca{flat['pca']}" if flat["pca"] is not None else "")
+    if flat["dataset"] == "synthetic":
+        return f"synthetic-{flat['dataset_geometry']}-d{flat['dataset_dim']}"
+    return str(flat["dataset"]).rsplit(":", 1)[-1]
+
+
+@dataclass
+class Condition:
+    """A cell without its seed. `cells` maps seed -> cell_id; `flat` are its columns; `config` has no seed."""
+
+    id: str
+    config: dict
+    flat: dict
+    cells: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return self.flat["potential_label"]
+
+    @property
+    def depth(self) -> int:
+        return int(self.flat["depth"])
+
+    @property
+    def data(self) -> str:
+        return dataset_label(self.flat)
+
+    @property
+    def input_label(self) -> str:
+        return input_potential(self.config["potential"])
+
+
+def potential_order(label: str, flat: dict) -> tuple:
+    """Order of potentials in legends and tables: quadratic, lp by p, then the others by name and parameters."""
+    rank = {"quadratic": 0, "layer_scaled": 1, "lp": 2, "scaled": 3, "hypentropy": 4, "cosh": 5}
+    numbers = tuple(float(x) for x in re.findall(r"\d+\.?\d*(?:e-?\d+)?", label))
+    return rank.get(flat["potential"], 6), flat["potential"], numbers, label
+
+
+def _sortable(value) -> tuple:
+    if value is None:
+        return (0, 0, "")
+    if isinstance(value, (int, float)):
+        return (1, value, "")
+    return (2, 0, str(value))
+
+
+def conditions_of(cells: list[dict], ids: dict[str, str] | None = None) -> list[Condition]:
+    """Conditions of a manifest's cells in reading order. `ids`: cell_id -> condition_id where the run knows it."""
+    found: dict[str, Condition] = {}
+    for cell in cells:
+        config, key = cell["config"], condition_key(cell["config"])
+        flat = flatten(config)
+        if key not in found:
+            name = f"{dataset_label(flat)}_{flat['potential_label']}_L{flat['depth']}"
+            name += "-" + hashlib.sha256(key.encode()).hexdigest()[:8]
+            rest = {k: v for k, v in public_config(config).items() if k != "seed"}
+            found[key] = Condition(name, rest, {k: v for k, v in flat.items() if k != "seed"})
+        found[key].cells[int(flat["seed"])] = cell["cell_id"]
+    for condition in found.values():
+        known = [ids[c] for c in condition.cells.values() if ids and c in ids and isinstance(ids[c], str)]
+        condition.id = known[0] if known else condition.id
+        condition.cells = dict(sorted(condition.cells.items()))
+    order = ["dataset", "digits", "pca", *(f"dataset_{k}" for k in _DATA)]
+    rest = ["loss", "step_rule", "step_eta", "step_decay", "epochs", "stop_gap", "width", "init_scale"]
+    return sorted(found.values(), key=lambda c: (
+        [_sortable(c.flat[k]) for k in order], potential_order(c.label, c.flat), c.depth,
+        [_sortable(c.flat[k]) for k in rest], c.id))
+
+
+def varied_columns(conditions: list[Condition]) -> list[str]:
+    """Flat columns with more than one value in the grid (null is a value), besides the base ones and the seed."""
+    flats = [c.flat for c in conditions]
+    return [k for k in (flats[0] if flats else []) if k not in BASE and len({json.dumps(f[k]) for f in flats}) > 1]
+
+
+@dataclass
+class Facet:
+    """Conditions that differ only in potential and depth, with the words for what they share."""
+
+    key: tuple
+    title: str
+    slug: str
+    conditions: list[Condition]
+
+    def at(self, label: str, depth: int) -> Condition | None:
+        return next((c for c in self.conditions if c.label == label and c.depth == depth), None)
+
+    def linear(self, condition: Condition) -> Condition | None:
+        """The depth-1 condition that trains with this one's input potential, if the grid has it."""
+        return next((c for c in self.conditions if c.depth == 1 and c.input_label == condition.input_label), None)
+
+    def reference(self, depth: int) -> Condition | None:
+        """The condition potentials are compared with at this depth: quadratic, else the first in order."""
+        same = [c for c in self.conditions if c.depth == depth]
+        return next((c for c in same if c.label == "quadratic"), same[0] if same else None)
+
+
+def data_title(flat: dict) -> str:
+    """Words for the data: "MNIST 3 vs 5, PCA 50"."""
+    if flat["dataset"] == "mnist" and flat["digits"]:
+        pca = f"PCA {flat['pca']}" if flat["pca"] is not None else "no PCA"
+        return f"MNIST {flat['digits'].replace('v', ' vs ')}, {pca}"
+    if flat["dataset"] == "synthetic":
+        return f"{str(flat['dataset_geometry']).capitalize()}, d = {flat['dataset_dim']}"
+    return dataset_label(flat)
+
+
+_SAYS = {"width": "width {}", "init_scale": "init {}", "loss": "{} loss", "step_rule": "{} step",
+         "step_eta": "step size {}", "step_decay": "decay {}", "epochs": "{} steps", "stop_gap": "stop at gap {}",
+         "dataset_n": "n = {}", "dataset_separation": "separation {}", "dataset_noise": "noise {}",
+         "dataset_source": "{}", "dataset_test_fraction": "test fraction {}", "dtype": "{}"}
+
+
+def facets_of(conditions: list[Condition]) -> list[Facet]:
+    """Facets in reading order.
+
+    A column divides facets when it varies for one and the same (data, potential, depth). What follows from the
+    potential (a step rule zipped with p) or from the depth (the width of a layer that is not there) does not.
+    A depth-1 condition, which has no width, stands in the facet of every width.
+    """
+    groups: dict[tuple, list[Condition]] = {}
+    for c in conditions:
+        groups.setdefault((c.data, c.label, c.depth), []).append(c)
+    columns = [k for k in varied_columns(conditions) if k not in _NOT_FACET
+               and any(len({json.dumps(c.flat[k]) for c in g}) > 1 for g in groups.values())]
+    loose = [k for k in ("width", "init_scale") if k in columns]
+    at_one = {k: {json.dumps(c.flat[k]) for c in conditions if c.depth == 1} for k in loose}
+    keys: dict[tuple, list[Condition]] = {}
+    for c in sorted(conditions, key=lambda c: c.depth == 1):  # deep ones first: they make the facets
+        own = (c.data, *(json.dumps(c.flat[k]) for k in columns))
+        homes = [own]
+        if c.depth == 1 and loose:
+            homes = [key for key in keys if key[0] == c.data and all(
+                mine == theirs or (k in loose and theirs not in at_one[k])
+                for k, mine, theirs in zip(columns, own[1:], key[1:], strict=True))] or [own]
+        for key in homes:
+            keys.setdefault(key, []).append(c)
+    position = {c.id: i for i, c in enumerate(conditions)}
+    out = []
+    for key, members in keys.items():
+        members = sorted(members, key=lambda c: position[c.id])
+        example = next((c for c in members if c.depth > 1), members[0])
+        extra = [_SAYS.get(k, k.replace("_", " ") + " {}").format(_number(example.flat[k])) for k in columns
+                 if example.flat[k] is not None]
+        title = ", ".join([data_title(example.flat), *extra])
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join([example.data, *extra])).strip("-.")
+        out.append(Facet(key, title, slug, members))
+    return sorted(out, key=lambda f: min(position[c.id] for c in f.conditions))
+
+
+def pretty_potential(label: str, flat: dict) -> str:
+    """Words for a potential in figures, tables and text: "quadratic", "lp, p = 1.5", "hypentropy, β = 0.1"."""
+    name = flat["potential"]
+    if ":" in name:
+        return label.split(".", 1)[-1]
+    if "+" in name:
+        return label.replace("+", " + ").replace("layer_scaled", "layer-scaled ")
+    if name == "lp":
+        return f"lp, p = {_number(flat['p'])}"
+    if name in ("hypentropy", "cosh"):
+        return f"{name}, β = {_number(flat['beta'])}"
+    if name == "layer_scaled":
+        return f"layer-scaled, α = ({str(flat['alpha']).replace('+', ', ')})"
+    return label
+
+
+def is_missing(x) -> bool:
+    """None or NaN."""
+    return x is None or (isinstance(x, float) and math.isnan(x))

@@ -1,0 +1,132 @@
+"""How conditions are laid out in figures: groups of curves that fit a panel, pages of panels that fit a column."""
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mdcore.analysis import style
+from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.results import Results
+
+MOST_LINES = 12  # curves in one panel; more are split by potential
+MOST_PAGES = 8  # of one family; what is beyond is named, not drawn
+
+
+@dataclass
+class Group:
+    """Conditions drawn in one panel, with the panel's title."""
+
+    title: str
+    conditions: list[Condition]
+
+
+@dataclass
+class Drawn:
+    """One figure: file stem, the figure, what it shows and what to see in it, words for who cannot see it."""
+
+    name: str
+    figure: Figure
+    family: str
+    caption: str
+    alt: str = ""
+
+
+@dataclass
+class Absent:
+    """A figure that was not drawn, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass
+class Page:
+    """Groups on one page; `number` of `of`."""
+
+    groups: list[Group]
+    number: int = 1
+    of: int = 1
+    left_out: list[str] = field(default_factory=list)
+
+    def name(self, family: str) -> str:
+        return family if self.number == 1 else f"{family}_page{self.number}"
+
+    def where(self) -> str:
+        return f" Page {self.number} of {self.of}." if self.of > 1 else ""
+
+
+def split(conditions: list[Condition], most: int) -> list[list[Condition]]:
+    """Parts of at most about `most` conditions; a potential stays whole, with all its depths, for comparison."""
+    labels = list(dict.fromkeys(c.label for c in conditions))
+    if len(conditions) <= most:
+        return [conditions]
+    depths = max(sum(c.label == k for c in conditions) for k in labels)
+    parts = -(-len(labels) // max(1, most // depths))
+    size = -(-len(labels) // parts)
+    chunks = [labels[i:i + size] for i in range(0, len(labels), size)]
+    return [[c for c in conditions if c.label in chunk] for chunk in chunks]
+
+
+def groups_of(results: Results, keep: Callable[[Condition], bool], most: int = MOST_LINES) -> list[Group]:
+    """Facets cut so that a panel holds at most about `most` conditions."""
+    out = []
+    for facet in results.facets:
+        conditions = [c for c in facet.conditions if keep(c)]
+        parts = split(conditions, most) if conditions else []
+        for i, part in enumerate(parts):
+            out.append(Group(facet.title + (f" ({i + 1}/{len(parts)})" if len(parts) > 1 else ""), part))
+    return out
+
+
+def pages_of(groups: list[Group], size: int) -> list[Page]:
+    """Pages of at most `size` groups; at most MOST_PAGES, the last of which names the groups left out."""
+    chunks = [groups[i:i + size] for i in range(0, len(groups), size)]
+    shown = chunks[:MOST_PAGES]
+    pages = [Page(chunk, i + 1, len(shown)) for i, chunk in enumerate(shown)]
+    if len(chunks) > MOST_PAGES:
+        pages[-1].left_out = [g.title for chunk in chunks[MOST_PAGES:] for g in chunk]
+    return pages
+
+
+def wrapped(text: str, width: int = 25) -> str:
+    """A panel title broken into lines, a user's string shown letter by letter."""
+    return "\n".join(textwrap.wrap(style.safe(text), width, break_long_words=True)[:4])
+
+
+def names_and_depths(results: Results, conditions: list[Condition]) -> tuple[dict[str, str], list[int]]:
+    """({label: words}, depths) that the legend of these conditions must name, in reading order."""
+    present = {c.label for c in conditions}
+    names = {c.label: pretty_potential(c.label, c.flat) for c in results.conditions if c.label in present}
+    return names, sorted({c.depth for c in conditions})
+
+
+def palette(results: Results) -> dict[str, str]:
+    """Colours of all potentials of the run: the same in every figure."""
+    return style.colours(list(dict.fromkeys(c.label for c in results.conditions)))
+
+
+def page_grid(rows: int, columns: int, row_height: float, extra: float) -> tuple[Figure, list[list[Axes]]]:
+    """A figure one column wide with `rows` × `columns` panels; `extra` inches for legend and titles."""
+    figure, axes = plt.subplots(rows, columns, figsize=(style.COLUMN, rows * row_height + extra), squeeze=False)
+    return figure, [list(r) for r in axes]
+
+
+def say(ax: Axes, text: str) -> None:
+    """Words in place of curves, for a panel that has nothing to show."""
+    ax.text(0.5, 0.5, textwrap.fill(text, 24), transform=ax.transAxes, ha="center", va="center", color="0.4",
+            fontsize=7)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(False)
+
+
+def legend_height(handles: list) -> float:
+    """Inches the legend below takes, about."""
+    longest = max((len(str(h.get_label())) for h in handles), default=1)
+    columns = max(1, min(len(handles) or 1, int((style.COLUMN - 0.05) / (0.44 + 0.043 * longest))))
+    return 0.08 + 0.145 * -(-len(handles) // columns)

@@ -1,0 +1,60 @@
+"""All figures of a run: drawn, saved, listed in figures/index.json with their captions and with what is absent."""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pandas as pd
+
+from mdcore.analysis import style
+from mdcore.analysis.panels import Absent, Drawn
+from mdcore.analysis.plotting_boundaries import decision_boundaries
+from mdcore.analysis.plotting_boxes import BOXES, boxplots
+from mdcore.analysis.plotting_curves import FAMILIES, curve_figures, own_family
+from mdcore.analysis.plotting_heatmaps import HEATMAPS, heatmaps
+from mdcore.analysis.results import Results
+
+INDEX = "index.json"
+
+
+def figures(results: Results, master: pd.DataFrame, summary: pd.DataFrame) -> Iterator[Drawn | Absent]:
+    """Every figure in the order of the report, one at a time: an open figure costs memory."""
+    style.use()
+    angles, margins, gap, structure = (FAMILIES[k] for k in ("angles", "margins", "gap", "structure"))
+    yield from curve_figures(results, angles, "epoch")
+    yield from curve_figures(results, angles, "log_inverse_loss")
+    yield from curve_figures(results, margins, "epoch")
+    yield from curve_figures(results, gap, "epoch")
+    yield from curve_figures(results, margins, "log_inverse_loss")
+    yield from curve_figures(results, gap, "log_inverse_loss")
+    yield from chain.from_iterable(boxplots(results, master, name) for name in BOXES)
+    yield from decision_boundaries(results)
+    yield from chain.from_iterable(heatmaps(results, summary, column) for column in HEATMAPS)
+    yield from curve_figures(results, structure, "epoch")
+    yield from curve_figures(results, structure, "log_inverse_loss")
+    if results.own_metrics:
+        yield from curve_figures(results, own_family(results.own_metrics), "epoch")
+
+
+def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_dir: str | Path) -> dict:
+    """Write figures/*.png, *.pdf and index.json under output_dir; figures of an earlier analysis are removed.
+
+    Returns the index: {"figures": [{"name", "family", "caption", "alt"}], "absent": [{"name", "reason"}]}.
+    """
+    place = Path(output_dir) / "figures"
+    place.mkdir(parents=True, exist_ok=True)
+    index: dict[str, list] = {"figures": [], "absent": []}
+    kept = {INDEX}
+    for item in figures(results, master, summary):
+        if isinstance(item, Absent):
+            index["absent"].append({"name": item.name, "reason": item.reason})
+            continue
+        kept.update(style.save(item.figure, place / item.name))
+        index["figures"].append({"name": item.name, "family": item.family, "caption": item.caption, "alt": item.alt})
+    for old in place.iterdir():
+        if old.suffix in (".png", ".pdf") and old.name not in kept:
+            old.unlink()
+    (place / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return index

@@ -1,0 +1,126 @@
+"""Final angles and margins across seeds: a box and the points of every condition."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from mdcore.analysis import style
+from mdcore.analysis.columns import USED, metric
+from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.panels import Absent, Drawn, Group, groups_of, legend_height, page_grid, pages_of, palette
+from mdcore.analysis.results import Results
+
+BOXES = {
+    "final_angles_boxplot": (("angle_max_margin", "lp max-margin"), ("angle_linear_md", "linear MD"),
+                             ("angle_svm", "SVM"), ("angle_logreg", "logistic regression")),
+    "final_margins_boxplot": (("margin_ratio", "margin / exact margin"), ("gap", "certified gap"),
+                              ("margin_l2", "l2 margin"), ("margin_lp", "lp margin")),
+}
+_MOST_ROWS = 18  # boxes in a panel
+
+
+def _groups(results: Results) -> list[Group]:
+    """Facets, potential by potential with its depths below one another, at most about _MOST_ROWS rows."""
+    out = []
+    for group in groups_of(results, lambda c: True, _MOST_ROWS):
+        order = list(dict.fromkeys(c.label for c in group.conditions))
+        out.append(Group(group.title, sorted(group.conditions, key=lambda c: (order.index(c.label), c.depth))))
+    return out
+
+
+def _draw(ax: Axes, rows: pd.DataFrame, conditions: list[Condition], column: str, colour: dict) -> set[str]:
+    """One panel: horizontal boxes, first condition on top. Returns the statuses of the points."""
+    seen, everything = set(), []
+    for i, c in enumerate(conditions):
+        if metric(column).deep and c.depth == 1:
+            continue
+        mine = rows[rows["condition_id"] == c.id]
+        values = mine[column].to_numpy(float)
+        good = np.isfinite(values) & mine["status"].isin(USED).to_numpy()
+        if not good.any():
+            continue
+        v, statuses = values[good], mine["status"].to_numpy()[good]
+        if len(v) > 1:
+            box = ax.boxplot([v], positions=[i], vert=False, widths=0.62, whis=(0, 100), patch_artist=True,
+                             manage_ticks=False, medianprops={"color": "0.15", "linewidth": 0.9},
+                             whiskerprops={"color": colour[c.label], "linewidth": 0.8},
+                             capprops={"color": colour[c.label], "linewidth": 0.8},
+                             boxprops={"facecolor": colour[c.label], "alpha": 0.25, "linewidth": 0})
+            box["boxes"][0].set_zorder(1.5)
+        offsets = style.jitter(c.id, len(v), 0.17)
+        for value, offset, status in zip(v, offsets, statuses, strict=True):
+            full = status in ("converged", "overlap")
+            ax.plot([value], [i + offset], "o", color=colour[c.label], markersize=2.6, markeredgewidth=0.7,
+                    markerfacecolor=colour[c.label] if full else "white", zorder=3)
+        seen |= set(statuses)
+        everything.append(v)
+    values = np.concatenate(everything) if everything else np.array([])
+    _axis(ax, values, column)
+    return seen
+
+
+def _axis(ax: Axes, v: np.ndarray, column: str) -> None:
+    positive = v[v > 0]
+    if column in ("gap",) or metric(column).unit == "degrees":
+        if positive.size and positive.max() / positive.min() >= 10:
+            ax.set_xscale("log")
+            wide = positive.max() / positive.min() >= 60
+            ax.xaxis.set_major_locator(LogLocator(numticks=4) if wide else LogLocator(subs=(1, 3)))
+            if not wide:
+                ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+            ax.xaxis.set_minor_formatter(NullFormatter())
+            ax.set_xlim(positive.min() / 1.6, positive.max() * 1.6)
+            return
+    ax.xaxis.set_major_locator(MaxNLocator(3))
+    ax.margins(x=0.12)
+
+
+def boxplots(results: Results, master: pd.DataFrame, name: str) -> Iterator[Drawn | Absent]:
+    """One page per facet (or part of one): two by two panels, a row for every condition."""
+    colour, columns = palette(results), BOXES[name]
+    used = master[master["status"].isin(USED)]
+    has = {m: used.loc[np.isfinite(used[m].to_numpy(float)), "condition_id"] for m, _ in columns}
+    groups = [g for g in _groups(results) if any(
+        c.id in set(has[m]) and not (metric(m).deep and c.depth == 1) for m, _ in columns for c in g.conditions)]
+    if not groups:
+        yield Absent(name, "no cell has such a number")
+        return
+    for page in pages_of(groups, 1):
+        group = page.groups[0]
+        some = {c.id for c in group.conditions}
+        panels = [(m, t) for m, t in columns if any(
+            c.id in set(has[m]) and not (metric(m).deep and c.depth == 1) for c in group.conditions)]
+        wide = 2 if len(panels) > 1 else 1
+        high = -(-len(panels) // wide)
+        rows = master[master["condition_id"].isin(some)]
+        marks_room = legend_height([]) + 0.35
+        figure, axes = page_grid(high, wide, 0.42 + 0.135 * len(group.conditions) + 0.1, 0.2 + marks_room)
+        seen: set[str] = set()
+        for i, (column, title) in enumerate(panels):
+            ax = axes[i // wide][i % wide]
+            seen |= _draw(ax, rows, group.conditions, column, colour)
+            angle = metric(column).unit == "degrees"
+            ax.set_title(("vs " if angle else "") + style.words(title))
+            if angle:
+                ax.set_xlabel("angle (degrees)")
+            ax.set_ylim(len(group.conditions) - 0.5, -0.5)
+            labels = [f"{style.words(pretty_potential(c.label, c.flat))}, L={c.depth}" for c in group.conditions]
+            ax.set_yticks(range(len(labels)), labels if i % wide == 0 else [""] * len(labels), fontsize=6.5)
+        for j in range(len(panels), high * wide):
+            axes[j // wide][j % wide].set_visible(False)
+        figure.suptitle(style.safe(group.title), fontsize=8)
+        style.legend_below(figure, style.mark_handles(seen))
+        n = {len(c.cells) for c in group.conditions}
+        lost = rows[~rows["status"].isin(USED)]["status"].value_counts()
+        gone = f" Not shown: {', '.join(f'{k} {s}' for s, k in sorted(lost.items()))}." if len(lost) else ""
+        absent = [t for m, t in columns if (m, t) not in panels]
+        caption = (f"{'Final angles' if 'angles' in name else 'Final margins'} across seeds ({group.title}). Points are "
+                   f"single runs, n = {'–'.join(str(k) for k in sorted({min(n), max(n)}))} per condition; box: "
+                   "quartiles, line: median, whiskers: full range. Open points have not converged and show no limit."
+                   f"{gone}" + (f" Not defined here: {', '.join(absent)}." if absent else "") + page.where()
+                   + (f" {len(page.left_out)} more panels are not drawn." if page.left_out else ""))
+        yield Drawn(page.name(name), figure, "boxplots", caption, f"{name.replace('_', ' ')}, {group.title}")

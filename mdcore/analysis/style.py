@@ -1,0 +1,140 @@
+"""One style for every figure: type, grid, colours of potentials, line styles of depths, how a figure is saved.
+
+Sizes are those of a paper's column (3.25 in), type 6.5 to 8 pt at that width, STIX serif (shipped with matplotlib).
+"""
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import matplotlib
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+COLUMN = 3.25  # inches
+RC = {
+    "font.family": "serif", "font.serif": ["STIXGeneral"], "mathtext.fontset": "stix", "font.size": 8,
+    "axes.labelsize": 8, "axes.titlesize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7,
+    "legend.frameon": False, "legend.handlelength": 2.4, "legend.columnspacing": 1.2, "legend.handletextpad": 0.5,
+    "axes.grid": True, "grid.color": "0.88", "grid.linewidth": 0.5, "axes.axisbelow": True,
+    "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4, "xtick.major.size": 2.5, "ytick.major.size": 2.5, "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5, "lines.linewidth": 1.1, "axes.spines.top": False, "axes.spines.right": False,
+    "figure.dpi": 100, "savefig.dpi": 300, "pdf.fonttype": 42, "ps.fonttype": 42, "axes.unicode_minus": True,
+    "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03, "path.simplify": True, "svg.hashsalt": "mdcore",
+}
+# Okabe & Ito (2008) and Tol's muted set: told apart with the common colour blindnesses. Yellow is too pale for lines.
+_KNOWN = {"quadratic": "#0072B2", "lp1.5": "#D55E00", "lp3": "#009E73", "lp1.1": "#AA4499", "lp6": "#44AA99",
+          "lp4": "#999933", "lp1.2": "#882255", "scaled": "#CC79A7", "lp2": "#332288", "lp10": "#117733"}
+_FAMILY = {"hypentropy": "#E69F00", "cosh": "#56B4E9", "layer_scaled": "#7F7F7F"}
+_OTHERS = ["#E69F00", "#56B4E9", "#AA4499", "#44AA99", "#999933", "#882255", "#332288", "#117733", "#661100",
+           "#7F7F7F", "#CC79A7", "#6699CC", "#000000"]
+BASELINES = {"svm": "0.15", "logreg": "0.45"}
+_STYLES = ["-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.3, 1.2, 1.3)), (0, (7, 2)), (0, (3, 1, 1, 1, 1, 1)),
+           (0, (1, 2.4)), (0, (9, 1.5, 3, 1.5))]
+
+
+def use() -> None:
+    """Set the style for figures made from here on, without touching a display."""
+    matplotlib.use("Agg", force=False)
+    matplotlib.rcParams.update(RC)
+
+
+def colours(labels: list[str]) -> dict[str, str]:
+    """Colour of each potential label: the well-known labels always have the same one, the others the next free."""
+    out = {label: _KNOWN[label] for label in labels if label in _KNOWN}
+    for label in labels:
+        family = next((f for f in _FAMILY if re.fullmatch(rf"{f}[\d.e+-]*", label)), None)
+        if label not in out and family and _FAMILY[family] not in out.values():
+            out[label] = _FAMILY[family]
+    for label in labels:
+        if label not in out:
+            free = [c for c in _OTHERS if c not in out.values()]
+            out[label] = free[0] if free else _OTHERS[len(out) % len(_OTHERS)]
+    return {label: out[label] for label in labels}
+
+
+def line_of(depth: int) -> dict:
+    """Line style of a depth. Depth 1 is a wide pale line, so that a deep curve on top of it is seen."""
+    style = _STYLES[(depth - 1) % len(_STYLES)]
+    if depth == 1:
+        return {"linestyle": style, "linewidth": 2.2, "alpha": 0.45, "solid_capstyle": "butt"}
+    return {"linestyle": style, "linewidth": 1.1}
+
+
+def darker(colour: str) -> tuple[float, ...]:
+    """The same hue at 55 % of its brightness."""
+    return tuple(0.55 * v for v in to_rgb(colour))
+
+
+def safe(text: str) -> str:
+    """A user's string as matplotlib shows it letter by letter: no mathtext."""
+    return str(text).replace("\\", "\\\\").replace("$", r"\$")
+
+
+def words(text: str) -> str:
+    """Words of a figure: a user's string letter by letter, but "lp" and "l2" as the norm's symbol."""
+    return re.sub(r"(?<![\w])l([p2])(?![\w])", r"$\\ell_\1$", safe(text))
+
+
+def legend_handles(names: dict[str, str], palette: dict[str, str], depths: list[int]) -> list[Line2D]:
+    """Potentials by colour, then depths by line style. `names` maps label -> words."""
+    handles = [Line2D([], [], color=palette[k], linewidth=2.2, label=words(v)) for k, v in names.items()]
+    for d in depths:
+        handles.append(Line2D([], [], color="0.25", label=f"L = {d}" + (" (linear)" if d == 1 else ""), **line_of(d)))
+    return handles
+
+
+def mark_handles(statuses: set[str]) -> list[Line2D]:
+    """Legend entries for end points: filled (settled), open (not at its limit), cross (failed or diverged)."""
+    look = {"color": "0.25", "linestyle": "", "markersize": 3.4, "markeredgewidth": 0.9}
+    out = []
+    if statuses & {"converged", "overlap"}:
+        out.append(Line2D([], [], marker="o", label="end: converged" if "overlap" not in statuses else "end", **look))
+    if statuses & {"transient", "quasi-separable"}:
+        out.append(Line2D([], [], marker="o", markerfacecolor="white", label="end: transient", **look))
+    if statuses & {"failed", "diverged"}:
+        out.append(Line2D([], [], marker="x", label="failed / diverged", **look))
+    return out
+
+
+def legend_below(fig: Figure, handles: list, columns: int | None = None) -> None:
+    """The legend outside, under all panels: never over data. Columns are as many as the words leave room for."""
+    if not handles:
+        return
+    longest = max(len(str(h.get_label()).replace("$", "")) for h in handles)
+    room = fig.get_figwidth() - 0.05
+    columns = columns or max(1, min(len(handles), int(room / (0.44 + 0.043 * longest))))
+    fig.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def freeze(fig: Figure) -> None:
+    """Lay the figure out once; drawing it for the screen, as PNG and as PDF then does not do it again."""
+    fig.get_layout_engine().execute(fig)
+    fig.set_layout_engine("none")
+
+
+def save(fig: Figure, stem: Path) -> list[str]:
+    """Write stem.png (300 dpi) and stem.pdf (fonts embedded) without dates, and close the figure."""
+    from matplotlib import pyplot as plt
+
+    if fig.get_layout_engine() is not None:
+        freeze(fig)
+    fig.savefig(stem.with_name(stem.name + ".png"), metadata={"Software": None})
+    fig.savefig(stem.with_name(stem.name + ".pdf"),
+                metadata={"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None})
+    plt.close(fig)
+    return [stem.name + ".png", stem.name + ".pdf"]
+
+
+def jitter(name: str, n: int, width: float) -> list[float]:
+    """n offsets in ±width that belong to `name`: the same points in the same places every time."""
+    digest = hashlib.sha256(name.encode()).digest()
+    if n == 1:
+        return [0.0]
+    turn = digest[0] % n
+    even = [width * (2 * i / (n - 1) - 1) for i in range(n)]
+    return even[turn:] + even[:turn]
