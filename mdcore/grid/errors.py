@@ -1,4 +1,4 @@
-"""What is wrong with a request, all of it at once: one line per problem, each with its place and a way out."""
+"""What is wrong with a request, all of it at once: one line per problem, with its place and a way out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MOST_PROBLEMS = 200  # a list of 100,000 wrong values is one mistake, not 100,00
 
 
 class GridError(Exception):
-    """A grid, override, filter or plug-in that is refused. `problems`: one line each; str() is all of them."""
+    """A grid, override, filter or plug-in is refused. `problems`: one line each; str() is all of them."""
 
     def __init__(self, problems: str | Iterable[str]):
         self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
@@ -50,21 +50,25 @@ class Problems:
 
 
 def nearest(given: str, names: Iterable[str]) -> str:
-    """"; did you mean 'x'?" for the valid name closest to `given`, or "" when none is close."""
+    """ "; did you mean 'x'?" for the valid name closest to `given`, or "" when none is close."""
     names = sorted(set(names))
     given = given[:200]  # difflib is quadratic
     by_lower = {name.lower(): name for name in names}
-    last_part = [name for name in names if name.rsplit(".", 1)[-1] == given.rsplit(".", 1)[-1] and name != given]
+    last_part = [
+        name for name in names if name.rsplit(".", 1)[-1] == given.rsplit(".", 1)[-1] and name != given
+    ]
     if given.lower() in by_lower:
         found = [by_lower[given.lower()]]
     elif last_part:  # 'eta' or 'steps.eta' for 'step.eta'
         found = last_part[:1]
     else:
-        found = [by_lower[name] for name in difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)]
+        found = [
+            by_lower[name] for name in difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)
+        ]
     return f"; did you mean '{found[0]}'?" if found else ""
 
 
 def one_of(names: Iterable[str]) -> str:
-    """"one of a, b, c" for messages; a single name stands alone."""
+    """ "one of a, b, c" for messages; a single name stands alone."""
     names = list(names)
     return names[0] if len(names) == 1 else "one of " + ", ".join(names)

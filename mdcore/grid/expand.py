@@ -1,4 +1,4 @@
-"""A layout to the list of its cells: Cartesian product in file order, only_if, exclude, one cell per configuration."""
+"""A layout to its cells: Cartesian product in file order, only_if, exclude, one cell per configuration."""
 
 from __future__ import annotations
 
@@ -21,8 +21,12 @@ def expand(layout: Layout, problems: Problems) -> list[Cell]:
     count = math.prod(len(axis.rows) for axis in layout.axes)
     if count > MOST_COMBINATIONS:
         sizes = " × ".join(f"{len(axis.rows)} ({'+'.join(axis.keys)})" for axis in layout.axes)
-        problems.add(layout.place, "vary", f"{sizes} are {count} combinations; expected at most {MOST_COMBINATIONS}: split "
-                                           "the grid, or let keys move together with zip")
+        problems.add(
+            layout.place,
+            "vary",
+            f"{sizes} are {count} combinations; expected at most {MOST_COMBINATIONS}: split "
+            "the grid, or let keys move together with zip",
+        )
         return []
     leaves = layout.leaves()
     rules = _ordered_rules(layout, leaves, problems)
@@ -48,10 +52,13 @@ def expand(layout: Layout, problems: Problems) -> list[Cell]:
             cells[outcome[0]] = make_cell(outcome[1])
     found = list(cells.values())
     if not found and not problems:
-        problems.add(layout.place, "exclude", f"no cell is left: all {excluded} combinations are excluded; expected at "
-                                              "least one")
+        problems.add(
+            layout.place,
+            "exclude",
+            f"no cell is left: all {excluded} combinations are excluded; expected at least one",
+        )
     _refuse_collisions(found, layout.place, problems)
-    _refuse_two_names(found, canonical, layout.place, problems)
+    _refuse_two_names(found, canonical, problems)
     return found
 
 
@@ -65,13 +72,19 @@ def _merged(parts) -> dict[str, Setting]:
 def _ordered_rules(layout: Layout, leaves: set[str], problems: Problems):
     """only_if rules, each after those that decide a key it looks at; None when they go in a circle."""
     names = {key: set(leaves_of(key, leaves)) for key in layout.only_if}
-    waits = {key: {other for other in names if names[other] & condition.leaves} for key, condition in layout.only_if.items()}
+    waits = {
+        key: {other for other in names if names[other] & condition.leaves}
+        for key, condition in layout.only_if.items()
+    }
     try:
         order = list(TopologicalSorter(waits).static_order())
     except CycleError as error:
         circle = " → ".join(error.args[1])
-        problems.add(layout.only_if[error.args[1][0]].node.place, "only_if", f"the conditions go in a circle: {circle}; "
-                                                                            "expected each to look at other keys only")
+        problems.add(
+            layout.only_if[error.args[1][0]].node.place,
+            "only_if",
+            f"the conditions go in a circle: {circle}; expected each to look at other keys only",
+        )
         return None
     return [(tuple(names[key]), layout.only_if[key]) for key in order]
 
@@ -92,15 +105,23 @@ def _refuse_collisions(cells: list[Cell], place: str, problems: Problems) -> Non
             continue
         if identity(first.config) == identity(cell.config):
             paths = " and ".join(repr(other.config["dataset"]["path"]) for other in (first, cell))
-            problems.add(place, "dataset.path", f"got {paths} for the same cell; expected one directory: where the files lie "
-                                                "is no part of a cell")
+            problems.add(
+                place,
+                "dataset.path",
+                f"got {paths} for the same cell; expected one directory: where the files lie "
+                "is no part of a cell",
+            )
         else:
-            problems.add(place, "vary", f"two different cells share the id {cell.cell_id} (its hash has 32 bits); expected "
-                                        "different ids: split the grid in two")
+            problems.add(
+                place,
+                "vary",
+                f"two different cells share the id {cell.cell_id} (its hash has 32 bits); expected "
+                "different ids: split the grid in two",
+            )
 
 
-def _refuse_two_names(cells: list[Cell], canonical: Canonical, place: str, problems: Problems) -> None:
-    """Quadratic, lp with p = 2 and layer_scaled with every alpha 1 are one potential: the same run under two names."""
+def _refuse_two_names(cells: list[Cell], canonical: Canonical, problems: Problems) -> None:
+    """Quadratic, lp with p = 2 and layer_scaled with every alpha 1 are one potential, one run."""
     doubtful = {key for key, names in canonical.mathematics.items() if len(names) > 1}
     if not doubtful:
         return
@@ -111,8 +132,12 @@ def _refuse_two_names(cells: list[Cell], canonical: Canonical, place: str, probl
             continue
         first = seen.setdefault(identity({**cell.config, "potential": repr(function)}), cell)
         if first is not cell:
-            problems.add(place, "potential", f"{_shown(first)} and {_shown(cell)} are the same mathematics at depth "
-                         f"{function[0]}, run under two names; expected one of them: remove the other")
+            setting = canonical.mathematics[function][repr(cell.config["potential"])]
+            setting.complain(
+                problems,
+                f"{_shown(first)} and {_shown(cell)} are the same mathematics at depth "
+                f"{function[0]}, run under two names; expected one of them: remove the other",
+            )
 
 
 def _shown(cell: Cell) -> str:

@@ -1,4 +1,4 @@
-"""Identity of a cell: the sorted JSON of its typed configuration, hashed; and the columns a configuration flattens to."""
+"""Identity of a cell: the sorted JSON of its typed configuration, hashed; and the columns it flattens to."""
 
 from __future__ import annotations
 
@@ -12,10 +12,37 @@ from mdcore.grid.potential_spec import label, name_of, parameters_of, plain
 
 LONGEST_LABEL = 80  # cell ids are file names; the hash tells apart what a cut label does not
 CONDITION_COLUMNS = ("potential", "p", "depth", "dataset", "digits", "pca")
-COLUMNS = ("potential", "p", "potential_label", "depth", "dataset", "digits", "pca", "seed", "width", "init_scale", "loss",
-           "step_rule", "step_eta", "step_decay", "epochs", "stop_gap", "log_points", "svm_C", "logreg_C", "dtype",
-           "dataset_source", "dataset_geometry", "dataset_dim", "dataset_n", "dataset_separation", "dataset_noise",
-           "dataset_test_fraction", "alpha", "beta")
+COLUMNS = (
+    "potential",
+    "p",
+    "potential_label",
+    "depth",
+    "dataset",
+    "digits",
+    "pca",
+    "seed",
+    "width",
+    "init_scale",
+    "loss",
+    "step_rule",
+    "step_eta",
+    "step_decay",
+    "epochs",
+    "stop_gap",
+    "log_points",
+    "svm_C",
+    "logreg_C",
+    "dtype",
+    "dataset_source",
+    "dataset_geometry",
+    "dataset_dim",
+    "dataset_n",
+    "dataset_separation",
+    "dataset_noise",
+    "dataset_test_fraction",
+    "alpha",
+    "beta",
+)
 
 
 def _json(value: Any) -> str:
@@ -52,8 +79,8 @@ def dataset_label(config: dict) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One training run. `config` is canonical and typed, to be read only; `cell_id` names it, `condition_id` names it
-    without its seed. Two cells are equal iff their ids are."""
+    """One training run. `config` is canonical and typed, for reading only; `cell_id` names it, `condition_id`
+    names it without its seed. Two cells are equal iff their ids are."""
 
     config: dict[str, Any] = field(compare=False)
     cell_id: str
@@ -65,7 +92,7 @@ class Cell:
 
     @property
     def data_key(self) -> str:
-        """Equal for two cells iff load_dataset gives them the same data: synthetic data change with the seed."""
+        """Equal for two cells iff load_dataset gives them the same data: synthetic data hang on the seed."""
         config = _without_place(self.config)
         data = {key: config[key] for key in ("dataset", "digits", "pca")}
         return _json(data if config["dataset"]["name"] == "mnist" else {**data, "seed": config["seed"]})
@@ -73,14 +100,18 @@ class Cell:
     def flat(self) -> dict[str, Any]:
         """The configuration as the columns COLUMNS of final.parquet; None where a key does not apply.
 
-        For per-layer potentials p and beta are the input layer's, alpha joins the layers that have one. The parameters
-        of a data set of the user's own follow as dataset_<parameter>.
+        For per-layer potentials p and beta are the input layer's, alpha joins the layers that have one. The
+        parameters of a data set of the user's own follow as dataset_<parameter>.
         """
         config, dataset = self.config, self.config["dataset"]
         potential, step, digits = config["potential"], config["step"], config["digits"]
         first = potential[0] if isinstance(potential, list) else potential
-        alphas = [alpha for entry in (potential if isinstance(potential, list) else [potential])
-                  if name_of(entry) == "layer_scaled" for alpha in parameters_of(entry)["alpha"]]
+        alphas = [
+            alpha
+            for entry in (potential if isinstance(potential, list) else [potential])
+            if name_of(entry) == "layer_scaled"
+            for alpha in parameters_of(entry)["alpha"]
+        ]
         own = dataset["name"] not in ("synthetic", "mnist")
         values = {
             "potential": name_of(potential),
@@ -89,16 +120,22 @@ class Cell:
             "dataset": dataset["name"],
             "digits": None if digits is None else f"{digits[0]}v{digits[1]}",
             "init_scale": config["init"]["scale"],
-            "step_rule": step["rule"], "step_eta": step["eta"], "step_decay": step.get("decay"),
+            "step_rule": step["rule"],
+            "step_eta": step["eta"],
+            "step_decay": step.get("decay"),
             "stop_gap": None if config["stop"] is None else config["stop"]["gap"],
             "alpha": "+".join(plain(alpha) for alpha in alphas) or None,
-            "beta": parameters_of(first)["beta"] if name_of(first) in ("hypentropy", "cosh") else None}
+            "beta": parameters_of(first)["beta"] if name_of(first) in ("hypentropy", "cosh") else None,
+        }
         for column in COLUMNS:
             if column not in values:
                 part = column.removeprefix("dataset_")
                 values[column] = config[column] if part == column else dataset.get(part)
-        own_keys = {f"dataset_{key}": value if isinstance(value, (str, int, float, bool)) else _json(value)
-                    for key, value in dataset.items() if own and key != "name"}
+        own_keys = {
+            f"dataset_{key}": value if isinstance(value, (str, int, float, bool)) else _json(value)
+            for key, value in dataset.items()
+            if own and key != "name"
+        }
         return {**{column: values[column] for column in COLUMNS}, **own_keys}
 
 

@@ -1,16 +1,16 @@
-"""The sections of a grid file (fixed, vary, zip, only_if, exclude) as typed settings, and back to plain mappings."""
+"""The sections of a grid file (fixed, vary, zip, only_if, exclude) as typed settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from mdcore.grid.conditions import Condition, read_condition
 from mdcore.grid.errors import Problems, nearest, one_of
-from mdcore.grid.potential_spec import INVALID
+from mdcore.grid.readers import INVALID
 from mdcore.grid.schema import GROUPS, KEYS, Setting, leaves_of, read_key
-from mdcore.grid.yaml_source import Node
+from mdcore.grid.yaml_tree import Node
 
 SECTIONS = ("question", "fixed", "vary", "zip", "only_if", "exclude", "plugin_dir")
 Row = dict[str, dict[str, Setting]]  # key as written -> the leaves it sets
@@ -41,31 +41,50 @@ class Layout:
     plugin_data: bool = False  # the grid names a dataset of the user's own
     place: str = ""
 
+    def settings(self) -> Iterator[Setting]:
+        """Every setting of the grid."""
+        yield from self.fixed.values()
+        for axis in self.axes:
+            for row in axis.rows:
+                for leaves in row.values():
+                    yield from leaves.values()
+
     def leaves(self) -> set[str]:
         """Every leaf that the grid sets somewhere."""
-        varied = {leaf for axis in self.axes for row in axis.rows for leaves in row.values() for leaf in leaves}
-        return varied | set(self.fixed)
+        return {setting.leaf for setting in self.settings()}
 
 
 def read_layout(root: Node, problems: Problems) -> Layout:
-    """The layout of a grid file's tree; what is wrong with single values goes to `problems`, their settings are INVALID."""
+    """The layout of a grid file's tree; wrong values are told to `problems`, their settings are INVALID."""
     layout = Layout(place=root.place, plugin_data=names_plugin_dataset(root))
     sections = root.value
     for name in sections:
         if name not in SECTIONS:
-            hint = ": put it under fixed or vary" if name.split(".")[0] in {key.split(".")[0] for key in KEYS} else ""
-            hint = hint or (": merge keys are not YAML 1.2; write the values out" if name == "<<" else nearest(name, SECTIONS))
+            hint = (
+                ": put it under fixed or vary"
+                if name.split(".")[0] in {key.split(".")[0] for key in KEYS}
+                else ""
+            )
+            hint = hint or (
+                ": merge keys are not YAML 1.2; write the values out"
+                if name == "<<"
+                else nearest(name, SECTIONS)
+            )
             problems.add(root.key_place(name), name[:80], f"unknown key; expected {one_of(SECTIONS)}{hint}")
     _read_question(root, layout, problems)
     if "plugin_dir" in sections:
         node = sections["plugin_dir"]
         if node.kind != "str" or not node.value.strip() or not node.value.isprintable():
-            problems.add(node.place, "plugin_dir", f"got {node.shown()}; expected the directory of the plug-in files")
+            problems.add(
+                node.place, "plugin_dir", f"got {node.shown()}; expected the directory of the plug-in files"
+            )
         else:
             layout.plugin_dir = node.value
     taken: dict[str, Setting] = {}
     for key, node in _mapping(root, "fixed", problems):
-        leaves = read_key(key, node, f"fixed.{key}", problems, sections["fixed"].key_place(key), layout.plugin_data)
+        leaves = read_key(
+            key, node, f"fixed.{key}", problems, sections["fixed"].key_place(key), layout.plugin_data
+        )
         _claim([leaves], taken, problems)
         layout.fixed.update(leaves)
     for key, node in _mapping(root, "vary", problems):
@@ -81,15 +100,17 @@ def read_layout(root: Node, problems: Problems) -> Layout:
 def _read_question(root: Node, layout: Layout, problems: Problems) -> None:
     node = root.value.get("question")
     if node is None:
-        problems.add(root.place, "question", "missing; expected the question this grid answers, a non-empty string")
+        problems.add(
+            root.place, "question", "missing; expected the question this grid answers, a non-empty string"
+        )
     elif node.kind != "str" or not node.value.strip():
-        problems.add(node.place, "question", f"got {node.shown()}, {node.kind_name()}; expected a non-empty string")
+        problems.add(node.place, "question", f"got {node.got()}; expected a non-empty string")
     else:
         layout.question = node.value.strip()
 
 
 def names_plugin_dataset(root: Node) -> bool:
-    """True when some value of dataset or dataset.name, anywhere in the tree, names a file of the user's own."""
+    """True when some value of dataset or dataset.name, anywhere in the tree, names a user's own file."""
     stack, found = [root], False
     while stack:
         node = stack.pop()
@@ -109,8 +130,11 @@ def _mapping(root: Node, section: str, problems: Problems) -> list[tuple[str, No
     if node is None:
         return []
     if node.kind != "map" or not node.value:
-        problems.add(node.place, section, f"got {node.shown()}, {node.kind_name()}; expected a mapping of keys to values; "
-                                          "remove it if there is none")
+        problems.add(
+            node.place,
+            section,
+            f"got {node.got()}; expected a mapping of keys to values; remove it if there is none",
+        )
         return []
     return list(node.value.items())
 
@@ -120,62 +144,86 @@ def _mappings(root: Node, section: str, problems: Problems) -> list[Node]:
     if node is None:
         return []
     if node.kind != "list" or not node.value:
-        problems.add(node.place, section, f"got {node.shown()}, {node.kind_name()}; expected a list of mappings, each "
-                                          "opened by '- '; remove it if there is none")
+        problems.add(
+            node.place,
+            section,
+            f"got {node.got()}; expected a list of mappings, each opened by '- '; remove it if there is none",
+        )
         return []
     good = []
     for entry in node.value:
         if entry.kind == "map" and entry.value:
             good.append(entry)
         else:
-            problems.add(entry.place, section, f"got {entry.shown()}, {entry.kind_name()}; expected a mapping of keys")
+            problems.add(entry.place, section, f"got {entry.got()}; expected a mapping of keys")
     return good
 
 
 def _claim(columns: list[dict[str, Setting]], taken: dict[str, Setting], problems: Problems) -> None:
-    """Drop, and tell, the leaves that another key has set before: a leaf has one place, fixed or vary or zip."""
+    """Drop, and tell, the leaves that another key has set: a leaf has one place, fixed or vary or zip."""
     mine: dict[str, Setting] = {}
     for settings in columns:
         for leaf in list(settings):
             if leaf in taken:
                 first = taken[leaf]
-                settings.pop(leaf).complain(problems, f"{leaf} is set already as {first.key} ({first.node.place}); expected "
-                                                      "it in one place")
+                settings.pop(leaf).complain(
+                    problems,
+                    f"{leaf} is set already as {first.key} ({first.node.place}); expected it in one place",
+                )
             else:
                 mine.setdefault(leaf, settings[leaf])
     taken.update(mine)
 
 
-def _poison(layout: Layout, key: str, node: Node, shown: str) -> None:
+def _poison(layout: Layout, taken: dict[str, Setting], key: str, node: Node, shown: str) -> None:
     """Note that a key is set, though to nothing usable, so that it is not told as missing too."""
     if key in KEYS:
         leaf = leaves_of(key)[0]
-        layout.fixed.setdefault(leaf, Setting(INVALID, node, shown))
+        setting = Setting(leaf, INVALID, node, shown)
+        layout.fixed.setdefault(leaf, setting)
+        taken.setdefault(leaf, setting)
 
 
-def _read_axis(section: str, items: list[tuple[str, Node]], parent: Node, layout: Layout, taken: dict[str, Setting],
-               problems: Problems) -> Axis | None:
+def _read_axis(
+    section: str,
+    items: list[tuple[str, Node]],
+    parent: Node,
+    layout: Layout,
+    taken: dict[str, Setting],
+    problems: Problems,
+) -> Axis | None:
     columns: dict[str, list[dict[str, Setting]]] = {}
     for key, node in items:
         shown = f"{section}.{key[:80]}"
         if node.kind != "list":
-            problems.add(node.place, shown, f"got {node.shown()}, {node.kind_name()}; expected a list of values; write a single "
-                                            "value under fixed")
+            problems.add(
+                node.place,
+                shown,
+                f"got {node.got()}; expected a list of values; write a single value under fixed",
+            )
         elif not node.value:
             problems.add(node.place, shown, "got an empty list; expected at least one value")
         else:
             if key == "dataset.path":
-                problems.add(node.place, shown, "cannot vary: where the files lie is no part of a cell; write it under fixed")
+                problems.add(
+                    node.place,
+                    shown,
+                    "cannot vary: where the files lie is no part of a cell; write it under fixed",
+                )
             columns[key] = read_values(key, node.value, shown, layout, problems, parent.key_place(key))
             _claim(columns[key], taken, problems)
             continue
-        _poison(layout, key, node, shown)
+        _poison(layout, taken, key, node, shown)
     lengths = {key: len(column) for key, column in columns.items()}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-        problems.add(parent.place, section, f"lists that move together differ in length: {shown}; expected equal lengths")
+        problems.add(
+            parent.place,
+            section,
+            f"lists that move together differ in length: {shown}; expected equal lengths",
+        )
         for key, node in items:
-            _poison(layout, key, node, f"{section}.{key}")
+            _poison(layout, taken, key, node, f"{section}.{key[:80]}")
         return None
     if not columns:
         return None
@@ -184,15 +232,18 @@ def _read_axis(section: str, items: list[tuple[str, Node]], parent: Node, layout
     return Axis(section, rows)
 
 
-def read_values(key: str, nodes: list[Node], shown: str, layout: Layout, problems: Problems,
-                place: str) -> list[dict[str, Setting]]:
+def read_values(
+    key: str, nodes: list[Node], shown: str, layout: Layout, problems: Problems, place: str
+) -> list[dict[str, Setting]]:
     """The leaves that each of several values of a key sets."""
     return [read_key(key, node, shown, problems, place, layout.plugin_data) for node in nodes]
 
 
 def typed(row: Row) -> str:
     """A row's values, equal for equal values: 1 and 1.0 have been read as the same already."""
-    return repr(sorted((leaf, repr(setting.value)) for leaves in row.values() for leaf, setting in leaves.items()))
+    return repr(
+        sorted((leaf, repr(setting.value)) for leaves in row.values() for leaf, setting in leaves.items())
+    )
 
 
 def _refuse_duplicates(section: str, rows: list[Row], problems: Problems) -> None:
@@ -219,8 +270,12 @@ def _read_conditions(root: Node, layout: Layout, taken: dict[str, Setting], prob
         place = root.value["only_if"].key_place(key)
         if not any(leaf in taken for leaf in (key, *leaves_of(key, taken))):
             settable = sorted({setting.key.split(".", 1)[1] for setting in taken.values()})
-            problems.add(place, f"only_if.{key[:80]}", "the grid does not set this key; expected a key of fixed, vary or zip"
-                                                       + nearest(key, settable))
+            problems.add(
+                place,
+                f"only_if.{key[:80]}",
+                "the grid does not set this key; expected a key of fixed, vary or zip"
+                + nearest(key, settable),
+            )
         condition = read_condition(node, f"only_if.{key[:80]}", layout.plugin_data, problems)
         if condition:
             layout.only_if[key] = condition
@@ -237,17 +292,3 @@ def written(key: str, leaves: dict[str, Setting]) -> Any:
     if key == "stop" and leaves["stop.gap"].value is None:
         return None
     return {leaf.split(".", 1)[1]: setting.value for leaf, setting in leaves.items()}
-
-
-def fixed_mapping(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """{leaf: value} pairs nested as a grid file has them."""
-    out: dict[str, Any] = {}
-    for leaf, value in settings:
-        group, _, part = leaf.partition(".")
-        if not part:
-            out[group] = value
-        elif leaf == "stop.gap" and value is None:
-            out["stop"] = None
-        else:
-            out.setdefault(group, {})[part] = value
-    return out

@@ -1,6 +1,6 @@
 """--set key=value: what the command line changes in a grid.
 
-A value fixes the key. A list of values for a key that varies replaces its list; for another key it makes the key vary.
+A value fixes the key. A list of values for a key that varies replaces its list; another key then varies.
 Where a value is itself a list (digits, metrics, a potential per layer) a list of lists is a list of values.
 """
 
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mdcore.grid.errors import Problems, nearest, one_of
+from mdcore.grid.errors import Problems
 from mdcore.grid.layout import Axis, Layout, Row, names_plugin_dataset, typed
-from mdcore.grid.schema import KEYS, leaves_of, read_key
-from mdcore.grid.yaml_source import Node, parse
+from mdcore.grid.schema import KEYS, leaves_of, read_key, unknown_key
+from mdcore.grid.yaml_source import parse
+from mdcore.grid.yaml_tree import Node
 
 
 def apply_overrides(layout: Layout, overrides: Iterable[str], problems: Problems) -> None:
@@ -35,7 +36,7 @@ def apply_overrides(layout: Layout, overrides: Iterable[str], problems: Problems
         layout.plugin_data |= names_plugin_dataset(Node("map", {key: node}, place))
         known = key in KEYS or (layout.plugin_data and key.startswith("dataset."))
         if not known:
-            problems.add(place, key[:80], f"unknown key; expected {one_of(k for k in KEYS if '.' not in k)}" + nearest(key, KEYS))
+            problems.add(place, key[:80], unknown_key(key))
             continue
         names = set(leaves_of(key, layout.leaves()))
         for leaf in sorted(names & seen.keys()):
@@ -55,13 +56,19 @@ def _apply(layout: Layout, key: str, names: set[str], node: Node, place: str, pr
         problems.add(place, key, "got an empty list; expected at least one value")
         return
     if key == "dataset.path":
-        problems.add(place, key, "cannot vary: where the files lie is no part of a cell; expected one directory")
+        problems.add(
+            place, key, "cannot vary: where the files lie is no part of a cell; expected one directory"
+        )
         return
     values = [read_key(key, item, key, problems, place, layout.plugin_data) for item in node.value]
     if axis is not None and len(axis.keys) > 1:
         if len(values) != len(axis.rows):
-            problems.add(place, key, f"got {len(values)} values; expected {len(axis.rows)}: {key} moves together with "
-                                     + ", ".join(other for other in axis.keys if other != key))
+            problems.add(
+                place,
+                key,
+                f"got {len(values)} values; expected {len(axis.rows)}: {key} moves together with "
+                + ", ".join(other for other in axis.keys if other != key),
+            )
             return
         for row, settings in zip(axis.rows, values, strict=True):
             row[key] = settings
@@ -88,20 +95,26 @@ def _is_several(key: str, node: Node, varied: bool) -> bool:
     return varied if key == "potential" or own else True
 
 
-def _remove(layout: Layout, leaves: Iterable[str], place: str, problems: Problems, keep: Axis | None = None) -> None:
+def _remove(
+    layout: Layout, leaves: Iterable[str], place: str, problems: Problems, keep: Axis | None = None
+) -> None:
     """Take leaves out of wherever they are set; axes left without keys go, values made equal become one."""
     leaves = set(leaves)
     for leaf in leaves:
         layout.fixed.pop(leaf, None)
     axes = []
     for axis in layout.axes:
-        if axis is keep or not any(leaves & settings.keys() for row in axis.rows for settings in row.values()):
+        if axis is keep or not any(
+            leaves & settings.keys() for row in axis.rows for settings in row.values()
+        ):
             axes.append(axis)
             continue
         rows: dict[str, Row] = {}
         for row in axis.rows:
-            left = {key: {leaf: setting for leaf, setting in settings.items() if leaf not in leaves}
-                    for key, settings in row.items()}
+            left = {
+                key: {leaf: setting for leaf, setting in settings.items() if leaf not in leaves}
+                for key, settings in row.items()
+            }
             left = {key: settings for key, settings in left.items() if settings}
             rows.setdefault(typed(left), left)
         kept = list(rows.values())

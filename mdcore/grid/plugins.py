@@ -1,7 +1,8 @@
 """Potentials, data sets and metrics of the user's own, named in a grid as my_file:Name.
 
-my_file.py lies beside the grid file or in the working directory. It is run only when a grid names it, under a private module
-name, so that it shadows nothing. A reference is two identifiers: it cannot leave its directory.
+my_file.py lies beside the grid file or in the working directory. It is run only when a grid names it, under
+a private module name, so that it shadows nothing. A reference is two identifiers: it cannot leave its
+directory.
 """
 
 from __future__ import annotations
@@ -14,24 +15,29 @@ from pathlib import Path
 from typing import Any
 
 from mdcore.grid.errors import GridError, Problems, nearest
-from mdcore.grid.identity import Cell
-from mdcore.grid.potential_spec import BUILTIN_PARAMETERS, REFERENCE, layers, name_of, parameters_of
+from mdcore.grid.potential_spec import BUILTIN_PARAMETERS, layers, name_of, parameters_of
+from mdcore.grid.readers import INVALID, REFERENCE
+from mdcore.grid.schema import Setting
 
 _NEEDED = ("value_per_entry", "mirror_map", "inverse_mirror_map")
 _loaded: dict[tuple[str, str], types.ModuleType] = {}  # (path, content hash): one file gives one class
 
 
 def load_potential(reference: str, plugin_dir: str | Path | None = None) -> type:
-    """The potential class my_file:MyPotential, a subclass of mdcore.math.potentials.Potential. Raises GridError."""
+    """The class my_file:MyPotential, a subclass of mdcore.math.potentials.Potential. Raises GridError."""
     from mdcore.math.potentials import Potential
 
     found = _load(reference, plugin_dir)
     if not (isinstance(found, type) and issubclass(found, Potential)):
-        raise GridError(f"{reference}: is not a potential; expected `class {reference.split(':')[1]}(Potential)` with "
-                        "`from mdcore.math.potentials import Potential`")
+        raise GridError(
+            f"{reference}: is not a potential; expected `class {reference.split(':')[1]}(Potential)` with "
+            "`from mdcore.math.potentials import Potential`"
+        )
     lacking = [name for name in _NEEDED if getattr(found, name) is getattr(Potential, name)]
     if lacking:
-        raise GridError(f"{reference}: has no {', '.join(lacking)}; expected a potential to define {', '.join(_NEEDED)}")
+        raise GridError(
+            f"{reference}: has no {', '.join(lacking)}; expected a potential to define {', '.join(_NEEDED)}"
+        )
     return found
 
 
@@ -51,10 +57,14 @@ def potentials_for(config: dict, plugin_dir: str | Path | None = None) -> list:
 
 
 def companion_config(config: dict) -> dict:
-    """The configuration of linear mirror descent beside a deep cell: depth 1, the input layer's potential, zero start;
-    data, loss, step rule and seed as they are."""
+    """The configuration of linear mirror descent beside a deep cell: depth 1, the input layer's potential,
+    zero start; data, loss, step rule and seed as they are."""
     first = layers(config["potential"], config["depth"])[0]
-    return config if config["depth"] == 1 else {**config, "potential": first, "depth": 1, "width": None, "init": {"scale": 0.0}}
+    return (
+        config
+        if config["depth"] == 1
+        else {**config, "potential": first, "depth": 1, "width": None, "init": {"scale": 0.0}}
+    )
 
 
 def references(config: dict) -> dict[str, str]:
@@ -68,7 +78,7 @@ def references(config: dict) -> dict[str, str]:
 
 
 def plugin_fingerprint(config: dict, plugin_dir: str | Path | None = None) -> str:
-    """sha256 over the files of the plug-ins that a configuration names; "" when it names none. Raises GridError.
+    """sha256 over the files of the plug-ins that a configuration names, "" for none. Raises GridError.
 
     Not part of a cell's identity, which is what was asked for: a changed file makes a finished cell stale.
     """
@@ -79,50 +89,68 @@ def plugin_fingerprint(config: dict, plugin_dir: str | Path | None = None) -> st
     return digest.hexdigest() if files else ""
 
 
-def check(cells: Iterable[Cell], plugin_dir: str | None, grid_dir: Path, place: str, problems: Problems):
-    """(references, directory of their files): every plug-in of a grid is found, loaded and, a potential, made once.
+def check(settings: Iterable[Setting], plugin_dir: str | None, grid_dir: Path, problems: Problems):
+    """(references, directory of their files): every plug-in of a grid is found and loaded, potentials made.
 
-    The directory is the first of: beside the grid file, the grid's plugin_dir, the working directory, that has all files.
+    The directory is the first with all files: beside the grid file, the grid's plugin_dir, the working one.
     """
-    named: dict[str, str] = {}
-    entries: dict[str, Any] = {}
-    seen: set[tuple[int, ...]] = set()
-    for cell in cells:
-        config = cell.config
-        parts = (id(config["potential"]), id(config["dataset"]), id(config.get("metrics")))
-        if parts in seen:
-            continue
-        seen.add(parts)
-        named |= references(config)
-        for entry in layers(config["potential"], config["depth"]):
-            if name_of(entry) not in BUILTIN_PARAMETERS:
-                entries[repr(entry)] = entry
-    if not named:
+    wanted = [(setting, *found) for setting in settings for found in _named(setting)]
+    if not wanted:
         return [], None
-    files = sorted({reference.split(":")[0] for reference in named})
+    references = sorted({reference for _, reference, _ in wanted})
+    files = sorted({reference.split(":")[0] for reference in references})
     folders = [grid_dir, *([Path(plugin_dir)] if plugin_dir else []), Path.cwd()]
-    folder = next((folder for folder in folders if all((folder / f"{name}.py").is_file() for name in files)), None)
+    folder = next(
+        (folder for folder in folders if all(_is_file(folder / f"{name}.py") for name in files)), None
+    )
     if folder is None:
-        there = ", ".join(str(folder) for folder in dict.fromkeys(folders))
-        problems.add(place, "plug-ins", f"{', '.join(name + '.py' for name in files)} not found together in one of {there}; "
-                                        "expected beside the grid file" + _other_files(files, folders))
-        return sorted(named), None
-    loaders = {"dataset": load_dataset, "metric": load_metric, "potential": load_potential}
-    calls = [(reference, lambda reference=reference, kind=kind: loaders[kind](reference, folder))
-             for reference, kind in named.items()]
-    calls += [(name_of(entry), lambda entry=entry: _make(entry, folder)) for entry in entries.values()]
-    for reference, call in calls:
+        there = ", ".join(dict.fromkeys(str(folder.absolute()) for folder in folders))
+        expected = f"expected {', '.join(f'{name}.py' for name in files)} together in one of {there}"
+        for setting, reference, _ in wanted:
+            hint = nearest(
+                reference.split(":")[0], [path.stem for each in folders for path in _python_files(each)]
+            )
+            setting.complain(problems, f"{reference}: its file is not found; {expected}{hint}")
+        return references, None
+    for setting, _, load in wanted:
         try:
-            call()
+            load(folder)
         except GridError as error:
             for line in error.problems:
-                problems.add(place, "plug-ins", line)
-    return sorted(named), str(folder.resolve())
+                setting.complain(problems, line)
+    return references, str(folder.resolve())
 
 
-def _other_files(files: list[str], folders: list[Path]) -> str:
-    there = [path.stem for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.py"))[:200]]
-    return next((hint for name in files if name not in there and (hint := nearest(name, there))), "")
+def _named(setting: Setting) -> list[tuple[str, Callable[[Path], Any]]]:
+    """(reference, what loads it from a directory) for every plug-in that a setting names."""
+    leaf, value = setting.leaf, setting.value
+    if value is INVALID:
+        return []
+    if leaf == "potential":
+        entries = value if isinstance(value, list) else [value]
+        return [
+            (name_of(entry), lambda folder, entry=entry: _make(entry, folder))
+            for entry in entries
+            if name_of(entry) not in BUILTIN_PARAMETERS
+        ]
+    if leaf == "dataset.name" and ":" in value:
+        return [(value, lambda folder: load_dataset(value, folder))]
+    names = value if leaf == "metrics" and value else []
+    return [(name, lambda folder, name=name: load_metric(name, folder)) for name in names]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _python_files(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.py"))[:200]
+    except (OSError, ValueError):
+        return []
 
 
 def _make(entry: Any, plugin_dir: str | Path | None):
@@ -138,7 +166,9 @@ def _make(entry: Any, plugin_dir: str | Path | None):
     try:
         return found(**parameters)
     except Exception as error:
-        raise GridError(f"{name}: cannot be made with the parameters {parameters}: {_reason(error)}") from error
+        raise GridError(
+            f"{name}: cannot be made with the parameters {parameters}: {_reason(error)}"
+        ) from error
 
 
 def _load_callable(reference: str, plugin_dir: str | Path | None, what: str) -> Callable:
@@ -153,12 +183,16 @@ def _read(stem: str, plugin_dir: str | Path | None) -> tuple[Path, bytes]:
     try:
         return path, path.read_bytes()
     except (OSError, ValueError) as error:
-        raise GridError(f"{path}: cannot be read ({_reason(error)}); expected the file of the plug-in {stem}:…") from error
+        raise GridError(
+            f"{path}: cannot be read ({_reason(error)}); expected the file of the plug-in {stem}:…"
+        ) from error
 
 
 def _load(reference: str, plugin_dir: str | Path | None) -> Any:
     if not isinstance(reference, str) or not REFERENCE.fullmatch(reference):
-        raise GridError(f"{str(reference)[:80]!r}: expected a plug-in as my_file:Name, two identifiers: no directories, no dots")
+        raise GridError(
+            f"{str(reference)[:80]!r}: expected a plug-in as my_file:Name, no directories, no dots"
+        )
     stem, name = reference.split(":")
     path, source = _read(stem, plugin_dir)
     key = (str(path.resolve()), hashlib.sha256(source).hexdigest())

@@ -1,66 +1,35 @@
 """The potential of a cell as the grid file writes it: reading, canonical form per depth, labels.
 
-Canonical forms: "quadratic", "scaled", {"lp": {"p": 1.5}}, {"layer_scaled": {"alpha": [1.0, 4.0]}}, {"hypentropy": {"beta": 0.1}},
-{"cosh": {"beta": 1.0}}, "my_file:MyPotential", {"my_file:MyPotential": {…}}, or a list of these, input layer first.
+Canonical forms: "quadratic", "scaled", {"lp": {"p": 1.5}}, {"layer_scaled": {"alpha": [1.0, 4.0]}},
+{"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1.0}}, "my_file:MyPotential", {"my_file:MyPotential": {…}},
+or a list of these, input layer first.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 from mdcore.grid.errors import Problems, nearest, one_of
-from mdcore.grid.yaml_source import Node
+from mdcore.grid.readers import INVALID, REFERENCE, free_value, number
+from mdcore.grid.yaml_tree import Node
 
 # Listed here so that a grid is read without torch; a test compares them with mdcore.math.potentials.
 BUILTIN_PARAMETERS: dict[str, tuple[str, ...]] = {
-    "quadratic": (), "lp": ("p",), "layer_scaled": ("alpha",), "scaled": (), "hypentropy": ("beta",), "cosh": ("beta",)}
-_FORMS = {"lp": "{lp: {p: 1.5}}", "layer_scaled": "{layer_scaled: {alpha: [1, 4]}}",
-          "hypentropy": "{hypentropy: {beta: 0.1}}", "cosh": "{cosh: {beta: 1}}"}
-REFERENCE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*:[A-Za-z_][A-Za-z0-9_]*")
-INVALID = type("Invalid", (), {"__repr__": lambda self: "INVALID", "__slots__": ()})()
+    "quadratic": (),
+    "lp": ("p",),
+    "layer_scaled": ("alpha",),
+    "scaled": (),
+    "hypentropy": ("beta",),
+    "cosh": ("beta",),
+}
+_FORMS = {
+    "lp": "{lp: {p: 1.5}}",
+    "layer_scaled": "{layer_scaled: {alpha: [1, 4]}}",
+    "hypentropy": "{hypentropy: {beta: 0.1}}",
+    "cosh": "{cosh: {beta: 1}}",
+}
 MOST_LAYERS = 1000
-
-
-def number(node: Node, key: str, problems: Problems, above: float = 0.0, what: str = "") -> Any:
-    """A finite float > above, else INVALID with the reason recorded."""
-    expected = what or f"a number > {above:g}"
-    if node.kind not in ("int", "float"):
-        hint = ""
-        if node.kind == "str":
-            bare = node.value.replace("_", "").strip()
-            if re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?", bare):
-                hint = f": write {bare}" + (" (no underscores in YAML 1.2)" if "_" in node.value else " without quotes")
-        problems.add(node.place, key, f"got {node.shown()}, {node.kind_name()}; expected {expected}{hint}")
-        return INVALID
-    try:
-        value = float(node.value)
-    except OverflowError:
-        value = math.inf
-    if not math.isfinite(value):
-        problems.add(node.place, key, f"got {node.shown()}; expected {expected}: NaN and infinity are refused")
-        return INVALID
-    if not value > above:
-        problems.add(node.place, key, f"got {node.shown()}; expected {expected}")
-        return INVALID
-    return value + 0.0  # -0.0 is 0.0
-
-
-def free_value(node: Node, key: str, problems: Problems, level: int = 0) -> Any:
-    """Parameters of a plug-in: anything JSON has, without NaN; 1.0 becomes 1, so that both are one identity."""
-    if node.kind == "map":
-        out = {name: free_value(item, f"{key}.{name}", problems, level + 1) for name, item in node.value.items()}
-        return INVALID if any(value is INVALID for value in out.values()) else out
-    if node.kind == "list":
-        items = [free_value(item, key, problems, level + 1) for item in node.value]
-        return INVALID if any(value is INVALID for value in items) else items
-    if node.kind == "float":
-        if not math.isfinite(node.value):
-            problems.add(node.place, key, f"got {node.shown()}; expected a finite number")
-            return INVALID
-        return int(node.value) if node.value.is_integer() and abs(node.value) < 2**53 else node.value
-    return node.value
 
 
 def read_potential(node: Node, key: str, problems: Problems) -> Any:
@@ -68,10 +37,14 @@ def read_potential(node: Node, key: str, problems: Problems) -> Any:
     if node.kind != "list":
         return _read_one(node, key, problems, listed=False)
     if not node.value:
-        problems.add(node.place, key, "got an empty list; expected one potential per layer, input layer first")
+        problems.add(
+            node.place, key, "got an empty list; expected one potential per layer, input layer first"
+        )
         return INVALID
     if len(node.value) > MOST_LAYERS:
-        problems.add(node.place, key, f"got {len(node.value)} potentials; expected at most {MOST_LAYERS} layers")
+        problems.add(
+            node.place, key, f"got {len(node.value)} potentials; expected at most {MOST_LAYERS} layers"
+        )
         return INVALID
     layers = [_read_one(item, key, problems, listed=True) for item in node.value]
     return INVALID if any(layer is INVALID for layer in layers) else layers
@@ -84,50 +57,66 @@ def _read_one(node: Node, key: str, problems: Problems, listed: bool) -> Any:
     elif node.kind == "map" and len(node.value) == 1:
         name, body = next(iter(node.value.items()))
     else:
-        what = f"a mapping of {len(node.value)} keys" if node.kind == "map" else node.kind_name()
-        problems.add(node.place, key, f"got {node.shown()}, {what}; expected a name or {{name: {{parameter: value}}}}, "
-                                      f"the name {known}")
+        what = f"{node.shown()}, a mapping of {len(node.value)} keys" if node.kind == "map" else node.got()
+        expected = f"a name or {{name: {{parameter: value}}}}, the name {known}"
+        problems.add(node.place, key, f"got {what}; expected {expected}")
         return INVALID
     given = {} if body is None or body.kind == "null" else body
     if ":" in name or "/" in name:
         return _read_plugin(node, name, given, key, problems)
     if name not in BUILTIN_PARAMETERS:
-        problems.add(node.place, key, f"got {name[:60]!r}; expected {known}, or a plug-in my_file:MyPotential"
-                                      + nearest(name, BUILTIN_PARAMETERS))
+        problems.add(
+            node.place,
+            key,
+            f"got {name[:60]!r}; expected {known}, or a plug-in my_file:MyPotential"
+            + nearest(name, BUILTIN_PARAMETERS),
+        )
         return INVALID
     parameters = BUILTIN_PARAMETERS[name]
     form = f": write {_FORMS[name]}" if name in _FORMS else f": write {name}"
     if isinstance(given, Node) and given.kind != "map":
         wanted = f"its parameter {one_of(parameters)}" if parameters else "no parameter"
-        problems.add(given.place, f"{key}.{name}", f"got {given.shown()}; expected {wanted}{form}")
+        problems.add(given.place, f"{key}.{name}", f"got {given.got()}; expected {wanted}{form}")
         return INVALID
     items = given.value if isinstance(given, Node) else {}
     good = True
     for unknown in [item for item in items if item not in parameters]:
         takes = f"the parameter {one_of(parameters)}" if parameters else "no parameter"
-        problems.add(given.key_place(unknown), f"{key}.{name}",
-                     f"got the unknown key {unknown[:60]!r}; {name} takes {takes}" + nearest(unknown, parameters))
+        problems.add(
+            given.key_place(unknown),
+            f"{key}.{name}",
+            f"got the unknown key {unknown[:60]!r}; {name} takes {takes}" + nearest(unknown, parameters),
+        )
         good = False
     for parameter in parameters:
         if parameter not in items:
-            problems.add(node.place, f"{key}.{name}", f"parameter {parameter} missing; expected {_FORMS[name]}")
+            problems.add(
+                node.place, f"{key}.{name}", f"parameter {parameter} missing; expected {_FORMS[name]}"
+            )
             good = False
     if not good:
         return INVALID
     if not parameters:
         return name
     inner = f"{key}.{name}.{parameters[0]}"
-    value = _alphas(items["alpha"], inner, problems, listed) if name == "layer_scaled" else number(
-        items[parameters[0]], inner, problems, 1.0 if name == "lp" else 0.0)
+    value = (
+        _alphas(items["alpha"], inner, problems, listed)
+        if name == "layer_scaled"
+        else number(items[parameters[0]], inner, problems, 1.0 if name == "lp" else 0.0)
+    )
     return INVALID if value is INVALID else {name: {parameters[0]: value}}
 
 
 def _alphas(node: Node, key: str, problems: Problems, listed: bool) -> Any:
     if node.kind != "list" or not node.value or len(node.value) > MOST_LAYERS:
-        problems.add(node.place, key, f"got {node.shown()}; expected a list of numbers > 0, one per layer: [1, 4]")
+        problems.add(
+            node.place, key, f"got {node.got()}; expected a list of numbers > 0, one per layer: [1, 4]"
+        )
         return INVALID
     if listed and len(node.value) != 1:
-        problems.add(node.place, key, f"got {len(node.value)} values; expected one, for this entry's own layer: [4]")
+        problems.add(
+            node.place, key, f"got {len(node.value)} values; expected one, for this entry's own layer: [4]"
+        )
         return INVALID
     values = [number(item, key, problems) for item in node.value]
     return INVALID if any(value is INVALID for value in values) else values
@@ -135,11 +124,15 @@ def _alphas(node: Node, key: str, problems: Problems, listed: bool) -> Any:
 
 def _read_plugin(node: Node, name: str, given: Any, key: str, problems: Problems) -> Any:
     if not REFERENCE.fullmatch(name):
-        problems.add(node.place, key, f"got {name[:60]!r}; expected a plug-in as my_file:MyPotential, the file my_file.py "
-                                      "beside the grid file or in the working directory (no directories, no dots)")
+        problems.add(
+            node.place,
+            key,
+            f"got {name[:60]!r}; expected a plug-in as my_file:MyPotential, the file my_file.py "
+            "beside the grid file or in the working directory (no directories, no dots)",
+        )
         return INVALID
     if isinstance(given, Node) and given.kind != "map":
-        problems.add(given.place, f"{key}.{name}", f"got {given.shown()}; expected a mapping of its parameters")
+        problems.add(given.place, f"{key}.{name}", f"got {given.got()}; expected a mapping of its parameters")
         return INVALID
     parameters = free_value(given, f"{key}.{name}", problems) if isinstance(given, Node) else {}
     if parameters is INVALID:
@@ -148,7 +141,7 @@ def _read_plugin(node: Node, name: str, given: Any, key: str, problems: Problems
 
 
 def for_depth(potential: Any, depth: int) -> tuple[Any, str]:
-    """(canonical potential at this depth, ""), or (None, what is wrong): equal layers collapse into one entry."""
+    """(canonical potential at this depth, ""), or (None, what is wrong); equal layers collapse to one."""
     if not isinstance(potential, list):
         alphas = potential["layer_scaled"]["alpha"] if name_of(potential) == "layer_scaled" else None
         if alphas is not None and len(alphas) != depth:
@@ -171,11 +164,15 @@ def layers(potential: Any, depth: int) -> list[Any]:
 
 
 def mathematics(potential: Any, depth: int) -> tuple:
-    """Equal iff two canonical potentials are the same function: |w|^2/2 has the names quadratic, lp 2, layer_scaled 1."""
+    """Equal iff two canonical potentials are one function: |w|^2/2 is quadratic, lp 2 and layer_scaled 1."""
     out = []
     for layer in layers(potential, depth):
         name, parameters = name_of(layer), parameters_of(layer)
-        if name == "quadratic" or parameters == {"p": 2.0} or (name, parameters) == ("layer_scaled", {"alpha": [1.0]}):
+        if (
+            name == "quadratic"
+            or parameters == {"p": 2.0}
+            or (name, parameters) == ("layer_scaled", {"alpha": [1.0]})
+        ):
             out.append("|w|^2/2")
         else:
             out.append(repr(layer))
@@ -195,7 +192,11 @@ def parameters_of(entry: Any) -> dict:
 
 def plain(value: Any) -> str:
     """A number as in labels: 3.0 is 3, 1.5 is 1.5."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
+    return (
+        str(int(value))
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1e15
+        else str(value)
+    )
 
 
 def label(potential: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from mdcore.grid.errors import Problems, nearest, one_of
 from mdcore.grid.identity import COLUMNS, Cell
 from mdcore.grid.potential_spec import plain
-from mdcore.grid.yaml_source import scalar
+from mdcore.grid.yaml_tree import scalar
 
 IDS = ("cell_id", "condition_id")
 MOST_SHOWN = 20
@@ -17,10 +17,9 @@ MOST_SHOWN = 20
 def select(cells: list[Cell], only: Iterable[str]) -> list[Cell]:
     """The cells that match one of the filters, in their order; all of them when there is no filter.
 
-    Keys are the flat columns (dots may stand for their underscores: step.eta), cell_id and condition_id. Values as in
-    the columns (potential=lp, digits=3v5, p=1.5, pca=null); potential also by its label (lp1.5). Raises GridError for an
-    unknown key, a value that no cell has, a combination that no cell has.
-    """
+    Keys are the flat columns (dots may stand for their underscores: step.eta), cell_id and condition_id.
+    Values are as in the columns (potential=lp, digits=3v5, p=1.5, pca=null); potential also by its label
+    (lp1.5). Raises GridError for an unknown key, a value that no cell has, a combination that no cell has."""
     filters = list(only)
     if not filters:
         return list(cells)
@@ -30,10 +29,16 @@ def select(cells: list[Cell], only: Iterable[str]) -> list[Cell]:
     for text in filters:
         wanted = _read(text, flats, problems)
         if wanted:
-            hits = {i for i, flat in enumerate(flats) if all(_matches(flat, key, value) for key, value in wanted)}
+            hits = {
+                i for i, flat in enumerate(flats) if all(_matches(flat, key, value) for key, value in wanted)
+            }
             if not hits:
-                problems.add(f"--only {text[:120]}", "", "no cell has all of these; expected a combination of this grid: see "
-                                                         "make plan, and give --only twice for either-or")
+                problems.add(
+                    f"--only {text[:120]}",
+                    "",
+                    "no cell has all of these; expected a combination of this grid: see "
+                    "make plan, and give --only twice for either-or",
+                )
             chosen |= hits
     problems.raise_if_any()
     return [cell for i, cell in enumerate(cells) if i in chosen]
@@ -47,14 +52,25 @@ def _read(text: str, flats: list[dict], problems: Problems) -> list[tuple[str, s
         key, equals, value = (piece.strip() for piece in part.partition("="))
         column = _column(key, columns)
         if not equals or not key or not value:
-            problems.add(place, "", f"got {part[:60]!r}; expected key=value, several joined by commas: depth=2,potential=lp")
+            problems.add(
+                place,
+                "",
+                f"got {part[:60]!r}; expected key=value, several joined by commas: depth=2,potential=lp",
+            )
         elif column is None:
             problems.add(place, key[:60], f"unknown key; expected {one_of(columns)}" + nearest(key, columns))
         elif not any(_matches(flat, column, value) for flat in flats):
             there = list(dict.fromkeys(_shown(flat.get(column)) for flat in flats))
             more = f", … ({len(there)} in all)" if len(there) > MOST_SHOWN else ""
-            problems.add(place, key, f"got {value[:60]!r}, which no cell of this grid has; there "
-                         + ("is " if len(there) == 1 else "are ") + ", ".join(there[:MOST_SHOWN]) + more + nearest(value, there))
+            problems.add(
+                place,
+                key,
+                f"got {value[:60]!r}, which no cell of this grid has; there "
+                + ("is " if len(there) == 1 else "are ")
+                + ", ".join(there[:MOST_SHOWN])
+                + more
+                + nearest(value, there),
+            )
         else:
             pairs.append((column, value))
             continue
@@ -81,4 +97,3 @@ def _matches(flat: dict[str, Any], column: str, text: str) -> bool:
 
 def _shown(value: Any) -> str:
     return "null" if value is None else plain(value)
-
