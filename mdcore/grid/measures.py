@@ -1,0 +1,149 @@
+"""The tables of a stack: what the trainer logged, compared with the references and with linear mirror descent."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mdcore.math.metrics import angle, unit
+
+CONVERGED_GAP = 0.01  # a cell on separable data is converged when its certified gap is at most this
+
+HISTORY = [
+    "cell_id", "epoch", "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm", "margin_l2",
+    "margin_lp", "margin_ratio", "gap", "angle_max_margin", "angle_linear_md", "angle_linear_md_equal_loss",
+    "angle_svm", "angle_logreg", "norm_balance", "norm_balance_frobenius", "balance_drift", "layer_alignment",
+    "stable_rank", "participation",
+]  # fmt: skip
+
+
+def tables(cells, plans, companions, trainer, data, found, extra: dict[str, Callable]):
+    """(history, final, w): one row a cell and logged epoch; one row a cell; the last predictors (K, d).
+
+    `extra` are metrics of the user's own, each called with (w, data) for a predictor w (d,) in float64.
+    """
+    observer, epochs = trainer.observer, trainer.plan.log_epochs
+    histories, finals, predictors = [], [], []
+    for position, cell in enumerate(cells):
+        path = observer.predictors[position]
+        columns = {name: values[position].numpy() for name, values in observer.values.items()}
+        columns |= against_references(path, columns, plans[position].limit_p, found)
+        columns |= against_linear(observer, position, companions.get(position))
+        rows = int(observer.last[position]) + 1
+        table = pd.DataFrame({"epoch": epochs, **{name: np.asarray(v) for name, v in columns.items()}}).iloc[:rows]
+        w = path[rows - 1].numpy() if rows else np.full(path.shape[1], math.nan)
+        for name, metric in extra.items():
+            table[name] = [float(metric(path[row].numpy(), data)) for row in range(rows)]
+        table.insert(0, "cell_id", cell.cell_id)
+        diverged_at = observer.diverged_at.get(position)
+        outcome = verdict(table, diverged_at, plans[position], found)
+        histories.append(table)
+        finals.append(final_row(cell, table, diverged_at, outcome, plans[position], found, data))
+        predictors.append(w)
+    history = pd.concat(histories, ignore_index=True).astype({"epoch": "float64"})
+    return history[HISTORY + list(extra)], pd.DataFrame(finals), np.array(predictors)
+
+
+def against_references(path: Tensor, columns: dict, limit_p: float | None, found) -> dict[str, np.ndarray]:
+    """Angles (degrees) of predictors (T, d) to the references, and γ_p(w)/γ_p*; NaN where there is none."""
+    nothing = np.full(len(path), math.nan)
+    exact = found.max_margin.get(limit_p)
+    return {
+        "angle_max_margin": nothing if exact is None else degrees(path, exact.w),
+        "margin_ratio": nothing if exact is None else columns["margin_lp"] / exact.margin,
+        "angle_svm": degrees(path, found.svm.w),
+        "angle_logreg": degrees(path, found.logreg.w),
+    }
+
+
+def degrees(path: Tensor, w: np.ndarray | Tensor) -> np.ndarray:
+    """angle(path_t, w) for every row of path (T, d)."""
+    return angle(path, torch.as_tensor(w, dtype=torch.float64)).numpy()
+
+
+def against_linear(observer, deep: int, linear: int | None) -> dict[str, np.ndarray]:
+    """Angle (degrees) to linear mirror descent at equal steps, and at equal log(1/R)."""
+    if linear is None:
+        zero = np.where(np.isfinite(observer.values["loss"][deep].numpy()), 0.0, math.nan)
+        return {"angle_linear_md": zero, "angle_linear_md_equal_loss": zero}
+    paths = observer.predictors[deep], observer.predictors[linear]
+    levels = [observer.values["log_inverse_loss"][position].numpy() for position in (deep, linear)]
+    return {
+        "angle_linear_md": angle(*paths).numpy(),
+        "angle_linear_md_equal_loss": equal_loss_angles(paths[0], levels[0], paths[1], levels[1]),
+    }
+
+
+def equal_loss_angles(deep: Tensor, deep_level, linear: Tensor, linear_level) -> np.ndarray:
+    """Angle (T,) between two paths at the largest log(1/R) that both have reached up to each logged epoch.
+
+    A path is read where it first reaches the level, its direction interpolated linearly in log(1/R) between the
+    logged epochs on both sides. NaN until both paths reach a common level from below.
+    """
+    reached = [np.maximum.accumulate(np.nan_to_num(level, nan=-np.inf)) for level in (deep_level, linear_level)]
+    level = np.minimum(*reached)
+    sides = [_direction_at(path, top, level) for path, top in ((deep, reached[0]), (linear, reached[1]))]
+    return angle(*sides).numpy()
+
+
+def _direction_at(path: Tensor, reached: np.ndarray, level: np.ndarray) -> Tensor:
+    after = np.clip(np.searchsorted(reached, level, side="left"), 0, len(reached) - 1)
+    before = np.maximum(after - 1, 0)
+    low, high = reached[before], reached[after]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(high > low, (level - low) / (high - low), 1.0)
+    # a level below the first logged one was never passed through: nothing to compare there
+    share = np.where((level < reached[0]) | ~np.isfinite(low) & (before != after), math.nan, share)
+    weight = torch.as_tensor(share).unsqueeze(1)
+    directions = unit(path)
+    return torch.where(weight >= 1.0, directions[after], (1 - weight) * directions[before] + weight * directions[after])
+
+
+def verdict(table: pd.DataFrame, diverged_at: int | None, plan, found) -> tuple[str, str]:
+    """(status, message) of a trained cell by the rules of THEORY: diverged, overlap, quasi-separable, failed,
+    converged (certified gap ≤ 1 %) or transient."""
+    if diverged_at is not None:
+        return "diverged", f"first non-finite value at epoch {diverged_at}; take a smaller step or another rule"
+    if found.separability == "overlapping":
+        return "overlap", ""
+    if found.separability != "separable":
+        return "quasi-separable", "some points lie on every separating hyperplane: no margin, the weights still grow"
+    last = table.iloc[-1]
+    if last["train_accuracy"] < 1:
+        return "failed", f"training accuracy {last['train_accuracy']:.4f} < 1 at the end; train longer or take other steps"
+    if plan.limit_p is None:
+        return "transient", "no certificate: the potential names no limit_p"
+    return ("converged", "") if last["gap"] <= CONVERGED_GAP else ("transient", "")
+
+
+def final_row(cell, table: pd.DataFrame, diverged_at: int | None, outcome, plan, found, data) -> dict:
+    """The row of final.parquet: last logged row, configuration, verdict, and what is known of the data set."""
+    last = table.iloc[-1].to_dict() if len(table) else {"cell_id": cell.cell_id}
+    exact = found.max_margin.get(plan.limit_p)
+    return {
+        **last,
+        **cell.flat(),
+        "condition_id": cell.condition_id,
+        "status": outcome[0],
+        "message": outcome[1],
+        "separability": found.separability,
+        "separability_value": float(found.separability_value),
+        "limit_p": math.nan if plan.limit_p is None else plan.limit_p,
+        "exact_margin": exact.margin if exact else math.nan,
+        "exact_margin_gap": exact.gap if exact else math.nan,
+        "exact_margin_kkt": exact.kkt if exact else math.nan,
+        "svm_kind": found.svm.kind,
+        "logreg_kind": found.logreg.kind,
+        "n_train": len(data.X_train),
+        "n_test": len(data.X_test),
+        "dim": data.X_train.shape[1],
+        "steps": int(last["epoch"]) if diverged_at is None else diverged_at,
+        "preprocessing": json.dumps(data.preprocessing, sort_keys=True),
+    }
+

@@ -1,0 +1,200 @@
+"""One stack from request to results: data, references, training, and the tables history and final."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mdcore.grid import measures
+from mdcore.grid.identity import Cell, make_cell
+from mdcore.grid.plugins import companion_config, load_dataset, load_metric, potentials_for
+from mdcore.math.engine import CellPlan, StackPlan, StackTrainer, log_spaced_epochs
+from mdcore.math.step_rules import StepRule
+from mdcore.problems import datasets, references
+
+STEPS_BETWEEN_LOOKS = 256  # steps between looks at the clock; numbers do not depend on it
+PROGRESS_EVERY_S = 1.0
+
+
+@dataclass
+class StackOutput:
+    """Results of a stack: history and final tables, ids (K,) and predictors w (K, d) in final's order."""
+
+    history: pd.DataFrame
+    final: pd.DataFrame
+    cell_ids: list[str]
+    w: np.ndarray
+    seconds: dict[str, float]
+    notes: list[str] = field(default_factory=list)
+
+
+def train_request(path: str | Path) -> StackOutput:
+    """Train the stack that the request file describes.
+
+    The request is JSON: cells (canonical configurations that share data, loss, step rule, epochs and stop),
+    references_dir, state_path, progress_path (each may be null), device, state_every_s, plugin_dir.
+    """
+    request = json.loads(Path(path).read_text())
+    clock = {"start": time.monotonic()}
+    cells = [make_cell(config) for config in request["cells"]]
+    plugin_dir = request.get("plugin_dir")
+    data = load_data(cells[0].config, plugin_dir)
+    plans, companions = plan_cells(cells, plugin_dir)
+    limits = {plan.limit_p for plan in plans if plan.limit_p is not None}
+    shared = cells[0].config
+    cache = request.get("references_dir")
+    found = references.solve_references(
+        data, limits, shared["svm_C"], shared["logreg_C"], Path(cache) if cache else None
+    )
+    clock["references"] = time.monotonic()
+    device, notes = choose_device(request.get("device", "auto"))
+    trainer = StackTrainer(
+        torch.from_numpy(np.ascontiguousarray(data.A)),
+        plans,
+        stack_plan(shared, found.separability == "separable", device),
+        torch.from_numpy(data.y_test[:, None] * data.X_test) if len(data.y_test) else None,
+    )
+    spent = _train(trainer, request, notes)
+    clock["trained"] = time.monotonic()
+    extra = {name: load_metric(name, plugin_dir) for name in shared.get("metrics", ())}
+    history, final, w = measures.tables(cells, plans, companions, trainer, data, found, extra)
+    final["seconds"] = spent * final["steps"] / final["steps"].sum()
+    seconds = {
+        "references": clock["references"] - clock["start"],
+        "training": spent,
+        "tables": time.monotonic() - clock["trained"],
+    }
+    notes += [f"l{p:g} max-margin: {m.message}" for p, m in found.max_margin.items() if m.message]
+    return StackOutput(history, final, [cell.cell_id for cell in cells], w, seconds, notes)
+
+
+def load_data(config: dict, plugin_dir=None) -> datasets.Dataset:
+    """The data set of a cell; a plug-in function is called with the data set's own keys and the seed."""
+    dataset = config["dataset"]
+    if ":" not in dataset["name"]:
+        return datasets.load_dataset(dataset, config["digits"], config["pca"], config["seed"])
+    keys = {key: value for key, value in dataset.items() if key != "name"}
+    made = load_dataset(dataset["name"], plugin_dir)(**keys, seed=config["seed"])
+    if isinstance(made, datasets.Dataset):
+        return made
+    raise ValueError(f"{dataset['name']} returned {type(made).__name__}; expected a mdcore.problems.datasets.Dataset")
+
+
+def plan_cells(cells: list[Cell], plugin_dir=None) -> tuple[list[CellPlan], dict[int, int]]:
+    """Plans of the cells, then of the linear companions that the grid itself does not hold.
+
+    Returns (plans, {position of a deep cell: position of its depth-1 companion}).
+    """
+    configs = [cell.config for cell in cells]
+    positions = {cell.cell_id: position for position, cell in enumerate(cells)}
+    companions: dict[int, int] = {}
+    for position, config in enumerate(list(configs)):
+        if config["depth"] > 1:
+            companion = companion_config(config)
+            key = make_cell(companion).cell_id
+            if key not in positions:
+                positions[key] = len(configs)
+                configs.append(companion)
+            companions[position] = positions[key]
+    plans = [
+        CellPlan(
+            potentials=tuple(potentials_for(config, plugin_dir)),
+            seed=config["seed"],
+            width=config["width"],
+            init_scale=config["init"]["scale"],
+            init_distribution=config["init"].get("distribution", "normal"),
+            follows=tuple(deep for deep, linear in companions.items() if linear == position),
+        )
+        for position, config in enumerate(configs)
+    ]
+    return plans, companions
+
+
+def stack_plan(config: dict, separable: bool, device: str) -> StackPlan:
+    """What all cells of a stack share, from the configuration of any of them."""
+    step, epochs = config["step"], config["epochs"]
+    return StackPlan(
+        step=StepRule(
+            step["rule"], step["eta"], step.get("decay", 1.0), step.get("anneal", 0.0), horizon=epochs
+        ),
+        epochs=epochs,
+        log_epochs=log_spaced_epochs(epochs, config["log_points"]),
+        loss=config["loss"],
+        stop_gap=config["stop"]["gap"] if config["stop"] and separable else None,
+        separable=separable,
+        dtype=getattr(torch, config["dtype"]),
+        device=device,
+    )
+
+
+def choose_device(wanted: str) -> tuple[str, list[str]]:
+    """(device, notes): cuda where asked for, or auto, and there is one. Raises ValueError if cuda is not there."""
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise ValueError("device cuda was asked for, but torch finds none here; use --device cpu or auto")
+    return ("cuda", []) if there and wanted in ("cuda", "auto") else ("cpu", [])
+
+
+def _train(trainer: StackTrainer, request: dict, notes: list[str]) -> float:
+    """Run to the end, saving the state now and then; returns the seconds spent training, earlier runs included."""
+    state_path, progress_path = request.get("state_path"), request.get("progress_path")
+    fingerprint = _request_fingerprint(request)
+    spent_before = 0.0
+    if state_path and Path(state_path).exists():
+        try:
+            saved = torch.load(state_path, weights_only=True, map_location=trainer.A.device)
+            if saved["request"] != fingerprint:
+                raise ValueError("it answers another request")
+            trainer.load_state_dict(saved["trainer"])
+            spent_before = saved["spent"]
+            notes.append(f"resumed at epoch {trainer.epoch} from a saved training state")
+        except Exception as error:  # a damaged state costs a restart of this stack, never a crash
+            notes.append(f"saved training state not used ({error.__class__.__name__}: {error}); started again")
+    start = time.monotonic()
+    last_saved = last_told = start
+    while not trainer.done:
+        trainer.advance(max_steps=STEPS_BETWEEN_LOOKS)
+        now = time.monotonic()
+        if progress_path and now - last_told >= PROGRESS_EVERY_S:
+            _tell(trainer, progress_path)
+            last_told = now
+        if state_path and now - last_saved >= request.get("state_every_s", 30):
+            state = {"request": fingerprint, "trainer": trainer.state_dict(), "spent": spent_before + now - start}
+            _replace(state_path, lambda path: torch.save(state, path))
+            last_saved = time.monotonic()
+    if progress_path:
+        _tell(trainer, progress_path)
+    return spent_before + time.monotonic() - start
+
+
+def _request_fingerprint(request: dict) -> str:
+    decides = {key: request.get(key) for key in ("cells", "code", "device", "plugin_dir")}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _tell(trainer: StackTrainer, path: str) -> None:
+    """Rewrite the progress file: cell-epochs done and in all. An ended cell counts as done to its last epoch."""
+    total = trainer.plan.epochs * len(trainer.cells)
+    alive = len(trainer.alive)
+    done = trainer.epoch * alive + trainer.plan.epochs * (len(trainer.cells) - alive)
+    text = json.dumps({"done": done, "total": total, "epoch": trainer.epoch, "alive": alive})
+    try:
+        _replace(path, lambda place: Path(place).write_text(text))
+    except OSError:  # progress is a courtesy; a full disk is reported where results are written
+        pass
+
+
+def _replace(path: str | Path, write) -> None:
+    temporary = f"{path}.tmp"
+    write(temporary)
+    os.replace(temporary, path)
+
+
