@@ -27,13 +27,21 @@ def train_request(request):
     Path(asked["progress_path"]).write_text(json.dumps({"done": 1, "total": 4, "epoch": 1}))
     for cell in asked["cell_ids"]:
         act(behave.get(cell, behave.get("*", "")), cell)
-    ids = asked["cell_ids"]
+    return results(asked["cell_ids"], [cell for cell in asked["cell_ids"] if behave.get(cell) == "diverge"])
+
+
+def results(ids: list[str], diverged=()) -> SimpleNamespace:
+    """What train_request returns: two rows of history a cell, numbers that follow from its id."""
     values = [int(hashlib.sha256(cell.encode()).hexdigest()[:6], 16) / 2**24 for cell in ids]
-    rows = [dict.fromkeys(HISTORY, v) | {"cell_id": c, "epoch": 1.0} for c, v in zip(ids, values)]
+    rows = [
+        dict.fromkeys(HISTORY, value) | {"cell_id": cell, "epoch": epoch}
+        for cell, value in zip(ids, values)
+        for epoch in (1.0, 100.0)
+    ]
     history = pd.DataFrame(rows)
-    final = history.copy()
-    final["status"] = ["diverged" if behave.get(cell) == "diverge" else "converged" for cell in ids]
-    final["message"] = ["not finite" if behave.get(cell) == "diverge" else "" for cell in ids]
+    final = history[history["epoch"] == 100.0].reset_index(drop=True)
+    final["status"] = ["diverged" if cell in diverged else "converged" for cell in ids]
+    final["message"] = ["not finite at epoch 7" if cell in diverged else "" for cell in ids]
     w = np.outer(values, [1.0, 2.0])
     return SimpleNamespace(history=history, final=final, cell_ids=ids, w=w, notes={"seconds": {"train": 0.1}})
 

@@ -1,4 +1,4 @@
-"""The kernel process: ends with its parent, then is an ordinary IPython kernel."""
+"""The kernel process: ends with its parent, opens no TCP port, and else is an ordinary IPython kernel."""
 
 from __future__ import annotations
 
@@ -22,8 +22,18 @@ def end_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def launch() -> None:
+    """ipykernel's own launch, without its TCP port for prints of forked children: others could reach it."""
+    from ipykernel import kernelapp
+
+    class Output(kernelapp.IOPubThread):
+        def __init__(self, socket, pipe=False, **kwargs):
+            super().__init__(socket, pipe=False, **kwargs)
+
+    kernelapp.IOPubThread = Output
+    kernelapp.launch_new_instance()
+
+
 if __name__ == "__main__":
     end_with_parent(int(os.environ.pop("MDCORE_PARENT", "0")))
-    from ipykernel.kernelapp import launch_new_instance
-
-    launch_new_instance()
+    launch()

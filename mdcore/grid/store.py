@@ -85,7 +85,8 @@ def open_run(output_dir: Path, tag: str, grid, adopt: bool = False) -> Run:
     if path is None:
         return Run(Path(output_dir) / f"{time.strftime('%Y%m%d')}_{tag}", new=True)
     run = Run(path, new=False)
-    if not any((path / name).exists() for name in ("manifest.json", "grid.yaml")) and not committed(path).newest:
+    head = (path / "manifest.json", path / "grid.yaml")
+    if not any(file.exists() for file in head) and not committed(path).newest:
         return run  # made, and left before anything was written
     there = _cells_on_disk(run)
     if there is None:
