@@ -1,0 +1,121 @@
+"""Numbers as text: the digits follow the uncertainty. One set of rules for LaTeX, the report and the sentences."""
+from __future__ import annotations
+
+import math
+
+_SUPER = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+DASH = "–"
+
+
+def is_number(x) -> bool:
+    return isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x)
+
+
+def _fixed(x: float, decimals: int) -> str:
+    text = f"{round(x, decimals):.{max(decimals, 0)}f}"
+    return text[1:] if text.startswith("-") and not text.strip("-0.") else text  # no minus zero
+
+
+def _order(x: float) -> int:
+    return math.floor(math.log10(abs(x)))
+
+
+def parts(mean: float, spread: float | None = None, digits: int = 3) -> tuple[str, str | None, int]:
+    """(mean, spread, exponent of ten) as strings with the same decimals.
+
+    With a spread > 0 its first significant digit decides, its second too when the first is 1. Without one, or with
+    a spread of zero, the mean has `digits` significant digits. Below 1e-3 and from 1e5 on a power of ten is split off.
+    """
+    known = is_number(spread)
+    if known and abs(spread) < 1e-5 * abs(mean):
+        spread, digits = 0.0, 5  # rounding noise, or nothing a reader could use
+    largest = max(abs(mean), abs(spread) if known else 0.0)
+    exponent = _order(largest) if largest and not -3 <= _order(largest) < 5 else 0
+    scale = 10.0 ** exponent
+    mean, spread = mean / scale, spread / scale if known else None
+    if known and spread > 0:
+        order = _order(spread)
+        decimals = (1 if spread < 1.95 * 10.0**order else 0) - order
+    elif mean:
+        decimals = digits - 1 - _order(mean)
+    else:
+        decimals = digits - 1 if known else 0
+    decimals = min(decimals, 15)
+    return _fixed(mean, decimals), (_fixed(spread, decimals) if known else None), exponent
+
+
+def plain(mean: float, spread: float | None = None, unit: str = "", digits: int = 3) -> str:
+    """"12.31 ± 0.04°", "(3.1 ± 0.2)×10⁻⁵"; an en dash where there is no number."""
+    if not is_number(mean):
+        return DASH
+    m, s, e = parts(mean, spread, digits)
+    text = m if s is None else f"{m} ± {s}"
+    if e:
+        text = (text if s is None else f"({text})") + "×10" + str(e).translate(_SUPER)
+    return text.replace("-", "−") + unit
+
+
+def tex(mean: float, spread: float | None = None, bold: bool = False, digits: int = 3) -> str:
+    r"""$12.31 \pm 0.04$, $(3.1 \pm 0.2)\times 10^{-5}$; an en dash where there is no number."""
+    if not is_number(mean):
+        return "--"
+    m, s, e = parts(mean, spread, digits)
+    text = m if s is None else rf"{m} \pm {s}"
+    if e:
+        text = (text if s is None else f"({text})") + rf"\times 10^{{{e}}}"
+    return rf"$\boldsymbol{{{text}}}$" if bold else f"${text}$"
+
+
+def interval(low: float, high: float) -> tuple[str, str]:
+    """Both ends of an interval with digits that tell them apart: the width has two."""
+    if not (is_number(low) and is_number(high)):
+        return DASH, DASH
+    width = high - low
+    if width <= 0:
+        text = plain(low)
+        return text, text
+    largest = max(abs(low), abs(high))
+    if largest and not -3 <= _order(largest) < 5:
+        return plain(low, digits=2), plain(high, digits=2)
+    decimals = min(max(0, 1 - _order(width)), 12)
+    return tuple(_fixed(v, decimals).replace("-", "−") for v in (low, high))
+
+
+def with_interval(mean: float, low: float, high: float, most: int = 3) -> tuple[str, str, str]:
+    """(mean, low, high) with the same decimals, at most `most`: the half width has the digits of an uncertainty."""
+    half = (high - low) / 2
+    if half > 0:
+        order = _order(half)
+        decimals = (1 if half < 1.95 * 10.0**order else 0) - order
+    else:
+        decimals = 2 - _order(mean) if mean else 0
+    return tuple(_fixed(v, min(decimals, most)) for v in (mean, low, high))
+
+
+def percent(x: float) -> str:
+    """"0.31 %"; two significant digits, at least one decimal below 10."""
+    if not is_number(x):
+        return DASH
+    x = 100 * x
+    if x == 0 or abs(x) >= 10:
+        return f"{x:.0f} %".replace("-", "−")
+    return plain(float(f"{x:.2g}"), digits=2) + " %"
+
+
+def count(n: float) -> str:
+    """"1,200", "3.4×10⁷": a number of steps, at most two digits when it is an estimate above ten thousand."""
+    if not is_number(n):
+        return "no finite number of"
+    if n < 1e6:
+        return f"{round(n):,}"
+    return plain(float(f"{n:.2g}"), digits=2)
+
+
+def duration(seconds: float) -> str:
+    """"45 s", "12 min", "3.5 h", "8 days"."""
+    if not is_number(seconds):
+        return DASH
+    for size, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.2g}" + f" {name}" if seconds < 100 * size else f"{seconds / size:,.0f} {name}"
+    return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"

@@ -1,0 +1,120 @@
+"""The tables that are not statistics of one condition: exact references, and paired differences."""
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mdcore.analysis import latex
+from mdcore.analysis.conditions import Condition, Facet, pretty_potential
+from mdcore.analysis.numbers import interval, is_number, tex, with_interval
+from mdcore.analysis.results import Results
+from mdcore.analysis.tables import ROWS_PER_FLOAT, floats
+
+PAIRED = {"margin_ratio": 100.0, "angle_max_margin": 1.0, "angle_svm": 1.0, "test_accuracy": 100.0}
+_SHORT = {"margin_ratio": r"$\Delta\,\gamma_p/\gamma_p^\star$ (\%)", "angle_max_margin": r"$\Delta\angle$ max-margin",
+          "angle_svm": r"$\Delta\angle$ SVM", "angle_logreg": r"$\Delta\angle$ logreg",
+          "test_accuracy": r"$\Delta$ test acc.\ (\%)"}
+_KINDS = {"hard-margin": "hard", "soft-margin": "soft", "unregularised": "plain"}
+
+
+def _range(values: np.ndarray) -> str:
+    """One value, or the range over data sets: "0.741 to 0.802"."""
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return "--"
+    low, high = float(values.min()), float(values.max())
+    if high - low <= 1e-9 * abs(high):
+        return tex(high, digits=5)
+    a, b = interval(low, high)
+    return f"${a.replace('−', '-')}$ to ${b.replace('−', '-')}$"
+
+
+def references_table(results: Results, master: pd.DataFrame) -> str:
+    """Exact references of each data set and exponent p: γ_p*, its duality gap and KKT residual, the verdict, baselines."""
+    parts, seen = [], set()
+    rows_of = {k: g for k, g in master.groupby("condition_id", sort=False)}
+    for facet in results.facets:
+        rows = pd.concat([rows_of[c.id] for c in facet.conditions])
+        rows = rows[rows["separability"].astype(str) != ""]
+        lines = []
+        for p, group in rows.groupby("limit_p", dropna=False):
+            key = (facet.conditions[0].data, p, *(sorted(group["exact_margin"].dropna().round(12).unique())))
+            if key in seen:
+                continue
+            seen.add(key)
+            verdicts = " / ".join(sorted(set(group["separability"])))
+            sizes = " / ".join(f"{v:g}" for v in sorted(group["n_train"].dropna().unique()))
+            dims = " / ".join(f"{v:g}" for v in sorted(group["dim"].dropna().unique()))
+            kinds = [" / ".join(sorted({_KINDS.get(v, str(v)) for v in group[k] if v}))
+                     for k in ("svm_kind", "logreg_kind")]
+            worst = [float(group[k].max()) for k in ("exact_margin_gap", "exact_margin_kkt")]
+            name = "--" if p != p else r"$\infty$" if p == np.inf else f"{p:g}"
+            data_sets = group["seed"].nunique() if facet.conditions[0].flat["dataset"] == "synthetic" else 1
+            cells = [name, str(data_sets), sizes, dims, latex.escape(verdicts), _range(group["exact_margin"].to_numpy(float)),
+                     tex(worst[0], digits=2), tex(worst[1], digits=2), *map(latex.escape, kinds)]
+            lines.append(" & ".join(cells) + rf" \\ % {facet.slug} p={name.strip('$')}")
+        if lines:
+            parts.append((facet.title, lines))
+    if not parts:
+        return "% references: no cell of this run has left its references\n"
+    caption = (r"Exact references, all without bias: the separability verdict of a linear program, the exact "
+               r"$\ell_p$ margin $\gamma_p^\star = \max_w \min_n (Aw)_n/\|w\|_p$ (range over data sets where seeds draw "
+               r"several), the largest relative duality gap and KKT residual of its solution, and which SVM (hard or soft "
+               r"margin) and which logistic regression (plain or l2-regularised) the angles refer to. Overlapping data have no margin.")
+    head = r"$p$ & sets & $n$ & $d$ & verdict & $\gamma_p^\star$ & gap & KKT & SVM & logreg"
+    return floats(parts, 10, head, "rrrrlrrrll", caption, f"tab:{latex.slug(results.tag)}:references",
+                  "limit_p seed n_train dim separability exact_margin exact_margin_gap exact_margin_kkt svm_kind "
+                  "logreg_kind")
+
+
+def paired_cell(row: dict, column: str, scale: float = 1.0) -> str:
+    """Mean difference with its 95 % interval; bold where the interval as printed does not hold zero."""
+    mean, low, high = (row.get(f"{column}_{s}", np.nan) * scale for s in ("mean", "ci_low", "ci_high"))
+    if not is_number(mean):
+        return "--"
+    if not is_number(low):
+        return f"${with_interval(mean, mean, mean)[0]}$"
+    m, a, b = with_interval(mean, low, high)
+    body = rf"{m}\;[{a},\,{b}]"
+    return rf"$\boldsymbol{{{body}}}$" if float(a) > 0 or float(b) < 0 else f"${body}$"
+
+
+def _chunks(parts: dict[str, list[str]]) -> list[tuple[str, list[str]]]:
+    size = ROWS_PER_FLOAT - 2
+    return [(title + (" (continued)" if i else ""), lines[i:i + size]) for title, lines in parts.items()
+            for i in range(0, len(lines), size)]
+
+
+def _pair_title(facet: Facet, c: Condition, prefix: str) -> str:
+    if prefix == "potential_effect":
+        other = facet.reference(c.depth)
+        return f"{facet.title}: potential minus {pretty_potential(other.label, other.flat)}, equal steps"
+    return f"{facet.title}: deep minus linear, equal {'loss' if prefix.endswith('loss') else 'steps'}"
+
+
+def paired_table(results: Results, by_id: dict[str, dict]) -> str:
+    """Deep minus linear at equal steps and at equal loss; each potential minus the reference potential."""
+    kinds = ("depth_effect", "depth_effect_equal_loss", "potential_effect")
+    shown = [m for m in PAIRED if any(is_number(r.get(f"{k}_{m}_mean", np.nan)) for r in by_id.values() for k in kinds)]
+    parts: dict[str, list[str]] = {}
+    for prefix in kinds:
+        for facet in results.facets:
+            for c in facet.conditions:
+                row = by_id[c.id]
+                n = max((int(row.get(f"{prefix}_{m}_n", 0) or 0) for m in shown), default=0)
+                if not n or (prefix != "potential_effect" and c.depth == 1):
+                    continue
+                cells = [latex.words(pretty_potential(c.label, c.flat)), str(c.depth), str(n)]
+                cells += [paired_cell(row, f"{prefix}_{m}", PAIRED[m]) for m in shown]
+                line = " & ".join(cells) + rf" \\ % {c.id} {prefix}"
+                parts.setdefault(_pair_title(facet, c, prefix), []).append(line)
+    if not parts:
+        return "% paired: no two conditions of this run share a seed and differ in depth or potential only\n"
+    caption = (r"Paired differences between runs that share data and seed: mean over the pairs and its 95\,\% bootstrap "
+               r"interval (BCa; one pair has none). Equal loss: both at the smallest $R$ that both have reached. Angles "
+               r"in degrees. Bold: the interval, as printed, does not contain zero.")
+    head = " & ".join(["potential", "$L$", "$n$", *[_SHORT[m] for m in shown]])
+    return floats(_chunks(parts), 3 + len(shown), head, "lrr" + "r" * len(shown), caption,
+                  f"tab:{latex.slug(results.tag)}:paired", " ".join(shown))
+
+
