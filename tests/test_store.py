@@ -189,8 +189,15 @@ def test_a_damaged_stack_is_set_aside_not_deleted(run):
     assert len(list((run.path / "stacks").glob(".damaged-one*"))) == 2
 
 
+def test_a_failure_never_hides_an_older_result(run):
+    commit_failure(run.path, "bad", run.ids[0], "the kernel died", run.path / "none", PARTS, 5)
+    assert committed(run.path).status(run.ids[0]) == "converged"
+    assert list(read_run(run.path).final["status"]) == ["converged"] * len(run.ids)
+
+
 def test_a_failed_cell_is_remembered(run):
     cell = run.ids[0]
+    spoil(run.path / "stacks" / "one" / "final.parquet", "bytes")
     notebook = run.path / "train_cell.ipynb"
     notebook.write_text("{}")
     commit_failure(run.path, "bad", cell, "the kernel died", notebook, PARTS, 5)
@@ -200,7 +207,7 @@ def test_a_failed_cell_is_remembered(run):
     assert (row["status"], row["message"], row["potential"]) == ("failed", "the kernel died", "quadratic")
     assert row["condition_id"]
     assert cell not in data.predictors
-    assert list(data.final["cell_id"]) == run.ids
+    assert list(data.final["cell_id"]) == [cell, *run.ids[4:]]
 
 
 def test_nothing_is_committed_when_the_disk_fails(run, monkeypatch):

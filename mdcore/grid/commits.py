@@ -38,6 +38,10 @@ class Record:
     serial: int = -1
     problem: str | None = None
 
+    @property
+    def has_tables(self) -> bool:
+        return self.files.keys() >= set(RESULTS)
+
 
 def atomic_write(path: Path, data: str | bytes) -> None:
     """The file holds the old content or the new, never a part: temporary name, fsync, rename."""
@@ -115,7 +119,8 @@ def committed(run_dir: Path) -> Committed:
     except FileNotFoundError:
         names = []
     records = [read_record(place / name) for name in names]
-    good = sorted((r for r in records if r.problem is None), key=lambda r: (r.serial, r.path.name))
+    # The newest wins; a recorded failure, which has no tables, never hides an older result.
+    good = sorted((r for r in records if r.problem is None), key=lambda r: (r.has_tables, r.serial, r.path.name))
     newest = {cell: record for record in good for cell in record.cells}
     return Committed(good, [r for r in records if r.problem], newest)
 
@@ -144,7 +149,7 @@ def read_notes(output: Path, cell_ids: list[str]) -> dict:
     missing = [name for name in (*RESULTS, NOTEBOOK) if not (output / name).is_file()]
     if missing:
         raise ResultError(f"the notebook did not write {', '.join(missing)}")
-    return {"seconds": {}, "blas": []} | notes
+    return {"seconds": {}, "blas": [], "notes": []} | notes
 
 
 def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, code_parts: dict, serial: int):
@@ -162,6 +167,7 @@ def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, cod
         "code": fingerprint(code_parts),
         "code_parts": code_parts,
         "seconds": notes.get("seconds", {}),
+        "notes": notes.get("notes", []),
         "blas": notes.get("blas", []),
         "serial": serial,
         "committed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

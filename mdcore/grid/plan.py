@@ -61,8 +61,8 @@ def _speed(cells, state: Committed) -> float:
     costs = {cell.cell_id: cost(cell) for cell in cells}
     measured = expected = 0.0
     for record in state.records:
-        if record.seconds.get("train") and all(cell in costs for cell in record.cells):
-            measured += record.seconds["train"]
+        if record.seconds.get("training") and all(cell in costs for cell in record.cells):
+            measured += record.seconds["training"]
             expected += sum(costs[cell] for cell in record.cells)
     return measured / expected if expected > 0 and measured > 0 else 1.0
 

@@ -159,7 +159,7 @@ class Runner:
                 self.result.failed[cell] = (f"{status}: {why}", str(where / NOTEBOOK))
             self.result.trained += len(stack.cells) - len(bad)
         shutil.rmtree(partial_dir(self.run_dir, stack.name), ignore_errors=True)
-        self.progress.ended(stack, len(stack.cells) - len(bad), len(bad), notes["seconds"].get("train"))
+        self.progress.ended(stack, len(stack.cells) - len(bad), len(bad), notes["seconds"].get("training"))
         self.progress.log.write(f"{where.name}: {len(stack.cells)} cells committed, {outcome.seconds:.1f} s")
         if bad and self.fail_fast:
             self.stop()

@@ -179,11 +179,11 @@ def write_results(output, results) -> None:
     results.final.to_parquet(output / RESULTS[1], index=False)
     np.savez(output / RESULTS[2], cell_id=np.array(ids, dtype=str), w=np.asarray(results.w))
     messages = results.final["message"] if "message" in results.final else [""] * len(ids)
-    notes = results.notes if isinstance(results.notes, dict) else {}
     told = {
         "status": dict(zip(ids, map(str, results.final["status"]), strict=True)),
         "messages": {i: str(m) for i, m in zip(ids, messages, strict=True) if m},
-        "seconds": {k: float(v) for k, v in (notes.get("seconds") or {}).items()},
+        "seconds": {what: float(seconds) for what, seconds in results.seconds.items()},
+        "notes": [str(note) for note in results.notes],
         "blas": _loaded_blas(),
     }
     atomic_write(output / NOTES, json.dumps(told))
@@ -210,11 +210,11 @@ def read_run(run_dir) -> RunData:
     problems = [f"{r.path.name}: {r.problem}" for r in state.damaged]
     finals, histories, predictors = [], [], {}
     taken: set[str] = set()
-    for record in reversed(state.records):  # newest first
+    for record in reversed(state.records):  # the one that counts first
         wanted = [c for c in record.cells if c in order and c not in taken]
         if not wanted:
             continue
-        if not record.files.keys() >= set(RESULTS):  # a recorded failure has no tables
+        if not record.has_tables:  # a recorded failure
             finals.append(failed_rows(manifest, record, wanted))
             taken.update(wanted)
             continue
