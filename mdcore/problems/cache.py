@@ -1,4 +1,4 @@
-"""Solved references on disk: one npz file each, written atomically, checked on reading, solved again if unreadable."""
+"""Solved references on disk: one npz file each, written atomically, checked on reading."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 
@@ -20,11 +20,14 @@ def key_name(fingerprint: str, kind: str, parameters: dict, version: int) -> str
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
 
 
-def cached(path: Path | None, solve: Callable[[], dict], valid: Callable[[dict], bool] = lambda record: True) -> dict:
+def cached(
+    path: Path | None, solve: Callable[[], dict], valid: Callable[[dict], bool] = lambda record: True
+) -> dict:
     """The record kept at `path`, or solve() kept there. Records map names to arrays, numbers and strings.
 
-    A file that is truncated, altered or refused by `valid` is solved again and replaced. Two processes may do this at
-    once: each writes a file of its own and renames it; the last one stands, and both hold the same numbers.
+    A file that is truncated, altered or refused by `valid` is solved again and replaced. Two processes may
+    do this at once: each writes a file of its own and renames it; the last one stands, and both hold the
+    same numbers.
     """
     if path is not None:
         record = read(path)
@@ -58,7 +61,9 @@ def read(path: Path) -> dict | None:
             arrays = {name: file[name] for name in file.files}
         if str(arrays.pop(CHECKSUM)) != _checksum(arrays):
             return None
-    except Exception:  # whatever a broken archive raises (zip, zlib, numpy, key errors), it is not a whole record
+    except (
+        Exception
+    ):  # whatever a broken archive raises (zip, zlib, numpy, key errors), it is not a whole record
         return None
     return {name: array if array.ndim else array.item() for name, array in arrays.items()}
 

@@ -1,4 +1,4 @@
-"""How far a claimed optimum is from the true one, computed from (w, λ) and the data alone, never by a solver's word."""
+"""How far a claimed optimum is from the true one, from (w, λ) and the data alone, not by a solver's word."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ def margin_bound(A: np.ndarray, lam: np.ndarray, p: float) -> float:
 
 
 def max_margin_gap(A: np.ndarray, w: np.ndarray, lam: np.ndarray, p: float) -> float:
-    """1 − γ_p(w)/‖A^Tλ‖_q for λ scaled to the simplex: relative duality gap, ≥ 0 but for rounding; inf if γ_p(w) ≤ 0.
+    """1 − γ_p(w)/‖A^Tλ‖_q, λ scaled to the simplex: relative duality gap, ≥ 0 up to rounding.
 
-    γ_p* lies between the two, so w misses the largest margin by at most this share.
+    γ_p* lies between the two, so w misses the largest margin by at most this share. inf if γ_p(w) ≤ 0 or λ
+    has negative entries.
     """
     attained = margin(A, w, p)
     if not attained > 0 or not lam.sum() > 0 or lam.min() < 0:
@@ -43,12 +44,13 @@ def max_margin_gap(A: np.ndarray, w: np.ndarray, lam: np.ndarray, p: float) -> f
 
 
 def max_margin_kkt(A: np.ndarray, w: np.ndarray, lam: np.ndarray, p: float) -> float:
-    """Largest relative violation of the optimality conditions of min ‖w‖_p s.t. Aw ≥ 1, at w scaled to min(Aw) = 1.
+    """Largest relative violation of the KKT conditions of min ‖w‖_p s.t. Aw ≥ 1, at w scaled to min(Aw) = 1.
 
-    Stationarity, with z = A^Tλ: for p ≥ 2, ∇‖w‖_p = z/‖z‖_q, difference in norm q; for 1 < p < 2, the same solved for
-    w, w/‖w‖_p = ψ_p(z)/‖ψ_p(z)‖_p, difference in norm p (of the two the smooth side: |w|^{p−1} makes 0.2 of 1e-15);
-    for p = 1 and ∞ the distance of z to the subdifferential, largest entry. Complementarity: Σ_n λ_n (⟨a_n, w⟩ − 1)/Σλ.
-    λ ≥ 0: its most negative entry over its largest. Primal feasibility holds by the scaling; inf if min(Aw) ≤ 0.
+    Stationarity, with z = A^Tλ: for p ≥ 2, ∇‖w‖_p = z/‖z‖_q, difference in norm q; for 1 < p < 2, the same
+    solved for w, w/‖w‖_p = ψ_p(z)/‖ψ_p(z)‖_p, difference in norm p (of the two the smooth side: |w|^{p−1}
+    makes 0.2 of 1e-15); for p = 1 and ∞ the distance of z to the subdifferential, largest entry.
+    Complementarity: Σ_n λ_n (⟨a_n, w⟩ − 1)/Σλ. λ ≥ 0: its most negative entry over its largest. Primal
+    feasibility holds by the scaling; inf if min(Aw) ≤ 0.
     """
     smallest = float((A @ w).min())
     if not smallest > 0 or not lam.max() > 0:
@@ -73,7 +75,10 @@ def max_margin_kkt(A: np.ndarray, w: np.ndarray, lam: np.ndarray, p: float) -> f
 
 
 def soft_margin_gap(A: np.ndarray, w: np.ndarray, lam: np.ndarray, C: float) -> float:
-    """Relative duality gap of min ½‖w‖² + C Σ max(0, 1 − Aw), dual max Σλ − ½‖A^Tλ‖², 0 ≤ λ ≤ C; inf if λ is not."""
+    """Relative duality gap of min ½‖w‖² + C Σ max(0, 1 − Aw), dual max Σλ − ½‖A^Tλ‖² over 0 ≤ λ ≤ C.
+
+    inf where λ is not in [0, C].
+    """
     if lam.min() < 0 or lam.max() > C * (1 + 1e-15):
         return np.inf
     z = A.T @ lam
@@ -84,7 +89,8 @@ def soft_margin_gap(A: np.ndarray, w: np.ndarray, lam: np.ndarray, C: float) -> 
 def soft_margin_kkt(A: np.ndarray, w: np.ndarray, lam: np.ndarray, C: float) -> float:
     """Largest relative violation of w = A^Tλ, λ_n = C where the margin is < 1, λ_n = 0 where it is > 1.
 
-    Complementarity is counted by its product, min(slack, C−λ over C) and so on, so that a margin of exactly 1 is free.
+    Complementarity is counted by its product, min(slack, C−λ over C) and so on, so that a margin of exactly
+    1 is free.
     """
     margins = A @ w
     stationarity = norm(w - A.T @ lam, 2) / max(norm(w, 2), 1e-300)

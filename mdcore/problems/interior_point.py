@@ -1,4 +1,4 @@
-"""Primal-dual interior-point method for l_p max-margin and soft-margin problems: dense, one Cholesky a step."""
+"""Primal-dual interior-point method for l_p max-margin and soft-margin problems: one Cholesky a step."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from mdcore.problems.certificates import max_margin_gap, norm, soft_margin_gap
+from mdcore.problems.certificates import max_margin_gap, max_margin_kkt, norm, soft_margin_gap
 
 MAX_STEPS = 200
 STALL = 10  # steps without a clearly better certificate: rounding has been reached
+KKT_SHARE = 1e-4  # a gap of 1e-14 may leave 1e-7 of the direction open; the residual is linear in it
 TO_BOUNDARY = 0.995  # share of the way to the boundary of the positive orthant
 
 
 class Solution(NamedTuple):
-    """Best certified pair: w (d,), λ (n,) ≥ 0, their relative duality gap, Newton steps taken."""
+    """Best pair met: w (d,), λ (n,) ≥ 0; max(relative duality gap, KKT_SHARE·KKT residual); Newton steps."""
 
     w: np.ndarray
     lam: np.ndarray
-    gap: float
+    error: float
     steps: int
 
 
 class _Point(NamedTuple):
-    """An iterate: s are the slacks of Aw + ξ ≥ 1, ξ ≥ 0 the hinge losses (0 for hard margin), λ and u = C − λ > 0."""
+    """An iterate: slacks s of Aw + ξ ≥ 1, hinge losses ξ ≥ 0 (0 for hard margin), λ > 0, u = C − λ > 0."""
 
     w: np.ndarray
     s: np.ndarray
@@ -36,14 +37,16 @@ class _Point(NamedTuple):
         return _Point(*(x + length * dx for x, dx in zip(self, move, strict=True)))
 
 
-def central_curve(x: np.ndarray, p: float, mu: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Points (w(x), z(x)), and their derivatives, of the curve z = h'(w), which tends to z = sign(w)|w|^{p−1}, μ → 0:
+def central_curve(
+    x: np.ndarray, p: float, mu: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Points (w, z) of the curve z = h'(w), which tends to z = sign(w)|w|^{p−1} as μ → 0, and dw/dx, dz/dx:
 
         τ = (μ(p + cosh x))^{1/p},   w = τ tanh(x/2),   z = μ sinh(x)/τ,   x ∈ R.
 
-    h(w) = min_{τ>|w|} τ^p/p − μ[log(τ² − w²) + (p−1) log τ]; the bracket is the self-concordant barrier of the
-    epigraph {(w, t): t ≥ |w|^p}, t = τ^p (Nesterov & Nemirovskii 1994, section 5.3; Chares 2009). Stationarity in τ,
-    τ^p = μ(p−1) + 2μτ²/(τ² − w²), with w = τ tanh(x/2), gives the three formulas.
+    h(w) = min_{τ>|w|} τ^p/p − μ[log(τ² − w²) + (p−1) log τ]; the bracket is the self-concordant barrier of
+    the epigraph {(w, t): t ≥ |w|^p}, t = τ^p (Nesterov & Nemirovskii 1994, section 5.3; Chares 2009).
+    Stationarity in τ, τ^p = μ(p−1) + 2μτ²/(τ² − w²), with w = τ tanh(x/2), gives the three formulas.
     """
     half, sinh, cosh = np.tanh(0.5 * x), np.sinh(x), np.cosh(x)
     tau = (mu * (p + cosh)) ** (1 / p)
@@ -62,8 +65,8 @@ def nearest_on_curve(r: np.ndarray, p: float, mu: float, eta: float) -> tuple[np
         return eta * r / (eta + 1), np.ones_like(r)
     size = np.maximum(np.abs(r), 1e-300)
     _, _, slope_w, slope_z = central_curve(np.zeros(1), p, mu)
-    x = np.arcsinh(size / (slope_w + slope_z / eta))  # w + z/η grows no faster than its linear part times sinh(x)/x
-    low, high = np.zeros_like(x), np.full_like(x, 700.0)
+    x = np.arcsinh(size / (slope_w + slope_z / eta))  # from below: w + z/η grows no faster than sinh(x)
+    low, high = np.zeros_like(x), np.full_like(x, 300.0)
     for _ in range(60):
         w, z, slope_w, slope_z = central_curve(x, p, mu)
         value = w + z / eta
@@ -79,22 +82,23 @@ def nearest_on_curve(r: np.ndarray, p: float, mu: float, eta: float) -> tuple[np
 
 
 def solve(A: np.ndarray, p: float, start: np.ndarray, C: float = np.inf, tol: float = 1e-14) -> Solution:
-    """min ‖w‖_p^p/p s.t. Aw ≥ 1 (C = ∞, any p in (1, ∞)), or min ½‖w‖² + C Σ ξ s.t. Aw + ξ ≥ 1, ξ ≥ 0 (p = 2).
+    """min ‖w‖_p^p/p s.t. Aw ≥ 1 (C = ∞, 1 < p < ∞), or min ½‖w‖² + C Σ ξ s.t. Aw + ξ ≥ 1, ξ ≥ 0 (p = 2).
 
-    A (n, d); start (d,), best with Aw > 1. Boyd & Vandenberghe 2004, section 11.7, with Mehrotra's corrector: λs (and
-    ξu) follow μ → 0, and so does the smoothing of |w|^p. The relation z = h'(w), z = A^Tλ, is linearised not at w nor
-    at z but at the point of the curve nearest to (w, z), so that Newton's method neither sees the kink at w = 0 for
-    p near 1 nor the flat bottom for large p. The unit of length is changed on the way to keep ‖w‖_p near 1.
-    Ends when the certificate is ≤ tol or stops improving: the caller judges the gap of the answer.
+    A (n, d); start (d,), best with Aw > 1. Boyd & Vandenberghe 2004, section 11.7, with Mehrotra's
+    corrector: λs (and ξu) follow μ → 0, and so does the smoothing of |w|^p. The relation h'(w) = A^Tλ = z
+    is linearised not at w nor at z but at the point of the curve nearest to (w, z), so that Newton's
+    method neither sees the kink at w = 0 for p near 1 nor the flat bottom for large p. The unit of length
+    is changed on the way to keep ‖w‖_p near 1. Ends when the error is ≤ tol or stops improving: the caller
+    judges the answer.
     """
     point, unit = _starting_point(A, start, C), 1.0
     shrink, idle, best = 0.3, 0, Solution(start, np.zeros(len(A)), np.inf, 0)
     for step in range(MAX_STEPS):
-        gap = _gap(A, point, p, C)
-        idle = 0 if gap < 0.7 * best.gap or best.gap > 0.1 else idle + 1
-        if gap < best.gap:
-            best = Solution(unit * point.w, point.lam, gap, step)
-        if best.gap <= tol or idle > STALL:
+        error = _error(A, point, p, C)
+        idle = 0 if error < 0.7 * best.error or best.error > 0.1 else idle + 1
+        if error < best.error:
+            best = Solution(unit * point.w, point.lam, error, step)
+        if best.error <= tol or idle > STALL:
             break
         size = norm(point.w, p)
         if np.isinf(C) and not 0.9 < size < 1.1:
@@ -119,10 +123,10 @@ def _starting_point(A, start, C) -> _Point:
     return _Point(start, s, 1 / (n + 2 * d) / s, np.zeros(n), np.full(n, np.inf))
 
 
-def _gap(A, point, p, C) -> float:
+def _error(A, point, p, C) -> float:
     if np.isfinite(C):
         return soft_margin_gap(A, point.w, point.lam, C)
-    return max_margin_gap(A, point.w, point.lam, p)
+    return max(max_margin_gap(A, point.w, point.lam, p), KKT_SHARE * max_margin_kkt(A, point.w, point.lam, p))
 
 
 def _mean_product(point, C) -> float:
@@ -132,11 +136,16 @@ def _mean_product(point, C) -> float:
 
 
 def _residuals(A, p, C, point, mu):
-    """Parts that vanish on the central path: distance to the curve, feasibility, λs − μ, ξu − μ; then h'' and η."""
+    """Parts that vanish on the central path (off curve, infeasibility, λs − μ, ξu − μ); then h'', η."""
     eta = len(point.w) ** (2 / p - 1)  # the size of z over that of w when ‖w‖_p = 1 = ‖z‖_q
     on_curve, curvature = nearest_on_curve(point.w + A.T @ point.lam / eta, p, mu, eta)
     hinge = point.xi * point.u - mu if np.isfinite(C) else np.zeros(0)
-    parts = (np.sqrt(eta) * (point.w - on_curve), A @ point.w + point.xi - 1 - point.s, point.s * point.lam - mu, hinge)
+    parts = (
+        np.sqrt(eta) * (point.w - on_curve),
+        A @ point.w + point.xi - 1 - point.s,
+        point.s * point.lam - mu,
+        hinge,
+    )
     return parts, curvature, eta
 
 
@@ -161,7 +170,9 @@ def _newton_step(A, p, C, point, mu) -> tuple[_Point, float]:
         target = -r_s / lam + (r_u / u if soft else 0.0) - r_p
         rhs = A.T @ (theta * target) - r_w
         dw = scale * cho_solve(factor, scale * rhs)
-        rest = rhs - curvature * dw - A.T @ (theta * (A @ dw))  # one refinement: the matrix is ill-conditioned late
+        rest = (
+            rhs - curvature * dw - A.T @ (theta * (A @ dw))
+        )  # one refinement: the matrix is ill-conditioned late
         dw = dw + scale * cho_solve(factor, scale * rest)
         dlam = theta * (target - A @ dw)
         dxi = (xi * dlam - r_u) / u if soft else np.zeros_like(xi)

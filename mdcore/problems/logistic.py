@@ -12,10 +12,9 @@ MAX_STEPS = 200
 
 
 class LogisticFit(NamedTuple):
-    """w (d,), the norm of the gradient, its size relative to the terms that cancel in it, Newton steps."""
+    """w (d,), the gradient's norm over that of the terms that cancel in it, Newton steps."""
 
     w: np.ndarray
-    gradient: float
     relative: float
     steps: int
 
@@ -36,56 +35,63 @@ def row_space(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (A @ V) / sizes[:rank], V
 
 
-def minimise(A: np.ndarray, C: float | None = None, stop=None) -> LogisticFit:
-    """C None: min_w mean log(1 + e^{−Aw}); else min_w ½‖w‖² + C Σ log(1 + e^{−Aw}) (scikit-learn's convention).
+def gradient(A: np.ndarray, w: np.ndarray, ridge: float, weight: float) -> tuple[np.ndarray, float]:
+    """∇ of (ridge/2)‖w‖² + weight Σ log(1 + e^{−Aw}) (d,), and the size of the terms that cancel in it."""
+    lam = weight * expit(-(A @ w))
+    return ridge * w - A.T @ lam, float(np.linalg.norm(np.abs(A).T @ lam))
 
-    A (n, d) of full column rank when C is None. Damped Newton until the gradient stops falling at rounding size
-    (about 1e-16 of its terms). stop(w, margins) → bool ends it early. On separable data and C None there is no
-    minimiser: the steps run to MAX_STEPS or to `stop`.
+
+def minimise(A: np.ndarray, C: float | None = None, stop=None) -> LogisticFit:
+    """min_w mean log(1 + e^{−Aw}) for C None, else min_w ½‖w‖² + C Σ log(1 + e^{−Aw}) (scikit-learn's C).
+
+    A (n, d) of full column rank when C is None. Damped Newton until the gradient stops falling at rounding
+    size, about 1e-16 of its terms; returns the w of smallest gradient. stop(w, margins) → bool ends it
+    early and returns that w. On separable data and C None there is no minimiser: the steps run until the
+    gradient is rounding, or to `stop`.
     """
     n, d = A.shape
     ridge, weight = (0.0, 1.0 / n) if C is None else (1.0, C)
-    w, margins = np.zeros(d), np.zeros(n)
-    best = None
+    w, margins, best, smallest, idle = np.zeros(d), np.zeros(n), None, np.inf, 0
     for step in range(MAX_STEPS):
-        lam = weight * expit(-margins)
-        gradient = ridge * w - A.T @ lam
-        size = float(np.linalg.norm(gradient))
-        if best is None or size < 0.5 * best.gradient:
-            idle = 0
-        else:
-            idle += 1
-        if best is None or size < best.gradient:
-            terms = float(np.linalg.norm(np.abs(A).T @ lam))
-            best = LogisticFit(w, size, size / terms if terms > 0 else 0.0, step)
-        if (idle > 3 and best.relative < 1e-12) or idle > 20 or (stop is not None and stop(w, margins)):
+        slope, terms = gradient(A, w, ridge, weight)
+        size = float(np.linalg.norm(slope))
+        fit = LogisticFit(w, size / terms if terms > 0 else 0.0, step)
+        if stop is not None and stop(w, margins):
+            return fit
+        idle = 0 if size < 0.5 * smallest else idle + 1
+        if size < smallest:
+            best, smallest = fit, size
+        if (idle > 3 and best.relative < 1e-12) or idle > 20:
             break
-        curvature = lam * expit(margins)
-        hessian = A.T @ (curvature[:, None] * A)
-        hessian[np.diag_indices(d)] += ridge
-        try:
-            direction = -cho_solve(cho_factor(hessian), gradient)
-        except LinAlgError:
-            hessian[np.diag_indices(d)] += 1e-14 * hessian.diagonal().max() + 1e-300
-            direction = -np.linalg.lstsq(hessian, gradient, rcond=None)[0]
+        direction = _newton_direction(A, margins, slope, ridge, weight)
         if not np.isfinite(direction).all():
             break
-        w, margins = _line_search(A, w, margins, direction, gradient, ridge, weight)
-    return best if stop is None else LogisticFit(w, size, best.relative, step)
+        w, margins = _line_search(A, w, margins, direction, slope, ridge, weight)
+    return best if stop is None else fit
 
 
-def _line_search(A, w, margins, direction, gradient, ridge, weight):
+def _newton_direction(A, margins, slope, ridge, weight):
+    hessian = A.T @ ((weight * expit(margins) * expit(-margins))[:, None] * A)
+    hessian[np.diag_indices_from(hessian)] += ridge
+    try:
+        return -cho_solve(cho_factor(hessian), slope)
+    except LinAlgError:  # flat to rounding in some direction
+        return -np.linalg.lstsq(hessian, slope, rcond=None)[0]
+
+
+def _line_search(A, w, margins, direction, slope, ridge, weight):
     """Halve the step until the objective falls by a share of what its slope promises (Armijo)."""
+
     def objective(w, margins):
         return 0.5 * ridge * float(w @ w) + weight * float(np.logaddexp(0.0, -margins).sum())
 
     change = A @ direction
-    value, slope = objective(w, margins), float(gradient @ direction)
+    value, promised = objective(w, margins), float(slope @ direction)
     length = 1.0
     for _ in range(40):
         new, new_margins = w + length * direction, margins + length * change
         # the last term: at rounding size the objective says nothing, the full Newton step is right
-        if objective(new, new_margins) <= value + 1e-4 * length * slope + 1e-15 * abs(value):
+        if objective(new, new_margins) <= value + 1e-4 * length * promised + 1e-15 * abs(value):
             break
         length *= 0.5
     return new, A @ new

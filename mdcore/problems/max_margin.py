@@ -5,24 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
 
-from mdcore.problems import certificates, interior_point
+from mdcore.problems import certificates, interior_point, linear_program
 
 GAP_TARGET = 1e-7  # largest relative duality gap that counts as exact
 SOLVE_WHOLE = 2e8  # n·d² up to which the whole problem is solved at once
 ROUNDS = 60
 OUTSIDE = 1e-12  # a margin may fall short of 1 by this share before its point joins the working set
-TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
 @dataclass
 class MaxMargin:
     """argmin ‖w‖_p s.t. Aw ≥ 1 with its certificate: γ_p(w) = `margin` ≤ γ_p* ≤ ‖A^Tλ‖_q, λ on the simplex.
 
-    w (d,) scaled to min(Aw) = 1, so margin = 1/‖w‖_p. λ (n,) ≥ 0, Σλ = 1. gap = 1 − margin/‖A^Tλ‖_q. kkt: see
-    `certificates.max_margin_kkt`. solver: what was run. message: empty, or what the reader must know (gap above
-    1e-7; an optimum that is not unique).
+    w (d,) scaled to min(Aw) = 1, so margin = 1/‖w‖_p. λ (n,) ≥ 0, Σλ = 1. gap = 1 − margin/‖A^Tλ‖_q. kkt:
+    see `certificates.max_margin_kkt`. solver: what was run. unique: proved so; always for 1 < p < ∞ (strict
+    convexity), for p = 1 and ∞ where the conditions of optimality leave one point. message: empty, or what
+    the reader must know (gap above 1e-7; an optimum that may not be unique).
     """
 
     p: float
@@ -32,57 +31,67 @@ class MaxMargin:
     kkt: float
     lam: np.ndarray
     solver: str
+    unique: bool = True
     message: str = ""
 
 
 def max_margin(A: np.ndarray, p: float, start: np.ndarray) -> MaxMargin:
     """min ‖w‖_p s.t. Aw ≥ 1, for separable A (n, d), 1 ≤ p ≤ ∞; `start` (d,) is any w with Aw > 0.
 
-    1 < p < ∞: interior point on a smoothed norm (`interior_point`); p = 1 and ∞: linear program (HiGHS). Large
-    problems are solved on a working set of points that grows by the most violated ones until none is violated; then
-    λ = 0 on the others makes the certificate one of the whole problem. Raises ValueError for p < 1 and for a start
-    that does not separate.
+    1 < p < ∞: interior point on a smoothed norm (`interior_point`); p = 1 and ∞: linear program (HiGHS).
+    Large problems are solved on a working set of points that grows by the most violated ones until none is
+    violated; then λ = 0 on the others makes the certificate one of the whole problem. Raises ValueError for
+    p < 1 and for a start that does not separate.
     """
     if not p >= 1:
         raise ValueError(f"p: got {p}; expected a number ≥ 1 or inf")
     smallest = float((A @ start).min())
     if not smallest > 0:
-        raise ValueError(f"start: smallest margin {smallest:.3g}; expected a w with every margin above 0 "
-                         "(the data must be separable)")
+        raise ValueError(
+            f"start: smallest margin {smallest:.3g}; expected a w with every margin above 0 "
+            "(the data must be separable)"
+        )
     n, d = A.shape
-    working = np.arange(n) if n * d * d <= SOLVE_WHOLE else _first_working_set(A, start)
-    rounds, steps = 0, 0
-    best = None
-    while rounds < ROUNDS:
-        rounds += 1
-        w, lam_working, taken = _solve(A[working], p, start)
+    working = np.arange(n) if n * d * d <= SOLVE_WHOLE else _closest(A @ start, max(4 * d, 500))
+    best, steps = (np.inf, start, np.ones(n)), 0
+    for _ in range(ROUNDS):
+        w, lam, taken = _solve(A[working], p, start)
         steps += taken
-        lam = np.zeros(n)
-        lam[working] = lam_working
-        gap = certificates.max_margin_gap(A, w, lam, p)
-        if best is None or gap < best[0]:
-            best = (gap, w, lam)
-        if len(working) == n:
-            break
+        everywhere = np.zeros(n)
+        everywhere[working] = lam
+        best = min(
+            best, (certificates.max_margin_gap(A, w, everywhere, p), w, everywhere), key=lambda it: it[0]
+        )
         margins = A @ w
-        outside = np.flatnonzero(margins < margins[working].min() * (1 - OUTSIDE))
-        new = np.setdiff1d(outside, working)
-        if len(new) == 0:
+        violated = margins < margins[working].min() * (1 - OUTSIDE)
+        violated[working] = False
+        if not violated.any():
             break
-        new = new[np.argsort(margins[new])[: max(2 * d, 200)]]
+        new = np.flatnonzero(violated)
+        new = new[_closest(margins[new], max(2 * d, 200))]
         working = np.sort(np.concatenate([working, new]))
-    gap, w, lam = best
-    w = w / (A @ w).min()
-    lam = lam / lam.sum()
+    _, w, lam = best
+    w, lam = w / (A @ w).min(), lam / lam.sum()
+    gap = certificates.max_margin_gap(A, w, lam, p)
     kind = "linear program (HiGHS)" if p == 1 or np.isinf(p) else f"interior point, {steps} steps"
-    solver = kind + (f", working set of {len(working)} of {n} after {rounds} rounds" if len(working) < n else "")
-    return MaxMargin(float(p), w, certificates.margin(A, w, p), gap, certificates.max_margin_kkt(A, w, lam, p), lam,
-                     solver, _message(A, p, w, lam, gap))
+    solver = kind + (f", working set of {len(working)} of {n} points" if len(working) < n else "")
+    unique = 1 < p < np.inf or _determined(A, p, lam)
+    return MaxMargin(
+        float(p),
+        w,
+        certificates.margin(A, w, p),
+        gap,
+        certificates.max_margin_kkt(A, w, lam, p),
+        lam,
+        solver,
+        unique,
+        _message(p, gap, unique),
+    )
 
 
-def _first_working_set(A, w) -> np.ndarray:
-    size = min(len(A), max(4 * A.shape[1], 500))
-    return np.sort(np.argpartition(A @ w, size - 1)[:size])
+def _closest(margins: np.ndarray, count: int) -> np.ndarray:
+    """Positions of the `count` smallest margins."""
+    return np.sort(np.argsort(margins, kind="stable")[:count])
 
 
 def _solve(A, p, start) -> tuple[np.ndarray, np.ndarray, int]:
@@ -97,40 +106,40 @@ def _solve(A, p, start) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def _linear_program(A, p) -> tuple[np.ndarray, np.ndarray]:
-    """p = 1: w = u − v, min Σ(u + v), u, v ≥ 0. p = ∞: min t, −t ≤ w ≤ t. Both s.t. Aw ≥ 1; λ from the duals."""
+    """p = 1: min Σ(u + v), w = u − v, u, v ≥ 0; p = ∞: min t, −t ≤ w ≤ t; both s.t. Aw ≥ 1. λ: the duals."""
     n, d = A.shape
     if p == 1:
-        answer = linprog(np.ones(2 * d), A_ub=np.hstack([-A, A]), b_ub=-np.ones(n), bounds=(0, None), method="highs-ds", options=TIGHT)
-        w = answer.x[:d] - answer.x[d:]
-    else:  # w = v − t, 0 ≤ v ≤ 2t
-        cost = np.r_[np.zeros(d), 1.0]
-        rows = np.vstack([np.hstack([-A, A.sum(axis=1)[:, None]]), np.hstack([np.eye(d), -2 * np.ones((d, 1))])])
-        answer = linprog(cost, A_ub=rows, b_ub=np.r_[-np.ones(n), np.zeros(d)], bounds=(0, None), method="highs-ds", options=TIGHT)
-        w = answer.x[:d] - answer.x[d]
-    return w, np.maximum(0.0, -answer.ineqlin.marginals[:n])
+        x, lam, _ = linear_program.solve(np.ones(2 * d), np.hstack([-A, A]), -np.ones(n), (0, None))
+        return x[:d] - x[d:], lam
+    # p = ∞: w = v − t with 0 ≤ v ≤ 2t
+    margins = np.hstack([-A, A.sum(axis=1)[:, None]])
+    box = np.hstack([np.eye(d), np.full((d, 1), -2.0)])
+    x, lam, _ = linear_program.solve(
+        np.r_[np.zeros(d), 1.0], np.vstack([margins, box]), np.r_[-np.ones(n), np.zeros(d)], (0, None)
+    )
+    return x[:d] - x[d], lam[:n]
 
 
-def _message(A, p, w, lam, gap) -> str:
+def _message(p, gap, unique) -> str:
     parts = []
     if not gap <= GAP_TARGET:
-        parts.append(f"relative duality gap {gap:.2e} is above {GAP_TARGET:.0e}: not exact, γ is known to that share "
-                     "only; the data are badly scaled or almost not separable")
-    if p == 1 or np.isinf(p):
-        if _unique_vertex(A, p, lam):
-            parts.append("this optimum is unique")
-        else:
-            parts.append(f"the l_{p:g} optimum may be not unique: one of them is given, angles to it may mislead")
+        parts.append(
+            f"relative duality gap {gap:.2e} is above {GAP_TARGET:.0e}: not exact, γ is known to that share "
+            "only; the data are badly scaled or almost not separable"
+        )
+    if not unique:
+        parts.append(f"the l_{p:g} optimum may not be unique: one of them is given, angles to it may mislead")
     return "; ".join(parts)
 
 
-def _unique_vertex(A, p, lam) -> bool:
+def _determined(A, p, lam) -> bool:
     """Do the conditions that every optimum must meet, given λ, leave one point? (Sufficient for uniqueness.)
 
-    Points with λ_n > 0 lie on the margin for every optimum. p = 1: w_j = 0 where |A^Tλ|_j < ‖A^Tλ‖_∞. p = ∞:
-    |w_j| = ‖w‖_∞ with the sign of (A^Tλ)_j where that is not 0. The other coordinates are free: they are determined
-    iff the margin rows have full column rank on them.
+    Points with λ_n > 0 lie on the margin for every optimum. p = 1: w_j = 0 where |A^Tλ|_j < ‖A^Tλ‖_∞. p =
+    ∞: |w_j| = ‖w‖_∞ with the sign of (A^Tλ)_j where that is not 0. The other coordinates are free: they are
+    determined iff the margin rows have full column rank on them.
     """
     z = np.abs(A.T @ lam)
     free = z > (1 - 1e-7) * z.max() if p == 1 else z < 1e-7 * z.max()
     rows = A[lam > 1e-9 * lam.max()][:, free]
-    return not free.any() or (len(rows) > 0 and np.linalg.matrix_rank(rows) == int(free.sum()))
+    return not free.any() or bool(len(rows) and np.linalg.matrix_rank(rows) == free.sum())

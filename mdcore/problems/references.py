@@ -1,4 +1,4 @@
-"""Exact solutions that a cell is compared with, each solved once per data set and kept on disk. No bias anywhere."""
+"""Exact solutions that a cell is compared with, solved once per data set, kept on disk. No bias anywhere."""
 
 from __future__ import annotations
 
@@ -8,35 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
-from mdcore.problems import cache, certificates, interior_point, logistic
+from mdcore.problems import cache
+from mdcore.problems.baselines import Linear, logistic_regression, soft_margin
 from mdcore.problems.datasets import Dataset
-from mdcore.problems.max_margin import GAP_TARGET, MaxMargin, max_margin
+from mdcore.problems.max_margin import MaxMargin, max_margin
+from mdcore.problems.quasi import QuasiSeparable, ray_and_offset
 from mdcore.problems.separability import OVERLAPPING, QUASI, SEPARABLE, Separability, separability
 
-SOLVER_VERSION = 1  # raised whenever a solver may answer differently: old files are then left alone
-GRADIENT_TARGET = 1e-10  # relative gradient at which a logistic minimiser counts as exact
-
-
-@dataclass
-class Linear:
-    """A linear baseline w (d,) without bias.
-
-    kind: "hard-margin", "soft-margin" (SVM), "unregularised", "l2" (logistic); C is None where none was used.
-    gap: relative duality gap (SVM) or norm of the gradient of the objective (logistic). kkt: largest relative
-    violation of the optimality conditions. message: empty unless the solver missed its target.
-    """
-
-    w: np.ndarray
-    C: float | None
-    kind: str
-    gap: float
-    kkt: float
-    message: str = ""
+SOLVER_VERSION = 2  # raised whenever a solver may answer differently: old files are then left alone
 
 
 @dataclass
 class References:
-    """What is exactly known of a data set; see `solve_references`."""
+    """What is exactly known of a data set of n points; see `solve_references`.
+
+    separability: "separable", "quasi-separable", "overlapping"; separability_value: value of its LP, n,
+    between, 0. max_margin: by p; empty unless separable. svm, logreg: baselines, their kind says which
+    problem they solve. quasi: ray and offset; None unless quasi-separable. message: how the verdict was
+    certified.
+    """
 
     separability: str
     separability_value: float
@@ -44,18 +34,20 @@ class References:
     max_margin: dict[float, MaxMargin] = field(default_factory=dict)
     svm: Linear | None = None
     logreg: Linear | None = None
-    quasi: object | None = None
+    quasi: QuasiSeparable | None = None
     message: str = ""
 
 
-def solve_references(data: Dataset, ps: Iterable[float], svm_C: float, logreg_C: float,
-                     cache_dir: Path | None) -> References:
-    """Separability, l_p max-margin for each p of `ps` (separable data only), SVM and logistic regression of the
-    training points.
+def solve_references(
+    data: Dataset, ps: Iterable[float], svm_C: float, logreg_C: float, cache_dir: Path | None
+) -> References:
+    """Separability, l_p max-margin for each p of `ps`, SVM and logistic regression of the training points.
 
-    svm: min ‖w‖_2 s.t. Aw ≥ 1 where separable, else min ½‖w‖² + svm_C Σ max(0, 1 − Aw).
-    logreg: min Σ log(1 + e^{−Aw}) where a minimiser exists (overlapping data), else min ½‖w‖² +
-    logreg_C Σ log(1 + e^{−Aw}).
+    max_margin: argmin ‖w‖_p s.t. Aw ≥ 1, separable data only, p in [1, ∞].
+    svm: argmin ‖w‖_2 s.t. Aw ≥ 1 where separable, else argmin ½‖w‖² + svm_C Σ max(0, 1 − Aw).
+    logreg: argmin Σ log(1 + e^{−Aw}) where a minimiser exists (overlapping data), else
+    argmin ½‖w‖² + logreg_C Σ log(1 + e^{−Aw}).
+    quasi: where quasi-separable, the ray and the offset of gradient descent.
     Kept under cache_dir, one file each; a second call reads them. Raises ValueError for p < 1 or C ≤ 0.
     """
     ps = sorted({float(p) for p in ps})
@@ -76,6 +68,8 @@ def solve_references(data: Dataset, ps: Iterable[float], svm_C: float, logreg_C:
         found.svm = Linear(l2.w, None, "hard-margin", l2.gap, l2.kkt, l2.message)
     else:
         found.svm = keep.soft_margin(float(svm_C))
+    if verdict.verdict == QUASI:
+        found.quasi = keep.quasi(verdict.strict)
     found.logreg = keep.logistic(None if verdict.verdict == OVERLAPPING else float(logreg_C))
     return found
 
@@ -93,49 +87,34 @@ class _Shelf:
     def separability(self) -> Separability:
         def solve():
             return separability(self.A)._asdict()
+
         return Separability(**self._cached("separability", {}, solve, self._fits("w", "strict")))
 
     def max_margin(self, p: float, start: np.ndarray) -> MaxMargin:
         def solve():
             return vars(max_margin(self.A, p, start))
+
         return MaxMargin(**self._cached("max_margin", {"p": repr(p)}, solve, self._fits("w", "lam")))
+
+    def quasi(self, strict: np.ndarray) -> QuasiSeparable:
+        def solve():
+            return vars(ray_and_offset(self.A, strict))
+
+        return QuasiSeparable(**self._cached("quasi", {}, solve, self._fits("ray", "offset", "strict")))
 
     def soft_margin(self, C: float) -> Linear:
         def solve():
             return vars(soft_margin(self.A, C))
+
         return Linear(**self._cached("svm", {"C": repr(C)}, solve, self._fits("w")))
 
     def logistic(self, C: float | None) -> Linear:
         def solve():
-            answer = vars(logistic_regression(self.A, C))
-            return answer | {"C": np.nan if C is None else C}
+            return vars(logistic_regression(self.A, C)) | {"C": np.nan if C is None else C}
+
         return Linear(**self._cached("logreg", {"C": repr(C)}, solve, self._fits("w")) | {"C": C})
 
     def _fits(self, *names):
         n, d = self.A.shape
-        wanted = {"w": (d,), "lam": (n,), "strict": (n,)}
+        wanted = {"w": (d,), "ray": (d,), "offset": (d,), "lam": (n,), "strict": (n,)}
         return lambda record: all(np.shape(record.get(name)) == wanted[name] for name in names)
-
-
-def soft_margin(A: np.ndarray, C: float) -> Linear:
-    """min ½‖w‖² + C Σ max(0, 1 − Aw), exact; gap and kkt from (w, λ) alone."""
-    root = np.sqrt(C)  # w = √C v makes it a problem with C = 1
-    answer = interior_point.solve(root * A, 2.0, np.zeros(A.shape[1]), 1.0)
-    w, lam = root * answer.w, C * answer.lam
-    gap = certificates.soft_margin_gap(A, w, lam, C)
-    message = "" if gap <= GAP_TARGET else f"relative duality gap {gap:.2e} is above {GAP_TARGET:.0e}: not exact"
-    return Linear(w, C, "soft-margin", gap, certificates.soft_margin_kkt(A, w, lam, C), message)
-
-
-def logistic_regression(A: np.ndarray, C: float | None) -> Linear:
-    """C None: min mean log(1 + e^{−Aw}) on overlapping data, the minimiser of least norm; else l2-regularised."""
-    if C is None:
-        U, V = logistic.row_space(A)
-        inner = A @ V
-        fit = logistic.minimise(inner)
-        fit = fit._replace(w=V @ fit.w)
-    else:
-        fit = logistic.minimise(A, C)
-    message = "" if fit.relative <= GRADIENT_TARGET else (
-        f"relative gradient {fit.relative:.2e} is above {GRADIENT_TARGET:.0e}: not exact")
-    return Linear(fit.w, C, "unregularised" if C is None else "l2", fit.gradient, fit.relative, message)

@@ -1,10 +1,10 @@
-"""Synthetic two-class data: a Gaussian pair, and a planted geometry with every l_p max-margin direction known."""
+"""Synthetic two-class data: a Gaussian pair, and a planted geometry whose l_p directions are all known."""
 
 from __future__ import annotations
 
 import numpy as np
 
-SMALLEST_ENTRY = 0.4  # of |a_0| over the largest in 2-D: l_1.5, l_2, l_3 directions 12.7 and 10.5 degrees apart
+SMALLEST_ENTRY = 0.4  # of |a_0| over the largest, in 2-D: l_1.5, l_2, l_3 directions 12.7° and 10.5° apart
 CLEARANCE = 0.2  # least margin by which the other points lie beyond a_0, in units of the largest entry of a_0
 
 
@@ -21,25 +21,29 @@ def gaussian(dim: int, n: int, separation: float, noise: float, seed: int) -> tu
     return y[:, None] * mu + noise * rng.standard_normal((n, dim)), y
 
 
-def planted(dim: int, n: int, separation: float, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def planted(
+    dim: int, n: int, separation: float, noise: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Data whose l_p max-margin direction is ψ_p(a_0) = sign(a_0)|a_0|^{1/(p−1)} for EVERY p in (1, ∞).
 
     Returns X (n, d), y (n,), a_0 (d,) = y_0 x_0; ‖a_0‖_2 = separation, so that γ_2 = separation and
     γ_p = ‖a_0‖_q, q = p/(p−1).
 
-    Construction. Let a_0 have nonzero entries of distinct magnitudes and order the coordinates by falling |a_0j|.
-    Rows a_n = y_n x_n = a_0 + u_n, where every partial sum U_k = Σ_{j≤k} sign(a_0j) u_nj is at least
-    δ = CLEARANCE·max|a_0|: u_n = noise·N(0, I) + c a_0 with the smallest c ≥ 0 that does it, doubled, so that the
-    points are reflected into the cone and do not pile up on its edge. In 2-D the cone is 135° wide.
+    Construction. Let a_0 have nonzero entries of distinct magnitudes and order the coordinates by falling
+    |a_0j|. Rows a_n = y_n x_n = a_0 + u_n, where every partial sum U_k = Σ_{j≤k} sign(a_0j) u_nj is at
+    least δ = CLEARANCE·max|a_0|: u_n = noise·N(0, I) + c a_0 with the smallest c ≥ 0 that does it, doubled,
+    so that the points are reflected into the cone and do not pile up on its edge. In 2-D the cone is 135°
+    wide.
 
     Proof. With s = 1/(p−1) > 0 and r_k = |a_0k|, summation by parts gives
-        ⟨u, ψ_p(a_0)⟩ = Σ_k sign(a_0k) u_k r_k^s = Σ_{k<d} U_k (r_k^s − r_{k+1}^s) + U_d r_d^s ≥ δ r_1^s > 0,
+        ⟨u, ψ_p(a_0)⟩ = Σ_k sign(a_0k) u_k r_k^s = Σ_{k<d} U_k (r_k^s − r_{k+1}^s) + U_d r_d^s ≥ δ r_1^s,
     so every other point lies strictly beyond a_0 for ψ_p(a_0), whatever p. Then w = ψ_p(a_0)/‖a_0‖_q^q has
-    ⟨a_0, w⟩ = 1 and ⟨a_n, w⟩ > 1, and ∇(‖w‖_p^p/p) = λ a_0 with λ = ‖a_0‖_q^{−q(p−1)} > 0: the KKT conditions of
-    min ‖w‖_p s.t. Aw ≥ 1, which has one solution as ‖·‖_p^p is strictly convex. ∎
+    ⟨a_0, w⟩ = 1 and ⟨a_n, w⟩ > 1, and ∇(‖w‖_p^p/p) = λ a_0 with λ = ‖a_0‖_q^{−q(p−1)} > 0: the KKT
+    conditions of min ‖w‖_p s.t. Aw ≥ 1, which has one solution as ‖·‖_p^p is strictly convex. ∎
 
-    Magnitudes are 0.4^{x}, x from 0 to 1 in 2-D and to 1.75 from dim 3 on: l_1.5, l_2 and l_3 directions are then
-    5° and more apart. Signs and order of the coordinates, and the cloud, come from `numpy.random.default_rng(seed)`.
+    Magnitudes are 0.4^{x}, x from 0 to 1 in 2-D and to 1.75 from dim 3 on: l_1.5, l_2 and l_3 directions
+    are then 5° and more apart. Signs and order of the coordinates, and the cloud, come from
+    `numpy.random.default_rng(seed)`.
     """
     rng = np.random.default_rng(seed)
     y = _labels(n)
