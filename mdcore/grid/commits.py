@@ -19,6 +19,10 @@ NOTEBOOK = "train_cell.ipynb"
 BAD = ("failed", "diverged")  # a cell that ended so is told in the table of failures
 
 
+class _Mismatch(Exception):
+    """A file is not what its record says."""
+
+
 class ResultError(Exception):
     """The results of a stack are not what was asked for; the text says how."""
 
@@ -80,18 +84,20 @@ def read_record(path: Path) -> Record:
         told = json.loads((path / RECORD).read_bytes())
         seal = told.pop("sha256")
         if seal != _seal(told):
-            raise ValueError(f"{RECORD} does not match its own checksum")
+            raise _Mismatch(f"{RECORD} does not match its own checksum")
         for key in ("cells", "status", "messages", "files", "code", "code_parts", "seconds", "serial"):
             setattr(record, key, told[key])
         for name, digest in record.files.items():
             if sha256(path / name) != digest:
-                raise ValueError(f"{name} does not match its checksum")
-    except KeyError as error:
-        record.problem = f"{RECORD} has no {error}"
+                raise _Mismatch(f"{name} does not match its checksum")
+    except _Mismatch as error:
+        record.problem = str(error)
     except FileNotFoundError as error:
         record.problem = f"{Path(error.filename).name} is missing"
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        record.problem = f"unreadable: {error}"
+    except OSError as error:
+        record.problem = f"{Path(error.filename or RECORD).name} is unreadable: {error.strerror}"
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        record.problem = f"{RECORD} is unreadable: {type(error).__name__}: {error}"
     return record
 
 
@@ -120,7 +126,8 @@ def committed(run_dir: Path) -> Committed:
         names = []
     records = [read_record(place / name) for name in names]
     # The newest wins; a recorded failure, which has no tables, never hides an older result.
-    good = sorted((r for r in records if r.problem is None), key=lambda r: (r.has_tables, r.serial, r.path.name))
+    good = [record for record in records if record.problem is None]
+    good.sort(key=lambda record: (record.has_tables, record.serial, record.path.name))
     newest = {cell: record for record in good for cell in record.cells}
     return Committed(good, [r for r in records if r.problem], newest)
 

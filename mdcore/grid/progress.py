@@ -139,11 +139,12 @@ class _Running:
         if self.first is None:
             self.first = (now, share)
         modelled = (1 - share) * self.cost * speed
+        tail = fixed / 4  # tables, figures and files come after the training
         gone, seconds = share - self.first[1], now - self.first[0]
         if gone <= 0:
-            return modelled
+            return modelled + tail
         trust = min(1.0, gone / 0.2)  # its own pace, once a fifth of it has been seen
-        return trust * (1 - share) * seconds / gone + (1 - trust) * modelled
+        return trust * (1 - share) * seconds / gone + (1 - trust) * modelled + tail
 
     def share(self) -> float | None:
         told = read_json(self.path)
