@@ -18,6 +18,7 @@ from mdcore.analysis.statistics import describe
 _FINAL = ["exact_margin", "exact_margin_gap", "exact_margin_kkt", "gamma_bound", "separability_value", "steps",
           "seconds"]
 _PAIRED = ["angle_reference_potential", *(f"{prefix}_{m}" for prefix, (_, ms) in EFFECTS.items() for m in ms)]
+_WORDS = ["separability", "svm_kind", "logreg_kind", "message"]
 _TAIL = ["separability", "limit_p", "n_train", "n_test", "dim", "svm_kind", "logreg_kind", "message"]
 
 
@@ -144,3 +145,26 @@ def write(results: Results, output_dir: str | Path) -> tuple[pd.DataFrame, pd.Da
     return master, summary
 
 
+
+
+def read_or_write(results: Results, output_dir: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(master, summary) as written before for these cells and results; computed and written where they do not fit."""
+    output_dir = Path(output_dir)
+    try:
+        words = {c: str for c in ["cell_id", "condition_id", "status", *_WORDS]}
+        master = pd.read_csv(output_dir / "master.csv", dtype=words, keep_default_na=False, na_values=[""],
+                             float_precision="round_trip")
+        summary = pd.read_csv(output_dir / "summary.csv", dtype={"condition_id": str, "separability": str},
+                              float_precision="round_trip")
+    except (OSError, ValueError):
+        return write(results, output_dir)
+    metrics = metric_columns(results)
+    good = (list(master.get("cell_id", [])) == [i for c in results.conditions for i in c.cells.values()]
+            and list(summary.get("condition_id", [])) == [c.id for c in results.conditions]
+            and set(metrics) <= set(master) and list(master["status"]) == [results.status[i] for i in master["cell_id"]])
+    if not good:
+        return write(results, output_dir)
+    for table in (master, summary):
+        for column in set(_WORDS) & set(table):
+            table[column] = table[column].fillna("")
+    return master, summary

@@ -1,0 +1,70 @@
+"""report.html, report.md and a clean report.ipynb from the executed notebook."""
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+import nbformat
+
+_NOISE = ("papermill", "execution", "widgets")
+
+
+def _outputs(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
+    """What the cells showed, in order, in one media type."""
+    found = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            text = output.get("data", {}).get(kind)
+            if text and "text/markdown" in output["data"] and "text/html" in output["data"]:
+                found.append("".join(text) if isinstance(text, list) else text)
+    return found
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook without times, counters of papermill and random cell ids: the same bytes every time."""
+    for key in _NOISE:
+        notebook.metadata.pop(key, None)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+        for key in _NOISE:
+            cell.metadata.pop(key, None)
+        for output in cell.get("outputs", []):
+            output.get("metadata", {}).pop("execution_time", None)
+    return notebook
+
+
+def _title(sections: list[str], tag: str) -> str:
+    return f"{tag}: report"
+
+
+def navigation(sections: list[str]) -> list[tuple[str, str]]:
+    """(anchor, title) of each section's heading."""
+    heads = [re.search(r'<section id="([^"]+)"><h2>(.*?)</h2>', s) for s in sections]
+    return [(m.group(1), re.sub(r"<[^>]+>", "", html.unescape(m.group(2)))) for m in heads if m]
+
+
+def publish(executed: str | Path, output_dir: str | Path) -> list[Path]:
+    """Write report.html (one file, no network), report.md and report.ipynb under output_dir; returns their paths.
+
+    Raises ValueError when the notebook shows no section: it was not executed.
+    """
+    from nbconvert.exporters import HTMLExporter
+
+    executed, output_dir = Path(executed), Path(output_dir)
+    notebook = clean(nbformat.read(executed, as_version=4))
+    sections = _outputs(notebook, "text/html")
+    if not sections:
+        raise ValueError(f"{executed.name} shows no section of a report; expected it executed, by "
+                         "python -m mdcore.run_analysis")
+    tag = output_dir.resolve().name
+    exporter = HTMLExporter(template_name="paper", extra_template_basedirs=[str(Path(__file__).parent / "templates")],
+                            exclude_input=True)
+    page, _ = exporter.from_notebook_node(notebook, resources={
+        "paper": {"title": _title(sections, tag), "sections": sections, "navigation": navigation(sections)}})
+    paths = [output_dir / f"report.{kind}" for kind in ("html", "md", "ipynb")]
+    paths[0].write_text(page, encoding="utf-8")
+    text = f"# {_title(sections, tag)}\n\n" + "\n".join(_outputs(notebook, "text/markdown"))
+    paths[1].write_text(text, encoding="utf-8")
+    nbformat.write(notebook, paths[2])
+    return paths

@@ -1,0 +1,218 @@
+"""The report's sentences, each built from numbers by a function of its own, with the uncertainty of the numbers."""
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mdcore.analysis.columns import USED
+from mdcore.analysis.numbers import count, duration, interval, is_number, percent, plain
+from mdcore.analysis.results import Results
+from mdcore.analysis.verdicts import GAP, SAME, Estimate, Forecast, Verdict
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """"1 run", "3 runs"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def listed(items: list[str], most: int = 4) -> str:
+    """"a, b and c"; beyond `most` items "a, b, c, d and 3 more"."""
+    items = list(dict.fromkeys(items))
+    if len(items) > most + 1:
+        return ", ".join(items[:most]) + f" and {len(items) - most} more"
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"
+
+
+def degrees(e: Estimate) -> str:
+    """"0.31° (95 % interval 0.28° to 0.35°, n = 3)"; one run is said to be one run."""
+    if not e.known:
+        return "not measured"
+    if e.n == 1:
+        return f"{plain(e.mean, unit='°', digits=2)} (one run, so no interval)"
+    low, high = interval(e.low, e.high)
+    return f"{plain(e.mean, unit='°', digits=2)} (95 % interval {low}° to {high}°, n = {e.n})"
+
+
+def distinct(verdicts: list[Verdict]) -> list[Verdict]:
+    """Each condition once, also where it stands in several facets."""
+    return list({v.condition.id: v for v in verdicts}.values())
+
+
+def depth_sentences(verdicts: list[Verdict]) -> list[str]:
+    """Whether depth changes the direction: at equal loss, at equal steps, and for the limits themselves."""
+    deep = [v for v in distinct(verdicts) if v.condition.depth > 1 and v.depth_equal_loss.known]
+    if not deep:
+        return []
+    by = {k: [v for v in deep if v.depth_changed == k] for k in ("no", "yes", "open")}
+    worst = max(deep, key=lambda v: v.depth_equal_loss.mean)
+    total = plural(len(deep), "deep condition")
+    if len(by["no"]) == len(deep):
+        head = (f"Depth does not change the direction: in all {total} the deep network and linear mirror descent point "
+                f"the same way within {SAME:g}° at equal loss.")
+    elif len(by["yes"]) == len(deep):
+        head = (f"Depth changes the direction reached: in all {total} the deep network is more than {SAME:g}° away "
+                "from linear mirror descent at equal loss.")
+    else:
+        said = [f"the same within {SAME:g}° in {len(by['no'])}" if by["no"] else "",
+                f"different in {len(by['yes'])} ({listed([v.name for v in by['yes']])})" if by["yes"] else "",
+                f"open in {len(by['open'])}, where the interval holds {SAME:g}°" if by["open"] else ""]
+        head = f"Of {total}, the direction at equal loss is {listed([s for s in said if s])}."
+    out = [head, f"The largest angle to linear mirror descent at equal loss is {degrees(worst.depth_equal_loss)}, for "
+                 f"{worst.name} on {worst.facet}; at equal steps it is {degrees(worst.depth_equal_steps)} there."]
+    waiting = [v for v in by["yes"] + by["open"] if not v.overlap and not (v.converged and v.linear_converged)]
+    if waiting:
+        out.append(f"{'None of these differences' if len(waiting) == len(by['yes'] + by['open']) else f'{len(waiting)} of these differences'}"
+                   f" {'is a statement' if len(waiting) == 1 else 'are statements'} about limits: there the deep or the "
+                   "linear runs have not converged, and a difference between transients can vanish.".replace(
+                       "None of these differences are statements", "None of these differences is a statement"))
+    settled = [v for v in by["yes"] if v not in waiting]
+    if settled:
+        out.append(f"In {plural(len(settled), 'condition')} both have converged and still differ: "
+                   f"{listed([f'{v.name} on {v.facet}' for v in settled])}. The certificate allows that: a gap of 1 % "
+                   "leaves some freedom of direction; see the angles to the exact reference below.")
+    return out
+
+
+def limit_sentences(verdicts: list[Verdict]) -> list[str]:
+    """Whether each potential goes to its own max-margin direction, by the certificate and by the exact angle."""
+    separable = [v for v in distinct(verdicts) if v.separability == "separable" and v.used]
+    own = [v for v in separable if v.angles["angle_max_margin"].known]
+    if not own:
+        return []
+    settled = [v for v in own if v.converged]
+    out = []
+    if settled:
+        good = [v for v in settled if v.angles["angle_max_margin"].max <= SAME]
+        worst = max(settled, key=lambda v: v.angles["angle_max_margin"].mean)
+        angle = worst.angles["angle_max_margin"]
+        whole = "all" if len(good) == len(settled) else f"{len(good)} of"
+        out.append(f"Potentials reach the max-margin direction of their own norm: in {whole} "
+                   f"{plural(len(settled), 'condition')} whose every run is certified, each run ends within {SAME:g}° "
+                   f"of the exact lp max-margin direction; the largest mean angle is {degrees(angle)}, for "
+                   f"{worst.name} on {worst.facet}." if good else
+                   f"None of the {plural(len(settled), 'condition')} whose every run is certified ends within {SAME:g}° "
+                   f"of its exact lp max-margin direction; the largest mean angle is {degrees(angle)}, for {worst.name} "
+                   f"on {worst.facet}.")
+    waiting = [v for v in own if not v.converged]
+    if waiting:
+        nearer = [v for v in waiting if v.nearest and v.nearest[0] == "angle_max_margin"]
+        out.append(f"{plural(len(waiting), 'condition')[0].upper() + plural(len(waiting), 'condition')[1:]} on separable "
+                   f"data {'has' if len(waiting) == 1 else 'have'} runs that are not certified yet; in {len(nearer)} of "
+                   "them the max-margin direction is the nearest reference so far. Their end points are no limits.")
+    return out
+
+
+def overlap_sentences(verdicts: list[Verdict]) -> list[str]:
+    """On overlapping data: no margin, and how near the logistic minimiser is."""
+    over = [v for v in distinct(verdicts) if v.overlap and v.used]
+    if not over:
+        return []
+    data = listed(sorted({v.facet for v in over}))
+    known = [v for v in over if v.angles["angle_logreg"].known]
+    out = f"The data overlap for {data}: no margin exists there, and none is shown."
+    if known:
+        worst = max(known, key=lambda v: v.angles["angle_logreg"].mean)
+        near = [v for v in known if v.angles["angle_logreg"].max <= SAME]
+        out += (f" In {len(near)} of {plural(len(known), 'condition')} all runs end within {SAME:g}° of the logistic "
+                f"minimiser; the largest mean angle is {degrees(worst.angles['angle_logreg'])}, for {worst.name}.")
+    return [out]
+
+
+def potential_sentences(results: Results, summary: pd.DataFrame) -> list[str]:
+    """How far apart the directions of different potentials end, for cells that share data and seed."""
+    rows = summary.set_index("condition_id")
+    if "angle_reference_potential_n" not in rows:
+        return []
+    best: dict[str, tuple] = {}
+    for facet in results.facets:
+        for c in facet.conditions:
+            row, reference = rows.loc[c.id], facet.reference(c.depth)
+            if c.depth == min(d.depth for d in facet.conditions) and row["angle_reference_potential_n"] > 0:
+                e = Estimate(*(float(row[f"angle_reference_potential_{s}"]) for s in ("mean", "ci_low", "ci_high")),
+                             int(row["angle_reference_potential_n"]))
+                if c.label not in best or e.mean > best[c.label][0].mean:
+                    best[c.label] = (e, facet.title, reference.label, c)
+    if not best:
+        return []
+    from mdcore.analysis.conditions import pretty_potential
+
+    far = max(best.values(), key=lambda b: b[0].mean)
+    near = min(best.values(), key=lambda b: b[0].mean)
+    text = (f"The learned directions differ between potentials by up to {degrees(far[0])} "
+            f"({pretty_potential(far[3].label, far[3].flat)} against {far[2]} on {far[1]}, L = {far[3].depth}).")
+    if near is not far and near[0].mean < SAME:
+        text += f" {pretty_potential(near[3].label, near[3].flat)} and {near[2]} share their direction: at most {degrees(near[0])}."
+    return [text]
+
+
+def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
+    """How sure: the share of certified runs, the size of the gaps, how exact the references are."""
+    counts = master["status"].value_counts()
+    ran = master[master["status"].isin(USED)]
+    separable = ran[ran["separability"] == "separable"]
+    out = []
+    if len(separable):
+        gap = separable["gap"].to_numpy(float)
+        gap = gap[np.isfinite(gap)]
+        sure = int((separable["status"] == "converged").sum())
+        text = (f"{sure:,} of {plural(len(separable), 'run')} on separable data ({percent(sure / len(separable))}) "
+                f"carry a certificate, computed without a solver, that at most {percent(GAP)} of the largest possible "
+                "margin is missing")
+        out.append(text + (f"; the median certified gap is {percent(float(np.median(gap)))} and the largest "
+                           f"{percent(float(gap.max()))}." if gap.size else "."))
+        trio = separable[["margin_lp", "exact_margin", "gamma_bound"]].dropna().to_numpy(float)
+        if len(trio):
+            ok = int(((trio[:, 0] <= trio[:, 1] * (1 + 1e-6)) & (trio[:, 1] <= trio[:, 2] * (1 + 1e-6))).sum())
+            worst = float(np.nanmax(separable["exact_margin_gap"].to_numpy(float), initial=0.0))
+            out.append(f"The certificate brackets the exact margin of an independent solver in {ok:,} of "
+                       f"{plural(len(trio), 'run')}; the exact margins themselves have relative duality gaps of at most "
+                       f"{plain(worst, digits=2)}.")
+    seeds = {len(c.cells) for c in results.conditions}
+    if seeds == {1}:
+        out.append("Every condition has a single seed, so nothing here has a standard deviation or an interval.")
+    elif seeds:
+        few = min(seeds)
+        out.append(f"Intervals are bootstrap intervals over {few if len(seeds) == 1 else f'{few} to {max(seeds)}'} seeds"
+                   + ("; with so few they are rough and rather too narrow." if few < 10 else "."))
+    bad = [f"{counts[s]} {w}" for s, w in (("failed", "failed"), ("diverged", "diverged"), ("missing", "not run"))
+           if counts.get(s, 0)]
+    if bad:
+        out.append(f"Of {plural(len(master), 'run')} of the grid {listed(bad)}; they are counted in every table and are "
+                   "in no mean.")
+    return out
+
+
+def forecast_sentence(f: Forecast | None) -> str:
+    """What it would take to converge; always said to be an estimate."""
+    if f is None:
+        return "no curve to judge from"
+    if not is_number(f.exponent):
+        return "too few logged points for a forecast"
+    if f.exponent <= 0.02 or not is_number(f.steps):
+        return "the gap is not falling: more steps of this rule will not do; change the step rule"
+    if f.factor > 1e4:
+        return (f"gap falls like t^−{f.exponent:.2f}: about {count(f.factor)} times as many steps, which is out of reach; "
+                "change the step rule")
+    return (f"gap falls like t^−{f.exponent:.2f}: about {count(f.steps)} steps in all, {f.factor:.2g} times as many"
+            + (f", about {duration(f.seconds)} a run" if is_number(f.seconds) else "") + " (an estimate)")
+
+
+def answer(results: Results, verdicts: list[Verdict], summary: pd.DataFrame) -> list[str]:
+    """The answer to the grid's question, first sentence first; says so when there is none."""
+    used = [v for v in verdicts if v.used]
+    if not verdicts:
+        return ["The run has no cells, so there is no answer."]
+    if not used:
+        totals: dict[str, int] = {}
+        for v in distinct(verdicts):
+            for s, k in v.counts.items():
+                totals[s] = totals.get(s, 0) + int(k)
+        words = listed([f"{k} {'not run' if s == 'missing' else s}" for s, k in sorted(totals.items())])
+        return [f"There is no answer: no run came through ({words}). See below why."]
+    depth, limits = depth_sentences(verdicts), limit_sentences(verdicts)
+    others = potential_sentences(results, summary)
+    depth_first = "depth" in results.question.lower() or "deep" in results.question.lower()
+    potential_first = any(w in results.question.lower() for w in ("which direction", "potential", "norm"))
+    parts = limits + others + depth if potential_first or not depth_first else depth + limits + others
+    parts += overlap_sentences(verdicts)
+    return parts or ["The runs have ended, but none left a number that answers the question; see the tables below."]
