@@ -31,7 +31,9 @@ class Problems:
 
     def add(self, place: str, key: str, message: str) -> None:
         """Record `place: key: message`; `key` may be empty."""
-        line = " ".join(f"{place}: {key}: {message}".split("\n")) if key else f"{place}: {message}"
+        line = f"{place}: {key}: {message}" if key else f"{place}: {message}"
+        if not line.isprintable():  # one line each, and no control characters for the terminal
+            line = "".join(letter if letter.isprintable() else "?" for letter in line)
         if line in self._lines:
             return
         if len(self._lines) < MOST_PROBLEMS:

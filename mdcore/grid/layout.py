@@ -255,7 +255,7 @@ def _refuse_duplicates(section: str, rows: list[Row], problems: Problems) -> Non
         values = typed(row)
         if values in seen:
             key = f"{section}.{next(iter(row))}"
-            shown = ", ".join(_shown(row, key) for key in row)
+            shown = ", ".join(_shown(row, name) for name in row if row[name])
             problems.add(settings[0].node.place, key, f"got {shown} twice; expected every value once")
         seen[values] = row
 

@@ -211,7 +211,7 @@ def _run(stem: str, path: Path, source: bytes, key: tuple[str, str]) -> types.Mo
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses and pickle look their module up
     try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
         raise GridError(f"{path}: cannot be imported: {_reason(error)}") from error

@@ -30,7 +30,7 @@ def refuse_name(node: Node, key: str, problems: Problems, expected: str, names: 
 
 
 def integer(low: int, high: int, null: str = "") -> Reader:
-    """Reads an integer in [low, high]; 2.0 is 2, true and "2" are refused. `null`: its meaning, if allowed."""
+    """Reads an integer in [low, high]; 2.0 is 2, true and "2" are refused. `null`: its meaning, if any."""
     expected = f"an integer ≥ {low}" + (f" or null ({null})" if null else "")
 
     def read(node: Node, key: str, problems: Problems) -> Any:

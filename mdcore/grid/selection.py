@@ -60,22 +60,29 @@ def _read(text: str, flats: list[dict], problems: Problems) -> list[tuple[str, s
         elif column is None:
             problems.add(place, key[:60], f"unknown key; expected {one_of(columns)}" + nearest(key, columns))
         elif not any(_matches(flat, column, value) for flat in flats):
-            there = list(dict.fromkeys(_shown(flat.get(column)) for flat in flats))
-            more = f", … ({len(there)} in all)" if len(there) > MOST_SHOWN else ""
             problems.add(
                 place,
                 key,
-                f"got {value[:60]!r}, which no cell of this grid has; there "
-                + ("is " if len(there) == 1 else "are ")
-                + ", ".join(there[:MOST_SHOWN])
-                + more
-                + nearest(value, there),
+                f"got {value[:60]!r}, which no cell of this grid has; " + _there(flats, column, value),
             )
         else:
             pairs.append((column, value))
             continue
         good = False
     return pairs if good else []
+
+
+def _there(flats: list[dict], column: str, given: str) -> str:
+    """The values that the cells have in a column, and the nearest to what was given."""
+    columns = ("potential", "potential_label") if column == "potential" else (column,)
+    values = list(dict.fromkeys(_shown(flat.get(name)) for name in columns for flat in flats))
+    more = f", … ({len(values)} in all)" if len(values) > MOST_SHOWN else ""
+    return (
+        ("there is " if len(values) == 1 else "there are ")
+        + ", ".join(values[:MOST_SHOWN])
+        + more
+        + nearest(given, values)
+    )
 
 
 def _column(key: str, columns: list[str]) -> str | None:

@@ -124,7 +124,7 @@ class _Builder:
                 path = [str(pending[0][0].value)[:80] for _, _, pending in stack[:-1] if pending]
                 self.attach(stack[-1][0], stack[-1][2], node, line, path)
                 if len(stack) + node.depth > DEEPEST:
-                    self.stop(line, f"nested more than {DEEPEST} levels deep through aliases")
+                    self.stop(line, f"nested more than {DEEPEST} levels deep; a grid needs about six")
             else:
                 root = node
         return root if root is not None else Node("null", None, self.source, 1 if self.lines else None)

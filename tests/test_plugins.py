@@ -1,0 +1,296 @@
+"""Plug-ins: run only when a grid names them, from beside the grid file, refused with the reason when they fail."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mdcore.grid import plugins
+from mdcore.grid.spec import GridError, cell_from_config, load_grid
+
+POTENTIAL = '''\
+"""phi(w) = c w^4 / 4."""
+from dataclasses import dataclass
+
+from mdcore.math.potentials import Potential
+
+
+@dataclass
+class Helper:
+    x: int = 0
+
+
+class Quartic(Potential):
+    name, parameters, limit_p = "quartic", ("c",), 4.0
+
+    def __init__(self, c=1.0):
+        if c <= 0:
+            raise ValueError(f"c = {c}; expected c > 0")
+        self.c = c
+
+    def value_per_entry(self, w):
+        return self.c * w**4 / 4
+
+    def mirror_map(self, w):
+        return self.c * w**3
+
+    def inverse_mirror_map(self, z, out=None):
+        return z.sign() * (z.abs() / self.c) ** (1 / 3)
+
+
+class Half(Potential):
+    def mirror_map(self, w):
+        return w
+
+
+def data(n=10, noise=0.5):
+    return n, noise
+
+
+def metric(w):
+    return float(w.sum())
+
+
+NUMBER = 3
+'''
+GRID = """\
+question: q
+fixed:
+  dataset: {name: synthetic}
+  epochs: 10
+  step: {rule: adaptive}
+  potential: POTENTIAL
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "grids").mkdir()
+    (tmp_path / "grids" / "mine.py").write_text(POTENTIAL)
+    return tmp_path / "grids"
+
+
+def grid(folder: Path, potential: str = "mine:Quartic", *overrides: str, extra: str = ""):
+    path = folder / "grid.yaml"
+    path.write_text(GRID.replace("POTENTIAL", potential) + extra)
+    return load_grid(path, list(overrides))
+
+
+def told(folder: Path, *arguments, **others) -> str:
+    with pytest.raises(GridError) as caught:
+        grid(folder, *arguments, **others)
+    return str(caught.value)
+
+
+def test_a_potential_beside_the_grid_file(folder):
+    loaded = grid(folder, "{mine:Quartic: {c: 2}}")
+    (cell,) = loaded.cells
+    assert loaded.plugins == ["mine:Quartic"] and loaded.plugin_dir == str(folder.resolve())
+    assert cell.config["potential"] == {"mine:Quartic": {"c": 2}}
+    assert cell.cell_id.startswith("synthetic-gaussian-d20_mine.Quartic2_L1_s0-")
+    assert cell.flat()["potential"] == "mine:Quartic" and cell.flat()["potential_label"] == "mine.Quartic2"
+    (potential,) = plugins.potentials_for(cell.config, loaded.plugin_dir)
+    w = torch.tensor([-2.0, 0.5], dtype=torch.float64)
+    assert (
+        torch.allclose(potential.inverse_mirror_map(potential.mirror_map(w)), w) and potential.limit_p == 4.0
+    )
+
+
+def test_one_and_one_point_zero_are_one_parameter(folder):
+    assert grid(folder, "{mine:Quartic: {c: 1}}").cells == grid(folder, "{mine:Quartic: {c: 1.0}}").cells
+    assert grid(folder, "mine:Quartic").cells == grid(folder, "{mine:Quartic: {}}").cells
+    assert grid(folder, "{mine:Quartic: {c: 1}}").cells != grid(folder, "{mine:Quartic: {c: 1.5}}").cells
+
+
+def test_plug_ins_among_the_layers(folder):
+    loaded = grid(folder, "[{mine:Quartic: {c: 3}}, {lp: {p: 1.5}}]", "depth=2")
+    (cell,) = loaded.cells
+    first, second = plugins.potentials_for(cell.config, loaded.plugin_dir)
+    assert (first.c, second.p) == (3, 1.5)
+    companion = plugins.companion_config(cell.config)
+    assert companion["potential"] == {"mine:Quartic": {"c": 3}}
+    assert (companion["depth"], companion["width"], companion["init"]) == (1, None, {"scale": 0.0})
+    assert cell_from_config(companion).config == companion
+
+
+def test_a_data_set_and_metrics(folder):
+    extra = "  metrics: [mine:metric]\n"
+    loaded = grid(folder, "quadratic", "dataset={name: mine:data, n: 7.0, dim: many}", extra=extra)
+    (cell,) = loaded.cells
+    assert cell.config["dataset"] == {"name": "mine:data", "n": 7, "dim": "many"}
+    assert cell.config["metrics"] == ["mine:metric"] and loaded.plugins == ["mine:data", "mine:metric"]
+    assert cell.dataset_label == "mine.data" and cell.cell_id.startswith("mine.data_quadratic_L1_s0-")
+    assert cell.flat()["dataset"] == "mine:data" and cell.flat()["dataset_n"] == 7
+    assert plugins.load_dataset("mine:data", loaded.plugin_dir)(n=3) == (3, 0.5)
+    assert plugins.load_metric("mine:metric", loaded.plugin_dir)(torch.ones(2)) == 2.0
+    assert cell_from_config(cell.config) == cell
+
+
+def test_parameters_of_a_data_set_can_vary(folder):
+    text = GRID.replace("POTENTIAL", "quadratic").replace("{name: synthetic}", "mine:data")
+    path = folder / "grid.yaml"
+    path.write_text(text + "vary:\n  dataset.n: [3, 4]\n  dataset.noise: [0.5, 1]\n  seed: [0, 1]\n")
+    loaded = load_grid(path)
+    assert len(loaded.cells) == 8 and loaded.varied == ["dataset_n", "dataset_noise"]
+    assert len({cell.data_key for cell in loaded.cells}) == 8  # its draw may hang on the seed
+    path.write_text(loaded.resolved_yaml())
+    assert load_grid(path).cells == loaded.cells
+
+
+def test_resolved_text_finds_the_plug_in_from_another_directory(folder, tmp_path):
+    loaded = grid(folder)
+    elsewhere = tmp_path / "runs" / "grid.yaml"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(loaded.resolved_yaml())
+    again = load_grid(elsewhere)
+    assert again.cells == loaded.cells and again.plugin_dir == loaded.plugin_dir
+    assert "plugin_dir" not in str(again.cells[0].config)  # the place is no part of the identity
+    (elsewhere.parent / "mine.py").write_text(POTENTIAL)  # a copy beside the text goes first
+    assert load_grid(elsewhere).plugin_dir == str(elsewhere.parent.resolve())
+
+
+def test_the_working_directory_comes_last(folder, tmp_path, monkeypatch):
+    (folder / "mine.py").rename(tmp_path / "mine.py")
+    assert "its file is not found" in told(folder)
+    monkeypatch.chdir(tmp_path)
+    assert grid(folder).plugin_dir == str(tmp_path.resolve())
+
+
+def test_a_plug_in_that_is_not_named_is_not_run(folder):
+    (folder / "mine.py").write_text("raise SystemExit('run')\n")
+    assert grid(folder, "quadratic").plugins == []
+    config = grid(folder, "quadratic").cells[0].config
+    assert cell_from_config({**config, "potential": "mine:Quartic"}).config["potential"] == "mine:Quartic"
+
+
+def test_it_is_loaded_under_a_private_name_and_leaves_no_cache(folder):
+    before = set(sys.modules)
+    first, second = (
+        plugins.load_potential("mine:Quartic", folder),
+        plugins.load_potential("mine:Quartic", folder),
+    )
+    assert first is second and "mine" not in sys.modules
+    assert {name for name in set(sys.modules) - before if "mine" in name} <= {first.__module__}
+    assert first.__module__.startswith("_mdcore_plugin_mine_")
+    assert [path.name for path in folder.iterdir()] == ["mine.py"]
+
+
+def test_a_file_named_like_a_module_shadows_nothing(folder):
+    import json
+
+    (folder / "json.py").write_text(POTENTIAL)
+    assert plugins.load_potential("json:Quartic", folder) is not None
+    assert sys.modules["json"] is json
+
+
+def test_a_changed_file_is_another_class_and_another_fingerprint(folder):
+    config = grid(folder).cells[0].config
+    before, first = plugins.plugin_fingerprint(config, folder), plugins.load_potential("mine:Quartic", folder)
+    (folder / "mine.py").write_text(
+        POTENTIAL.replace('limit_p = "quartic", ("c",), 4.0', "x") + "\n# changed\n"
+    )
+    assert plugins.plugin_fingerprint(config, folder) != before
+    assert plugins.load_potential("mine:Quartic", folder) is not first
+    assert grid(folder).cells[0].cell_id == cell_from_config(config).cell_id  # identity is what was asked for
+    assert plugins.plugin_fingerprint({**config, "potential": "quadratic"}, folder) == ""
+
+
+@pytest.mark.parametrize(
+    ("potential", "source", "parts"),
+    [
+        ("mime:Quartic", None, ["mime:Quartic: its file is not found", "mime.py", "did you mean 'mine'"]),
+        ("mine:Quartik", None, ["has no Quartik", "did you mean 'Quartic'"]),
+        ("mine:NUMBER", None, ["is not a potential", "class NUMBER(Potential)"]),
+        ("mine:metric", None, ["is not a potential"]),
+        ("mine:Half", None, ["has no value_per_entry, inverse_mirror_map"]),
+        ("{mine:Quartic: {c: -1}}", None, ["cannot be made", "ValueError: c = -1; expected c > 0"]),
+        ("{mine:Quartic: {d: 1}}", None, ["cannot be made", "unexpected keyword argument 'd'"]),
+        ("{mine:Quartic: {c: .nan}}", None, ["got nan", "finite"]),
+        ("{mine:Quartic: 3}", None, ["got 3; expected a mapping of its parameters"]),
+        ("mine:Quartic", "import nothing_there\n", ["cannot be imported", "ModuleNotFoundError"]),
+        ("mine:Quartic", "def f(:\n", ["cannot be imported", "SyntaxError"]),
+        ("mine:Quartic", "raise SystemExit(3)\n", ["cannot be imported", "SystemExit: 3"]),
+        ("mine:Quartic", "x = 1 / 0\n", ["cannot be imported", "ZeroDivisionError"]),
+        ("mine:Quartic", "\0", ["cannot be imported"]),
+        ("../mine:Quartic", None, ["no directories, no dots"]),
+        ("/etc/mine:Quartic", None, ["no directories, no dots"]),
+        ("a.mine:Quartic", None, ["no directories, no dots"]),
+        ("mine.py:Quartic", None, ["no directories, no dots"]),
+        ("mine:Quartic.c", None, ["no directories, no dots"]),
+        ("mine:", None, ["potential"]),
+        ("':Quartic'", None, ["no directories, no dots"]),
+        ("'mine:Quartic\\n'", None, ["no directories, no dots"]),
+        ("mine:Quartic:c", None, ["no directories, no dots"]),
+    ],
+)
+def test_what_is_wrong_with_a_plug_in_is_told(folder, potential, source, parts):
+    if source is not None:
+        (folder / "mine.py").write_text(source)
+    message = told(folder, potential)
+    assert f"{folder / 'grid.yaml'}:6: fixed.potential" in message
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("dataset={name: mine:dita}", ["has no dita", "did you mean 'data'"]),
+        ("dataset={name: mine:NUMBER}", ["is a int; expected a function"]),
+        ("dataset={name: ../mine:data}", ["expected one of synthetic, mnist, or a plug-in"]),
+        ("dataset={name: mine:data, x: .inf}", ["dataset.x: got inf"]),
+        ("metrics=[mine:nothing]", ["has no nothing"]),
+        ("metrics=[]", ["a list of different plug-ins"]),
+        ("metrics=mine:metric", ["a list of different plug-ins"]),
+        ("metrics=[mine:metric, mine:metric]", ["a list of different plug-ins"]),
+        ("digits=[0, 1]", ["digits"]),
+    ],
+)
+def test_wrong_data_sets_and_metrics_are_told(folder, override, parts):
+    message = told(folder, "quadratic", override)
+    assert message.startswith(f"--set {override}: ") and all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    "reference", ["../mine:Quartic", "a/b:C", "mine", "mine:", ":x", "a.b:C", "mine:Quartic ", 3, None]
+)
+@pytest.mark.parametrize("load", [plugins.load_potential, plugins.load_dataset, plugins.load_metric])
+def test_references_cannot_leave_their_directory(folder, load, reference):
+    with pytest.raises(GridError, match="my_file:Name"):
+        load(reference, folder)
+
+
+def test_loading_needs_the_file_still(folder):
+    config = grid(folder).cells[0].config
+    (folder / "mine.py").unlink()
+    for call in (plugins.potentials_for, plugins.plugin_fingerprint):
+        with pytest.raises(GridError, match="cannot be read"):
+            call(config, folder)
+
+
+@pytest.mark.parametrize(
+    ("potential", "depth", "expected"),
+    [
+        ("quadratic", 3, "quadratic"),
+        ({"layer_scaled": {"alpha": [2.0, 5.0]}}, 2, {"layer_scaled": {"alpha": [2.0]}}),
+        ([{"lp": {"p": 3.0}}, "scaled"], 2, {"lp": {"p": 3.0}}),
+    ],
+)
+def test_the_companion_has_the_input_layers_potential(folder, potential, depth, expected):
+    base = grid(folder, "quadratic", "step={rule: constant, eta: 0.5}", "seed=4").cells[0].config
+    config = cell_from_config(
+        {**base, "potential": potential, "depth": depth, "width": 3, "init": {"scale": 0.2}}
+    ).config
+    companion = plugins.companion_config(config)
+    assert (
+        companion["potential"] == expected and companion["step"] == config["step"] and companion["seed"] == 4
+    )
+    assert cell_from_config(companion).config == companion
+    assert len(plugins.potentials_for(config)) == depth and len(plugins.potentials_for(companion)) == 1
+
+
+def test_each_layer_of_layer_scaled_has_its_own_alpha(folder):
+    config = grid(folder, "{layer_scaled: {alpha: [2, 5]}}", "depth=2").cells[0].config
+    assert [potential.alpha for potential in plugins.potentials_for(config)] == [2.0, 5.0]

@@ -1,0 +1,460 @@
+"""Generated garbage and near-misses of valid grids: GridError or a grid inside the specification, only that.
+
+What is accepted is judged by `inside`, a small checker that shares no code with the validator, and must read
+back from its own resolved_yaml() to the same cells.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mdcore.grid.spec import GridError, cell_from_config, load_grid, select
+
+FEW = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=12_000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+VALID = [
+    {
+        "question": "Does depth matter?",
+        "fixed": {
+            "dataset": {"name": "mnist", "source": "bundled"},
+            "epochs": 20,
+            "step": {"rule": "adaptive"},
+        },
+        "vary": {
+            "digits": [[0, 1], [3, 5]],
+            "pca": [50, None],
+            "potential": ["quadratic", {"lp": {"p": 1.5}}, {"lp": {"p": 3}}],
+            "depth": [1, 2],
+        },
+    },
+    {
+        "question": "Which direction?",
+        "fixed": {
+            "dataset": {
+                "name": "synthetic",
+                "geometry": "planted",
+                "dim": 2,
+                "n": 60,
+                "separation": 2.5,
+                "noise": 1,
+            },
+            "epochs": 10,
+            "step": {"rule": "normalized", "eta": 1, "decay": 2},
+            "stop": {"gap": 0.01},
+            "log_points": 20,
+            "dtype": "float32",
+        },
+        "vary": {
+            "potential": ["scaled", {"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1}}, {"lp": {"p": 3}}]
+        },
+        "zip": [{"depth": [1, 2, 3], "init.scale": [0, 0.3, 0.1]}, {"seed": [0, 1]}],
+        "only_if": {"step.decay": {"p": 3}, "stop": {"depth": [1, 2]}},
+        "exclude": [{"potential": "scaled", "depth": 3}, {"p": 3, "seed": 1}],
+    },
+    {
+        "question": "Layers",
+        "fixed": {
+            "epochs": 5,
+            "step.rule": "constant",
+            "loss": "exponential",
+            "width": 4,
+            "svm_C": 2,
+            "logreg_C": 0.5,
+        },
+        "vary": {
+            "dataset": [{"name": "synthetic", "dim": 20}, {"name": "mnist", "test_fraction": 0}],
+            "digits": [[1, 2]],
+            "step.eta": [0.1, 1e-3],
+        },
+        "zip": [
+            {
+                "depth": [1, 2, 2],
+                "potential": [
+                    "quadratic",
+                    {"layer_scaled": {"alpha": [1, 4]}},
+                    [{"lp": {"p": 3}}, "quadratic"],
+                ],
+            }
+        ],
+        "only_if": {"digits": {"dataset": "mnist"}},
+    },
+]
+
+WORDS = [
+    "1e-3",
+    "1_000",
+    "yes",
+    "lp",
+    "quadratic",
+    "quadratc",
+    "mnist",
+    "synthetic",
+    "full",
+    "depth",
+    "a:b",
+    "../x:Y",
+    "0x10",
+    ".nan",
+    "~",
+    "{",
+    "p",
+    "loss_scaled",
+    "normalized",
+    "adaptive",
+    "planted",
+] + ["", "x" * 300, "é\u2028", "- a"]
+NAMES = [
+    "depth",
+    "dataset",
+    "dataset.dim",
+    "dataset.name",
+    "step",
+    "step.eta",
+    "step.decay",
+    "init.scale",
+    "init",
+    "stop",
+    "stop.gap",
+    "potential",
+    "seed",
+    "digits",
+    "pca",
+    "width",
+    "epochs",
+    "metrics",
+    "p",
+    "lp",
+    "fixed",
+    "vary",
+    "zip",
+    "only_if",
+    "exclude",
+    "question",
+    "depht",
+    "<<",
+    "name",
+    "path",
+    "dataset.path",
+    "beta",
+    "alpha",
+    "dtype",
+    "plugin_dir",
+]
+PIECES = [
+    "&a",
+    "*a",
+    "!!python/name:os",
+    "- ",
+    ": ",
+    "\t",
+    "[" * 60,
+    "{a: " * 60,
+    "\n---\n",
+    "? ",
+    "|",
+    ">",
+    "%",
+    "\0",
+]
+NUMBERS = [0.0, -0.0, -1.5, 0.5, 1.0, 2.0, 1e-300, 1e308, math.nan, math.inf, -math.inf, 10**30, 784]
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 12),
+    st.sampled_from(NUMBERS),
+    st.sampled_from(WORDS),
+    st.text(max_size=6),
+)
+KEYS = st.one_of(st.sampled_from(NAMES), st.text(max_size=4))
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(tree, path=()):
+    """Every path into a tree of mappings and lists."""
+    yield path
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in items:
+        yield from places(value, (*path, key))
+
+
+@st.composite
+def near_misses(draw, trees=VALID):
+    """A valid tree with one to three parts renamed, replaced, removed, repeated, wrapped or added."""
+    tree = copy.deepcopy(draw(st.sampled_from(trees)))
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from([path for path in places(tree) if path] or [()]))
+        if not path:
+            return draw(VALUES)
+        parent = tree
+        for key in path[:-1]:
+            parent = parent[key]
+        key, change = (
+            path[-1],
+            draw(st.sampled_from(["rename", "replace", "remove", "repeat", "wrap", "add"])),
+        )
+        if change == "replace":
+            parent[key] = draw(VALUES)
+        elif change == "wrap":
+            parent[key] = draw(st.sampled_from([[parent[key]], {"a": parent[key]}, str(parent[key])]))
+        elif change == "remove":
+            del parent[key]
+        elif isinstance(parent, dict):
+            value = parent.pop(key) if change == "rename" else parent[key]
+            parent[draw(KEYS)] = draw(VALUES) if change == "add" else value
+        else:
+            parent.insert(key, copy.deepcopy(parent[key]) if change == "repeat" else draw(VALUES))
+    return tree
+
+
+@st.composite
+def mangled_text(draw):
+    """The bytes of a grid file, valid or a near miss, cut, doubled or overwritten somewhere."""
+    tree = draw(st.one_of(st.sampled_from(VALID), near_misses()))
+    text = yaml.safe_dump(tree, allow_unicode=True, default_flow_style=draw(st.booleans()), sort_keys=False)
+    for _ in range(draw(st.integers(0, 2))):
+        start = draw(st.integers(0, len(text)))
+        stop = min(len(text), start + draw(st.integers(0, 30)))
+        doubled = text[start:stop] * 2
+        middle = draw(st.one_of(st.sampled_from(["", doubled]), st.text(max_size=5), st.sampled_from(PIECES)))
+        text = text[:start] + middle + text[stop:]
+    return text.encode("utf-8", "surrogatepass")
+
+
+def inside(config) -> list[str]:
+    """What of a configuration is outside the specification (THEORY.md, DESIGN.md); [] if nothing is."""
+    wrong = []
+
+    def check(condition, text):
+        if not condition:
+            wrong.append(f"{text}: {config}")
+
+    def number(value, low, high=math.inf, low_in=False):
+        return (
+            type(value) is float
+            and math.isfinite(value)
+            and (low <= value if low_in else low < value)
+            and value <= high
+        )
+
+    def whole(value, low):
+        return type(value) is int and value >= low
+
+    keys = "dataset digits pca potential depth width init loss step epochs stop log_points seed"
+    keys += " svm_C logreg_C dtype"
+    check(set(config) - {"metrics"} == set(keys.split()), "keys")
+    data, depth = config["dataset"], config["depth"]
+    check(whole(depth, 1), "depth")
+    if data["name"] == "mnist":
+        a, b = config["digits"]
+        check(type(a) is int and type(b) is int and 0 <= a <= 9 and 0 <= b <= 9 and a != b, "digits")
+        check(config["pca"] is None or (whole(config["pca"], 1) and config["pca"] <= 784), "pca")
+        check(set(data) == {"name", "source", "path", "test_fraction"}, "mnist keys")
+        check(data["source"] in ("bundled", "full"), "source")
+        check(isinstance(data["path"], str) if data["source"] == "full" else data["path"] is None, "path")
+        check(number(data["test_fraction"], 0, low_in=True) and data["test_fraction"] < 1, "test_fraction")
+    else:
+        check(data["name"] == "synthetic", "dataset name")
+        check(set(data) == {"name", "geometry", "dim", "n", "separation", "noise"}, "synthetic keys")
+        check(data["geometry"] in ("planted", "gaussian"), "geometry")
+        check(whole(data["dim"], 2) and whole(data["n"], 2), "dim, n")
+        check(number(data["separation"], 0) and number(data["noise"], 0, low_in=True), "separation, noise")
+        check(config["digits"] is None and config["pca"] is None, "digits, pca of synthetic data")
+
+    def potential(entry, layers):
+        if isinstance(entry, str):
+            return entry in ("quadratic", "scaled")
+        ((name, given),) = entry.items()
+        if name == "lp":
+            return set(given) == {"p"} and number(given["p"], 1)
+        if name == "layer_scaled":
+            return (
+                set(given) == {"alpha"}
+                and len(given["alpha"]) == layers
+                and all(number(a, 0) for a in given["alpha"])
+            )
+        return name in ("hypentropy", "cosh") and set(given) == {"beta"} and number(given["beta"], 0)
+
+    entries = config["potential"]
+    if isinstance(entries, list):
+        check(len(entries) == depth > 1 and all(potential(entry, 1) for entry in entries), "potentials")
+        check(any(entry != entries[0] for entry in entries), "a list of equal potentials")
+    else:
+        check(potential(entries, depth), "potential")
+    check(config["width"] is None if depth == 1 else whole(config["width"], 1), "width")
+    check(set(config["init"]) == {"scale"} and number(config["init"]["scale"], 0, low_in=depth == 1), "init")
+    check(config["loss"] in ("logistic", "exponential"), "loss")
+    step = config["step"]
+    check(
+        step["rule"] in ("constant", "normalized", "adaptive")
+        or (step["rule"] == "loss_scaled" and depth == 1),
+        "rule",
+    )
+    check(set(step) == {"rule", "eta"} | ({"decay"} if step["rule"] == "normalized" else set()), "step keys")
+    check(number(step["eta"], 0) and number(step.get("decay", 1.0), 0, low_in=True), "step")
+    check(
+        whole(config["epochs"], 1) and whole(config["log_points"], 1) and whole(config["seed"], 0), "counts"
+    )
+    stop = config["stop"]
+    check(stop is None or (set(stop) == {"gap"} and number(stop["gap"], 0) and stop["gap"] < 1), "stop")
+    check(number(config["svm_C"], 0) and number(config["logreg_C"], 0), "C")
+    check(config["dtype"] in ("float64", "float32"), "dtype")
+    check(not re.search(r"-0\.0(?![0-9])", json.dumps(config)), "-0.0")
+    return wrong
+
+
+def judge(data: bytes, overrides=()) -> bool:
+    """True if accepted. Fails on any other error, on a problem without its place, on a cell outside."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "grid.yaml")
+        path.write_bytes(data)
+        try:
+            grid = load_grid(path, list(overrides))
+        except GridError as error:
+            assert error.problems
+            for line in error.problems:
+                assert line.startswith((str(path), "--set", "…")) and "\n" not in line and len(line) < 2000, (
+                    line
+                )
+            return False
+        assert grid.cells and grid.question.strip()
+        for cell in grid.cells:
+            assert not inside(cell.config)
+            assert re.fullmatch(r"[A-Za-z0-9.+_-]+", cell.cell_id) and len(cell.cell_id) < 200
+            assert cell_from_config(json.loads(json.dumps(cell.config))) == cell
+        ids = [cell.cell_id for cell in grid.cells]
+        assert len(set(ids)) == len(ids)
+        again = Path(folder, "again.yaml")
+        again.write_text(grid.resolved_yaml(), encoding="utf-8")
+        back = load_grid(again)
+        assert [cell.cell_id for cell in back.cells] == ids
+        assert (back.grid_hash, back.varied, back.question) == (grid.grid_hash, grid.varied, grid.question)
+        return True
+
+
+def as_yaml(tree) -> bytes:
+    return yaml.safe_dump(tree, allow_unicode=True, sort_keys=False).encode("utf-8", "surrogatepass")
+
+
+@pytest.mark.parametrize("tree", VALID)
+def test_the_trees_that_are_mutated_are_valid(tree):
+    assert judge(as_yaml(tree))
+
+
+def test_the_checker_can_fail():
+    """A checker that accepts everything would make the properties below empty."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "grid.yaml")
+        path.write_bytes(as_yaml(VALID[1]))
+        config = load_grid(path).cells[0].config
+    assert not inside(config)
+    changes = {
+        "depth": 0,
+        "epochs": 2.0,
+        "init": {"scale": math.nan},
+        "potential": {"lp": {"p": 1.0}},
+        "step": {"rule": "adaptive", "eta": 1.0, "decay": 1.0},
+        "pca": 3,
+        "seed": True,
+    }
+    for key, value in changes.items():
+        assert inside({**config, key: value}), key
+
+
+@FEW
+@given(near_misses())
+def test_near_misses(tree):
+    judge(as_yaml(tree))
+
+
+@FEW
+@given(mangled_text())
+def test_mangled_text(data):
+    judge(data)
+
+
+@FEW
+@given(
+    st.one_of(
+        st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass"))
+    )
+)
+def test_garbage(data):
+    assert not judge(data)
+
+
+OVERRIDES = st.lists(
+    st.one_of(
+        st.text(max_size=20),
+        st.tuples(KEYS, st.one_of(VALUES.map(lambda value: json.dumps(value)), st.text(max_size=8))).map(
+            "=".join
+        ),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@FEW
+@given(st.sampled_from(VALID), OVERRIDES)
+def test_overrides(tree, overrides):
+    judge(as_yaml(tree), overrides)
+
+
+@FEW
+@given(st.lists(st.one_of(st.text(max_size=20), st.tuples(KEYS, SCALARS.map(str)).map("=".join)), max_size=3))
+def test_filters(only):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "grid.yaml")
+        path.write_bytes(as_yaml(VALID[1]))
+        cells = load_grid(path).cells
+    try:
+        chosen = select(cells, only)
+    except GridError as error:
+        assert error.problems
+    else:
+        assert chosen and all(cell in cells for cell in chosen)
+
+
+@st.composite
+def near_configs(draw):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "grid.yaml")
+        path.write_bytes(as_yaml(draw(st.sampled_from(VALID))))
+        cells = load_grid(path).cells
+    return draw(near_misses([cells[0].config, cells[-1].config]))
+
+
+@FEW
+@given(near_configs())
+def test_configurations(config):
+    try:
+        cell = cell_from_config(config)
+    except GridError as error:
+        assert error.problems
+    else:
+        assert not inside(cell.config)
+
+
+@pytest.mark.slow
+@MANY
+@given(
+    st.one_of(near_misses().map(as_yaml), mangled_text(), st.binary(max_size=100)),
+    st.one_of(st.just([]), OVERRIDES),
+)
+def test_many_bad_inputs(data, overrides):
+    judge(data, overrides)
