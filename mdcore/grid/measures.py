@@ -36,7 +36,9 @@ def tables(cells, plans, companions, trainer, data, found, extra: dict[str, Call
         columns |= against_references(path, columns, plans[position].limit_p, found)
         columns |= against_linear(observer, position, companions.get(position))
         rows = int(observer.last[position]) + 1
-        table = pd.DataFrame({"epoch": epochs, **{name: np.asarray(v) for name, v in columns.items()}}).iloc[:rows]
+        table = pd.DataFrame({"epoch": epochs, **{name: np.asarray(v) for name, v in columns.items()}}).iloc[
+            :rows
+        ]
         w = path[rows - 1].numpy() if rows else np.full(path.shape[1], math.nan)
         for name, metric in extra.items():
             table[name] = [float(metric(path[row].numpy(), data)) for row in range(rows)]
@@ -86,7 +88,9 @@ def equal_loss_angles(deep: Tensor, deep_level, linear: Tensor, linear_level) ->
     A path is read where it first reaches the level, its direction interpolated linearly in log(1/R) between the
     logged epochs on both sides. NaN until both paths reach a common level from below.
     """
-    reached = [np.maximum.accumulate(np.nan_to_num(level, nan=-np.inf)) for level in (deep_level, linear_level)]
+    reached = [
+        np.maximum.accumulate(np.nan_to_num(level, nan=-np.inf)) for level in (deep_level, linear_level)
+    ]
     level = np.minimum(*reached)
     sides = [_direction_at(path, top, level) for path, top in ((deep, reached[0]), (linear, reached[1]))]
     return angle(*sides).numpy()
@@ -102,21 +106,32 @@ def _direction_at(path: Tensor, reached: np.ndarray, level: np.ndarray) -> Tenso
     share = np.where((level < reached[0]) | ~np.isfinite(low) & (before != after), math.nan, share)
     weight = torch.as_tensor(share).unsqueeze(1)
     directions = unit(path)
-    return torch.where(weight >= 1.0, directions[after], (1 - weight) * directions[before] + weight * directions[after])
+    return torch.where(
+        weight >= 1.0, directions[after], (1 - weight) * directions[before] + weight * directions[after]
+    )
 
 
 def verdict(table: pd.DataFrame, diverged_at: int | None, plan, found) -> tuple[str, str]:
     """(status, message) of a trained cell by the rules of THEORY: diverged, overlap, quasi-separable, failed,
     converged (certified gap ≤ 1 %) or transient."""
     if diverged_at is not None:
-        return "diverged", f"first non-finite value at epoch {diverged_at}; take a smaller step or another rule"
+        return (
+            "diverged",
+            f"first non-finite value at epoch {diverged_at}; take a smaller step or another rule",
+        )
     if found.separability == "overlapping":
         return "overlap", ""
     if found.separability != "separable":
-        return "quasi-separable", "some points lie on every separating hyperplane: no margin, the weights still grow"
+        return (
+            "quasi-separable",
+            "some points lie on every separating hyperplane: no margin, the weights still grow",
+        )
     last = table.iloc[-1]
     if last["train_accuracy"] < 1:
-        return "failed", f"training accuracy {last['train_accuracy']:.4f} < 1 at the end; train longer or take other steps"
+        return (
+            "failed",
+            f"training accuracy {last['train_accuracy']:.4f} < 1 at the end; train longer or take other steps",
+        )
     if plan.limit_p is None:
         return "transient", "no certificate: the potential names no limit_p"
     return ("converged", "") if last["gap"] <= CONVERGED_GAP else ("transient", "")
@@ -146,4 +161,3 @@ def final_row(cell, table: pd.DataFrame, diverged_at: int | None, outcome, plan,
         "steps": int(last["epoch"]) if diverged_at is None else diverged_at,
         "preprocessing": json.dumps(data.preprocessing, sort_keys=True),
     }
-

@@ -85,7 +85,9 @@ def load_data(config: dict, plugin_dir=None) -> datasets.Dataset:
     made = load_dataset(dataset["name"], plugin_dir)(**keys, seed=config["seed"])
     if isinstance(made, datasets.Dataset):
         return made
-    raise ValueError(f"{dataset['name']} returned {type(made).__name__}; expected a mdcore.problems.datasets.Dataset")
+    raise ValueError(
+        f"{dataset['name']} returned {type(made).__name__}; expected a mdcore.problems.datasets.Dataset"
+    )
 
 
 def plan_cells(cells: list[Cell], plugin_dir=None) -> tuple[list[CellPlan], dict[int, int]]:
@@ -157,7 +159,9 @@ def _train(trainer: StackTrainer, request: dict, notes: list[str]) -> float:
             spent_before = saved["spent"]
             notes.append(f"resumed at epoch {trainer.epoch} from a saved training state")
         except Exception as error:  # a damaged state costs a restart of this stack, never a crash
-            notes.append(f"saved training state not used ({error.__class__.__name__}: {error}); started again")
+            notes.append(
+                f"saved training state not used ({error.__class__.__name__}: {error}); started again"
+            )
     start = time.monotonic()
     last_saved = last_told = start
     while not trainer.done:
@@ -167,7 +171,11 @@ def _train(trainer: StackTrainer, request: dict, notes: list[str]) -> float:
             _tell(trainer, progress_path)
             last_told = now
         if state_path and now - last_saved >= request.get("state_every_s", 30):
-            state = {"request": fingerprint, "trainer": trainer.state_dict(), "spent": spent_before + now - start}
+            state = {
+                "request": fingerprint,
+                "trainer": trainer.state_dict(),
+                "spent": spent_before + now - start,
+            }
             _replace(state_path, lambda path: torch.save(state, path))
             last_saved = time.monotonic()
     if progress_path:
@@ -196,5 +204,3 @@ def _replace(path: str | Path, write) -> None:
     temporary = f"{path}.tmp"
     write(temporary)
     os.replace(temporary, path)
-
-

@@ -30,7 +30,9 @@ class Block:
 
     def __init__(self, potentials: Sequence[Potential], weights: Sequence[Tensor]):
         if len(potentials) != len(weights):
-            raise ValueError(f"{len(potentials)} potentials for {len(weights)} layers; expected one per layer")
+            raise ValueError(
+                f"{len(potentials)} potentials for {len(weights)} layers; expected one per layer"
+            )
         self.potentials = list(potentials)
         self.W = [weight.clone() for weight in weights]
         self.Z = [phi.mirror_map(weight) for phi, weight in zip(self.potentials, self.W)]
@@ -70,7 +72,9 @@ class Block:
 
     def gradient_norm(self) -> Tensor:
         """N = (Σ_l ‖G_l‖_q^q)^{1/q} over ALL layers, (K,): ‖G_l‖_q = ‖b_l‖_q ‖a_l‖_q as G_l has rank one."""
-        norms = [p_norm(b.squeeze(1), self.q) * p_norm(a.squeeze(2), self.q) for b, a in zip(self.left, self.right)]
+        norms = [
+            p_norm(b.squeeze(1), self.q) * p_norm(a.squeeze(2), self.q) for b, a in zip(self.left, self.right)
+        ]
         return norms[0] if self.depth == 1 else p_norm(torch.stack(norms, dim=-1), self.q)
 
     def entry_scale(self) -> Tensor:

@@ -188,7 +188,9 @@ class StackTrainer:
         self.now, self.before = self.before, self.now
         self._pass_over_data()
         if rule.adapts:
-            rejected = ~(self.now.log_risk < self.before.log_risk)  # a risk that is not finite is rejected too
+            rejected = ~(
+                self.now.log_risk < self.before.log_risk
+            )  # a risk that is not finite is rejected too
             self.h = torch.where(rejected, ADAPTIVE_SHRINK * self.h, ADAPTIVE_GROWTH * self.h)
             weight = weight.masked_fill_(rejected, 0.0)
         # λ += s_t ‖W_L ⋯ W_2‖ v_t, the coefficient with which A^T v_t entered Z_1
@@ -217,7 +219,9 @@ class StackTrainer:
         if self.epoch < target:
             return False
         index = self.plan.log_epochs.index(self.epoch)
-        gaps = self.observer.record(index, self.blocks, self.members, self.now.w, self.gradient_sum, self.mass)
+        gaps = self.observer.record(
+            index, self.blocks, self.members, self.now.w, self.gradient_sum, self.mass
+        )
         if self.plan.stop_gap is not None:
             for position in self.alive:
                 if position not in self.ended and gaps[position] <= self.plan.stop_gap:
@@ -251,7 +255,9 @@ class StackTrainer:
                 block.keep(torch.tensor([i for i, flag in enumerate(flags) if flag], device=self.A.device))
                 blocks.append(block)
                 members.append([position for position, flag in zip(inside, flags) if flag])
-        rows = torch.tensor([i for i, flag in enumerate(keep) if flag], device=self.A.device, dtype=torch.long)
+        rows = torch.tensor(
+            [i for i, flag in enumerate(keep) if flag], device=self.A.device, dtype=torch.long
+        )
         self.blocks, self.members = blocks, members
         self.h, self.gradient_sum, self.mass = self.h[rows], self.gradient_sum[rows], self.mass[rows]
         self.now.keep(rows)

@@ -30,7 +30,9 @@ def log_loss(margins: Tensor, loss: str) -> Tensor:
     if check_loss(loss) == "exponential":
         return -margins
     # log log(1 + e^{−m}) = −m − e^{−m}/2 + …: the second term is below rounding from m = 40 on
-    return torch.where(margins < _LOGISTIC_IS_EXPONENTIAL, torch.log(-logsigmoid(margins.clamp(max=60.0))), -margins)
+    return torch.where(
+        margins < _LOGISTIC_IS_EXPONENTIAL, torch.log(-logsigmoid(margins.clamp(max=60.0))), -margins
+    )
 
 
 def log_risk(margins: Tensor, loss: str, dim: int = -1) -> Tensor:

@@ -38,7 +38,9 @@ class Observer:
         self.masses = torch.zeros((K, T + 1), dtype=torch.float64)
         self.bound = torch.full((K,), math.inf, dtype=torch.float64)
         self.last = torch.full((K,), -1, dtype=torch.long)
-        self.closed = torch.zeros(K, dtype=torch.bool)  # ended by certificate; still trained where it is a companion
+        self.closed = torch.zeros(
+            K, dtype=torch.bool
+        )  # ended by certificate; still trained where it is a companion
         self.diverged_at: dict[int, int] = {}
         self.invariants: dict[int, Tensor] = {}
 
@@ -85,11 +87,17 @@ class Observer:
             drift = torch.zeros_like(alignment)
             if block.depth > 1:
                 start = torch.stack([self.invariants[position] for position in inside])
-                moved = (metrics.balance_invariants(block.potentials, block.Z) - start).abs().amax(dim=(-2, -1))
+                moved = (
+                    (metrics.balance_invariants(block.potentials, block.Z) - start).abs().amax(dim=(-2, -1))
+                )
                 drift = moved / per_layer.sum(dim=-1)
             row = {
-                "norm_balance": metrics.max_over_min(per_layer) if block.depth > 1 else torch.ones_like(alignment),
-                "norm_balance_frobenius": metrics.max_over_min(frobenius) if block.depth > 1 else torch.ones_like(alignment),
+                "norm_balance": metrics.max_over_min(per_layer)
+                if block.depth > 1
+                else torch.ones_like(alignment),
+                "norm_balance_frobenius": metrics.max_over_min(frobenius)
+                if block.depth > 1
+                else torch.ones_like(alignment),
                 "balance_drift": drift,
                 "layer_alignment": alignment,
                 "stable_rank": stable_rank,
@@ -126,7 +134,17 @@ class Observer:
 
     def state_dict(self) -> dict:
         """Everything logged so far."""
-        names = ("values", "predictors", "sums", "masses", "bound", "last", "closed", "diverged_at", "invariants")
+        names = (
+            "values",
+            "predictors",
+            "sums",
+            "masses",
+            "bound",
+            "last",
+            "closed",
+            "diverged_at",
+            "invariants",
+        )
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict) -> None:

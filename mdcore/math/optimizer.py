@@ -44,12 +44,16 @@ class MirrorDescent(torch.optim.Optimizer):
         count = len(self._parameters())
         self.potentials = [potential] * count if isinstance(potential, Potential) else list(potential)
         if len(self.potentials) != count:
-            raise ValueError(f"{len(self.potentials)} potentials for {count} parameters; give one, or one per parameter")
+            raise ValueError(
+                f"{len(self.potentials)} potentials for {count} parameters; give one, or one per parameter"
+            )
         self.rule = StepRule(rule, eta, decay, anneal, horizon)
         self.q = normalisation_exponent(self.potentials)
         self.steps = 0
         self.h = float(eta)
-        self._accepted: tuple[Tensor, list[Tensor]] | None = None  # adaptive: log R and G where the last step ended
+        self._accepted: tuple[Tensor, list[Tensor]] | None = (
+            None  # adaptive: log R and G where the last step ended
+        )
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
@@ -67,7 +71,10 @@ class MirrorDescent(torch.optim.Optimizer):
         return torch.as_tensor(risk).detach().log(), self._ascent()
 
     def _ascent(self) -> list[Tensor]:
-        return [-p.grad.detach().clone() if p.grad is not None else torch.zeros_like(p) for p in self._parameters()]
+        return [
+            -p.grad.detach().clone() if p.grad is not None else torch.zeros_like(p)
+            for p in self._parameters()
+        ]
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -79,7 +86,7 @@ class MirrorDescent(torch.optim.Optimizer):
         elif closure is not None:
             log_risk, ascent = self._evaluate(closure)
         else:
-            log_risk, ascent = torch.tensor(math.nan), self._ascent()
+            log_risk, ascent = self._parameters()[0].new_tensor(math.nan), self._ascent()
         norm = None
         if self.rule.needs_norm:
             norm = p_norm(torch.stack([p_norm(g.flatten(), self.q) for g in ascent]), self.q)

@@ -1,0 +1,132 @@
+"""Metrics against closed forms and numpy."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mdcore.math import metrics
+from mdcore.math.models import end_to_end, initial_weights, layer_shapes
+from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
+
+
+def vec(*entries):
+    return torch.tensor(entries, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 1e-9, 1e-4, 30.0, 90.0, 150.0, 179.9999, 180.0])
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_angle_is_signed_and_exact_at_both_ends(degrees, scale):
+    radians = math.radians(degrees)
+    got = metrics.angle(scale * vec(1, 0), 3 * vec(math.cos(radians), math.sin(radians))).item()
+    assert got == pytest.approx(degrees, rel=1e-6, abs=2e-14 if degrees < 1 else 1e-6)
+
+
+def test_an_opposite_vector_is_at_180_degrees():
+    assert metrics.angle(vec(1, 2, 3), vec(-1, -2, -3)).item() == 180.0
+
+
+def test_angle_of_the_zero_vector_is_not_a_number():
+    assert metrics.angle(vec(0, 0), vec(1, 0)).isnan()
+
+
+@pytest.mark.parametrize("p", [1.0, 1.1, 2.0, 3.0, 20.0, math.inf])
+@pytest.mark.parametrize("scale", [1e-250, 1.0, 1e250])
+def test_p_norm_does_not_overflow(p, scale):
+    w = np.array([0.3, -1.2, 0.0, 2.5])
+    assert metrics.p_norm(torch.tensor(scale * w), p).item() == pytest.approx(
+        scale * np.linalg.norm(w, p), rel=1e-12
+    )
+    assert metrics.p_norm(torch.zeros(3, dtype=torch.float64), p).item() == 0.0
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 4.0, math.inf])
+def test_weak_duality_for_any_weights(p):
+    generator = torch.Generator().manual_seed(3)
+    A = torch.randn(30, 6, generator=generator, dtype=torch.float64)
+    for _ in range(50):
+        w = torch.randn(6, generator=generator, dtype=torch.float64)
+        lam = torch.rand(30, generator=generator, dtype=torch.float64) ** 4
+        assert metrics.margin(A, w, p) <= metrics.margin_upper_bound(lam @ A, lam.sum(), p)
+
+
+def test_the_bound_is_tight_at_the_optimum_of_one_point():
+    a = vec(1.0, -2.0, 0.5)
+    for p in (1.5, 2.0, 3.0):
+        best = torch.sign(a) * a.abs() ** (1 / (p - 1))
+        reached = metrics.margin(a.unsqueeze(0), best, p)
+        torch.testing.assert_close(reached, metrics.margin_upper_bound(a, vec(1.0).squeeze(), p))
+
+
+@pytest.mark.parametrize("shape", [(7, 30), (30, 7), (1, 12), (6, 6)])
+def test_top_singular_vectors_against_svd(shape):
+    W = torch.randn(3, *shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    u, square, v = metrics.top_singular_vectors(W)
+    U, S, Vh = torch.linalg.svd(W)
+    torch.testing.assert_close((u * U[..., 0]).sum(-1).abs(), torch.ones(3, dtype=torch.float64))
+    torch.testing.assert_close((v * Vh[:, 0]).sum(-1).abs(), torch.ones(3, dtype=torch.float64))
+
+
+def test_alignment_uses_the_right_vector_of_the_outer_and_the_left_of_the_inner_layer():
+    u, v, t = (metrics.unit(x) for x in (vec(1, 2, 0), vec(0, 1, 1, 1), vec(1, 0, 0)))
+    inner = 5 * torch.outer(u, v)  # left vector u
+    aligned, crossed = 2 * u.unsqueeze(0), 2 * metrics.unit(vec(2, -1, 0)).unsqueeze(0)
+    assert metrics.alignment_and_stable_rank([inner, aligned])[0].item() == pytest.approx(1.0)
+    assert metrics.alignment_and_stable_rank([inner, crossed])[0].item() == pytest.approx(0.0, abs=1e-12)
+    middle = torch.outer(t, u)  # a layer between: right vector u, left vector t
+    alignment, rank = metrics.alignment_and_stable_rank([inner, middle, t.unsqueeze(0)])
+    assert alignment.item() == pytest.approx(1.0) and rank.item() == pytest.approx(1.0)
+
+
+def test_stable_rank_of_an_orthogonal_layer_is_its_size():
+    Q = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64))[0]
+    assert metrics.alignment_and_stable_rank([Q, vec(1, 0, 0, 0, 0).unsqueeze(0)])[1].item() == pytest.approx(
+        5.0
+    )
+
+
+def test_participation_counts_equal_neurons():
+    W1 = torch.zeros(6, 4, dtype=torch.float64)
+    W1[:3] = 1.0
+    W2 = torch.ones(1, 6, dtype=torch.float64)
+    assert metrics.participation([W1, W2], 1.5).item() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    "phi", [Quadratic(), LayerScaled(3.0), Lp(1.5), Lp(3.0), Hypentropy(0.5), Cosh(1.0), Scaled()], ids=repr
+)
+def test_invariants_do_not_move_along_the_flow(phi):
+    """With Ż_l = G_l the invariants have no first-order change: one Euler step changes them by O(t^{1+ν}), ν > 0."""
+    W = initial_weights(0, layer_shapes(3, 5, 7), 1.0)
+    for w in W:
+        w.requires_grad_()
+    A = torch.randn(9, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    risk = torch.nn.functional.softplus(-(A @ end_to_end(W))).mean()
+    G = [-g for g in torch.autograd.grad(risk, W)]
+    Z = [phi.mirror_map(w.detach()) for w in W]
+    start = metrics.balance_invariants([phi] * 3, Z)
+
+    def drift(t, layers):
+        moved = metrics.balance_invariants([phi] * 3, [z + t * g for z, g in zip(Z, layers)])
+        return (moved - start).abs().max().item() / t
+
+    assert drift(1e-9, G) < 1e-3 * drift(1e-9, [g.sign() * g.abs().mean() for g in G])
+    if not isinstance(phi, Scaled):  # ν = 1 where the inverse map is smooth at these weights
+        assert drift(1e-3, G) / drift(5e-4, G) == pytest.approx(2.0, rel=0.1)
+
+
+def test_the_same_seed_and_shapes_give_the_same_start():
+    first, again = (initial_weights(3, layer_shapes(3, 4, 6), 0.3) for _ in range(2))
+    for a, b in zip(first, again):
+        assert torch.equal(a, b)
+    other = initial_weights(4, layer_shapes(3, 4, 6), 0.3)
+    assert not torch.equal(first[0], other[0])
+    assert first[0].std().item() == pytest.approx(0.3 / math.sqrt(6), rel=0.5)
+    assert initial_weights(0, [(50, 20), (1, 50)], 1.0, "uniform")[0].abs().max() <= 1 / math.sqrt(20)
+
+
+def test_zero_start_is_refused_where_it_is_a_saddle():
+    with pytest.raises(ValueError, match="saddle"):
+        initial_weights(0, layer_shapes(2, 3, 4), 0.0)
+    assert not initial_weights(0, layer_shapes(1, None, 4), 0.0)[0].any()
