@@ -9,7 +9,6 @@ shared machine use `--backend local`, whose sockets are private.
 from __future__ import annotations
 
 import queue
-import tempfile
 import threading
 import uuid
 from contextlib import contextmanager
@@ -19,9 +18,11 @@ from mdcore.grid.attempt import PROGRESS, Outcome, attempt
 from mdcore.grid.commits import partial_dir
 from mdcore.grid.kernels import Kernels
 from mdcore.grid.runner import Job, Result, Runner
+from mdcore.grid.store import RunError
 
 AHEAD = 3  # stacks handed to the scheduler for each worker thread, so that none is idle
 LOOK_EVERY = 1.0  # seconds
+CONNECT_WITHIN = 20  # seconds
 _running: dict[tuple[str, str], Kernels] = {}  # of this worker process
 
 
@@ -68,6 +69,9 @@ def run_dask(runner: Runner, stacks, jobs: int, scheduler: str | None) -> Result
         ended: queue.Queue = queue.Queue()
         with runner.signals(lambda: None):
             while (waiting or running) and not runner.stopping.is_set():
+                if client.status != "running":
+                    runner.stop("the Dask scheduler is gone")
+                    return runner.result
                 threads = sum(client.nthreads().values())
                 runner.progress.jobs = max(1, threads)
                 while waiting and len(running) < AHEAD * max(1, threads):
@@ -104,6 +108,8 @@ def _ended(done: queue.Queue):
 
 def _follow_up(runner: Runner, job: Job, future) -> list[Job]:
     """What comes next; a stack whose workers died again and again is treated as one whose kernel died."""
+    if future.status in ("cancelled", "lost"):  # the scheduler's doing, not the stack's
+        return [job]
     if future.status == "finished":
         kind, output, seconds, message = future.result()
         outcome = Outcome(kind, Path(output), seconds, message)
@@ -111,7 +117,7 @@ def _follow_up(runner: Runner, job: Job, future) -> list[Job]:
             return [job]
     else:
         place = partial_dir(runner.run_dir, job.stack.name)
-        outcome = Outcome("died", place / "none", 0.0, f"Dask: {future.exception() or future.status}")
+        outcome = Outcome("died", place / "none", 0.0, f"Dask: {future.exception()}")
     runner.show_begun(job)
     return runner.guarded_follow_up(job, outcome)
 
@@ -128,13 +134,17 @@ def connected(jobs: int, scheduler: str | None):
     from distributed import Client, LocalCluster
 
     if scheduler:
-        with Client(scheduler, set_as_default=False) as client:
+        try:
+            client = Client(scheduler, set_as_default=False, timeout=CONNECT_WITHIN)
+        except (OSError, ValueError) as error:
+            raise RunError(f"--scheduler: no Dask scheduler answers at {scheduler}: {error}") from None
+        with client:
             yield client
         return
-    with tempfile.TemporaryDirectory(prefix="mdcore-dask-") as place:
+    with Kernels() as ours:  # for its private directory, which the next run removes if this one is killed
         cluster = LocalCluster(
             n_workers=jobs, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
-            local_directory=place, silence_logs="CRITICAL",
+            local_directory=ours.directory, silence_logs="CRITICAL",
         )  # fmt: skip
         try:
             with Client(cluster, set_as_default=False) as client:

@@ -49,7 +49,7 @@ def make_plan(cells, selected, state: Committed, code_parts: dict, rerun: str | 
         done={c for c in ids if c in state.newest and c not in failed and c not in wanted},
         failed={c: told for c, told in failed.items() if c not in wanted},
         stale=stale,
-        stacks=compose(cells, wanted),
+        stacks=compose(cells, wanted) if wanted else [],
         speed=_speed(cells, state),
     )
 
