@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 import uuid
@@ -16,6 +17,8 @@ from mdcore.grid.notebooks import KernelDied, NotebookFailed, execute
 TRAIN_NOTEBOOK = SOURCE_ROOT / "notebooks" / NOTEBOOK
 REQUEST, STATE, PROGRESS, KERNEL_LOG = "request.json", "state", "progress.json", "kernel.log"
 STATE_EVERY_S = 30
+# What a write to a full or read-only file system says in Python, Arrow and torch.
+DISK = re.compile(r"[Ee]rrno (28|30|122)\b|No space left|Read-only file system|quota exceeded|failed writing")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def attempt(run_dir: Path, name: str, notebook: Path, kernels: Kernels) -> Outco
         full = cannot_write(place)
         return ended("disk", full) if full else ended("died", _last_words(place))
     except NotebookFailed as error:
-        full = cannot_write(place)
+        full = cannot_write(place) or (str(error) if DISK.search(error.value) else "")
         return ended("disk", full) if full else ended("error", str(error))
     except OSError as error:
         return ended("disk", str(error))
