@@ -10,6 +10,7 @@ from mdcore.problems import certificates, interior_point, linear_program
 
 GAP_TARGET = 1e-7  # largest relative duality gap that counts as exact
 SOLVE_WHOLE = 2e8  # n·d² up to which the whole problem is solved at once
+EXACT = 1e-10  # error of the interior point at which no other start is tried
 ROUNDS = 60
 OUTSIDE = 1e-12  # a margin may fall short of 1 by this share before its point joins the working set
 
@@ -55,7 +56,7 @@ def max_margin(A: np.ndarray, p: float, start: np.ndarray) -> MaxMargin:
     working = np.arange(n) if n * d * d <= SOLVE_WHOLE else _closest(A @ start, max(4 * d, 500))
     best, steps = (np.inf, start, np.ones(n)), 0
     for _ in range(ROUNDS):
-        w, lam, taken = _solve(A[working], p, start)
+        w, lam, taken = _solve(A[working], float(p), start)
         steps += taken
         everywhere = np.zeros(n)
         everywhere[working] = lam
@@ -95,14 +96,27 @@ def _closest(margins: np.ndarray, count: int) -> np.ndarray:
 
 
 def _solve(A, p, start) -> tuple[np.ndarray, np.ndarray, int]:
-    """(w, λ, steps) on these rows, scaled so that the optimum of size 1/γ has size about 1."""
-    start = start / (A @ start).min()
-    scale = certificates.norm(start, p)
+    """(w, λ, steps) on these rows; 1 < p < ∞ from up to three starting points, until one reaches EXACT."""
     if p == 1 or np.isinf(p):
+        scale = certificates.norm(start, p) / (A @ start).min()
         w, lam = _linear_program(A * scale, p)
         return w, lam, 0
-    answer = interior_point.solve(A * scale, float(p), 1.2 * start / scale)
-    return answer.w, answer.lam, answer.steps
+    best, steps = None, 0
+    for attempt in range(3):
+        scale = certificates.norm(start, p) / (A @ start).min()  # the optimum of size 1/γ gets size about 1
+        if attempt == 2:  # from the solution at the nearer end of [1, ∞]
+            try:
+                start, _ = _linear_program(A * scale, 1 if p < 2 else np.inf)
+            except ArithmeticError:
+                break
+            scale = certificates.norm(start, p) / (A @ start).min()
+        above = 1.2 if attempt == 0 else 1.2 ** (2 / p)  # nearer the optimum for a steeper |w|^p
+        answer = interior_point.solve(A * scale, p, above / certificates.norm(start, p) * start)
+        steps += answer.steps
+        best = answer if best is None or answer.error < best.error else best
+        if best.error <= EXACT:
+            break
+    return best.w, best.lam, steps
 
 
 def _linear_program(A, p) -> tuple[np.ndarray, np.ndarray]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import os
 import tempfile
-import urllib.error
 import urllib.request
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def read_idx(path: str | Path) -> np.ndarray:
     if raw[:2] == b"\x1f\x8b":
         try:
             raw = gzip.decompress(raw)
-        except (OSError, EOFError, ValueError, gzip.zlib.error) as error:
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise DataError(f"{path}: broken gzip file ({error}); delete it and get it again") from None
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
         raise DataError(
@@ -131,7 +132,7 @@ def download(name: str, directory: Path) -> Path:
         try:
             with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as response:
                 raw = response.read()
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:  # URLError is an OSError
             answers.append(f"{url}: {getattr(error, 'reason', error)}")
             continue
         md5 = hashlib.md5(raw, usedforsecurity=False).hexdigest()
