@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 NOTEBOOKS = ("aggregate", "figures", "report")
+PLACE = Path(__file__).resolve().parents[1] / "notebooks"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,7 +47,7 @@ def places(options) -> tuple[Path, Path]:
 
 def analyse(run_dir: Path, output: Path) -> None:
     """Execute the three notebooks, one kernel each, and publish the report."""
-    from mdcore.grid.kernels import SOURCE_ROOT, Kernels
+    from mdcore.grid.kernels import Kernels
     from mdcore.grid.notebooks import execute
 
     output.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ def analyse(run_dir: Path, output: Path) -> None:
         for name in NOTEBOOKS:
             print(f"{name} …", flush=True)
             executed = output / (f"{name}.ipynb" if name == "report" else f".{name}.ipynb")
-            execute(SOURCE_ROOT / "notebooks" / f"{name}.ipynb", executed, parameters, Path.cwd(), kernels)
+            execute(PLACE / f"{name}.ipynb", executed, parameters, Path.cwd(), kernels)
             if name != "report":
                 executed.unlink()  # kept only when it failed, to show why
     from mdcore.analysis.report import publish

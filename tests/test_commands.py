@@ -14,7 +14,7 @@ import pandas as pd
 import psutil
 import pytest
 from conftest import GRID_TEXT, TESTS
-from test_runner import wait_for
+from test_runner import make_notebook, wait_for
 
 from mdcore import run_analysis, run_grid
 from mdcore.grid import command, commits
@@ -392,6 +392,20 @@ def test_a_wrong_analysis_request_ends_with_2(tmp_path, monkeypatch, capsys, fla
     assert run_analysis.main(flags) == 2
     assert says in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_analysis_that_fails_says_where_to_look(grid_command, tmp_path, monkeypatch, capsys):
+    grid_command()
+    run = the_run(grid_command)
+    before = snapshot(run)
+    make_notebook(tmp_path / "aggregate.ipynb", "raise ValueError('no such column')")
+    monkeypatch.setattr(run_analysis, "PLACE", tmp_path)
+    assert run_analysis.main(["--input_dir", str(run), "--output_dir", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    assert "ValueError: no such column" in told
+    assert str(tmp_path / "out") in told
+    assert "no such column" in (tmp_path / "out" / ".aggregate.ipynb").read_text()
+    assert snapshot(run) == before
 
 
 def test_an_empty_run_is_not_analysed(grid_command, tmp_path, capsys):

@@ -278,18 +278,18 @@ def test_a_full_disk_in_the_kernel_is_told_from_a_bad_cell(tmp_path, monkeypatch
     from mdcore.grid import attempt as attempts
 
     stack = Stack(tuple(fake_cells(1)))
-    said = "a bad cell"
+    said = ["a bad cell"]
 
     def fails(*_):
-        raise NotebookFailed("OSError", said)
+        raise NotebookFailed("OSError", said[0])
 
     monkeypatch.setattr(attempts, "execute", fails)
     prepare(tmp_path, stack, "c", "auto", None)
     with Kernels() as kernels:
         assert attempt(tmp_path, stack.name, Path("n"), kernels).kind == "error"
-        for said in ("[Errno 28] Error writing bytes to file", "PytorchStreamWriter failed writing file"):
+        for said[0] in ("[Errno 28] Error writing bytes to file", "PytorchStreamWriter failed writing file"):
             assert attempt(tmp_path, stack.name, Path("n"), kernels).kind == "disk"
-        said = "a bad cell"
+        said[0] = "a bad cell"
         monkeypatch.setattr(attempts, "cannot_write", lambda place: "No space left on device")
         assert attempt(tmp_path, stack.name, Path("n"), kernels).kind == "disk"
     monkeypatch.undo()

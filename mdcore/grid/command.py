@@ -50,6 +50,8 @@ def run(options, argv: list[str]) -> int:
             return run_locked(opened, grid, selected, parts, options, jobs, argv)
     except (RunIsHeld, RunError) as error:
         return tell(str(error), WRONG)
+    except KeyboardInterrupt:  # before or after the work itself, which sees to its own signals
+        return tell(f"interrupted. To go on:\n  {command(argv)}", INTERRUPTED)
     except OSError as error:
         return tell(f"cannot use {opened.path}: {error}. Nothing that was finished is lost.", FAILED)
 
