@@ -17,7 +17,9 @@ from conftest import GRID_TEXT, TESTS
 from test_runner import make_notebook, wait_for
 
 from mdcore import run_analysis, run_grid
-from mdcore.grid import command, commits
+from mdcore.grid import attempt, command, commits
+from mdcore.grid.kernels import Kernels
+from mdcore.grid.notebooks import execute
 from mdcore.grid.spec import load_grid
 from mdcore.grid.store import read_run
 
@@ -84,6 +86,47 @@ def test_what_is_corrupted_is_trained_again_and_only_that(grid_command):
     pd.testing.assert_series_equal(read_run(run).final.set_index("cell_id")["loss"], before)
 
 
+TINY = """\
+question: Does it train?
+fixed:
+  dataset: {name: synthetic, geometry: gaussian, dim: 20, n: 60, separation: 2.5, noise: 1}
+  step: {rule: adaptive}
+  epochs: 50
+  log_points: 10
+  width: 3
+vary:
+  depth: [1, 2]
+"""
+
+
+def test_a_grid_is_trained_by_the_real_notebook(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(TINY)
+    assert run_grid.main(["--config", "tiny.yaml", "--tag", "t", "--jobs", "1"]) == 0, capsys.readouterr().err
+    (run,) = Path("runs_out").glob("*_t")
+    data = read_run(run)
+    assert data.problems == []
+    assert sorted(data.final["depth"]) == [1, 2]
+    assert data.history.groupby("cell_id")["epoch"].max().tolist() == [50.0, 50.0]
+    assert all(w.shape == (20,) for w in data.predictors.values())
+    (notebook,) = run.glob("stacks/*/train_cell.ipynb")
+    text = notebook.read_text()
+    assert "image/png" in text
+    assert len(text) < 300_000
+    assert str(tmp_path) not in text
+    record = json.loads(notebook.with_name("stack.json").read_text())
+    assert {"training", "references", "total"} <= record["seconds"].keys()
+    assert {info["num_threads"] for info in record["blas"]} == {1}
+
+
+def test_the_notebook_opened_by_hand_trains_one_cell(tmp_path):
+    with Kernels() as kernels:
+        execute(attempt.TRAIN_NOTEBOOK, tmp_path / "by_hand.ipynb", {}, tmp_path, kernels)
+    text = (tmp_path / "by_hand.ipynb").read_text()
+    assert "converged" in text
+    assert "image/png" in text
+
+
 def test_a_dry_run_writes_nothing_and_tells_what_and_how_long(grid_command, tmp_path):
     before = snapshot(tmp_path)
     told = grid_command("--dry_run")
@@ -105,10 +148,11 @@ def test_a_dry_run_writes_nothing_and_tells_what_and_how_long(grid_command, tmp_
         (["--scheduler", "tcp://x:1"], "--backend dask"),
         (["--tag", "../../x"], "--tag"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
-        (["--jobs", "0", "--tag", "a/b", "--set", "epochs=-3"], "--jobs"),
+        (["--device", "cuda"], "--device cuda"),
     ],
 )
-def test_a_wrong_request_ends_with_2_and_writes_nothing(grid_command, tmp_path, flags, says):
+def test_a_wrong_request_ends_with_2_and_writes_nothing(grid_command, tmp_path, monkeypatch, flags, says):
+    monkeypatch.setattr(command, "has_cuda", lambda: False)
     before = snapshot(tmp_path)
     told = grid_command(*flags)
     assert told.status == 2

@@ -43,7 +43,7 @@ def prepare(run_dir: Path, stack, code: str, device: str, plugin_dir) -> Path:
         "progress_path": str(inside / PROGRESS),
         "device": device,
         "state_every_s": STATE_EVERY_S,
-        "plugin_dir": str(plugin_dir) if plugin_dir else None,
+        "plugin_dir": str(Path(plugin_dir).absolute()) if plugin_dir else None,
         "code": code,
     }
     left = read_json(place / REQUEST)

@@ -69,6 +69,8 @@ def read_request(options):
         wrong.append(f"--jobs: got {options.jobs}; expected 1 or more")
     if options.scheduler and options.backend != "dask":
         wrong.append("--scheduler is for --backend dask")
+    if options.device == "cuda" and options.backend == "local" and not has_cuda():
+        wrong.append("--device cuda: torch finds none here; expected --device auto or cpu")
     if Path(options.output_dir).exists() and not Path(options.output_dir).is_dir():
         wrong.append(f"--output_dir: {options.output_dir} is not a directory")
     try:
@@ -133,6 +135,12 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
             print(failure_table(result.failed))
         return FAILED
     return conclude(opened.path, options, plan.failed | result.failed, log)
+
+
+def has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def cores() -> int:

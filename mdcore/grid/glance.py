@@ -24,7 +24,7 @@ def example_request() -> tuple[str, str]:
     """(request, output) of one small cell in a temporary directory: the notebook's defaults."""
     from mdcore.grid.spec import load_grid
 
-    place = Path(tempfile.mkdtemp(prefix="mdcore-example-"))
+    place = Path(tempfile.mkdtemp(prefix="train_cell-"))
     (place / "example.yaml").write_text(EXAMPLE)
     cells = load_grid(place / "example.yaml").cells
     request = {

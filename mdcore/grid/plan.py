@@ -9,7 +9,7 @@ from mdcore.grid.fingerprint import changes, fingerprint
 from mdcore.grid.progress import FIXED_SECONDS, clock
 from mdcore.grid.stacks import Stack, compose
 
-RERUN = ("stale", "failed", "all")
+LIST_CELLS_UP_TO = 200  # a longer plan names the stacks only
 
 
 @dataclass
@@ -79,7 +79,8 @@ def describe(plan: Plan, state: Committed, jobs: int) -> str:
     for stack in plan.stacks:
         seconds = FIXED_SECONDS + stack.cost * plan.speed
         lines.append(f"  {stack.name}  {len(stack.cells)} cells  about {clock(seconds)}")
-        lines += [f"      {cell_id}" for cell_id in stack.cell_ids]
+        if plan.to_run <= LIST_CELLS_UP_TO:
+            lines += [f"      {cell_id}" for cell_id in stack.cell_ids]
     if plan.stacks:
         each = [FIXED_SECONDS + stack.cost * plan.speed for stack in plan.stacks]
         together = clock(max(max(each), sum(each) / jobs))
