@@ -22,6 +22,11 @@ _WORDS = ["separability", "svm_kind", "logreg_kind", "message"]
 _TAIL = ["separability", "limit_p", "n_train", "n_test", "dim", "svm_kind", "logreg_kind", "message"]
 
 
+def condition_columns(results: Results, flat: dict) -> dict:
+    """Base and varied columns of a condition. The loss function is `loss_function`: `loss` is the risk reached."""
+    return {("loss_function" if k == "loss" else k): flat[k] for k in [*BASE, *results.varied]}
+
+
 def metric_columns(results: Results) -> list[str]:
     """Every column that gets statistics: the final metrics, metrics of the user's own, paired differences."""
     return [*HISTORY, *_FINAL, *results.own_metrics, *_PAIRED]
@@ -35,14 +40,15 @@ def master_table(results: Results) -> pd.DataFrame:
         for seed, cell in c.cells.items():
             found = results.row.get(cell, {})
             row = {"cell_id": cell, "condition_id": c.id}
-            row |= {k: c.flat[k] for k in [*BASE, *results.varied]}
+            row |= condition_columns(results, c.flat)
             row |= {"seed": seed, "status": results.status[cell]}
             row |= {k: found.get(k, np.nan) for k in numbers}
             row |= {k: paired.get(cell, {}).get(k, np.nan) for k in _PAIRED}
             row |= {k: found.get(k, "" if k in ("separability", "svm_kind", "logreg_kind", "message") else np.nan)
                     for k in _TAIL}
             rows.append(row)
-    columns = ["cell_id", "condition_id", *BASE, *results.varied, "seed", "status", *numbers, *_PAIRED, *_TAIL]
+    varied = ["loss_function" if k == "loss" else k for k in results.varied]
+    columns = ["cell_id", "condition_id", *BASE, *varied, "seed", "status", *numbers, *_PAIRED, *_TAIL]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -56,7 +62,7 @@ def summary_table(results: Results, master: pd.DataFrame) -> pd.DataFrame:
     for c in results.conditions:
         group = groups[c.id]
         counts = group["status"].value_counts()
-        row = {"condition_id": c.id} | {k: c.flat[k] for k in [*BASE, *results.varied]}
+        row = {"condition_id": c.id} | condition_columns(results, c.flat)
         row |= {"n": len(group), "n_used": int(group["status"].isin(USED).sum())}
         row |= {f"n_{s.replace('-', '_')}": int(counts.get(s, 0)) for s in STATUSES}
         said = [s for s in group["separability"].unique() if s]
@@ -152,10 +158,8 @@ def read_or_write(results: Results, output_dir: str | Path) -> tuple[pd.DataFram
     output_dir = Path(output_dir)
     try:
         words = {c: str for c in ["cell_id", "condition_id", "status", *_WORDS]}
-        master = pd.read_csv(output_dir / "master.csv", dtype=words, keep_default_na=False, na_values=[""],
-                             float_precision="round_trip")
-        summary = pd.read_csv(output_dir / "summary.csv", dtype={"condition_id": str, "separability": str},
-                              float_precision="round_trip")
+        master = pd.read_csv(output_dir / "master.csv", dtype=words, keep_default_na=False, na_values=[""])
+        summary = pd.read_csv(output_dir / "summary.csv", dtype={"condition_id": str, "separability": str})
     except (OSError, ValueError):
         return write(results, output_dir)
     metrics = metric_columns(results)

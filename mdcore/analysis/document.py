@@ -65,8 +65,8 @@ class Table:
         head = "".join(f'<th scope="col" tabindex="0" aria-sort="none">{escape(h)}</th>' for h in self.head)
         body = "".join("<tr>" + "".join(f"<td{_key(k)}>{escape(c)}</td>" for c, k in zip(row, key, strict=True))
                        + "</tr>" for row, key in zip(self.rows, keys, strict=True))
-        caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
-        return (f'<div class="scroll"><table class="sortable">{caption}<thead><tr>{head}</tr></thead>'
+        caption = f'<p class="caption">{escape(self.caption)}</p>' if self.caption else ""
+        return (f'{caption}<div class="scroll"><table class="sortable"><thead><tr>{head}</tr></thead>'
                 f"<tbody>{body}</tbody></table></div>")
 
     def markdown(self) -> str:
@@ -140,8 +140,8 @@ def _key(key: float | str) -> str:
 
 
 def escape(text: str) -> str:
-    """User text as HTML, with lp and l2 set as norms."""
-    text = html.escape(str(text))
+    """User text as HTML, with lp and l2 set as norms; "95 %" and "L = 2" stay on one line."""
+    text = html.escape(re.sub(r"(?<=\d) (?=%)|(?<=\b[a-zA-ZαβηL]) (?== )|(?<= [a-zA-Zαβη] =) ", "\u00a0", str(text)))
     return re.sub(r"(?<![\w&;])l(p|∞|\d+(?:\.\d+)?)(?![\w-]*\w)", r"ℓ<sub>\1</sub>", text)
 
 

@@ -27,8 +27,8 @@ def parts(mean: float, spread: float | None = None, digits: int = 3) -> tuple[st
     a spread of zero, the mean has `digits` significant digits. Below 1e-3 and from 1e5 on a power of ten is split off.
     """
     known = is_number(spread)
-    if known and abs(spread) < 1e-5 * abs(mean):
-        spread, digits = 0.0, 5  # rounding noise, or nothing a reader could use
+    if known and spread < 1e-5 * abs(mean):  # nothing a reader could use; below 1e-12 it is rounding noise
+        spread, digits = 0.0, 5 if spread > 1e-12 * abs(mean) else digits
     largest = max(abs(mean), abs(spread) if known else 0.0)
     exponent = _order(largest) if largest and not -3 <= _order(largest) < 5 else 0
     scale = 10.0 ** exponent
@@ -66,21 +66,6 @@ def tex(mean: float, spread: float | None = None, bold: bool = False, digits: in
     return rf"$\boldsymbol{{{text}}}$" if bold else f"${text}$"
 
 
-def interval(low: float, high: float) -> tuple[str, str]:
-    """Both ends of an interval with digits that tell them apart: the width has two."""
-    if not (is_number(low) and is_number(high)):
-        return DASH, DASH
-    width = high - low
-    if width <= 0:
-        text = plain(low)
-        return text, text
-    largest = max(abs(low), abs(high))
-    if largest and not -3 <= _order(largest) < 5:
-        return plain(low, digits=2), plain(high, digits=2)
-    decimals = min(max(0, 1 - _order(width)), 12)
-    return tuple(_fixed(v, decimals).replace("-", "−") for v in (low, high))
-
-
 def with_interval(mean: float, low: float, high: float, most: int = 3) -> tuple[str, str, str]:
     """(mean, low, high) with the same decimals, at most `most`: the half width has the digits of an uncertainty."""
     half = (high - low) / 2
@@ -102,10 +87,18 @@ def percent(x: float) -> str:
     return plain(float(f"{x:.2g}"), digits=2) + " %"
 
 
-def count(n: float) -> str:
-    """"1,200", "3.4×10⁷": a number of steps, at most two digits when it is an estimate above ten thousand."""
+def share(x: float) -> str:
+    """A share of an optimum: "99.975 %", never rounded up to 100 %: what is missing keeps two significant digits."""
+    if not is_number(x) or x >= 1 or x < 0.9:
+        return percent(x)
+    return f"{100 * x:.{min(max(0, 1 - _order(100 * (1 - x))), 12)}f} %"
+
+
+def count(n: float, digits: int = 0) -> str:
+    """"12,345", "3.4×10⁷": a number of steps; `digits` significant digits for an estimate, 0: all up to a million."""
     if not is_number(n):
         return "no finite number of"
+    n = float(f"{n:.{digits}g}") if digits else n
     if n < 1e6:
         return f"{round(n):,}"
     return plain(float(f"{n:.2g}"), digits=2)

@@ -112,7 +112,8 @@ def palette(results: Results) -> dict[str, str]:
 
 def page_grid(rows: int, columns: int, row_height: float, extra: float) -> tuple[Figure, list[list[Axes]]]:
     """A figure one column wide with `rows` × `columns` panels; `extra` inches for legend and titles."""
-    figure, axes = plt.subplots(rows, columns, figsize=(style.COLUMN, rows * row_height + extra), squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=(style.COLUMN, rows * row_height + extra), squeeze=False,
+                                layout="constrained")
     return figure, [list(r) for r in axes]
 
 
@@ -127,6 +128,5 @@ def say(ax: Axes, text: str) -> None:
 
 def legend_height(handles: list) -> float:
     """Inches the legend below takes, about."""
-    longest = max((len(str(h.get_label())) for h in handles), default=1)
-    columns = max(1, min(len(handles) or 1, int((style.COLUMN - 0.05) / (0.44 + 0.043 * longest))))
+    columns = style.legend_columns([h.get_label() for h in handles], style.COLUMN)
     return 0.08 + 0.145 * -(-len(handles) // columns)

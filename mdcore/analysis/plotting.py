@@ -1,6 +1,7 @@
 """All figures of a run: drawn, saved, listed in figures/index.json with their captions and with what is absent."""
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator
 from itertools import chain
@@ -47,6 +48,7 @@ def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_
     place.mkdir(parents=True, exist_ok=True)
     index: dict[str, list] = {"figures": [], "absent": []}
     kept = {INDEX}
+    gc.freeze()  # the tables and modules stay; looking through them after every figure doubles the time
     for item in figures(results, master, summary):
         if isinstance(item, Absent):
             index["absent"].append({"name": item.name, "reason": item.reason})

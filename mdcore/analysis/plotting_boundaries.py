@@ -89,7 +89,7 @@ def draw(facet_title: str, shown: Picture, learned, palette_of: dict, limits: di
     labels = list(dict.fromkeys(c.label for c, _, _ in learned))
     rows = -(-len(labels) // 2) if len(labels) > 1 else 0
     legend_rows = 3 + -(-len(labels) // 3)
-    figure = plt.figure(figsize=(style.COLUMN, 2.75 + 1.62 * rows + 0.16 * legend_rows))
+    figure = plt.figure(figsize=(style.COLUMN, 2.75 + 1.62 * rows + 0.16 * legend_rows), layout="constrained")
     grid = figure.add_gridspec(rows + 1, 2, height_ratios=[2.45] + [1.55] * rows)
     top = figure.add_subplot(grid[0, :])
     reach = _points(top, shown, 3.0)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from mdcore.analysis import style
 from mdcore.analysis.columns import USED, metric
@@ -34,32 +34,33 @@ def _groups(results: Results) -> list[Group]:
 
 def _draw(ax: Axes, rows: pd.DataFrame, conditions: list[Condition], column: str, colour: dict) -> set[str]:
     """One panel: horizontal boxes, first condition on top. Returns the statuses of the points."""
-    seen, everything = set(), []
+    boxes, seen = [], set()
     for i, c in enumerate(conditions):
         if metric(column).deep and c.depth == 1:
             continue
         mine = rows[rows["condition_id"] == c.id]
-        values = mine[column].to_numpy(float)
+        values, statuses = mine[column].to_numpy(float), mine["status"].to_numpy()
         good = np.isfinite(values) & mine["status"].isin(USED).to_numpy()
-        if not good.any():
-            continue
-        v, statuses = values[good], mine["status"].to_numpy()[good]
-        if len(v) > 1:
-            box = ax.boxplot([v], positions=[i], vert=False, widths=0.62, whis=(0, 100), patch_artist=True,
-                             manage_ticks=False, medianprops={"color": "0.15", "linewidth": 0.9},
-                             whiskerprops={"color": colour[c.label], "linewidth": 0.8},
-                             capprops={"color": colour[c.label], "linewidth": 0.8},
-                             boxprops={"facecolor": colour[c.label], "alpha": 0.25, "linewidth": 0})
-            box["boxes"][0].set_zorder(1.5)
-        offsets = style.jitter(c.id, len(v), 0.17)
-        for value, offset, status in zip(v, offsets, statuses, strict=True):
-            full = status in ("converged", "overlap")
-            ax.plot([value], [i + offset], "o", color=colour[c.label], markersize=2.6, markeredgewidth=0.7,
-                    markerfacecolor=colour[c.label] if full else "white", zorder=3)
+        if good.any():
+            boxes.append((i, c, values[good], statuses[good]))
+    many = [b for b in boxes if len(b[2]) > 1]
+    if many:
+        drawn = ax.boxplot([v for _, _, v, _ in many], positions=[i for i, *_ in many], orientation="horizontal",
+                           widths=0.62, whis=(0, 100), patch_artist=True, manage_ticks=False, showcaps=False,
+                           medianprops={"color": "0.15", "linewidth": 0.9}, whiskerprops={"linewidth": 0.8})
+        for k, (_, c, _, _) in enumerate(many):
+            drawn["boxes"][k].set(facecolor=colour[c.label], alpha=0.25, linewidth=0, zorder=1.5)
+            for whisker in drawn["whiskers"][2 * k:2 * k + 2]:
+                whisker.set_color(colour[c.label])
+    for i, c, v, statuses in boxes:
+        y = i + np.array(style.jitter(c.id, len(v), 0.17))
+        full = np.isin(statuses, ("converged", "overlap"))
+        for some, face in ((full, colour[c.label]), (~full, "white")):
+            if some.any():
+                ax.plot(v[some], y[some], "o", color=colour[c.label], markersize=2.6, markeredgewidth=0.7,
+                        markerfacecolor=face, zorder=3)
         seen |= set(statuses)
-        everything.append(v)
-    values = np.concatenate(everything) if everything else np.array([])
-    _axis(ax, values, column)
+    _axis(ax, np.concatenate([v for _, _, v, _ in boxes]) if boxes else np.array([]), column)
     return seen
 
 
@@ -72,7 +73,7 @@ def _axis(ax: Axes, v: np.ndarray, column: str) -> None:
             ax.xaxis.set_major_locator(LogLocator(numticks=4) if wide else LogLocator(subs=(1, 3)))
             if not wide:
                 ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-            ax.xaxis.set_minor_formatter(NullFormatter())
+            ax.xaxis.set_minor_locator(NullLocator())
             ax.set_xlim(positive.min() / 1.6, positive.max() * 1.6)
             return
     ax.xaxis.set_major_locator(MaxNLocator(3))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from mdcore.analysis import style
 from mdcore.analysis.columns import metric
@@ -86,7 +86,7 @@ def _time_axis(ax: Axes, x: np.ndarray) -> None:
     ax.set_xscale("log" if x.max() / x.min() >= 10 else "linear")
     if ax.get_xscale() == "log":
         ax.xaxis.set_major_locator(LogLocator(numticks=5))
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.xaxis.set_minor_locator(NullLocator())
     else:
         ax.xaxis.set_major_locator(MaxNLocator(4))
 

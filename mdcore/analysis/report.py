@@ -10,7 +10,7 @@ from mdcore.analysis import aggregate, methods, plotting, sentences
 from mdcore.analysis.columns import STATUSES, metric
 from mdcore.analysis.conditions import pretty_potential
 from mdcore.analysis.document import Bullets, Code, Figure, Folded, Section, Table, Text
-from mdcore.analysis.numbers import DASH, is_number, percent, plain
+from mdcore.analysis.numbers import DASH, is_number, percent, plain, share
 from mdcore.analysis.provenance import commands, provenance, write_provenance
 from mdcore.analysis.publishing import publish
 from mdcore.analysis.results import Results, load
@@ -97,7 +97,7 @@ def verdict_section(found: list[Verdict]) -> Section:
         gap = DASH if not v.gap.known else percent(v.gap.mean) if v.n == 1 else f"{percent(v.gap.mean)} (≤ {percent(v.gap.max)})"
         near = v.nearest
         rows.append([v.facet, pretty_potential(v.condition.label, v.condition.flat), str(v.condition.depth), status,
-                     _direction(v), gap, percent(v.ratio.mean) if v.ratio.known else DASH,
+                     _direction(v), gap, share(v.ratio.mean) if v.ratio.known else DASH,
                      plain(v.depth_equal_steps.mean, unit="°", digits=2) if v.depth_equal_steps.known else DASH,
                      _depth(v)])
         nan = float("nan")

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis.columns import USED
-from mdcore.analysis.numbers import count, duration, interval, is_number, percent, plain
+from mdcore.analysis.numbers import count, duration, is_number, percent, plain, with_interval
 from mdcore.analysis.results import Results
 from mdcore.analysis.verdicts import GAP, SAME, Estimate, Forecast, Verdict
 
@@ -29,8 +29,8 @@ def degrees(e: Estimate) -> str:
         return "not measured"
     if e.n == 1:
         return f"{plain(e.mean, unit='°', digits=2)} (one run, so no interval)"
-    low, high = interval(e.low, e.high)
-    return f"{plain(e.mean, unit='°', digits=2)} (95 % interval {low}° to {high}°, n = {e.n})"
+    m, low, high = (v.replace("-", "−") for v in with_interval(e.mean, e.low, e.high, 9))
+    return f"{m}° (95 % interval {low}° to {high}°, n = {e.n})"
 
 
 def distinct(verdicts: list[Verdict]) -> list[Verdict]:
@@ -190,11 +190,11 @@ def forecast_sentence(f: Forecast | None) -> str:
         return "too few logged points for a forecast"
     if f.exponent <= 0.02 or not is_number(f.steps):
         return "the gap is not falling: more steps of this rule will not do; change the step rule"
+    power = f"the gap falls like the number of steps to the power −{f.exponent:.2f}"
     if f.factor > 1e4:
-        return (f"gap falls like t^−{f.exponent:.2f}: about {count(f.factor)} times as many steps, which is out of reach; "
-                "change the step rule")
-    return (f"gap falls like t^−{f.exponent:.2f}: about {count(f.steps)} steps in all, {f.factor:.2g} times as many"
-            + (f", about {duration(f.seconds)} a run" if is_number(f.seconds) else "") + " (an estimate)")
+        return f"{power}: about {count(f.factor, 2)} times as many steps, which is out of reach; change the step rule"
+    time = f", {duration(f.seconds)} a run" if is_number(f.seconds) else ""
+    return f"{power}: about {count(f.steps, 2)} steps in all, {f.factor:.2g} times as many{time}"
 
 
 def answer(results: Results, verdicts: list[Verdict], summary: pd.DataFrame) -> list[str]:

@@ -45,7 +45,8 @@ def bootstrap_interval(values: np.ndarray, rng: np.random.Generator) -> np.ndarr
     if bad.any():
         tail = 50 * (1 - CONFIDENCE)
         interval[bad] = np.percentile(bca.bootstrap_distribution[bad], [tail, 100 - tail], axis=-1).T
-    out[spread] = interval
+    # rounding must not take the interval out of the range
+    out[spread] = np.clip(interval, some.min(axis=1)[:, None], some.max(axis=1)[:, None])
     return out
 
 

@@ -23,8 +23,7 @@ RC = {
     "ytick.minor.width": 0.4, "xtick.major.size": 2.5, "ytick.major.size": 2.5, "xtick.minor.size": 1.5,
     "ytick.minor.size": 1.5, "lines.linewidth": 1.1, "axes.spines.top": False, "axes.spines.right": False,
     "figure.dpi": 100, "savefig.dpi": 300, "pdf.fonttype": 42, "ps.fonttype": 42, "axes.unicode_minus": True,
-    "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.03,
-    "figure.constrained_layout.w_pad": 0.03, "path.simplify": True, "svg.hashsalt": "mdcore",
+    "figure.constrained_layout.h_pad": 0.03, "figure.constrained_layout.w_pad": 0.03, "path.simplify": True, "svg.hashsalt": "mdcore",
 }
 # Okabe & Ito (2008) and Tol's muted set: told apart with the common colour blindnesses. Yellow is too pale for lines.
 _KNOWN = {"quadratic": "#0072B2", "lp1.5": "#D55E00", "lp3": "#009E73", "lp1.1": "#AA4499", "lp6": "#44AA99",
@@ -101,28 +100,37 @@ def mark_handles(statuses: set[str]) -> list[Line2D]:
     return out
 
 
+def visible(label: str) -> int:
+    """About how many letters of a label are seen."""
+    return len(re.sub(r"\$\\ell_(.)\$", r"l\1", str(label)).replace("\\", ""))
+
+
+def legend_columns(labels: list[str], width: float) -> int:
+    """How many columns of a legend the words leave room for, in a figure `width` inches wide."""
+    longest = max((visible(label) for label in labels), default=1)
+    return max(1, min(len(labels) or 1, int((width - 0.05) / (0.44 + 0.043 * longest))))
+
+
 def legend_below(fig: Figure, handles: list, columns: int | None = None) -> None:
     """The legend outside, under all panels: never over data. Columns are as many as the words leave room for."""
     if not handles:
         return
-    longest = max(len(str(h.get_label()).replace("$", "")) for h in handles)
-    room = fig.get_figwidth() - 0.05
-    columns = columns or max(1, min(len(handles), int(room / (0.44 + 0.043 * longest))))
+    columns = columns or legend_columns([h.get_label() for h in handles], fig.get_figwidth())
     fig.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def freeze(fig: Figure) -> None:
     """Lay the figure out once; drawing it for the screen, as PNG and as PDF then does not do it again."""
-    fig.get_layout_engine().execute(fig)
-    fig.set_layout_engine("none")
+    if fig.get_layout_engine() is not None:
+        fig.get_layout_engine().execute(fig)
+        fig.set_layout_engine(None)
 
 
 def save(fig: Figure, stem: Path) -> list[str]:
     """Write stem.png (300 dpi) and stem.pdf (fonts embedded) without dates, and close the figure."""
     from matplotlib import pyplot as plt
 
-    if fig.get_layout_engine() is not None:
-        freeze(fig)
+    freeze(fig)
     fig.savefig(stem.with_name(stem.name + ".png"), metadata={"Software": None})
     fig.savefig(stem.with_name(stem.name + ".pdf"),
                 metadata={"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None})

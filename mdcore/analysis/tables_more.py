@@ -1,12 +1,14 @@
 """The tables that are not statistics of one condition: exact references, and paired differences."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
 from mdcore.analysis import latex
 from mdcore.analysis.conditions import Condition, Facet, pretty_potential
-from mdcore.analysis.numbers import interval, is_number, tex, with_interval
+from mdcore.analysis.numbers import is_number, tex, with_interval
 from mdcore.analysis.results import Results
 from mdcore.analysis.tables import ROWS_PER_FLOAT, floats
 
@@ -25,8 +27,8 @@ def _range(values: np.ndarray) -> str:
     low, high = float(values.min()), float(values.max())
     if high - low <= 1e-9 * abs(high):
         return tex(high, digits=5)
-    a, b = interval(low, high)
-    return f"${a.replace('−', '-')}$ to ${b.replace('−', '-')}$"
+    decimals = max(0, 2 - math.floor(math.log10(high - low)))
+    return f"${low:.{decimals}f}$ to ${high:.{decimals}f}$"
 
 
 def references_table(results: Results, master: pd.DataFrame) -> str:

@@ -76,6 +76,9 @@ def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame |
     final = final[~strange & ~double].reset_index(drop=True)
 
     own = _own_metrics(final, flat)
+    if "loss" in final and "log_inverse_loss" in final and not pd.api.types.is_numeric_dtype(final["loss"]):
+        # the column is then the name of the loss function, a column of the configuration
+        final["loss"] = np.exp(-pd.to_numeric(final["log_inverse_loss"], errors="coerce"))
     empty = not len(final)
     numbers = _numbers(final, HISTORY + _FINAL_NUMBERS + SIZES + own, "final", [] if empty else problems)
     words = {c: final[c].astype(object).where(final[c].notna(), "").astype(str) if c in final

@@ -1,0 +1,202 @@
+"""What changed between two runs, condition by condition: python -m mdcore.analysis.compare --tags A B
+
+Writes analysis_results/compare_A_B/changes.csv and changes.md and prints the latter. Differences are B minus A, paired
+by seed. Conditions are the same when their configurations are, apart from what differs between the two grids as a
+whole (another number of steps, say), which is named.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mdcore.analysis import aggregate
+from mdcore.analysis.columns import STATUSES, USED, metric
+from mdcore.analysis.conditions import Condition, data_title, pretty_potential
+from mdcore.analysis.document import Bullets, Section, Table, Text
+from mdcore.analysis.numbers import DASH, is_number, plain
+from mdcore.analysis.results import Results, load
+from mdcore.analysis.statistics import describe
+
+# What a condition is about; it is never a setting that two runs may differ in.
+_SUBJECT = {"potential", "p", "potential_label", "alpha", "beta", "depth", "dataset", "digits", "pca",
+            "dataset_geometry", "dataset_dim"}
+SHOWN = ("gap", "margin_ratio", "angle_max_margin", "angle_linear_md_equal_loss", "angle_svm", "angle_logreg",
+         "test_accuracy", "log_inverse_loss", "steps")
+
+
+@dataclass
+class Change:
+    """One condition in both runs: (cells, same numbers, statuses before and after, statistics of B − A)."""
+
+    name: str
+    data: str
+    a: Condition
+    b: Condition
+    n: int
+    identical: int
+    status_a: str
+    status_b: str
+    stats: dict[str, float]
+
+    @property
+    def same(self) -> bool:
+        """Every run that both have has the same numbers to the last bit."""
+        return self.identical == self.n
+
+
+def settings(a: Results, b: Results) -> dict[str, tuple[list, list]]:
+    """Columns whose sets of values in the two grids have nothing in common: {column: (values of A, values of B)}."""
+    out = {}
+    for column in a.conditions[0].flat if a.conditions and b.conditions else ():
+        if column in _SUBJECT:
+            continue
+        one, two = ({json.dumps(c.flat[column]) for c in r.conditions} for r in (a, b))
+        if not one & two:
+            out[column] = tuple(sorted(json.loads(v) for v in s) for s in (one, two))
+    return out
+
+
+def matched(a: Results, b: Results, different: set[str]) -> list[tuple[Condition, Condition]]:
+    """Pairs of conditions with the same columns, leaving out those in `different`."""
+    def key(c: Condition) -> str:
+        return json.dumps({k: v for k, v in c.flat.items() if k not in different}, sort_keys=True)
+
+    theirs = {key(c): c for c in b.conditions}
+    return [(c, theirs[key(c)]) for c in a.conditions if key(c) in theirs]
+
+
+def _statuses(rows: pd.DataFrame) -> str:
+    counts = rows["status"].value_counts()
+    return ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts.get(s, 0)) or "no runs"
+
+
+def change(c: Condition, d: Condition, rows_a: pd.DataFrame, rows_b: pd.DataFrame, metrics: list[str]) -> Change:
+    """The Change of one condition; statistics are over the seeds that came through in both."""
+    one, two = rows_a.set_index("seed"), rows_b.set_index("seed")
+    seeds = one.index.intersection(two.index)
+    x, y = one.loc[seeds], two.loc[seeds]
+    numbers = [m for m in metrics if m != "seconds"]
+    left, right = x[numbers].to_numpy(float), y[numbers].to_numpy(float)
+    same = ((left == right) | (np.isnan(left) & np.isnan(right))).all(axis=1) & (x["status"] == y["status"]).to_numpy()
+    came = (x["status"].isin(USED) & y["status"].isin(USED)).to_numpy()
+    difference = pd.DataFrame(right[came] - left[came], columns=numbers)
+    name = f"{pretty_potential(c.label, c.flat)}, L = {c.depth}"
+    return Change(name, data_title(c.flat), c, d, len(seeds), int(same.sum()), _statuses(x), _statuses(y),
+                  describe(difference, f"{c.id} to {d.id}"))
+
+
+def compare(a: Results, b: Results) -> tuple[list[Change], dict, list[Condition], list[Condition]]:
+    """(changes, settings that differ, conditions only in A, conditions only in B)."""
+    different = settings(a, b)
+    masters = [aggregate.master_table(r) for r in (a, b)]
+    groups = [dict(list(m.groupby("condition_id", sort=False))) for m in masters]
+    metrics = [m for m in aggregate.metric_columns(a) if m in set(aggregate.metric_columns(b))]
+    pairs = matched(a, b, set(different))
+    changes = [change(c, d, groups[0][c.id], groups[1][d.id], metrics) for c, d in pairs]
+    left, right = {c.id for c, _ in pairs}, {d.id for _, d in pairs}
+    return (changes, different, [c for c in a.conditions if c.id not in left],
+            [c for c in b.conditions if c.id not in right])
+
+
+def provenance_changes(a: Results, b: Results) -> list[str]:
+    """What differs in commit, packages and machine: "numpy: 2.4.6 in A, 2.5.0 in B"."""
+    def flat(record: dict, prefix: str = "") -> dict:
+        out = {}
+        for k, v in record.items():
+            out |= flat(v, f"{prefix}{k}.") if isinstance(v, dict) else {prefix + k: v}
+        return out
+
+    one, two = (flat(r.manifest.get("provenance") or {}) for r in (a, b))
+    return [f"{k}: {one.get(k, 'not recorded')} in {a.tag}, {two.get(k, 'not recorded')} in {b.tag}"
+            for k in dict.fromkeys([*one, *two]) if one.get(k) != two.get(k)]
+
+
+def table(changes: list[Change]) -> pd.DataFrame:
+    """One row per condition: counts, statuses, <metric>_{mean,std,min,max,ci_low,ci_high} of B − A."""
+    return pd.DataFrame([{
+        "condition_a": c.a.id, "condition_b": c.b.id, "data": c.data, "condition": c.name, "n_common": c.n,
+        "n_identical": c.identical, "status_a": c.status_a, "status_b": c.status_b, **c.stats} for c in changes])
+
+
+def _cell(c: Change, m: str) -> str:
+    mean, low, high = (c.stats.get(f"{m}_{s}", float("nan")) for s in ("mean", "ci_low", "ci_high"))
+    if not is_number(mean):
+        return DASH
+    sign = "+" if mean > 0 else ""
+    if mean == 0:
+        return "0"
+    mark = "" if not is_number(low) or low <= 0 <= high else " *"
+    return f"{sign}{plain(mean, (high - low) / 2 if is_number(low) else None, digits=2)}{mark}"
+
+
+def summary(a: Results, b: Results) -> tuple[Section, pd.DataFrame]:
+    """The comparison as a section of text and a table."""
+    changes, different, only_a, only_b = compare(a, b)
+    blocks: list = []
+    same = [c for c in changes if c.same]
+    statuses = [c for c in changes if c.status_a != c.status_b]
+    lines = [f"{len(changes)} conditions are in both; in {len(same)} of them every run that both have (same seed) has "
+             "the same numbers to the last bit.",
+             f"{len(statuses)} changed in how their runs ended." if statuses else "None changed in how its runs ended."]
+    seeds = [{s for c in r.conditions for s in c.cells} for r in (a, b)]
+    for tag, more in ((a.tag, seeds[0] - seeds[1]), (b.tag, seeds[1] - seeds[0])):
+        if more:
+            lines.append(f"Seeds only in {tag}: {', '.join(map(str, sorted(more)))}.")
+    lines += [f"Set differently: {k} is {', '.join(map(str, v))} in {a.tag} and {', '.join(map(str, w))} in {b.tag}."
+              for k, (v, w) in different.items()]
+    for tag, rest in ((a.tag, only_a), (b.tag, only_b)):
+        if rest:
+            lines.append(f"Only in {tag}: {', '.join(c.id for c in rest[:8])}"
+                         + (f" and {len(rest) - 8} more." if len(rest) > 8 else "."))
+    blocks.append(Bullets(lines))
+    origin = provenance_changes(a, b)
+    if origin:
+        blocks += [Text("Where the runs come from:"), Bullets(origin)]
+    moved = [c for c in changes if not c.same]
+    if moved:
+        shown = [m for m in SHOWN if any(c.stats.get(f"{m}_n", 0) and c.stats[f"{m}_max"] - c.stats[f"{m}_min"]
+                                         + abs(c.stats[f"{m}_mean"]) > 0 for c in moved)]
+        rows = [[c.data, c.name, str(c.n), c.status_a if c.status_a == c.status_b else f"{c.status_a} → {c.status_b}",
+                 *[_cell(c, m) for m in shown]] for c in moved]
+        blocks.append(Table(["data", "condition", "n", "runs", *[metric(m).axis for m in shown]], rows, None,
+                            f"{b.tag} minus {a.tag}: mean over seeds ± half the 95 % interval; *: the interval does not "
+                            "hold zero. Conditions without a change are left out."))
+    return Section("changes", f"From {a.tag} to {b.tag}", blocks, 1), table(changes)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0; 2 when a tag has no run."""
+    from mdcore.grid.store import RunError, find_run
+
+    p = argparse.ArgumentParser(prog="python -m mdcore.analysis.compare", description=__doc__.splitlines()[0])
+    p.add_argument("--tags", nargs=2, required=True, metavar=("A", "B"), help="two tags; what B has changed")
+    p.add_argument("--runs_dir", default="runs_out", metavar="DIR", help="where the runs are (runs_out)")
+    p.add_argument("--output_dir", default="analysis_results", metavar="DIR", help="analysis_results")
+    options = p.parse_args(argv)
+    try:
+        runs = [find_run(Path(options.runs_dir), tag) for tag in options.tags]
+        for tag, run in zip(options.tags, runs, strict=True):
+            if run is None:
+                raise RunError(f"no run with the tag {tag!r} in {Path(options.runs_dir).name}/; run its grid first")
+        a, b = (load(run) for run in runs)
+    except (RunError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    section, frame = summary(a, b)
+    place = Path(options.output_dir) / f"compare_{a.tag}_{b.tag}"
+    place.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(place / "changes.csv", index=False, lineterminator="\n")
+    (place / "changes.md").write_text(section.markdown(), encoding="utf-8")
+    print(section.markdown())
+    print(f"written: {place / 'changes.md'}, {place / 'changes.csv'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Statistics over seeds: checked against definitions, by hand-computed cases and by properties."""
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import bootstrap
+
+from mdcore.analysis import numbers
+from mdcore.analysis.statistics import (
+    RESAMPLES,
+    bootstrap_interval,
+    describe,
+    generator,
+    power_law,
+    steps_to_reach,
+)
+
+finite = st.floats(-1e6, 1e6, allow_nan=False)
+
+
+def test_describe_by_hand():
+    got = describe(pd.DataFrame({"x": [1.0, 2.0, 6.0]}), "c")
+    assert got["x_n"] == 3 and got["x_mean"] == 3.0 and got["x_min"] == 1.0 and got["x_max"] == 6.0
+    assert got["x_std"] == pytest.approx(math.sqrt(7.0))  # ((−2)² + (−1)² + 3²)/(3 − 1)
+
+
+def test_one_seed_has_a_mean_and_no_spread():
+    got = describe(pd.DataFrame({"x": [2.5]}), "c")
+    assert (got["x_n"], got["x_mean"], got["x_min"], got["x_max"]) == (1, 2.5, 2.5, 2.5)
+    assert all(math.isnan(got[f"x_{s}"]) for s in ("std", "ci_low", "ci_high"))
+
+
+def test_values_that_are_not_finite_are_left_out_and_counted():
+    table = pd.DataFrame({"x": [1.0, np.nan, 3.0, np.inf], "y": [np.nan] * 4, "z": [1.0, 2.0, 3.0, 4.0]})
+    got = describe(table, "c")
+    assert (got["x_n"], got["x_mean"]) == (2, 2.0)
+    assert got["y_n"] == 0 and math.isnan(got["y_mean"])
+    assert (got["z_n"], got["z_mean"]) == (4, 2.5)
+
+
+def test_no_rows_at_all():
+    got = describe(pd.DataFrame({"x": np.empty(0)}), "c")
+    assert got["x_n"] == 0 and math.isnan(got["x_mean"])
+
+
+def test_interval_is_scipys_bca_with_the_generator_of_the_name():
+    values = np.array([[0.3, 0.5, 0.9, 0.2, 0.7]])
+    got = bootstrap_interval(values, generator("c"))[0]
+    expected = bootstrap((values,), np.mean, axis=-1, n_resamples=RESAMPLES, method="BCa", rng=generator("c"))
+    assert tuple(got) == (expected.confidence_interval.low[0], expected.confidence_interval.high[0])
+
+
+def test_the_interval_belongs_to_the_condition_alone():
+    table = pd.DataFrame({"x": [1.0, 2.0, 4.0, 8.0]})
+    first = describe(table, "c")
+    assert describe(table.assign(other=[4.0, 3.0, 2.0, 1.0]), "c")["x_ci_low"] == first["x_ci_low"]
+    assert describe(table, "d")["x_ci_low"] != first["x_ci_low"]
+
+
+@given(st.lists(finite, min_size=2, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_the_interval_lies_within_the_range_and_mean_within_too(values):
+    got = describe(pd.DataFrame({"x": values}), "c")
+    low, high = got["x_ci_low"], got["x_ci_high"]
+    slack = 1e-9 * max(1.0, max(map(abs, values)))
+    assert min(values) - slack <= low <= high <= max(values) + slack
+    assert min(values) <= got["x_mean"] <= max(values)
+
+
+def test_equal_values_have_an_interval_of_width_zero():
+    assert bootstrap_interval([[2.0, 2.0, 2.0]], generator("c")).tolist() == [[2.0, 2.0]]
+
+
+def test_degenerate_bca_falls_back_to_the_percentile_interval():
+    got = bootstrap_interval([[0.0, 0.0, 0.0, 0.0, 1e-300]], generator("c"))
+    assert np.isfinite(got).all()
+
+
+def test_coverage_of_the_interval_is_near_its_name():
+    rng = np.random.default_rng(7)
+    samples = rng.standard_normal((400, 30))
+    covered = [low <= 0 <= high for low, high in bootstrap_interval(samples, generator("coverage"))]
+    assert 0.90 <= np.mean(covered) <= 0.98
+
+
+@pytest.mark.parametrize("exponent", [0.3, 0.8, 1.5])
+def test_power_law_is_found_again_and_forecast_hits(exponent):
+    t = np.geomspace(1, 1e4, 80)
+    gap = 3.0 * t**-exponent
+    s = power_law(t, gap)
+    assert s == pytest.approx(exponent, rel=1e-9)
+    target = gap[-1] / 30
+    assert 3.0 * steps_to_reach(target, t[-1], gap[-1], s) ** -exponent == pytest.approx(target, rel=1e-6)
+    assert steps_to_reach(2 * gap[-1], t[-1], gap[-1], s) == t[-1]
+
+
+def test_power_law_looks_at_the_last_decade_only():
+    t = np.geomspace(1, 1e4, 80)
+    gap = np.where(t < 1e3, 1.0, (t / 1e3) ** -0.5)
+    assert power_law(t, gap) == pytest.approx(0.5, rel=1e-6)
+
+
+@pytest.mark.parametrize("t, y", [([], []), ([1, 2], [1, 1]), ([1, 2, 3, 4], [np.nan] * 4), ([5, 5, 5, 5], [1, 2, 3, 4])])
+def test_power_law_of_too_little_is_nan(t, y):
+    assert math.isnan(power_law(np.array(t, float), np.array(y, float)))
+
+
+@pytest.mark.parametrize("exponent", [0.0, -0.4, float("nan")])
+def test_a_gap_that_does_not_fall_never_reaches(exponent):
+    assert steps_to_reach(0.01, 1e4, 0.05, exponent) == math.inf
+
+
+@pytest.mark.parametrize(("mean", "spread", "expected"), [
+    (12.3456, 0.0432, "12.35 ± 0.04"), (12.3456, 0.0123, "12.346 ± 0.012"), (0.5, 0.096, "0.50 ± 0.10"),
+    (1234.5, 56.7, "1230 ± 60"), (3.14e-5, 2.2e-6, "(3.1 ± 0.2)×10⁻⁵"), (2.0, None, "2.00"), (0.012345, None, "0.0123"),
+    (-0.004, 0.02, "0.00 ± 0.02"), (float("nan"), 1.0, "–"), (0.25, 0.0, "0.250 ± 0.000"), (0.0, 0.0, "0.00 ± 0.00"),
+    (1.0, 1e-17, "1.00 ± 0.00"), (8.485375, 1.7e-6, "8.4854 ± 0.0000"), (0.0, None, "0"), (1e7, None, "1.00×10⁷"),
+])
+def test_digits_follow_the_uncertainty(mean, spread, expected):
+    assert numbers.plain(mean, spread) == expected
+
+
+def test_tex_numbers_and_bold():
+    assert numbers.tex(12.3456, 0.0432) == r"$12.35 \pm 0.04$"
+    assert numbers.tex(3.14e-5, 2.2e-6, bold=True) == r"$\boldsymbol{(3.1 \pm 0.2)\times 10^{-5}}$"
+    assert numbers.tex(float("nan")) == "--"
+
+
+@given(st.floats(-1e5, 1e5), st.floats(1e-3, 1e3))
+@settings(max_examples=200, deadline=None)
+def test_printed_mean_is_within_the_printed_digit_of_the_spread(mean, spread):
+    m, s, e = numbers.parts(mean, spread)
+    if float(s):
+        assert abs(float(m) * 10.0**e - mean) <= 0.51 * spread  # one digit of the spread or less is lost
+        assert abs(float(s) * 10.0**e / spread - 1) <= 0.34
+
+
+@pytest.mark.parametrize(("x", "expected"), [
+    (0.9997526, "99.975 %"), (0.95, "95.0 %"), (0.5, "50 %"), (1.0, "100 %"), (-0.02, "−2.0 %"), (0.99, "99.0 %")])
+def test_a_share_is_not_rounded_up_to_all(x, expected):
+    assert numbers.share(x) == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [
+    (0.2, "under 1 s"), (45, "45 s"), (150, "2.5 min"), (7200, "2 h"), (86400 * 8, "8 days"), (math.nan, "–")])
+def test_durations(seconds, expected):
+    assert numbers.duration(seconds) == expected
