@@ -93,7 +93,9 @@ fixed:
   step: {rule: adaptive}
   epochs: 50
   log_points: 10
+  potential: quadratic
   width: 3
+  seed: 0
 vary:
   depth: [1, 2]
 """
@@ -219,10 +221,12 @@ def test_fail_fast_stops_at_the_first_failure(grid_command, tmp_path):
 
 def test_changed_code_makes_results_stale_with_the_reason(grid_command, monkeypatch):
     assert grid_command("--only", "seed=0").status == 0
-    monkeypatch.setattr(command, "code_parts", lambda plugins: {"mdcore/math/engine.py": "0" * 64})
+    real = command.code_parts
+    changed = {"mdcore/math/engine.py": "0" * 64, "torch": "9.9"}
+    monkeypatch.setattr(command, "code_parts", lambda plugins: real(plugins) | changed)
     plan = grid_command("--dry_run", "--only", "seed=0")
     assert "4 stale, 0 to run" in plan.out
-    assert "mdcore/math/engine.py changed" in plan.out
+    assert "mdcore/math/engine.py changed, torch 2." in plan.out
     kept = grid_command("--only", "seed=0")
     assert "nothing to do" in kept.out
     assert "stale" in kept.out
