@@ -11,12 +11,13 @@ from mdcore.problems.certificates import max_margin_gap, max_margin_kkt, norm, s
 
 MAX_STEPS = 200
 STALL = 10  # steps without a clearly better certificate: rounding has been reached
+LOST = 80  # steps after which a gap above 0.1 is not going to close
 KKT_SHARE = 1e-4  # a gap of 1e-14 may leave 1e-7 of the direction open; the residual is linear in it
 TO_BOUNDARY = 0.995  # share of the way to the boundary of the positive orthant
 
 
 class Solution(NamedTuple):
-    """Best pair met: w (d,), λ (n,) ≥ 0; max(relative duality gap, KKT_SHARE·KKT residual); Newton steps."""
+    """Best pair met: w (d,), λ (n,) ≥ 0; its `error`; Newton steps taken."""
 
     w: np.ndarray
     lam: np.ndarray
@@ -94,11 +95,11 @@ def solve(A: np.ndarray, p: float, start: np.ndarray, C: float = np.inf, tol: fl
     point, unit = _starting_point(A, start, C), 1.0
     shrink, idle, best = 0.3, 0, Solution(start, np.zeros(len(A)), np.inf, 0)
     for step in range(MAX_STEPS):
-        error = _error(A, point, p, C)
-        idle = 0 if error < 0.7 * best.error or best.error > 0.1 else idle + 1
-        if error < best.error:
-            best = Solution(unit * point.w, point.lam, error, step)
-        if best.error <= tol or idle > STALL:
+        now = error(A, point.w, point.lam, p, C)
+        idle = 0 if now < 0.7 * best.error or best.error > 0.1 else idle + 1
+        if now < best.error:
+            best = Solution(unit * point.w, point.lam, now, step)
+        if best.error <= tol or idle > STALL or (step > LOST and best.error > 0.1):
             break
         size = norm(point.w, p)
         if np.isinf(C) and not 0.9 < size < 1.1:
@@ -123,10 +124,11 @@ def _starting_point(A, start, C) -> _Point:
     return _Point(start, s, 1 / (n + 2 * d) / s, np.zeros(n), np.full(n, np.inf))
 
 
-def _error(A, point, p, C) -> float:
+def error(A: np.ndarray, w: np.ndarray, lam: np.ndarray, p: float, C: float = np.inf) -> float:
+    """What `solve` drives to 0: relative duality gap; for max-margin, KKT_SHARE·KKT residual if larger."""
     if np.isfinite(C):
-        return soft_margin_gap(A, point.w, point.lam, C)
-    return max(max_margin_gap(A, point.w, point.lam, p), KKT_SHARE * max_margin_kkt(A, point.w, point.lam, p))
+        return soft_margin_gap(A, w, lam, C)
+    return max(max_margin_gap(A, w, lam, p), KKT_SHARE * max_margin_kkt(A, w, lam, p))
 
 
 def _mean_product(point, C) -> float:

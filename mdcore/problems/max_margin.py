@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdcore.problems import certificates, interior_point, linear_program
+from mdcore.problems import certificates, conic, interior_point, linear_program
 
 GAP_TARGET = 1e-7  # largest relative duality gap that counts as exact
 SOLVE_WHOLE = 2e8  # n·d² up to which the whole problem is solved at once
-EXACT = 1e-10  # error of the interior point at which no other start is tried
+EXACT = 1e-10  # error, of gap and residual, at which no other way is tried
 ROUNDS = 60
 OUTSIDE = 1e-12  # a margin may fall short of 1 by this share before its point joins the working set
 
@@ -39,10 +39,11 @@ class MaxMargin:
 def max_margin(A: np.ndarray, p: float, start: np.ndarray) -> MaxMargin:
     """min ‖w‖_p s.t. Aw ≥ 1, for separable A (n, d), 1 ≤ p ≤ ∞; `start` (d,) is any w with Aw > 0.
 
-    1 < p < ∞: interior point on a smoothed norm (`interior_point`); p = 1 and ∞: linear program (HiGHS).
-    Large problems are solved on a working set of points that grows by the most violated ones until none is
-    violated; then λ = 0 on the others makes the certificate one of the whole problem. Raises ValueError for
-    p < 1 and for a start that does not separate.
+    1 < p < ∞: interior point on a smoothed norm (`interior_point`), other starts and clarabel where it
+    stops short; p = 1 and ∞: linear program (HiGHS). Large problems are solved on a working set of points
+    that grows by the most violated ones until none is violated; then λ = 0 on the others makes the
+    certificate one of the whole problem. Raises ValueError for p < 1 and for a start that does not
+    separate.
     """
     if not p >= 1:
         raise ValueError(f"p: got {p}; expected a number ≥ 1 or inf")
@@ -54,10 +55,9 @@ def max_margin(A: np.ndarray, p: float, start: np.ndarray) -> MaxMargin:
         )
     n, d = A.shape
     working = np.arange(n) if n * d * d <= SOLVE_WHOLE else _closest(A @ start, max(4 * d, 500))
-    best, steps = (np.inf, start, np.ones(n)), 0
+    best = (np.inf, start, np.ones(n))
     for _ in range(ROUNDS):
-        w, lam, taken = _solve(A[working], float(p), start)
-        steps += taken
+        w, lam, who = _solve(A[working], float(p), start)
         everywhere = np.zeros(n)
         everywhere[working] = lam
         best = min(
@@ -74,8 +74,7 @@ def max_margin(A: np.ndarray, p: float, start: np.ndarray) -> MaxMargin:
     _, w, lam = best
     w, lam = w / (A @ w).min(), lam / lam.sum()
     gap = certificates.max_margin_gap(A, w, lam, p)
-    kind = "linear program (HiGHS)" if p == 1 or np.isinf(p) else f"interior point, {steps} steps"
-    solver = kind + (f", working set of {len(working)} of {n} points" if len(working) < n else "")
+    solver = who + (f", working set of {len(working)} of {n} points" if len(working) < n else "")
     unique = 1 < p < np.inf or _determined(A, p, lam)
     return MaxMargin(
         float(p),
@@ -95,28 +94,43 @@ def _closest(margins: np.ndarray, count: int) -> np.ndarray:
     return np.sort(np.argsort(margins, kind="stable")[:count])
 
 
-def _solve(A, p, start) -> tuple[np.ndarray, np.ndarray, int]:
-    """(w, λ, steps) on these rows; 1 < p < ∞ from up to three starting points, until one reaches EXACT."""
+def _solve(A, p, start) -> tuple[np.ndarray, np.ndarray, str]:
+    """(w, λ, who) on these rows, from the first of several ways that is exact, else from the best one."""
+    unit = certificates.norm(start, p) / (A @ start).min()
+    A = A * unit  # the optimum, of size 1/γ, gets size about 1
     if p == 1 or np.isinf(p):
-        scale = certificates.norm(start, p) / (A @ start).min()
-        w, lam = _linear_program(A * scale, p)
-        return w, lam, 0
-    best, steps = None, 0
-    for attempt in range(3):
-        scale = certificates.norm(start, p) / (A @ start).min()  # the optimum of size 1/γ gets size about 1
-        if attempt == 2:  # from the solution at the nearer end of [1, ∞]
-            try:
-                start, _ = _linear_program(A * scale, 1 if p < 2 else np.inf)
-            except ArithmeticError:
-                break
-            scale = certificates.norm(start, p) / (A @ start).min()
-        above = 1.2 if attempt == 0 else 1.2 ** (2 / p)  # nearer the optimum for a steeper |w|^p
-        answer = interior_point.solve(A * scale, p, above / certificates.norm(start, p) * start)
-        steps += answer.steps
-        best = answer if best is None or answer.error < best.error else best
-        if best.error <= EXACT:
+        return *_linear_program(A, p), "linear program (HiGHS)"
+    best = None
+    for w, lam, who in _ways(A, p, start):
+        error = interior_point.error(A, w, lam, p)
+        if best is None or error < best[0]:
+            best = (error, w, lam, who)
+        if error <= EXACT:
             break
-    return best.w, best.lam, steps
+    return best[1:]
+
+
+def _ways(A, p, start):
+    """Interior point from the start, from nearer the optimum, from an end of [1, ∞]; then conic solver."""
+    for above in (1.2, 1.2 ** (2 / p)):  # |w|^p is steep: the larger p, the nearer
+        yield _interior(A, p, start, above)
+    try:
+        end, _ = _linear_program(A, 1 if p < 2 else np.inf)
+        yield _interior(A, p, end, 1.2 ** (2 / p))
+    except ArithmeticError:
+        pass
+    if A.shape[0] * A.shape[1] ** 2 <= SOLVE_WHOLE:  # sparse factors of dense data: slow beyond
+        w, lam = conic.solve(A, p)
+        yield w, lam, "conic (clarabel)"
+        if (A @ w).min() > 0:
+            yield _interior(A, p, w, 1.2 ** (2 / p))
+
+
+def _interior(A, p, start, above):
+    size = certificates.norm(start, p)
+    unit = size / (A @ start).min()
+    answer = interior_point.solve(unit * A, p, above / size * start)
+    return unit * answer.w, answer.lam, f"interior point, {answer.steps} steps"
 
 
 def _linear_program(A, p) -> tuple[np.ndarray, np.ndarray]:

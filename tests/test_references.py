@@ -1,0 +1,703 @@
+"""References are exact by certificates of their own, agree with other solvers, and are kept safely."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+
+from mdcore.problems import (
+    baselines,
+    cache,
+    certificates,
+    conic,
+    interior_point,
+    linear_program,
+    logistic,
+    max_margin,
+    quasi,
+    references,
+    separability,
+)
+from mdcore.problems.datasets import Dataset, load_dataset
+
+INF = float("inf")
+PS = (1.05, 1.1, 1.5, 2.0, 3.0, 6.0, 20.0)
+ALL_PS = (1.0, *PS, INF)
+G20 = {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1.0}
+MNIST = {"name": "mnist", "source": "bundled", "path": None, "test_fraction": 0.0}
+
+
+def degrees(u, v) -> float:
+    u, v = u / np.linalg.norm(u), v / np.linalg.norm(v)
+    return float(np.degrees(2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))))
+
+
+def dataset(A: np.ndarray) -> Dataset:
+    """Any rows a_n as a data set: half of the labels are −1."""
+    y = np.where(np.arange(len(A)) % 2, -1.0, 1.0)
+    return Dataset("rows", y[:, None] * A, y, np.empty((0, A.shape[1])), np.empty(0), {})
+
+
+def solve(A: np.ndarray, p: float) -> max_margin.MaxMargin:
+    return max_margin.max_margin(A, p, separability.separability(A).w)
+
+
+def gaussian_rows(n: int, d: int, shift: float, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    mu = rng.standard_normal(d)
+    return shift * mu / np.linalg.norm(mu) + rng.standard_normal((n, d))
+
+
+PROBLEMS = {
+    "G20": lambda: load_dataset(G20).A,
+    "G20 seed 3": lambda: load_dataset(G20, seed=3).A,
+    "planted": lambda: load_dataset({**G20, "geometry": "planted", "dim": 2}).A,
+    "more coordinates than points": lambda: gaussian_rows(15, 100, 0.1),
+    "one point": lambda: gaussian_rows(1, 3, 1.0),
+    "one coordinate": lambda: np.abs(gaussian_rows(30, 1, 1.0)) + 0.1,
+    "duplicates": lambda: np.repeat(load_dataset(G20).A, 3, axis=0),
+    "badly scaled coordinates": lambda: load_dataset(G20).A * np.logspace(-3, 3, 20),
+    "huge": lambda: 1e8 * load_dataset(G20).A,
+    "tiny": lambda: 1e-8 * load_dataset(G20).A,
+    "hundreds of points": lambda: gaussian_rows(600, 60, 4.0),
+}
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    """Rows of the pairs of THEORY.md, 1,000 images each."""
+    pairs = {("0v1", 50): [0, 1], ("0v1", 200): [0, 1], ("3v5", 50): [3, 5], ("3v5", 200): [3, 5]}
+    return {key: load_dataset(MNIST, digits, key[1]).A for key, digits in pairs.items()}
+
+
+# certificates
+
+
+@pytest.mark.parametrize("p", ALL_PS)
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_any_multipliers_bound_any_margin(p, seed):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((8, 4)) + 1
+    w, lam = rng.standard_normal(4), rng.random(8)
+    assert certificates.margin(A, w, p) <= certificates.margin_bound(A, lam, p) * (1 + 1e-12)
+    naive = (A @ w).min() / np.linalg.norm(w, p)
+    assert certificates.margin(A, w, p) == pytest.approx(naive, rel=1e-12)
+    assert certificates.max_margin_gap(A, w, lam, p) == pytest.approx(
+        1 - naive / (np.linalg.norm(A.T @ lam, certificates.conjugate_exponent(p)) / lam.sum())
+        if naive > 0
+        else np.inf
+    )
+
+
+def test_norms_do_not_overflow():
+    assert certificates.norm(np.full(4, 1e200), 20.0) == pytest.approx(1e200 * 4**0.05)
+    assert certificates.norm(np.full(4, 1e-200), 2.0) == pytest.approx(2e-200)
+    assert certificates.norm(np.zeros(3), 3.0) == 0
+
+
+@pytest.mark.parametrize("p", ALL_PS)
+def test_certificates_see_a_wrong_answer(p):
+    A = load_dataset(G20).A
+    best = solve(A, p)
+    rng = np.random.default_rng(0)
+    turned = best.w + 0.02 * np.linalg.norm(best.w) * rng.standard_normal(20) / np.sqrt(20)
+    assert certificates.max_margin_gap(A, turned, best.lam, p) > 1e-5
+    assert certificates.max_margin_kkt(A, turned, best.lam, p) > 1e-4
+    other = best.lam + 0.01 * rng.random(60)
+    assert certificates.max_margin_gap(A, best.w, other / other.sum(), p) > 1e-6
+    assert certificates.max_margin_kkt(A, best.w, other, p) > 1e-4
+    assert certificates.max_margin_gap(A, best.w, best.lam - 0.01, p) == INF  # λ below 0 certifies nothing
+    assert certificates.max_margin_kkt(A, best.w, best.lam - 0.01, p) > 1e-3
+    assert certificates.max_margin_gap(A, -best.w, best.lam, p) == INF
+    assert certificates.max_margin_kkt(A, -best.w, best.lam, p) == INF
+
+
+# the interior point's own geometry
+
+
+@pytest.mark.parametrize("p", [1.01, 1.5, 2.0, 3.0, 20.0])
+@pytest.mark.parametrize("mu", [1.0, 1e-3])
+def test_central_curve_is_the_derivative_of_the_smoothed_power(p, mu):
+    x = np.array([0.1, 1.0, 3.0])
+    w, z, slope_w, slope_z = interior_point.central_curve(x, p, mu)
+
+    def h(w):  # naive: minimise over log τ
+        low = np.log(abs(w)) + 1e-9
+
+        def value(t):
+            tau = np.exp(t)
+            return tau**p / p - mu * (np.log(tau**2 - w**2) + (p - 1) * t)
+
+        return minimize_scalar(value, bounds=(low, low + 8), method="bounded", options={"xatol": 1e-11}).fun
+
+    for i in range(3):
+        step = 1e-4 * w[i]
+        assert (h(w[i] + step) - h(w[i] - step)) / (2 * step) == pytest.approx(z[i], rel=1e-4)
+    step = 1e-5
+    after, before = (
+        interior_point.central_curve(x + step, p, mu),
+        interior_point.central_curve(x - step, p, mu),
+    )
+    assert np.allclose((after[0] - before[0]) / (2 * step), slope_w, rtol=1e-7)
+    assert np.allclose((after[1] - before[1]) / (2 * step), slope_z, rtol=1e-7)
+
+
+@pytest.mark.parametrize("p", [1.05, 1.5, 3.0, 20.0])
+def test_central_curve_tends_to_the_power(p):
+    x = np.array([40.0, 50.0])
+    w, z, _, _ = interior_point.central_curve(x, p, 1e-18)
+    assert np.allclose(z, w ** (p - 1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("p", [1.001, 1.05, 1.5, 3.0, 20.0, 100.0])
+@pytest.mark.parametrize("mu", [1e-1, 1e-5, 1e-15])
+@pytest.mark.parametrize("eta", [1e-3, 1.0, 1e3])
+def test_nearest_point_solves_its_equation(p, mu, eta):
+    r = np.array([-2.0, -1e-3, 0.0, 1e-12, 0.5, 1.0, 1.5])
+    w, curvature = interior_point.nearest_on_curve(r, p, mu, eta)
+    z = eta * (r - w)
+    assert (np.sign(w) == np.sign(r)).all()
+    assert (np.abs(w) <= np.abs(r) * (1 + 1e-12)).all()
+    assert (curvature > 0).all()
+    # (w, z) lies on the curve: τ from w and z, then both of its equations
+    for wi, zi in zip(w, z, strict=True):
+        if wi == 0 or abs(zi) < 1e-9 * eta * abs(wi):  # z is lost in r − w there
+            continue
+        tau = np.sqrt(wi**2 + 2 * mu * wi / zi)
+        assert tau**p == pytest.approx(mu * (p - 1) + tau**2 * zi / wi, rel=1e-5 * max(1, p / 10))
+
+
+# l_p max-margin
+
+
+@pytest.mark.parametrize("p", ALL_PS)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_max_margin_is_certified(name, p):
+    A = PROBLEMS[name]()
+    best = solve(A, p)
+    assert -1e-12 <= best.gap <= 1e-9
+    assert best.kkt <= 1e-6
+    assert best.lam.min() >= 0
+    assert best.lam.sum() == pytest.approx(1)
+    assert (A @ best.w).min() == pytest.approx(1, rel=1e-12)
+    assert best.margin == pytest.approx(1 / np.linalg.norm(best.w, p), rel=1e-9)
+    assert best.gap == certificates.max_margin_gap(A, best.w, best.lam, p)
+    assert "not exact" not in best.message
+
+
+@pytest.mark.parametrize(("p", "gamma"), [(2.0, 1.09806), (1.5, 0.77135), (3.0, 1.59028)])
+def test_G20_has_the_margins_of_THEORY(p, gamma):
+    assert solve(load_dataset(G20).A, p).margin == pytest.approx(gamma, abs=5e-6)
+
+
+@pytest.mark.parametrize(("p", "angle"), [(1.5, 14.65), (3.0, 13.19)])
+def test_G20_has_the_angles_of_THEORY(p, angle):
+    A = load_dataset(G20).A
+    assert degrees(solve(A, p).w, solve(A, 2.0).w) == pytest.approx(angle, abs=0.005)
+
+
+@pytest.mark.parametrize("p", [1.01, *PS, 100.0])
+@pytest.mark.parametrize("dim", [2, 3, 20])
+def test_planted_direction_is_the_closed_form(dim, p):
+    data = load_dataset({**G20, "geometry": "planted", "dim": dim}, seed=1)
+    a_0 = np.array(data.planted["support"])
+    best = solve(data.A, p)
+    q = p / (p - 1)
+    assert degrees(best.w, np.sign(a_0) * np.abs(a_0) ** (1 / (p - 1))) <= 1e-6
+    assert best.margin == pytest.approx(np.linalg.norm(a_0, q), rel=1e-12)
+    assert best.lam[0] == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("key", "gamma"), [(("0v1", 50), 0.47989), (("0v1", 200), 0.72857), (("3v5", 200), 0.26358)]
+)
+def test_mnist_has_the_margins_of_THEORY(mnist, key, gamma):
+    best = solve(mnist[key], 2.0)
+    assert best.margin == pytest.approx(gamma, abs=5e-6)
+    assert best.gap <= 1e-10
+
+
+@pytest.mark.parametrize("p", [1.05, 1.5, 3.0, 20.0])
+@pytest.mark.parametrize("key", [("0v1", 50), ("3v5", 200)])
+def test_mnist_references_are_exact(mnist, key, p):
+    best = solve(mnist[key], p)
+    assert -1e-12 <= best.gap <= 1e-9
+    assert best.kkt <= 1e-6
+
+
+@pytest.mark.parametrize("p", PS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_conic_solver_finds_the_same_direction(p, seed):
+    A = load_dataset(G20, seed=seed).A
+    ours = solve(A, p)
+    assert "interior point" in ours.solver
+    theirs, _ = conic.solve(A * ours.margin, p)  # scaled for its sake: the optimum has norm 1
+    assert certificates.margin(A, theirs, p) <= ours.margin * (1 + 1e-12)
+    assert degrees(ours.w, theirs) <= 1e-3
+
+
+@pytest.mark.parametrize("p", [1.5, 2.0, 3.0])
+def test_sequential_quadratic_programming_finds_the_same_direction(p):
+    A = load_dataset({**G20, "dim": 5, "n": 40}, seed=2).A
+    ours = solve(A, p)
+    unit = A * ours.margin
+    answer = minimize(
+        lambda w: np.sum(np.abs(w) ** p) / p,
+        1.5 * separability.separability(A).w / (unit @ separability.separability(A).w).min(),
+        jac=lambda w: np.sign(w) * np.abs(w) ** (p - 1),
+        constraints={"type": "ineq", "fun": lambda w: unit @ w - 1, "jac": lambda w: unit},
+        method="SLSQP",
+        options={"ftol": 1e-15, "maxiter": 1000},
+    )
+    assert degrees(ours.w, answer.x) <= 1e-3
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0, INF])
+def test_a_growing_working_set_finds_what_all_points_find(monkeypatch, p):
+    A = gaussian_rows(4000, 30, 7.0)
+    start = separability.separability(A).w
+    whole = max_margin.max_margin(A, p, start)
+    assert "working set" not in whole.solver
+    monkeypatch.setattr(max_margin, "SOLVE_WHOLE", 0)
+    monkeypatch.setattr(max_margin, "_closest", lambda margins, count: np.argsort(margins)[: min(count, 20)])
+    grown = max_margin.max_margin(A, p, start)
+    assert "working set" in grown.solver
+    assert grown.gap <= 1e-9
+    assert degrees(grown.w, whole.w) <= 1e-4
+
+
+@pytest.mark.parametrize("p", [1.5, 3.0])
+def test_an_inexact_answer_says_so(monkeypatch, p):
+    A = load_dataset(G20).A
+    exact = interior_point.solve
+    monkeypatch.setattr(interior_point, "solve", lambda *arguments: exact(*arguments, tol=1e-3))
+    monkeypatch.setattr(conic, "solve", lambda A, p: (np.full(20, np.nan), np.ones(60)))
+    best = solve(A, p)
+    assert best.gap > 1e-7
+    assert f"gap {best.gap:.2e} is above 1e-07: not exact" in best.message
+
+
+FAILED = interior_point.Solution(-np.ones(20), np.ones(60), INF, 0)
+
+
+@pytest.mark.parametrize("p", [1.1, 3.0, 20.0])
+def test_where_the_interior_point_fails_the_conic_solver_steps_in(monkeypatch, p):
+    A = load_dataset(G20).A
+    expected = solve(A, p)
+    monkeypatch.setattr(interior_point, "solve", lambda *arguments: FAILED)
+    best = solve(A, p)
+    assert "clarabel" in best.solver
+    assert best.gap <= 1e-9
+    assert degrees(best.w, expected.w) <= 1e-3
+
+
+def test_where_all_fail_the_start_is_left_with_its_true_gap(monkeypatch):
+    A = load_dataset(G20).A
+    monkeypatch.setattr(interior_point, "solve", lambda *arguments: FAILED)
+    monkeypatch.setattr(conic, "solve", lambda A, p: (np.full(20, np.nan), np.full(60, np.nan)))
+    best = solve(A, 1.5)
+    assert (A @ best.w).min() == pytest.approx(1)
+    assert 1e-3 < best.gap < 1
+    assert "not exact" in best.message
+
+
+@pytest.mark.parametrize("p", [1.001, 50.0, 100.0, pytest.param(1000.0, marks=pytest.mark.slow)])
+def test_extreme_exponents_are_exact_too(p):
+    assert solve(load_dataset(G20).A, p).gap <= 1e-9
+
+
+@pytest.mark.parametrize(
+    ("rows", "p", "unique"),
+    [
+        ([[1.0, 1.0]], 1.0, False),  # every w ≥ 0 with sum 1
+        ([[1.0, 1.0]], INF, True),
+        ([[1.0, 0.0]], 1.0, True),
+        ([[1.0, 0.0]], INF, False),  # the second coordinate is free in [−1, 1]
+        ([[1.0, 0.0], [0.0, 1.0]], 1.0, True),
+        ([[1.0, 0.0]], 2.0, True),
+    ],
+)
+def test_optima_that_may_not_be_unique_are_marked(rows, p, unique):
+    best = solve(np.array(rows), p)
+    assert best.unique is unique
+    assert ("may not be unique" in best.message) is not unique
+
+
+@pytest.mark.parametrize("p", [0.5, 0.0, -1.0, float("nan")])
+def test_exponents_below_1_are_refused(p):
+    with pytest.raises(ValueError, match="p: got"):
+        solve(load_dataset(G20).A, p)
+
+
+def test_a_start_that_does_not_separate_is_refused():
+    with pytest.raises(ValueError, match="must be separable"):
+        max_margin.max_margin(np.eye(2), 2.0, np.array([1.0, -1.0]))
+
+
+def test_linear_programs_without_an_optimum_raise():
+    with pytest.raises(ArithmeticError, match="not solved by HiGHS"):
+        linear_program.solve(np.array([-1.0]), np.array([[0.0]]), np.array([1.0]), (0, None))
+
+
+# separability
+
+
+def quasi_rows(n=40, d=6, k=3, seed=0, turned=True) -> np.ndarray:
+    """The first half of the rows overlap in a k-dimensional space, the rest can be separated off it."""
+    rng = np.random.default_rng(seed)
+    half = n // 2
+    rest = np.hstack([rng.standard_normal((half, k)), np.zeros((half, d - k))])
+    beside = np.hstack([rng.standard_normal((half, k)), rng.random((half, d - k)) + 0.1])
+    A = np.vstack([rest, beside])
+    return A @ np.linalg.qr(rng.standard_normal((d, d)))[0] if turned else A
+
+
+VERDICTS = {
+    "separable": (lambda: load_dataset(G20).A, "separable", 60),
+    "overlapping": (lambda: gaussian_rows(200, 5, 0.5), "overlapping", 0),
+    "quasi": (lambda: quasi_rows(), "quasi-separable", 20),
+    "quasi, axes": (lambda: quasi_rows(turned=False), "quasi-separable", 20),
+    "quasi, more": (lambda: quasi_rows(400, 20, 12, seed=1), "quasi-separable", 200),
+    "opposite points": (lambda: np.array([[1.0, 0.0], [-1.0, 0.0]]), "overlapping", 0),
+    "opposite and one more": (lambda: np.array([[1.0, 0.0], [-1.0, 0.0], [5.0, 1.0]]), "quasi-separable", 1),
+    "a point at 0": (lambda: np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]), "quasi-separable", 2),
+    "all at 0": (lambda: np.zeros((3, 2)), "overlapping", 0),
+    "one point": (lambda: np.array([[0.0, -3.0]]), "separable", 1),
+    "rank 1": (lambda: np.outer([1.0, 2.0, 3.0], [1.0, -1.0]), "separable", 3),
+    "rank 1, opposite": (lambda: np.outer([1.0, 2.0, -3.0], [1.0, -1.0]), "overlapping", 0),
+    "rows of all sizes": (lambda: load_dataset(G20).A * np.logspace(-100, 100, 60)[:, None], "separable", 60),
+    "thin": (lambda: np.hstack([np.vstack([(B := gaussian_rows(50, 3, 0)), -B]), np.full((100, 1), 1e-9)]),
+             "separable", 100),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+@pytest.mark.parametrize("by", [separability.separability, separability.separability_lp])
+def test_separability_counts_the_points_that_can_be_inside(name, by):
+    make, verdict, value = VERDICTS[name]
+    A = make()
+    if name == "thin" and by is separability.separability_lp:
+        pytest.skip("a margin of 1e-9 is at the LP's tolerance: only the certificate sees it")
+    found = by(A)
+    assert (found.verdict, found.value) == (verdict, value)
+    assert found.strict.sum() == value
+    if found.strict.any():
+        margins = A @ found.w
+        assert (margins[found.strict] > 0).all()
+        assert np.abs(margins[~found.strict]).max(initial=0) <= 1e-9 * margins[found.strict].max()
+    assert "tolerance" not in found.message
+
+
+@pytest.mark.parametrize("pair", ["0v1", "3v5"])
+@pytest.mark.parametrize("pca", [50, 200])
+def test_mnist_pairs_are_as_THEORY_says(mnist, pair, pca):
+    found = separability.separability(mnist[pair, pca])
+    overlap = (pair, pca) == ("3v5", 50)
+    assert found.verdict == ("overlapping" if overlap else "separable")
+    assert found.value == (0 if overlap else 1000)
+
+
+def test_the_LP_agrees_on_mnist(mnist):
+    assert separability.separability_lp(mnist["3v5", 50]).value == 0
+    assert separability.separability_lp(mnist["0v1", 50]).value == 1000
+
+
+@pytest.mark.parametrize("name", ["separable", "overlapping", "quasi"])
+def test_the_verdict_survives_what_does_not_change_it(name):
+    make, verdict, value = VERDICTS[name]
+    A = make()
+    rng = np.random.default_rng(1)
+    mixed = rng.permutation(A * rng.uniform(0.1, 10, (len(A), 1))) @ rng.standard_normal(
+        (A.shape[1], A.shape[1])
+    )
+    found = separability.separability(mixed)
+    assert (found.verdict, found.value) == (verdict, value)
+
+
+@pytest.mark.parametrize("name", ["separable", "overlapping", "quasi"])
+def test_without_a_certificate_the_LP_decides(monkeypatch, name):
+    make, verdict, value = VERDICTS[name]
+    monkeypatch.setattr(separability, "_strictly_positive", lambda *arguments: False)
+    monkeypatch.setattr(separability, "positive_null_vector", lambda *arguments: None)
+    found = separability.separability(make())
+    assert (found.verdict, found.value) == (verdict, value)
+    assert "linear program" in found.message
+    assert "tolerance" in found.message  # and it says that nothing but the LP stands behind it
+
+
+def test_certificates_are_checked():
+    U, _ = logistic.row_space(gaussian_rows(200, 5, 0.5))
+    lam = separability.positive_null_vector(U, None)
+    assert lam.min() > 0
+    assert np.abs(U.T @ lam).max() <= 1e-12 * lam.max()
+    separable, _ = logistic.row_space(load_dataset(G20).A)
+    assert separability.positive_null_vector(separable, np.zeros(60)) is None
+
+
+# SVM and logistic regression
+
+
+@pytest.mark.parametrize("C", [1e-4, 1.0, 1e3])
+@pytest.mark.parametrize("name", ["overlapping", "quasi", "separable"])
+def test_soft_margin_is_certified(name, C):
+    A = VERDICTS[name][0]()
+    svm = baselines.soft_margin(A, C)
+    assert svm.kind == "soft-margin"
+    assert svm.C == C
+    assert -1e-12 <= svm.gap <= 1e-10
+    assert svm.kkt <= 1e-7
+    assert svm.message == ""
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0])
+def test_liblinear_without_intercept_finds_the_same_svm(C):
+    data = dataset(gaussian_rows(200, 5, 0.5))
+    machine = LinearSVC(loss="hinge", C=C, fit_intercept=False, tol=1e-10, max_iter=1_000_000)
+    theirs = machine.fit(data.X_train, data.y_train).coef_[0]
+    ours = baselines.soft_margin(data.A, C)
+    assert degrees(ours.w, theirs) <= 0.05  # liblinear's own precision
+
+    def objective(w):
+        return 0.5 * w @ w + C * np.maximum(0, 1 - data.A @ w).sum()
+
+    assert objective(ours.w) <= objective(theirs) * (1 + 1e-12)
+
+
+def test_soft_margin_certificate_sees_an_intercept():
+    rng = np.random.default_rng(0)
+    y = np.repeat([1.0, -1.0], 100)
+    X = rng.standard_normal((200, 5)) + 0.5 * y[:, None] + 2.0  # not centred: an intercept pays
+    A = y[:, None] * X
+    with_intercept = LinearSVC(loss="hinge", C=1.0, tol=1e-8, max_iter=1_000_000).fit(X, y).coef_[0]
+    ours = baselines.soft_margin(A, 1.0)
+    assert degrees(ours.w, with_intercept) > 2
+    answer = interior_point.solve(A, 2.0, np.zeros(5), 1.0)
+    assert certificates.soft_margin_gap(A, with_intercept, answer.lam, 1.0) > 1e-3
+    assert certificates.soft_margin_kkt(A, with_intercept, answer.lam, 1.0) > 1e-2
+
+
+def test_logistic_minimiser_has_the_numbers_of_THEORY(mnist):
+    A = mnist["3v5", 50]
+    fit = baselines.logistic_regression(A, None)
+    assert fit.kind == "unregularised"
+    assert np.linalg.norm(fit.w) == pytest.approx(9.687, abs=5e-4)
+    assert np.logaddexp(0, -A @ fit.w).mean() == pytest.approx(0.08800, abs=5e-6)
+    assert fit.gap <= 1e-12
+    assert fit.gap == pytest.approx(np.linalg.norm(A.T @ expit(-A @ fit.w)) / 1000, abs=1e-16)
+
+
+@pytest.mark.parametrize("C", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("name", ["separable", "quasi", "overlapping"])
+def test_regularised_logistic_regression_is_scikit_learns(name, C):
+    data = dataset(VERDICTS[name][0]())
+    ours = baselines.logistic_regression(data.A, C)
+    theirs = LogisticRegression(C=C, fit_intercept=False, tol=1e-12, solver="newton-cholesky", max_iter=1000)
+    coefficients = theirs.fit(data.X_train, data.y_train).coef_[0]
+    assert np.allclose(ours.w, coefficients, rtol=1e-6, atol=1e-9)
+    assert ours.kkt <= 1e-12
+    assert (ours.kind, ours.C, ours.message) == ("l2", C, "")
+
+
+def test_flat_directions_get_the_least_norm():
+    A = gaussian_rows(200, 3, 0.3)
+    embedded = np.hstack([A, A[:, :1], np.zeros((200, 1))])  # a copied and an empty coordinate
+    fit = baselines.logistic_regression(embedded, None)
+    assert fit.kkt <= 1e-10
+    assert fit.w[4] == 0
+    assert fit.w[0] == pytest.approx(fit.w[3])
+
+
+# quasi-separable data
+
+
+def test_ray_and_offset_by_hand():
+    # The x axis overlaps: margins 1, −1, −1, risk smallest at tanh: σ(−x) = 2σ(x), x = −log 2.
+    # Off it, y ≥ 1/1 for the closer point: the ray is (0, 1).
+    A = np.array([[1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0], [3.0, 1.0], [-5.0, 2.0]])
+    found = quasi.ray_and_offset(A, separability.separability(A).strict)
+    assert np.allclose(found.ray, [0, 1], atol=1e-12)
+    assert np.allclose(found.offset, [-np.log(2), 0], atol=1e-12)
+    assert found.margin == pytest.approx(1)
+    assert found.gap <= 1e-10
+    assert "p ≠ 2" in found.message
+
+
+def test_gradient_descent_follows_ray_and_offset():
+    A = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [3.0, 1.0, 0.2], [-5.0, 0.3, 2.0]])
+    found = quasi.ray_and_offset(A, separability.separability(A).strict)
+    w = np.zeros(3)
+    rate = 1.0
+    for step in range(3000):  # steps grow with the loss of the separable part, as theory allows
+        w += rate * A.T @ (expit(-A @ w) / 5)
+        along = np.exp(min(found.ray @ w / (found.ray @ found.ray), 30))
+        w += 0.1 * along * (np.eye(3) - np.diag([1.0, 0, 0])) @ A.T @ (expit(-A @ w) / 5) * (step > 100)
+    span, off = w[0], w * [0, 1, 1]
+    assert span == pytest.approx(found.offset[0], abs=2e-2)
+    assert degrees(off, found.ray) < 3
+
+
+@pytest.mark.parametrize("strict", [[True] * 3, [False] * 3])
+def test_ray_and_offset_need_both_parts(strict):
+    with pytest.raises(ValueError, match="quasi-separable"):
+        quasi.ray_and_offset(np.eye(3), np.array(strict))
+
+
+# all of them together, kept on disk
+
+
+@pytest.mark.parametrize(
+    ("name", "svm", "logreg", "ps", "has_quasi"),
+    [
+        ("separable", "hard-margin", "l2", {1.5, 2.0, INF}, False),
+        ("overlapping", "soft-margin", "unregularised", set(), False),
+        ("quasi", "soft-margin", "l2", set(), True),
+    ],
+)
+def test_each_verdict_has_its_references(tmp_path, name, svm, logreg, ps, has_quasi):
+    data = dataset(VERDICTS[name][0]())
+    for cached in (None, tmp_path, tmp_path):
+        found = references.solve_references(data, [2, 1.5, INF, 2.0], 1.0, 10.0, cached)
+        assert found.separability == VERDICTS[name][1]
+        assert found.separability_value == VERDICTS[name][2]
+        assert found.n == len(data.A)
+        assert set(found.max_margin) == ps
+        assert (found.svm.kind, found.logreg.kind) == (svm, logreg)
+        assert (None if svm == "hard-margin" else 1.0) == found.svm.C
+        assert (None if logreg == "unregularised" else 10.0) == found.logreg.C
+        assert (found.quasi is not None) is has_quasi
+    if name == "separable":
+        assert np.array_equal(found.svm.w, found.max_margin[2.0].w)
+
+
+@pytest.mark.parametrize(
+    ("C", "ps"), [((0.0, 1.0), [2]), ((1.0, -1.0), [2]), ((1.0, np.nan), [2]), ((1.0, 1.0), [0.9])]
+)
+def test_impossible_requests_are_refused(C, ps):
+    with pytest.raises(ValueError, match=r"got .*expected"):
+        references.solve_references(load_dataset(G20), ps, *C, None)
+
+
+def small():
+    return load_dataset({**G20, "dim": 4, "n": 12}, seed=1)
+
+
+def flat(found: references.References) -> list:
+    parts = [found.separability, found.separability_value, found.svm.w, found.svm.gap, found.logreg.w]
+    for best in found.max_margin.values():
+        parts += [
+            best.p,
+            best.w,
+            best.margin,
+            best.gap,
+            best.kkt,
+            best.lam,
+            best.solver,
+            best.unique,
+            best.message,
+        ]
+    return parts
+
+
+def same(one: references.References, other: references.References) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(flat(one), flat(other), strict=True))
+
+
+def test_a_second_call_solves_nothing(tmp_path, monkeypatch):
+    data = small()
+    first = references.solve_references(data, [1.5, 2, INF], 1.0, 1.0, tmp_path)
+    for solver in ("separability", "max_margin", "soft_margin", "logistic_regression", "ray_and_offset"):
+        monkeypatch.setattr(references, solver, lambda *arguments: pytest.fail("solved again"))
+    assert same(first, references.solve_references(data, [1.5, 2, INF], 1.0, 1.0, tmp_path))
+    names = [path.name for path in tmp_path.iterdir()]
+    assert len(names) == 5
+    assert all(name.endswith(".npz") and not name.startswith(".") for name in names)
+
+
+def test_what_decides_an_answer_is_in_the_name():
+    base = ["print", "svm", {"C": "1.0"}, 1]
+    names = {cache.key_name(*base)}
+    for position, other in enumerate(["other", "logreg", {"C": "2.0"}, 2]):
+        names.add(cache.key_name(*base[:position], other, *base[position + 1 :]))
+    assert len(names) == 5
+
+
+def test_other_data_and_other_C_are_solved_for_themselves(tmp_path):
+    data, other = small(), load_dataset({**G20, "dim": 4, "n": 12}, seed=2)
+    first = references.solve_references(data, [2], 1.0, 1.0, tmp_path)
+    assert not np.allclose(references.solve_references(other, [2], 1.0, 1.0, tmp_path).svm.w, first.svm.w)
+    assert not np.allclose(
+        references.solve_references(data, [2], 1.0, 5.0, tmp_path).logreg.w, first.logreg.w
+    )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_truncated_files_are_solved_again(tmp_path, share):
+    data = small()
+    first = references.solve_references(data, [1.5, 2], 1.0, 1.0, tmp_path)
+    for path in tmp_path.iterdir():
+        raw = path.read_bytes()
+        path.write_bytes(raw[: int(share * len(raw))])
+        assert cache.read(path) is None
+    assert same(first, references.solve_references(data, [1.5, 2], 1.0, 1.0, tmp_path))
+    assert all(cache.read(path) is not None for path in tmp_path.iterdir())
+
+
+def test_a_flipped_byte_is_never_believed(tmp_path):
+    path = tmp_path / "one.npz"
+    record = {"w": np.arange(5.0), "gap": 1e-9, "solver": "interior point", "unique": True}
+    cache.write(path, record)
+    raw = path.read_bytes()
+    for position in range(0, len(raw), 3):
+        changed = bytearray(raw)
+        changed[position] ^= 0xFF
+        path.write_bytes(changed)
+        found = cache.read(path)  # some bytes of the archive carry nothing: then the record is whole
+        assert found is None or (np.array_equal(found.pop("w"), record["w"]) and found == {
+            key: value for key, value in record.items() if key != "w"
+        }), position  # fmt: skip
+
+
+def test_a_record_that_does_not_fit_is_solved_again(tmp_path):
+    path = tmp_path / "one.npz"
+    cache.write(path, {"w": np.zeros(3)})
+    answer = cache.cached(path, lambda: {"w": np.ones(4)}, lambda record: record["w"].shape == (4,))
+    assert np.array_equal(answer["w"], np.ones(4))
+    assert np.array_equal(cache.read(path)["w"], np.ones(4))
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(cache.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        cache.write(tmp_path / "one.npz", {"w": np.zeros(3)})
+    assert not list(tmp_path.iterdir())
+
+
+def _solve_in_process(directory, barrier, queue):
+    barrier.wait()
+    queue.put(flat(references.solve_references(small(), [1.5, 2, 3], 1.0, 1.0, directory)))
+
+
+def test_two_processes_may_solve_at_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    barrier, queue = context.Barrier(2), context.Queue()
+    workers = [context.Process(target=_solve_in_process, args=(tmp_path, barrier, queue)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    answers = [queue.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join(timeout=60)
+    assert all(np.array_equal(a, b) for a, b in zip(*answers, strict=True))
+    assert all(cache.read(path) is not None for path in tmp_path.iterdir())
+    assert not [path for path in tmp_path.iterdir() if path.suffix != ".npz"]
