@@ -1,4 +1,4 @@
-"""Plug-ins: run only when a grid names them, from beside the grid file; what fails is told with its reason."""
+"""Plug-ins: run only when a grid names them, from beside the grid file; errors are told with their reason."""
 
 from __future__ import annotations
 

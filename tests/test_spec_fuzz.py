@@ -6,7 +6,6 @@ back from its own resolved_yaml() to the same cells.
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import re
@@ -17,161 +16,12 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from spec_strategies import KEYS, OVERRIDES, SCALARS, VALID, mangled_text, near_misses, valid_trees
 
 from mdcore.grid.spec import GridError, cell_from_config, load_grid, select
 
 FEW = settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=12_000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-
-VALID = [
-    {
-        "question": "Does depth matter?",
-        "fixed": {
-            "dataset": {"name": "mnist", "source": "bundled"},
-            "epochs": 20,
-            "step": {"rule": "adaptive"},
-        },
-        "vary": {
-            "digits": [[0, 1], [3, 5]],
-            "pca": [50, None],
-            "potential": ["quadratic", {"lp": {"p": 1.5}}, {"lp": {"p": 3}}],
-            "depth": [1, 2],
-        },
-    },
-    {
-        "question": "Which direction?",
-        "fixed": {
-            "dataset": {
-                "name": "synthetic",
-                "geometry": "planted",
-                "dim": 2,
-                "n": 60,
-                "separation": 2.5,
-                "noise": 1,
-            },
-            "epochs": 10,
-            "step": {"rule": "normalized", "eta": 1, "decay": 2},
-            "stop": {"gap": 0.01},
-            "log_points": 20,
-            "dtype": "float32",
-        },
-        "vary": {
-            "potential": ["scaled", {"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1}}, {"lp": {"p": 3}}]
-        },
-        "zip": [{"depth": [1, 2, 3], "init.scale": [0, 0.3, 0.1]}, {"seed": [0, 1]}],
-        "only_if": {"step.decay": {"p": 3}, "stop": {"depth": [1, 2]}},
-        "exclude": [{"potential": "scaled", "depth": 3}, {"p": 3, "seed": 1}],
-    },
-    {
-        "question": "Layers",
-        "fixed": {
-            "epochs": 5,
-            "step.rule": "constant",
-            "loss": "exponential",
-            "width": 4,
-            "svm_C": 2,
-            "logreg_C": 0.5,
-        },
-        "vary": {
-            "dataset": [{"name": "synthetic", "dim": 20}, {"name": "mnist", "test_fraction": 0}],
-            "digits": [[1, 2]],
-            "step.eta": [0.1, 1e-3],
-        },
-        "zip": [
-            {
-                "depth": [1, 2, 2],
-                "potential": [
-                    "quadratic",
-                    {"layer_scaled": {"alpha": [1, 4]}},
-                    [{"lp": {"p": 3}}, "quadratic"],
-                ],
-            }
-        ],
-        "only_if": {"digits": {"dataset": "mnist"}},
-    },
-]
-
-WORDS = [
-    "1e-3", "1_000", "yes", "lp", "quadratic", "quadratc", "mnist", "synthetic", "full", "depth", "a:b",
-    "../x:Y", "0x10", ".nan", "~", "{", "p", "loss_scaled", "normalized", "adaptive", "planted", "",
-    "x" * 300, "é\u2028", "- a",
-]  # fmt: skip
-NAMES = [
-    "depth", "dataset", "dataset.dim", "dataset.name", "step", "step.eta", "step.decay", "init.scale",
-    "init", "stop", "stop.gap", "potential", "seed", "digits", "pca", "width", "epochs", "metrics", "p",
-    "lp", "fixed", "vary", "zip", "only_if", "exclude", "question", "depht", "<<", "name", "path",
-    "dataset.path", "beta", "alpha", "dtype", "plugin_dir",
-]  # fmt: skip
-PIECES = [
-    "&a", "*a", "!!python/name:os", "- ", ": ", "\t", "[" * 60, "{a: " * 60, "\n---\n", "? ", "|", ">",
-    "%", "\0",
-]  # fmt: skip
-NUMBERS = [0.0, -0.0, -1.5, 0.5, 1.0, 2.0, 1e-300, 1e308, math.nan, math.inf, -math.inf, 10**30, 784]
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-3, 12),
-    st.sampled_from(NUMBERS),
-    st.sampled_from(WORDS),
-    st.text(max_size=6),
-)
-KEYS = st.one_of(st.sampled_from(NAMES), st.text(max_size=4))
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=5,
-)
-
-
-def places(tree, path=()):
-    """Every path into a tree of mappings and lists."""
-    yield path
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in items:
-        yield from places(value, (*path, key))
-
-
-@st.composite
-def near_misses(draw, trees=VALID):
-    """A valid tree with one to three parts renamed, replaced, removed, repeated, wrapped or added."""
-    tree = copy.deepcopy(draw(st.sampled_from(trees)))
-    for _ in range(draw(st.integers(1, 3))):
-        path = draw(st.sampled_from([path for path in places(tree) if path] or [()]))
-        if not path:
-            return draw(VALUES)
-        parent = tree
-        for key in path[:-1]:
-            parent = parent[key]
-        key, change = (
-            path[-1],
-            draw(st.sampled_from(["rename", "replace", "remove", "repeat", "wrap", "add"])),
-        )
-        if change == "replace":
-            parent[key] = draw(VALUES)
-        elif change == "wrap":
-            parent[key] = draw(st.sampled_from([[parent[key]], {"a": parent[key]}, str(parent[key])]))
-        elif change == "remove":
-            del parent[key]
-        elif isinstance(parent, dict):
-            value = parent.pop(key) if change == "rename" else parent[key]
-            parent[draw(KEYS)] = draw(VALUES) if change == "add" else value
-        else:
-            parent.insert(key, copy.deepcopy(parent[key]) if change == "repeat" else draw(VALUES))
-    return tree
-
-
-@st.composite
-def mangled_text(draw):
-    """The bytes of a grid file, valid or a near miss, cut, doubled or overwritten somewhere."""
-    tree = draw(st.one_of(st.sampled_from(VALID), near_misses()))
-    text = yaml.safe_dump(tree, allow_unicode=True, default_flow_style=draw(st.booleans()), sort_keys=False)
-    for _ in range(draw(st.integers(0, 2))):
-        start = draw(st.integers(0, len(text)))
-        stop = min(len(text), start + draw(st.integers(0, 30)))
-        doubled = text[start:stop] * 2
-        middle = draw(st.one_of(st.sampled_from(["", doubled]), st.text(max_size=5), st.sampled_from(PIECES)))
-        text = text[:start] + middle + text[stop:]
-    return text.encode("utf-8", "surrogatepass")
 
 
 def inside(config) -> list[str]:
@@ -315,6 +165,12 @@ def test_the_checker_can_fail():
 
 
 @FEW
+@given(valid_trees())
+def test_what_is_inside_the_specification_is_accepted(tree):
+    assert judge(as_yaml(tree))
+
+
+@FEW
 @given(near_misses())
 def test_near_misses(tree):
     judge(as_yaml(tree))
@@ -336,20 +192,8 @@ def test_garbage(data):
     assert not judge(data)
 
 
-OVERRIDES = st.lists(
-    st.one_of(
-        st.text(max_size=20),
-        st.tuples(KEYS, st.one_of(VALUES.map(lambda value: json.dumps(value)), st.text(max_size=8))).map(
-            "=".join
-        ),
-    ),
-    min_size=1,
-    max_size=3,
-)
-
-
 @FEW
-@given(st.sampled_from(VALID), OVERRIDES)
+@given(st.one_of(st.sampled_from(VALID), valid_trees()), OVERRIDES)
 def test_overrides(tree, overrides):
     judge(as_yaml(tree), overrides)
 
@@ -390,6 +234,7 @@ def test_configurations(config):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @MANY
 @given(
     st.one_of(near_misses().map(as_yaml), mangled_text(), st.binary(max_size=100)),

@@ -76,13 +76,14 @@ def _apply(layout: Layout, key: str, names: set[str], node: Node, place: str, pr
     rows: list[Row] = [{key: settings} for settings in values]
     if len({typed(row) for row in rows}) < len(rows):
         problems.add(place, key, "got a value twice; expected every value once")
-    position = layout.axes.index(axis) if axis is not None else None
-    if position is not None:
-        layout.axes[position] = Axis("vary", rows)
-        _remove(layout, names, place, problems, keep=layout.axes[position])
-    else:
-        _remove(layout, names, place, problems)
-        layout.axes.append(Axis("vary", rows))
+    if axis is not None:
+        replaced = Axis(axis.section, rows)
+        layout.axes[layout.axes.index(axis)] = replaced
+        _remove(layout, names, place, problems, keep=replaced)
+        return
+    _remove(layout, names, place, problems)
+    last = sum(other.section == "vary" for other in layout.axes)  # zip comes after vary, as in the file
+    layout.axes.insert(last, Axis("vary", rows))
 
 
 def _is_several(key: str, node: Node, varied: bool) -> bool:
