@@ -69,6 +69,17 @@ def test_a_grid_runs_is_resumed_and_is_told_when_it_is_done(grid_command):
     assert any("8 done" in line or "4 done" in line for line in log)
 
 
+@pytest.mark.parametrize("day", ["19700101", "20991231"])
+def test_a_run_is_resumed_whatever_the_clock_says(grid_command, day):
+    """It was begun on another day, or the clock has jumped: the tag is the same run, the newest results count."""
+    grid_command("--only", "seed=0")
+    run = the_run(grid_command).rename(grid_command.runs / f"{day}_t")
+    again = grid_command()
+    assert "4 cells to train in 1 stacks, 4 skipped" in again.out
+    assert [p.name for p in grid_command.runs.glob("*_t")] == [run.name]
+    assert "nothing to do" in grid_command().out
+
+
 def test_what_is_corrupted_is_trained_again_and_only_that(grid_command):
     grid_command()
     run = the_run(grid_command)
@@ -326,6 +337,18 @@ def test_an_interrupted_run_stops_its_kernels_and_says_how_to_go_on(process, num
     assert "To go on:\n  python -m mdcore.run_grid --config grid.yaml --tag t" in err
     assert "Traceback" not in out + err
     assert gone(kernels)
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_ends_at_once(process):
+    (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
+    runner = process()
+    kernels = training(process, runner)
+    runner.send_signal(signal.SIGINT)
+    runner.send_signal(signal.SIGTERM)
+    runner.communicate(timeout=30)
+    assert runner.returncode == 130
+    wait_for(lambda: gone(kernels), 10)
 
 
 def test_sigkill_of_the_runner_leaves_no_kernel_and_no_lock(process):
