@@ -71,7 +71,7 @@ def test_a_grid_runs_is_resumed_and_is_told_when_it_is_done(grid_command):
 
 @pytest.mark.parametrize("day", ["19700101", "20991231"])
 def test_a_run_is_resumed_whatever_the_clock_says(grid_command, day):
-    """It was begun on another day, or the clock has jumped: the tag is the same run, the newest results count."""
+    """It was begun on another day, or the clock has jumped: the tag is the same run."""
     grid_command("--only", "seed=0")
     run = the_run(grid_command).rename(grid_command.runs / f"{day}_t")
     again = grid_command()
@@ -384,6 +384,7 @@ def test_a_killed_kernel_is_tried_again(process):
     assert "attempt 1 failed: the kernel died" in out
 
 
+@pytest.mark.slow
 def test_a_second_runner_can_wait(process):
     (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
     first = process()
