@@ -108,9 +108,7 @@ def cases():
 def test_engine_agrees_with_autograd(potentials, name):
     """To 1e-10 where every inverse map is Lipschitz; elsewhere within 100 times what another order of the points does."""
     A, rule, steps = data(), RULES[name], 10 if name == "adaptive_edge" else STEPS
-    if (
-        Lp(1.1) in potentials
-    ):  # the inverse map is a tenth power: the same change of w takes a far shorter step of Z
+    if Lp(1.1) in potentials:  # the inverse map is a tenth power: the same change of w takes a far shorter step of Z
         rule = dataclasses.replace(rule, eta=0.02 * rule.eta)
     w = by_engine(A, potentials, rule, steps=steps)[0]
     twin = by_autograd(A, potentials, rule, steps=steps)
@@ -191,30 +189,25 @@ def test_a_cell_that_diverges_leaves_and_harms_no_other():
 
 
 def test_stop_by_certificate_ends_cells_and_keeps_companions():
-    cells, plan = mixed_plan(epochs=3000, stop_gap=0.02)
+    cells, plan = mixed_plan(epochs=3000, stop_gap=0.03, step=StepRule("normalized", 0.1))
+    cells = [cell for cell in cells if cell.potentials[0] != Lp(3.0)]  # far from the edge of stability
     cells = [
-        CellPlan(c.potentials, c.seed, c.width, c.init_scale,
-                 follows=tuple(j for j, other in enumerate(cells)
-                               if c.depth == 1 and other.depth > 1 and other.seed == c.seed
-                               and other.potentials[0] == c.potentials[0]))
-        for c in cells
+        dataclasses.replace(cell, follows=tuple(
+            j for j, other in enumerate(cells)
+            if cell.depth == 1 and other.depth > 1 and other.seed == cell.seed and other.potentials[0] == cell.potentials[0]
+        ))
+        for cell in cells
     ]  # fmt: skip
     stopped = run(StackTrainer(data(), cells, plan))
     full = run(StackTrainer(data(), cells, StackPlan(plan.step, plan.epochs, plan.log_epochs)))
     for position, cell in enumerate(cells):
         last = int(stopped.observer.last[position])
         gaps = stopped.observer.values["gap"][position]
-        assert gaps[last] <= 0.02 and (gaps[:last] > 0.02).all()
+        assert gaps[last] <= 0.03 and (gaps[:last] > 0.03).all()
         agreed = stopped.observer.predictors[position, : last + 1]
-        torch.testing.assert_close(
-            agreed, full.observer.predictors[position, : last + 1], rtol=1e-6, atol=1e-6
-        )
-        for deep in (
-            cell.follows
-        ):  # the companion goes on to where the deep cell ends, so equal steps can be compared
-            assert torch.isfinite(
-                stopped.observer.predictors[position, int(stopped.observer.last[deep])]
-            ).all()
+        torch.testing.assert_close(agreed, full.observer.predictors[position, : last + 1], rtol=1e-6, atol=1e-6)
+        for deep in cell.follows:  # the companion goes on to where the deep cell ends, so equal steps can be compared
+            assert torch.isfinite(stopped.observer.predictors[position, int(stopped.observer.last[deep])]).all()
     assert stopped.epoch < plan.epochs
 
 
@@ -289,8 +282,7 @@ def test_mirror_descent_needs_a_closure_where_the_rule_needs_the_risk(rule):
 
 def test_mirror_descent_with_the_quadratic_potential_is_sgd_on_any_module():
     models = [
-        torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)).double()
-        for _ in range(2)
+        torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)).double() for _ in range(2)
     ]
     models[1].load_state_dict(models[0].state_dict())
     optimizers = [

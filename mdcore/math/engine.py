@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mdcore.math import losses
 from mdcore.math.block import Block
+from mdcore.math.data_pass import DataPass, Pass
 from mdcore.math.models import initial_weights, layer_shapes
 from mdcore.math.observe import Observer
 from mdcore.math.potentials import Potential
@@ -59,6 +60,7 @@ class StackPlan:
     loss: str = "logistic"
     stop_gap: float | None = None
     separable: bool = True
+    active_set: bool = True  # leave out points whose weight is provably below rounding, see data_pass.py
     dtype: torch.dtype = torch.float64
     device: str = "cpu"
 
@@ -74,25 +76,6 @@ def log_spaced_epochs(epochs: int, points: int) -> tuple[int, ...]:
         return (epochs,)
     exact = [math.exp(math.log(epochs) * i / (points - 1)) for i in range(points)]
     return tuple(sorted({max(1, round(t)) for t in exact} | {epochs}))
-
-
-class _Pass:
-    """What one pass over the data leaves, a row a live cell: w, g = A^T v scaled by n e^{c}, c + log n, log R, min m."""
-
-    def __init__(self, like: Tensor, cells: int):
-        self.w, self.g = like.new_zeros(cells, like.shape[1]), like.new_zeros(cells, like.shape[1])
-        self.log_scale, self.log_risk = like.new_zeros(cells), like.new_zeros(cells)
-        self.weight_sum, self.smallest = like.new_zeros(cells), like.new_zeros(cells)
-
-    def put_back(self, rows: Tensor, other: _Pass) -> None:
-        """Overwrite the masked rows by those of `other`."""
-        for name, mine in vars(self).items():
-            mine[rows] = getattr(other, name)[rows]
-
-    def keep(self, rows: Tensor) -> None:
-        """Drop all rows but `rows`."""
-        for name, mine in vars(self).items():
-            setattr(self, name, mine[rows])
 
 
 class StackTrainer:
@@ -118,25 +101,29 @@ class StackTrainer:
         self.h = self.A.new_full((K,), plan.step.eta)
         self.gradient_sum = self.A.new_zeros(K, self.A.shape[1])  # A^Tλ of the certificate, λ = Σ_t λ_t
         self.mass = self.A.new_zeros(K)  # Σ_n λ_n
-        self.now, self.before = _Pass(self.A, K), _Pass(self.A, K)
-        self.margins = self.A.new_zeros(K, self.A.shape[0])
+        self.now, self.before = Pass(self.A, K), Pass(self.A, K)
+        self.data_pass = DataPass(self.A, plan.loss, active=plan.separable and plan.active_set)
         self.observer = Observer(self.cells, plan, self.A, None if A_test is None else A_test.to(self.A))
         self.observer.start(self.blocks, self.members)
-        self._pass_over_data()
+        self._end_to_end()
+        self.data_pass.first(self.now, plan.step.needs_risk)
         self._right_products()
 
     def _build_blocks(self) -> tuple[list[Block], list[list[int]]]:
         groups: dict[tuple, list[int]] = {}
         for position, cell in enumerate(self.cells):
-            groups.setdefault((cell.potentials, cell.width if cell.depth > 1 else None), []).append(position)
+            groups.setdefault((cell.depth, cell.width if cell.depth > 1 else None), []).append(position)
         blocks = []
-        for (potentials, width), members in groups.items():
-            shapes = layer_shapes(len(potentials), width, self.A.shape[1])
+        for (depth, width), members in groups.items():
+            alike = list(dict.fromkeys(self.cells[position].potentials for position in members))
+            members.sort(key=lambda position: alike.index(self.cells[position].potentials))  # noqa: B023
+            shapes = layer_shapes(depth, width, self.A.shape[1])
             starts = [
                 initial_weights(cell.seed, shapes, cell.init_scale, cell.init_distribution)
                 for cell in (self.cells[position] for position in members)
             ]
-            blocks.append(Block(potentials, [torch.stack(layer).to(self.A) for layer in zip(*starts)]))
+            weights = [torch.stack(layer).to(self.A) for layer in zip(*starts)]
+            blocks.append(Block([self.cells[position].potentials for position in members], weights))
         return blocks, list(groups.values())
 
     @property
@@ -156,23 +143,9 @@ class StackTrainer:
             start += block.size
 
     # ---- one step ---------------------------------------------------------------------------------------------
-    def _pass_over_data(self) -> None:
-        """w, margins, log R where the rule needs it, weights and g of every cell."""
-        now, loss = self.now, self.plan.loss
+    def _end_to_end(self) -> None:
         for block, rows in self._rows():
-            block.end_to_end(now.w[rows])
-        torch.mm(now.w, self.A.mT, out=self.margins)
-        torch.amin(self.margins, dim=1, out=now.smallest)
-        shift = losses.weight_shift(now.smallest, loss).unsqueeze(1)
-        log_risk = None
-        if self.plan.step.needs_risk and not losses.weights_tell_risk(shift, loss):
-            log_risk = losses.log_risk(self.margins, loss)
-        weights = losses.scaled_weights_(self.margins, shift, loss)
-        torch.sum(weights, dim=1, out=now.weight_sum)
-        torch.mm(weights, self.A, out=now.g)
-        now.log_scale = shift.squeeze(1) + math.log(self.A.shape[0])
-        if self.plan.step.needs_risk:
-            now.log_risk = now.weight_sum.log() - now.log_scale if log_risk is None else log_risk
+            block.end_to_end(self.now.w[rows])
 
     def _right_products(self) -> None:
         for block, rows in self._rows():
@@ -186,11 +159,10 @@ class StackTrainer:
         for block, rows in self._rows():
             block.step(coefficient[rows], keep_old=rule.adapts)
         self.now, self.before = self.before, self.now
-        self._pass_over_data()
+        self._end_to_end()
+        self.data_pass(self.now, rule.needs_risk)
         if rule.adapts:
-            rejected = ~(
-                self.now.log_risk < self.before.log_risk
-            )  # a risk that is not finite is rejected too
+            rejected = ~(self.now.log_risk < self.before.log_risk)  # a risk that is not finite is rejected too
             self.h = torch.where(rejected, ADAPTIVE_SHRINK * self.h, ADAPTIVE_GROWTH * self.h)
             weight = weight.masked_fill_(rejected, 0.0)
         # λ += s_t ‖W_L ⋯ W_2‖ v_t, the coefficient with which A^T v_t entered Z_1
@@ -219,9 +191,7 @@ class StackTrainer:
         if self.epoch < target:
             return False
         index = self.plan.log_epochs.index(self.epoch)
-        gaps = self.observer.record(
-            index, self.blocks, self.members, self.now.w, self.gradient_sum, self.mass
-        )
+        gaps = self.observer.record(index, self.blocks, self.members, self.now.w, self.gradient_sum, self.mass)
         if self.plan.stop_gap is not None:
             for position in self.alive:
                 if position not in self.ended and gaps[position] <= self.plan.stop_gap:
@@ -252,17 +222,15 @@ class StackTrainer:
             flags = keep[row : row + block.size]
             row += block.size
             if any(flags):
-                block.keep(torch.tensor([i for i, flag in enumerate(flags) if flag], device=self.A.device))
+                block.keep([i for i, flag in enumerate(flags) if flag])
                 blocks.append(block)
                 members.append([position for position, flag in zip(inside, flags) if flag])
-        rows = torch.tensor(
-            [i for i, flag in enumerate(keep) if flag], device=self.A.device, dtype=torch.long
-        )
+        rows = torch.tensor([i for i, flag in enumerate(keep) if flag], device=self.A.device, dtype=torch.long)
         self.blocks, self.members = blocks, members
         self.h, self.gradient_sum, self.mass = self.h[rows], self.gradient_sum[rows], self.mass[rows]
         self.now.keep(rows)
         self.before.keep(rows)
-        self.margins = self.margins[: len(rows)].clone()
+        self.data_pass.forget()
         for block, kept in self._rows():
             block.end_to_end(self.now.w[kept])
         self._right_products()
@@ -274,20 +242,22 @@ class StackTrainer:
             "epoch": self.epoch, "ended": dict(self.ended), "members": self.members, "h": self.h,
             "gradient_sum": self.gradient_sum, "mass": self.mass, "pass": vars(self.now),
             "blocks": [block.state() for block in self.blocks], "observer": self.observer.state_dict(),
+            "data_pass": self.data_pass.state(),
         }  # fmt: skip
 
     def load_state_dict(self, state: dict) -> None:
         """Inverse of `state_dict`, on a trainer made from the same A, cells and plan."""
-        where = {position: block for block, inside in zip(self.blocks, self.members) for position in inside}
-        self.blocks = [where[members[0]] for members in state["members"]]
+        where = {position: number for number, inside in enumerate(self.members) for position in inside}
+        numbers = [where[members[0]] for members in state["members"]]
+        for number, members, saved in zip(numbers, state["members"], state["blocks"]):
+            self.blocks[number].load(saved, [self.members[number].index(position) for position in members])
+        self.blocks = [self.blocks[number] for number in numbers]
         self.members = state["members"]
         self.epoch, self.ended = state["epoch"], dict(state["ended"])
         self.h, self.gradient_sum, self.mass = state["h"], state["gradient_sum"], state["mass"]
-        for block, saved in zip(self.blocks, state["blocks"]):
-            block.load(saved)
-        self.now, self.before = _Pass(self.A, len(self.h)), _Pass(self.A, len(self.h))
+        self.now, self.before = Pass(self.A, len(self.h)), Pass(self.A, len(self.h))
         vars(self.now).update(state["pass"])
-        self.margins = self.A.new_zeros(len(self.h), self.A.shape[0])
+        self.data_pass.load(state["data_pass"])
         self.observer.load_state_dict(state["observer"])
         w = self.now.w.clone()
         for block, rows in self._rows():

@@ -62,9 +62,7 @@ def margin_upper_bound(weighted_sum: Tensor, mass: Tensor, p: float) -> Tensor:
 
 def layer_potentials(potentials: Sequence[Potential], Z: Sequence[Tensor]) -> Tensor:
     """Σ over entries of φ_l*(Z_l), shape (…, L)."""
-    return torch.stack(
-        [phi.conjugate_per_entry(z).sum(dim=(-2, -1)) for phi, z in zip(potentials, Z)], dim=-1
-    )
+    return torch.stack([phi.conjugate_per_entry(z).sum(dim=(-2, -1)) for phi, z in zip(potentials, Z)], dim=-1)
 
 
 def max_over_min(values: Tensor) -> Tensor:
@@ -78,9 +76,7 @@ def balance_invariants(potentials: Sequence[Potential], Z: Sequence[Tensor]) -> 
     Conserved along mirror flow, for any potentials (THEORY prediction 3; Du et al. 2018 for the quadratic one).
     """
     phi_star = [phi.conjugate_per_entry(z) for phi, z in zip(potentials, Z)]
-    return torch.stack(
-        [outer.sum(dim=-2) - inner.sum(dim=-1) for inner, outer in zip(phi_star, phi_star[1:])], dim=-2
-    )
+    return torch.stack([outer.sum(dim=-2) - inner.sum(dim=-1) for inner, outer in zip(phi_star, phi_star[1:])], dim=-2)
 
 
 def top_singular_vectors(W: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -106,9 +102,9 @@ def alignment_and_stable_rank(W: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         one = torch.ones(leading, dtype=W[0].dtype, device=W[0].device)
         return one, one.clone()
     tops = [top_singular_vectors(layer) for layer in W]
-    alignment = torch.stack(
-        [(inner[0] * outer[2]).sum(dim=-1).abs() for inner, outer in zip(tops, tops[1:])]
-    ).mean(dim=0)
+    alignment = torch.stack([(inner[0] * outer[2]).sum(dim=-1).abs() for inner, outer in zip(tops, tops[1:])]).mean(
+        dim=0
+    )
     ranks = []
     for layer, (_, square, _) in zip(W, tops):
         scaled = layer / layer.abs().amax(dim=(-2, -1), keepdim=True)

@@ -43,9 +43,7 @@ def initial_weights(
     if distribution not in INITS:
         raise ValueError(f"init distribution {distribution!r}; expected one of {', '.join(INITS)}")
     if scale == 0 and len(shapes) > 1:
-        raise ValueError(
-            "init scale 0 at depth ≥ 2 is a saddle (the gradient is zero for ever); give a scale > 0"
-        )
+        raise ValueError("init scale 0 at depth ≥ 2 is a saddle (the gradient is zero for ever); give a scale > 0")
     weights = []
     for layer, (rows, columns) in enumerate(shapes, start=1):
         generator = stream(seed, "init", distribution, layer, rows, columns)
@@ -67,9 +65,7 @@ class DeepLinear(nn.Module):
         super().__init__()
         for first, second in zip(weights[:-1], weights[1:]):
             if first.shape[0] != second.shape[1]:
-                raise ValueError(
-                    f"layers do not fit: {tuple(first.shape)} is followed by {tuple(second.shape)}"
-                )
+                raise ValueError(f"layers do not fit: {tuple(first.shape)} is followed by {tuple(second.shape)}")
         if weights[-1].shape[0] != 1:
             raise ValueError(f"the last layer has {weights[-1].shape[0]} rows; a binary classifier has 1")
         self.layers = nn.ParameterList([nn.Parameter(weight.clone()) for weight in weights])

@@ -38,17 +38,16 @@ class Observer:
         self.masses = torch.zeros((K, T + 1), dtype=torch.float64)
         self.bound = torch.full((K,), math.inf, dtype=torch.float64)
         self.last = torch.full((K,), -1, dtype=torch.long)
-        self.closed = torch.zeros(
-            K, dtype=torch.bool
-        )  # ended by certificate; still trained where it is a companion
+        self.closed = torch.zeros(K, dtype=torch.bool)  # ended by certificate; still trained where it is a companion
         self.diverged_at: dict[int, int] = {}
         self.invariants: dict[int, Tensor] = {}
 
     def start(self, blocks: Sequence[Block], members: Sequence[Sequence[int]]) -> None:
         """Keep the invariants of the initial layers, which `balance_drift` compares with."""
         for block, inside in zip(blocks, members):
-            if block.depth > 1:
-                self.invariants.update(zip(inside, metrics.balance_invariants(block.potentials, block.Z)))
+            for segment in block.segments if block.depth > 1 else ():
+                Z = [z[segment.rows] for z in block.Z]
+                self.invariants.update(zip(inside[segment.rows], metrics.balance_invariants(segment.potentials, Z)))
 
     def record(self, index, blocks, members, w, gradient_sum, mass) -> list[float]:
         """Log epoch number `index` of all live cells; returns the certified gap of every stack position."""
@@ -80,31 +79,32 @@ class Observer:
 
     def _layers(self, index: int, blocks: Sequence[Block], members: Sequence[Sequence[int]]) -> None:
         for block, inside in zip(blocks, members):
-            per_layer = metrics.layer_potentials(block.potentials, block.Z)
-            frobenius = torch.stack([metrics.p_norm(layer.flatten(1), 2.0) for layer in block.W], dim=-1)
-            alignment, stable_rank = metrics.alignment_and_stable_rank(block.W)
-            p = block.potentials[0].limit_p
-            drift = torch.zeros_like(alignment)
-            if block.depth > 1:
-                start = torch.stack([self.invariants[position] for position in inside])
-                moved = (
-                    (metrics.balance_invariants(block.potentials, block.Z) - start).abs().amax(dim=(-2, -1))
-                )
-                drift = moved / per_layer.sum(dim=-1)
-            row = {
-                "norm_balance": metrics.max_over_min(per_layer)
-                if block.depth > 1
-                else torch.ones_like(alignment),
-                "norm_balance_frobenius": metrics.max_over_min(frobenius)
-                if block.depth > 1
-                else torch.ones_like(alignment),
-                "balance_drift": drift,
-                "layer_alignment": alignment,
-                "stable_rank": stable_rank,
-                "participation": metrics.participation(block.W, 2.0 if p is None else p),
-            }
-            for name, values in row.items():
-                self.values[name][inside, index] = values.double().cpu()
+            for segment in block.segments:
+                Z, W = ([layer[segment.rows] for layer in layers] for layers in (block.Z, block.W))
+                row = self._layer_metrics(segment.potentials, Z, W, inside[segment.rows])
+                for name, values in row.items():
+                    self.values[name][inside[segment.rows], index] = values.double().cpu()
+
+    def _layer_metrics(self, potentials, Z, W, positions) -> dict[str, Tensor]:
+        alignment, stable_rank = metrics.alignment_and_stable_rank(W)
+        one = torch.ones_like(alignment)
+        row = {
+            "norm_balance": one,
+            "norm_balance_frobenius": one,
+            "balance_drift": torch.zeros_like(one),
+            "layer_alignment": alignment,
+            "stable_rank": stable_rank,
+            "participation": metrics.participation(W, potentials[0].limit_p or 2.0),
+        }
+        if len(W) > 1:
+            per_layer = metrics.layer_potentials(potentials, Z)
+            start = torch.stack([self.invariants[position] for position in positions])
+            moved = (metrics.balance_invariants(potentials, Z) - start).abs().amax(dim=(-2, -1))
+            frobenius = torch.stack([metrics.p_norm(layer.flatten(1), 2.0) for layer in W], dim=-1)
+            row["norm_balance"] = metrics.max_over_min(per_layer)
+            row["norm_balance_frobenius"] = metrics.max_over_min(frobenius)
+            row["balance_drift"] = moved / per_layer.sum(dim=-1)
+        return row
 
     def _certify(self, position: int, index: int, smallest: Tensor) -> None:
         """gap = 1 − γ_p(w)/‖A^Tλ‖_q with the best λ so far: the running sum, or its part since any logged epoch."""

@@ -51,9 +51,7 @@ class MirrorDescent(torch.optim.Optimizer):
         self.q = normalisation_exponent(self.potentials)
         self.steps = 0
         self.h = float(eta)
-        self._accepted: tuple[Tensor, list[Tensor]] | None = (
-            None  # adaptive: log R and G where the last step ended
-        )
+        self._accepted: tuple[Tensor, list[Tensor]] | None = None  # adaptive: log R and G where the last step ended
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
@@ -71,10 +69,7 @@ class MirrorDescent(torch.optim.Optimizer):
         return torch.as_tensor(risk).detach().log(), self._ascent()
 
     def _ascent(self) -> list[Tensor]:
-        return [
-            -p.grad.detach().clone() if p.grad is not None else torch.zeros_like(p)
-            for p in self._parameters()
-        ]
+        return [-p.grad.detach().clone() if p.grad is not None else torch.zeros_like(p) for p in self._parameters()]
 
     @torch.no_grad()
     def step(self, closure=None):

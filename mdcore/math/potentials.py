@@ -36,15 +36,11 @@ class Potential:
 
     def value_per_entry(self, w: Tensor) -> Tensor:
         """φ(w_i) for every entry, same shape as `w`."""
-        raise TypeError(
-            f"potential {type(self).__name__} does not define value_per_entry(w): add φ(w), entry by entry"
-        )
+        raise TypeError(f"potential {type(self).__name__} does not define value_per_entry(w): add φ(w), entry by entry")
 
     def mirror_map(self, w: Tensor) -> Tensor:
         """z = φ'(w), entry by entry."""
-        raise TypeError(
-            f"potential {type(self).__name__} does not define mirror_map(w): add φ'(w), entry by entry"
-        )
+        raise TypeError(f"potential {type(self).__name__} does not define mirror_map(w): add φ'(w), entry by entry")
 
     def inverse_mirror_map(self, z: Tensor, out: Tensor | None = None) -> Tensor:
         """w = (φ')^{-1}(z), entry by entry; written into `out` (not aliasing `z`) when given."""
@@ -216,9 +212,7 @@ class Cosh(Potential):
         return torch.div(z, self.beta, out=out).asinh_().mul_(self.beta)
 
     def conjugate_per_entry(self, z):
-        return z * self.beta * torch.asinh(z / self.beta) - self.beta * torch.hypot(
-            z, torch.full_like(z, self.beta)
-        )
+        return z * self.beta * torch.asinh(z / self.beta) - self.beta * torch.hypot(z, torch.full_like(z, self.beta))
 
 
 class Scaled(Potential):
@@ -250,9 +244,7 @@ class Scaled(Potential):
         makes 2 low an upper one (2.1: room for rounding). A step that leaves the bracket is replaced by bisection.
         """
         target = z.abs()
-        low = torch.maximum(target / 2.0, (target / 4.0).pow(1.0 / 3.0)) * (
-            1.0 - 1e-12
-        )  # pow rounds up to 1e-14
+        low = torch.maximum(target / 2.0, (target / 4.0).pow(1.0 / 3.0)) * (1.0 - 1e-12)  # pow rounds up to 1e-14
         high = 2.1 * low
         r = low.clone()
         for _ in range(60):
@@ -270,9 +262,7 @@ class Scaled(Potential):
         return _into(r.copysign(z), out)
 
 
-BUILTIN: dict[str, type[Potential]] = {
-    cls.name: cls for cls in (Quadratic, LayerScaled, Lp, Scaled, Hypentropy, Cosh)
-}
+BUILTIN: dict[str, type[Potential]] = {cls.name: cls for cls in (Quadratic, LayerScaled, Lp, Scaled, Hypentropy, Cosh)}
 
 
 def normalisation_exponent(potentials: Sequence[Potential]) -> float:

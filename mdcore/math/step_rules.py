@@ -39,9 +39,7 @@ class StepRule:
         if not (math.isfinite(self.eta) and self.eta > 0):
             raise ValueError(f"step eta = {self.eta}; expected a finite number > 0")
         if self.anneal and self.horizon is None:
-            raise ValueError(
-                "step anneal needs the horizon T, the number of steps after which the step length is 0"
-            )
+            raise ValueError("step anneal needs the horizon T, the number of steps after which the step length is 0")
 
     @property
     def adapts(self) -> bool:
@@ -58,9 +56,7 @@ class StepRule:
         """True where s_t, or whether it is taken, depends on log R."""
         return self.rule in ("adaptive", "loss_scaled")
 
-    def coefficient(
-        self, t: int, norm: Tensor | None, log_scale: Tensor, log_risk: Tensor, h: Tensor
-    ) -> Tensor:
+    def coefficient(self, t: int, norm: Tensor | None, log_scale: Tensor, log_risk: Tensor, h: Tensor) -> Tensor:
         """s_t e^{−c} (K,) from N e^{c} (`norm`), c (`log_scale`), log R and the adaptive h, each (K,)."""
         if self.rule == "constant":
             return self.eta * torch.exp(-log_scale)

@@ -1,0 +1,223 @@
+"""One pass over the data for all cells of a stack: margins, weights and g = A^T v, cache block by cache block.
+
+A block of points is read once: its margins, its weights and its part of g are computed while it is in the cache.
+Late in training most points weigh less than the rounding of the sum; the active set leaves them out while a bound
+proves that they still do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mdcore.math import losses
+
+BLOCK_BYTES = 1664 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
+MOST_CANDIDATES = 512
+
+
+class Pass:
+    """What a pass leaves, a row a live cell: w and g (K, d); c + log n, log R, Σ_n of the weights, min m (K,).
+
+    g and the weights are those of the risk, scaled by n e^{c}.
+    """
+
+    def __init__(self, like: Tensor, cells: int):
+        self.w, self.g = like.new_zeros(cells, like.shape[1]), like.new_zeros(cells, like.shape[1])
+        self.log_scale, self.log_risk = like.new_zeros(cells), like.new_zeros(cells)
+        self.weight_sum, self.smallest = like.new_zeros(cells), like.new_zeros(cells)
+
+    def put_back(self, rows: Tensor, other: Pass) -> None:
+        """Overwrite the masked rows by those of `other`."""
+        for name, mine in vars(self).items():
+            mine[rows] = getattr(other, name)[rows]
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all rows but `rows`."""
+        for name, mine in vars(self).items():
+            setattr(self, name, mine[rows])
+
+
+@dataclass
+class ActiveSet:
+    """Points that may weigh something, and what proves that the others do not.
+
+    With unit vectors u = w_0/‖w_0‖ of the cells where the set was chosen and w = βu + r, r ⟂ u, an excluded point has
+    margin ≥ β μ − X‖r‖, where μ (K,) is the smallest excluded margin of u and X the largest excluded ‖x_n‖.
+    """
+
+    points: Tensor  # (m,) indices
+    direction: Tensor  # u, (K, d)
+    excluded_margin: Tensor  # μ, (K,)
+    excluded_norm: float  # X
+
+    def holds(self, w: Tensor, smallest: Tensor, slack: float) -> bool:
+        """True where every excluded point's margin exceeds min m by at least `slack`, in every finite cell."""
+        along = (w * self.direction).sum(dim=1)
+        across = torch.linalg.vector_norm(w - along.unsqueeze(1) * self.direction, dim=1)
+        proven = along * self.excluded_margin - self.excluded_norm * across - smallest >= slack
+        return bool((proven | ~torch.isfinite(smallest)).all())
+
+
+class DataPass:
+    """Passes over A (n, d) for cells w (K, d), of loss `loss`.
+
+    `active` allows leaving points out; the numbers then differ from the full sum by less than its rounding.
+    """
+
+    def __init__(self, A: Tensor, loss: str, active: bool = True):
+        self.A, self.loss = A, loss
+        self.n = A.shape[0]
+        self.may_be_active = active and self.n > 64
+        self.slack = math.log(self.n) - math.log(torch.finfo(A.dtype).eps / 2)
+        self.most_shift_error = 0.4 * math.log(torch.finfo(A.dtype).max)  # clear of overflow; beyond, repeat the pass
+        self.norms = torch.linalg.vector_norm(A, dim=1)
+        self.blocks = _cache_blocks(A)
+        self.buffer = A.new_zeros(0)
+        self.passes_saved = 0  # passes that went over the active set only
+        self.forget()
+
+    def forget(self) -> None:
+        """Take every point again, as after a change of the cells."""
+        self.active: ActiveSet | None = None
+        self.active_blocks: list[Tensor] = []
+        self.wait, self.patience = 64, 64  # steps to the next attempt at an active set, and after a vain one
+        self._set_candidates(torch.zeros(0, dtype=torch.long, device=self.A.device))
+
+    def _set_candidates(self, points: Tensor) -> None:
+        """Points that had the smallest margin of some cell: their smallest margin now is the scale to expect."""
+        self.candidates, self.candidate_rows = points, self.A[points]
+
+    def first(self, now: Pass, needs_risk: bool) -> None:
+        """The pass of cells that no pass is known of: the scale comes from a product of its own."""
+        now.smallest, least = (now.w @ self.A.mT).min(dim=1)
+        self._sweep(self.blocks, now, losses.weight_shift(now.smallest, self.loss), self._by_loss(now, needs_risk))
+        known = torch.cat([self.candidates, least]).unique()
+        if len(known) <= MOST_CANDIDATES:
+            self._set_candidates(known)
+
+    def __call__(self, now: Pass, needs_risk: bool) -> None:
+        """Fill `now` from now.w."""
+        if self.active is not None:
+            done = self._try(self.active_blocks, now, needs_risk)
+            if done and not self._by_loss(now, True) and self.active.holds(now.w, now.smallest, self.slack):
+                self.passes_saved += 1
+                return
+            self.active, self.wait = None, 0
+        if not self._try(self.blocks, now, needs_risk):
+            self.first(now, needs_risk)
+        self._consider_active_set(now)
+
+    def _by_loss(self, now: Pass, needs_risk: bool) -> bool:
+        """Whether log R needs the losses: above margins of 40 they are the weights, to rounding."""
+        return (
+            needs_risk and self.loss == "logistic" and not bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all())
+        )
+
+    def _try(self, blocks: list[Tensor], now: Pass, needs_risk: bool) -> bool:
+        """Sweep with the scale of the candidates; False where it was too far off and the sums may have overflowed."""
+        if len(blocks) == 1:
+            self._single(blocks[0], now, needs_risk)
+            return True
+        now.smallest = (now.w @ self.candidate_rows.mT).amin(dim=1)
+        shift = losses.weight_shift(now.smallest, self.loss)
+        by_loss = self._by_loss(now, needs_risk)
+        self._sweep(blocks, now, shift, by_loss)
+        finite = torch.isfinite(now.smallest)
+        off = (losses.weight_shift(now.smallest, self.loss) - shift).abs() > self.most_shift_error
+        return not bool((off & finite).any()) and by_loss == self._by_loss(now, needs_risk)
+
+    def _single(self, block: Tensor, now: Pass, needs_risk: bool) -> None:
+        """All points in one block: the exact scale is there before the weights are needed."""
+        margins = self._workspace(len(now.w), len(block))
+        torch.mm(now.w, block.mT, out=margins)
+        torch.amin(margins, dim=1, out=now.smallest)
+        shift = losses.weight_shift(now.smallest, self.loss)
+        by_loss = self._by_loss(now, needs_risk)
+        if by_loss:
+            log_risk = losses.log_risk(margins, self.loss)
+        weights = losses.scaled_weights_(margins, shift.unsqueeze(1), self.loss)
+        torch.sum(weights, dim=1, out=now.weight_sum)
+        torch.mm(weights, block, out=now.g)
+        self._close(now, shift)
+        if by_loss:  # wrong for an active set, whose pass is then thrown away
+            now.log_risk = log_risk
+
+    def _sweep(self, blocks: list[Tensor], now: Pass, shift: Tensor, by_loss: bool) -> None:
+        column, K = shift.unsqueeze(1), len(shift)
+        now.g.zero_()
+        now.weight_sum.zero_()
+        loss_sum = torch.zeros_like(shift)
+        now.smallest = torch.full_like(shift, math.inf)
+        for block in blocks:
+            margins = self._workspace(K, len(block))
+            torch.mm(now.w, block.mT, out=margins)
+            now.smallest = torch.minimum(now.smallest, margins.amin(dim=1))
+            if by_loss:
+                loss_sum += (losses.log_loss(margins, self.loss) + column).exp_().sum(dim=1)
+            weights = losses.scaled_weights_(margins, column, self.loss)
+            now.weight_sum += weights.sum(dim=1)
+            now.g.addmm_(weights, block)
+        self._close(now, shift)
+        if by_loss:
+            now.log_risk = loss_sum.log() - now.log_scale
+
+    def _close(self, now: Pass, shift: Tensor) -> None:
+        now.log_scale = shift + math.log(self.n)
+        now.log_risk = now.weight_sum.log() - now.log_scale
+
+    def _workspace(self, cells: int, points: int) -> Tensor:
+        if self.buffer.numel() < cells * points:
+            self.buffer = self.A.new_zeros(cells * points)
+        return self.buffer[: cells * points].view(cells, points)
+
+    def _consider_active_set(self, now: Pass) -> None:
+        """Choose an active set now and then; one that would not halve the work is not kept."""
+        if not self.may_be_active:
+            return
+        self.wait -= 1
+        if self.wait > 0:
+            return
+        length = torch.linalg.vector_norm(now.w, dim=1, keepdim=True)
+        margins = (now.w / length) @ self.A.mT  # (K, n) of the unit vectors
+        least = now.smallest.unsqueeze(1) / length
+        taken = (margins <= 2.0 * least + 2.0 * self.slack / length).any(dim=0)
+        late = bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all()) and bool(torch.isfinite(length).all())
+        if late and 2 * int(taken.sum()) <= self.n:
+            left_out = ~taken
+            self._use(ActiveSet(
+                points=taken.nonzero().squeeze(1),
+                direction=now.w / length,
+                excluded_margin=margins[:, left_out].amin(dim=1),
+                excluded_norm=float(self.norms[left_out].max()),
+            ))  # fmt: skip
+            self.patience = 64
+        else:
+            self.patience = min(2 * self.patience, 4096)
+        self.wait = self.patience
+
+    def _use(self, active: ActiveSet) -> None:
+        self.active = active
+        self.active_blocks = _cache_blocks(self.A[active.points])
+
+    def state(self) -> dict:
+        """Everything `load` needs to go on to the bit: which points are summed decides the rounding."""
+        active = None if self.active is None else vars(self.active)
+        return {"active": active, "wait": self.wait, "patience": self.patience, "candidates": self.candidates}
+
+    def load(self, state: dict) -> None:
+        """Inverse of `state`."""
+        self.forget()
+        self.wait, self.patience = state["wait"], state["patience"]
+        self._set_candidates(state["candidates"])
+        if state["active"] is not None:
+            self._use(ActiveSet(**state["active"]))
+
+
+def _cache_blocks(A: Tensor) -> list[Tensor]:
+    """A cut into equal blocks of rows that fit the cache."""
+    rows = max(64, BLOCK_BYTES // (A.shape[1] * A.element_size()))
+    return list(A.tensor_split(max(1, math.ceil(A.shape[0] / rows))))
