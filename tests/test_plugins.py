@@ -112,7 +112,7 @@ def test_plug_ins_among_the_layers(folder):
     assert (first.c, second.p) == (3, 1.5)
     companion = plugins.companion_config(cell.config)
     assert companion["potential"] == {"mine:Quartic": {"c": 3}}
-    assert (companion["depth"], companion["width"], companion["init"]) == (1, None, {"scale": 0.0})
+    assert (companion["depth"], companion["width"], companion["init"]) == (1, None, {"scale": 0.0, "distribution": "normal"})
     assert cell_from_config(companion).config == companion
 
 
@@ -279,7 +279,7 @@ def test_loading_needs_the_file_still(folder):
 def test_the_companion_has_the_input_layers_potential(folder, potential, depth, expected):
     base = grid(folder, "quadratic", "step={rule: constant, eta: 0.5}", "seed=4").cells[0].config
     config = cell_from_config(
-        {**base, "potential": potential, "depth": depth, "width": 3, "init": {"scale": 0.2}}
+        {**base, "potential": potential, "depth": depth, "width": 3, "init": {"scale": 0.2, "distribution": "normal"}}
     ).config
     companion = plugins.companion_config(config)
     assert (

@@ -122,7 +122,7 @@ def test_defaults(load):
         "potential": "quadratic",
         "depth": 2,
         "width": 50,
-        "init": {"scale": 0.3},
+        "init": {"scale": 0.3, "distribution": "normal"},
         "loss": "logistic",
         "step": {"rule": "adaptive", "eta": 1.0},
         "epochs": 10,
@@ -142,7 +142,7 @@ def test_defaults(load):
         ("depth: 1\ninit: {scale: 0.5}", ("init", "scale"), 0.5),
         ("depth: 1\nwidth: 7", ("width",), None),
         ("step: {rule: constant}", ("step",), {"rule": "constant", "eta": 0.1}),
-        ("step: {rule: normalized}", ("step",), {"rule": "normalized", "eta": 1.0, "decay": 1.0}),
+        ("step: {rule: normalized}", ("step",), {"rule": "normalized", "eta": 1.0, "decay": 1.0, "anneal": 0.0}),
         ("step: {rule: loss_scaled, eta: 1e-1}", ("step",), {"rule": "loss_scaled", "eta": 0.1}),
         ("step.rule: constant\nstep.eta: 2", ("step",), {"rule": "constant", "eta": 2.0}),
         ("dataset: {name: synthetic, geometry: planted}", ("dataset", "dim"), 2),
@@ -200,7 +200,10 @@ ONLY_IF = [
     (
         "vary:\n  depth: [1, 2]\n  init.scale: [0.1, 0.3]\nonly_if:\n  init.scale: {depth: 2}\n",
         "init",
-        {1: [{"scale": 0.0}], 2: [{"scale": 0.1}, {"scale": 0.3}]},
+        {
+            1: [{"scale": 0.0, "distribution": "normal"}],
+            2: [{"scale": 0.1, "distribution": "normal"}, {"scale": 0.3, "distribution": "normal"}],
+        },
     ),
     (
         "vary:\n  depth: [1, 2, 3]\n  loss: [exponential, logistic]\nonly_if:\n  loss: {depth: [2, 3]}\n",

@@ -85,7 +85,9 @@ def inside(config) -> list[str]:
     else:
         check(potential(entries, depth), "potential")
     check(config["width"] is None if depth == 1 else whole(config["width"], 1), "width")
-    check(set(config["init"]) == {"scale"} and number(config["init"]["scale"], 0, low_in=depth == 1), "init")
+    check(set(config["init"]) == {"scale", "distribution"}, "init keys")
+    check(number(config["init"]["scale"], 0, low_in=depth == 1), "init")
+    check(config["init"]["distribution"] in ("normal", "uniform"), "init distribution")
     check(config["loss"] in ("logistic", "exponential"), "loss")
     step = config["step"]
     check(
@@ -93,8 +95,9 @@ def inside(config) -> list[str]:
         or (step["rule"] == "loss_scaled" and depth == 1),
         "rule",
     )
-    check(set(step) == {"rule", "eta"} | ({"decay"} if step["rule"] == "normalized" else set()), "step keys")
+    check(set(step) == {"rule", "eta"} | ({"decay", "anneal"} if step["rule"] == "normalized" else set()), "step keys")
     check(number(step["eta"], 0) and number(step.get("decay", 1.0), 0, low_in=True), "step")
+    check(number(step.get("anneal", 0.0), 0, low_in=True), "anneal")
     check(
         whole(config["epochs"], 1) and whole(config["log_points"], 1) and whole(config["seed"], 0), "counts"
     )
@@ -154,7 +157,7 @@ def test_the_checker_can_fail():
     changes = {
         "depth": 0,
         "epochs": 2.0,
-        "init": {"scale": math.nan},
+        "init": {"scale": math.nan, "distribution": "normal"},
         "potential": {"lp": {"p": 1.0}},
         "step": {"rule": "adaptive", "eta": 1.0, "decay": 1.0},
         "pca": 3,

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from mdcore.analysis.columns import BASE
 
 _NOT_FACET = {"potential", "p", "potential_label", "alpha", "beta", "depth", "seed"}
-_FLAT_OF = {"init_scale": ("init", "scale"), "step_rule": ("step", "rule"), "step_eta": ("step", "eta"),
-            "step_decay": ("step", "decay"), "stop_gap": ("stop", "gap")}
+_FLAT_OF = {"init_scale": ("init", "scale"), "init_distribution": ("init", "distribution"),
+            "step_rule": ("step", "rule"), "step_eta": ("step", "eta"), "step_decay": ("step", "decay"),
+            "step_anneal": ("step", "anneal"), "stop_gap": ("stop", "gap")}
 _DATA = ("source", "geometry", "dim", "n", "separation", "noise", "test_fraction")
 _PLAIN = ("width", "loss", "epochs", "log_points", "svm_C", "logreg_C", "dtype")
 
@@ -150,7 +151,8 @@ def conditions_of(cells: list[dict], ids: dict[str, str] | None = None) -> list[
         condition.id = known[0] if known else condition.id
         condition.cells = dict(sorted(condition.cells.items()))
     order = ["dataset", "digits", "pca", *(f"dataset_{k}" for k in _DATA)]
-    rest = ["loss", "step_rule", "step_eta", "step_decay", "epochs", "stop_gap", "width", "init_scale"]
+    rest = ["loss", "step_rule", "step_eta", "step_decay", "step_anneal", "epochs", "stop_gap", "width", "init_scale",
+            "init_distribution"]
     return sorted(found.values(), key=lambda c: (
         [_sortable(c.flat[k]) for k in order], potential_order(c.label, c.flat), c.depth,
         [_sortable(c.flat[k]) for k in rest], c.id))
@@ -195,7 +197,8 @@ def data_title(flat: dict) -> str:
 
 
 _SAYS = {"width": "width {}", "init_scale": "init {}", "loss": "{} loss", "step_rule": "{} step",
-         "step_eta": "step size {}", "step_decay": "decay {}", "epochs": "{} steps", "stop_gap": "stop at gap {}",
+         "step_eta": "step size {}", "step_decay": "decay {}", "step_anneal": "anneal {}",
+         "init_distribution": "{} init", "epochs": "{} steps", "stop_gap": "stop at gap {}",
          "dataset_n": "n = {}", "dataset_separation": "separation {}", "dataset_noise": "noise {}",
          "dataset_source": "{}", "dataset_test_fraction": "test fraction {}", "dtype": "{}"}
 

@@ -63,6 +63,8 @@ def _steps(results: Results) -> str:
         rule = f"the {f['step_rule']} rule" if f["step_rule"] else "the step rule of the grid"
         rule += f", η = {f['step_eta']:g}" if is_number(f["step_eta"]) else ""
         rule += f", decay {f['step_decay']:g}" if is_number(f["step_decay"]) else ""
+        anneal = f.get("step_anneal")
+        rule += f", annealed with exponent {anneal:g}" if is_number(anneal) and anneal else ""
         rules.setdefault(rule, []).append(pretty_potential(c.label, c.flat))
     if len(rules) == 1:
         return f"Steps follow {next(iter(rules))}."

@@ -55,8 +55,8 @@ class Canonical:
         data = sorted(leaf for leaf in leaves if leaf.startswith("dataset."))
         self._parts: list[tuple[tuple[str, ...], Callable[[Combination], dict | None], dict]] = [
             ((*data, "digits", "pca"), self._data, {}),
-            (("potential", "depth", "width", "init.scale"), self._network, {}),
-            (("step.rule", "step.eta", "step.decay", "depth"), self._step, {}),
+            (("potential", "depth", "width", "init.scale", "init.distribution"), self._network, {}),
+            (("step.rule", "step.eta", "step.decay", "step.anneal", "depth"), self._step, {}),
             (("stop.gap", "metrics", *SIMPLE), self._rest, {}),
             (("seed",), self._seed, {}),
         ]
@@ -185,7 +185,8 @@ class Canonical:
     def _network(self, combination: Combination) -> dict | None:
         depth, potential = value_of(combination, "depth"), self._value(combination, "potential")
         width, scale = value_of(combination, "width"), value_of(combination, "init.scale")
-        good = not any(value is INVALID for value in (depth, potential, width, scale))
+        distribution = value_of(combination, "init.distribution")
+        good = not any(value is INVALID for value in (depth, potential, width, scale, distribution))
         if depth is INVALID:
             return None
         if potential is not INVALID:
@@ -215,7 +216,7 @@ class Canonical:
             "potential": potential,
             "depth": depth,
             "width": width if depth > 1 else None,
-            "init": {"scale": scale},
+            "init": {"scale": scale, "distribution": distribution if scale else "normal"},
         }
 
     def _step(self, combination: Combination) -> dict | None:
@@ -231,7 +232,7 @@ class Canonical:
                 "normalized, adaptive: loss_scaled diverges at depth ≥ 2",
             )
             good = False
-        for part in ("eta", "decay"):
+        for part in ("eta", "decay", "anneal"):
             if f"step.{part}" in combination and part not in STEP_KEYS[rule]:
                 self._misplaced(
                     combination,

@@ -63,7 +63,7 @@ def companion_config(config: dict) -> dict:
     return (
         config
         if config["depth"] == 1
-        else {**config, "potential": first, "depth": 1, "width": None, "init": {"scale": 0.0}}
+        else {**config, "potential": first, "depth": 1, "width": None, "init": {"scale": 0.0, "distribution": "normal"}}
     )
 
 

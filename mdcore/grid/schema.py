@@ -30,6 +30,7 @@ GEOMETRIES = ("planted", "gaussian")
 SOURCES = ("bundled", "full")
 RULES = ("constant", "normalized", "adaptive", "loss_scaled")
 LOSSES = ("logistic", "exponential")
+INITS = ("normal", "uniform")
 DTYPES = ("float64", "float32")
 DATASET_KEYS = {
     "synthetic": ("geometry", "dim", "n", "separation", "noise"),
@@ -37,7 +38,7 @@ DATASET_KEYS = {
 }
 STEP_KEYS = {
     "constant": ("eta",),
-    "normalized": ("eta", "decay"),
+    "normalized": ("eta", "decay", "anneal"),
     "adaptive": ("eta",),
     "loss_scaled": ("eta",),
 }
@@ -152,11 +153,15 @@ LEAVES: dict[str, Leaf] = {
     "init.scale": Leaf(
         real(0, 1e6, "a number ≥ 0, at most 1e6", low_in=True, high_in=True), _init_default, "a number ≥ 0"
     ),
+    "init.distribution": Leaf(choice(INITS), "normal", one_of(INITS)),
     "loss": Leaf(choice(LOSSES), "logistic", one_of(LOSSES)),
     "step.rule": Leaf(choice(RULES), REQUIRED, "step: {rule: …}, the rule " + one_of(RULES)),
     "step.eta": Leaf(real(0, 1e12, "a number > 0, at most 1e12", high_in=True), _eta_default, "a number > 0"),
     "step.decay": Leaf(
         real(0, 10, "an exponent from 0 to 10", low_in=True, high_in=True), 1.0, "an exponent from 0 to 10"
+    ),
+    "step.anneal": Leaf(
+        real(0, 100, "an exponent from 0 to 100", low_in=True, high_in=True), 0.0, "an exponent from 0 to 100"
     ),
     "epochs": Leaf(integer(1, 10**9), REQUIRED, "an integer ≥ 1"),
     "stop.gap": Leaf(real(0, 1, "a number in (0, 1)", null=True), None, "{gap: a number in (0, 1)} or null"),

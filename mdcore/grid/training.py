@@ -112,7 +112,7 @@ def plan_cells(cells: list[Cell], plugin_dir=None) -> tuple[list[CellPlan], dict
             seed=config["seed"],
             width=config["width"],
             init_scale=config["init"]["scale"],
-            init_distribution=config["init"].get("distribution", "normal"),
+            init_distribution=config["init"]["distribution"],
             follows=tuple(deep for deep, linear in companions.items() if linear == position),
         )
         for position, config in enumerate(configs)
