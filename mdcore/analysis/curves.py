@@ -9,7 +9,7 @@ from mdcore.analysis.columns import USED
 from mdcore.analysis.conditions import Condition
 from mdcore.analysis.results import Results
 
-AXES = {"epoch": "epochs (full-batch steps)", "log_inverse_loss": "log(1/R) (nats)"}
+AXES = {"epoch": "epochs (full batch)", "log_inverse_loss": "log(1/R) (nats)"}
 
 
 @dataclass
@@ -79,4 +79,6 @@ def seeds_text(counts: set[int]) -> str:
     counts = {c for c in counts if c} or {0}
     low, high = min(counts), max(counts)
     many = f"n = {high} seed{'s' * (high != 1)}" if low == high else f"n = {low} to {high} seeds"
-    return f"Line: mean, band: min–max, over {many}." if high > 1 else f"{many[0].upper()}{many[1:]}: lines are single runs, there is no band."
+    if high > 1:
+        return f"Line: mean, band: min–max, over {many}."
+    return "One seed: lines are single runs, there is no band."

@@ -82,6 +82,8 @@ def percent(x: float) -> str:
     if not is_number(x):
         return DASH
     x = 100 * x
+    if 0 < x < 1e-4:
+        return "under 0.0001 %"
     if x == 0 or abs(x) >= 10:
         return f"{x:.0f} %".replace("-", "−")
     return plain(float(f"{x:.2g}"), digits=2) + " %"
@@ -91,7 +93,9 @@ def share(x: float) -> str:
     """A share of an optimum: "99.975 %", never rounded up to 100 %: what is missing keeps two significant digits."""
     if not is_number(x) or x >= 1 or x < 0.9:
         return percent(x)
-    return f"{100 * x:.{min(max(0, 1 - _order(100 * (1 - x))), 12)}f} %"
+    if x > 1 - 1e-6:
+        return "over 99.9999 %"
+    return f"{100 * x:.{max(0, 1 - _order(100 * (1 - x)))}f} %"
 
 
 def count(n: float, digits: int = 0) -> str:

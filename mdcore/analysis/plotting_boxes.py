@@ -16,7 +16,7 @@ from mdcore.analysis.results import Results
 
 BOXES = {
     "final_angles_boxplot": (("angle_max_margin", "lp max-margin"), ("angle_linear_md", "linear MD"),
-                             ("angle_svm", "SVM"), ("angle_logreg", "logistic regression")),
+                             ("angle_svm", "SVM"), ("angle_logreg", "logistic regr.")),
     "final_margins_boxplot": (("margin_ratio", "margin / exact margin"), ("gap", "certified gap"),
                               ("margin_l2", "l2 margin"), ("margin_lp", "lp margin")),
 }
@@ -64,6 +64,11 @@ def _draw(ax: Axes, rows: pd.DataFrame, conditions: list[Condition], column: str
     return seen
 
 
+def shortened(name: str, most: int = 20) -> str:
+    """A long name with its middle left out: there is a third of a column for it."""
+    return name if len(name) <= most else f"{name[:most // 2]}…{name[-(most // 2 - 1):]}"
+
+
 def _axis(ax: Axes, v: np.ndarray, column: str) -> None:
     positive = v[v > 0]
     if column in ("gap",) or metric(column).unit == "degrees":
@@ -76,7 +81,8 @@ def _axis(ax: Axes, v: np.ndarray, column: str) -> None:
             ax.xaxis.set_minor_locator(NullLocator())
             ax.set_xlim(positive.min() / 1.6, positive.max() * 1.6)
             return
-    ax.xaxis.set_major_locator(MaxNLocator(3))
+    ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10], min_n_ticks=2))
+    ax.ticklabel_format(axis="x", useOffset=False)
     ax.margins(x=0.12)
 
 
@@ -109,7 +115,8 @@ def boxplots(results: Results, master: pd.DataFrame, name: str) -> Iterator[Draw
             if angle:
                 ax.set_xlabel("angle (degrees)")
             ax.set_ylim(len(group.conditions) - 0.5, -0.5)
-            labels = [f"{style.words(pretty_potential(c.label, c.flat))}, L={c.depth}" for c in group.conditions]
+            labels = [style.words(shortened(pretty_potential(c.label, c.flat))) + f", L={c.depth}"
+                      for c in group.conditions]
             ax.set_yticks(range(len(labels)), labels if i % wide == 0 else [""] * len(labels), fontsize=6.5)
         for j in range(len(panels), high * wide):
             axes[j // wide][j % wide].set_visible(False)

@@ -79,14 +79,14 @@ def _direction(v: Verdict) -> str:
     return f"{'transient; ' if not v.converged else ''}nearest: {name} ({angle})"
 
 
-def _depth(v: Verdict) -> str:
+def _depth(v: Verdict) -> tuple[str, str]:
+    """(did depth change the limit, did it at equal loss), in words with numbers."""
     if v.condition.depth == 1:
-        return DASH
+        return DASH, DASH
+    limit = {"no": "no", "yes": "yes", "open": "open", "": "no linear runs in the grid"}[v.limit_changed]
     if not v.depth_equal_loss.known:
-        return "not measured"
-    word = {"no": "no", "yes": "yes", "open": "open"}[changed(v.depth_equal_loss)]
-    so_far = "" if v.overlap or (v.converged and (v.linear_converged or not v.linear)) else ", so far"
-    return f"{word}{so_far}: {sentences.degrees(v.depth_equal_loss)}"
+        return limit, "not measured"
+    return limit, f"{changed(v.depth_equal_loss)}: {sentences.degrees(v.depth_equal_loss)}"
 
 
 def verdict_section(found: list[Verdict]) -> Section:
@@ -99,15 +99,16 @@ def verdict_section(found: list[Verdict]) -> Section:
         rows.append([v.facet, pretty_potential(v.condition.label, v.condition.flat), str(v.condition.depth), status,
                      _direction(v), gap, share(v.ratio.mean) if v.ratio.known else DASH,
                      plain(v.depth_equal_steps.mean, unit="°", digits=2) if v.depth_equal_steps.known else DASH,
-                     _depth(v)])
+                     *_depth(v)])
         nan = float("nan")
         keys.append([rows[-1][0], rows[-1][1], float(v.condition.depth), status, near[1].mean if near else nan,
-                     v.gap.mean, v.ratio.mean, v.depth_equal_steps.mean, v.depth_equal_loss.mean])
+                     v.gap.mean, v.ratio.mean, v.depth_equal_steps.mean, rows[-1][-2], v.depth_equal_loss.mean])
     head = ["data", "potential", "L", "runs", "direction reached", "certified gap", "share of exact margin",
-            "angle to linear MD, equal steps", "changed by depth at equal loss"]
-    caption = ("Directions within 1° of a reference in every run count as that reference. Depth changed the direction at "
-               "equal loss: yes when the 95 % interval of the angle to linear MD lies above 1°, no when below, else open. "
-               "A click on a head sorts.")
+            "angle to linear MD, equal steps", "limit changed by depth", "direction changed by depth at equal loss"]
+    caption = ("Directions within 1° of a reference in every run count as that reference. The limit is not changed by "
+               "depth when deep and linear runs are all certified and within 1° of the same reference. At equal loss: yes "
+               "when the 95 % interval of the angle to linear MD lies above 1°, no when below, else open (one run: its "
+               "value); that is a difference of paths, not of limits. A click on a head sorts.")
     return Section("verdicts", "Verdict per condition", [Table(head, rows, keys, caption)] if rows else [
         Text("The run has no conditions.")])
 

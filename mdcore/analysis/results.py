@@ -22,7 +22,7 @@ class Curves:
         self._data = {c: history[c].to_numpy(dtype=float) for c in self.columns}
         codes, names = pd.factorize(history["cell_id"]) if len(history) else (np.empty(0, int), [])
         starts = np.flatnonzero(np.diff(codes, prepend=-1)) if len(codes) else np.empty(0, int)
-        ends = np.append(starts[1:], len(codes))
+        ends = np.append(starts, len(codes))[1:]
         self._slice = {str(names[codes[a]]): slice(a, b) for a, b in zip(starts, ends, strict=True)}
 
     def __contains__(self, cell_id: str) -> bool:

@@ -1,6 +1,8 @@
 """The report's sentences, each built from numbers by a function of its own, with the uncertainty of the numbers."""
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -38,38 +40,50 @@ def distinct(verdicts: list[Verdict]) -> list[Verdict]:
     return list({v.condition.id: v for v in verdicts}.values())
 
 
+def _named(verdicts: list[Verdict]) -> str:
+    return listed([f"{v.name} on {v.facet}" for v in verdicts], 3)
+
+
+def depth_head(verdicts: list[Verdict]) -> str:
+    """Whether depth changes the limit direction, over deep conditions with a linear companion in the grid."""
+    by = {k: [v for v in verdicts if v.limit_changed == k] for k in ("no", "yes", "open")}
+    total = plural(len(verdicts), "deep condition")
+    same = f"deep and linear runs end within {SAME:g}° of one and the same exact reference"
+    waiting = (f"; {len(by['open'])} {'is' if len(by['open']) == 1 else 'are'} open, as not all their deep and linear "
+               "runs have reached a limit" if by["open"] else "")
+    if by["yes"]:
+        kept = f" It keeps it in {len(by['no'])}{waiting}." if by["no"] or waiting else ""
+        return f"Depth changes the limit direction in {len(by['yes'])} of {total}: {_named(by['yes'])}.{kept}"
+    if len(by["no"]) == len(verdicts):
+        return f"Depth does not change the limit direction: in {'all ' if len(verdicts) > 1 else ''}{total} {same}."
+    if by["no"]:
+        return (f"Depth does not change the limit direction wherever a limit is reached: in {len(by['no'])} of {total} "
+                f"{same}{waiting}.")
+    return (f"Whether depth changes the limit direction is open: in none of {total} have deep and linear runs all reached "
+            "a limit.")
+
+
 def depth_sentences(verdicts: list[Verdict]) -> list[str]:
-    """Whether depth changes the direction: at equal loss, at equal steps, and for the limits themselves."""
-    deep = [v for v in distinct(verdicts) if v.condition.depth > 1 and v.depth_equal_loss.known]
-    if not deep:
-        return []
-    by = {k: [v for v in deep if v.depth_changed == k] for k in ("no", "yes", "open")}
-    worst = max(deep, key=lambda v: v.depth_equal_loss.mean)
-    total = plural(len(deep), "deep condition")
-    if len(by["no"]) == len(deep):
-        head = (f"Depth does not change the direction: in all {total} the deep network and linear mirror descent point "
-                f"the same way within {SAME:g}° at equal loss.")
-    elif len(by["yes"]) == len(deep):
-        head = (f"Depth changes the direction reached: in all {total} the deep network is more than {SAME:g}° away "
-                "from linear mirror descent at equal loss.")
-    else:
-        said = [f"the same within {SAME:g}° in {len(by['no'])}" if by["no"] else "",
-                f"different in {len(by['yes'])} ({listed([v.name for v in by['yes']])})" if by["yes"] else "",
-                f"open in {len(by['open'])}, where the interval holds {SAME:g}°" if by["open"] else ""]
-        head = f"Of {total}, the direction at equal loss is {listed([s for s in said if s])}."
-    out = [head, f"The largest angle to linear mirror descent at equal loss is {degrees(worst.depth_equal_loss)}, for "
-                 f"{worst.name} on {worst.facet}; at equal steps it is {degrees(worst.depth_equal_steps)} there."]
-    waiting = [v for v in by["yes"] + by["open"] if not v.overlap and not (v.converged and v.linear_converged)]
-    if waiting:
-        out.append(f"{'None of these differences' if len(waiting) == len(by['yes'] + by['open']) else f'{len(waiting)} of these differences'}"
-                   f" {'is a statement' if len(waiting) == 1 else 'are statements'} about limits: there the deep or the "
-                   "linear runs have not converged, and a difference between transients can vanish.".replace(
-                       "None of these differences are statements", "None of these differences is a statement"))
-    settled = [v for v in by["yes"] if v not in waiting]
-    if settled:
-        out.append(f"In {plural(len(settled), 'condition')} both have converged and still differ: "
-                   f"{listed([f'{v.name} on {v.facet}' for v in settled])}. The certificate allows that: a gap of 1 % "
-                   "leaves some freedom of direction; see the angles to the exact reference below.")
+    """Whether depth changes the limit, how far apart the ends are, and how far apart the paths at equal loss."""
+    deep = [v for v in distinct(verdicts) if v.condition.depth > 1 and v.depth_equal_steps.known]
+    paired = [v for v in deep if v.limit_changed]
+    out = [depth_head(paired)] if paired else []
+    same = [v for v in paired if v.limit_changed == "no"]
+    if same:
+        worst = max(same, key=lambda v: v.depth_equal_steps.mean)
+        out.append(f"Where the limit is the same, the end points of deep and linear runs are on average at most "
+                   f"{degrees(worst.depth_equal_steps)} apart, for {worst.name} on {worst.facet}.")
+    known = [v for v in deep if v.depth_equal_loss.known]
+    if known:
+        worst = max(known, key=lambda v: v.depth_equal_loss.mean)
+        differ = [v for v in known if v.depth_changed == "yes"]
+        text = f"{degrees(worst.depth_equal_loss)}, for {worst.name} on {worst.facet}"
+        if differ:
+            out.append(f"On the way depth matters: compared at equal loss, deep and linear directions differ by more than "
+                       f"{SAME:g}° in {len(differ)} of {plural(len(known), 'deep condition')}, at most by {text}. Such "
+                       "a difference is of the path; it can vanish in the limit.")
+        else:
+            out.append(f"Compared at equal loss, deep and linear directions differ by at most {text}.")
     return out
 
 
@@ -96,7 +110,7 @@ def limit_sentences(verdicts: list[Verdict]) -> list[str]:
     waiting = [v for v in own if not v.converged]
     if waiting:
         nearer = [v for v in waiting if v.nearest and v.nearest[0] == "angle_max_margin"]
-        out.append(f"{plural(len(waiting), 'condition')[0].upper() + plural(len(waiting), 'condition')[1:]} on separable "
+        out.append(f"{plural(len(waiting), 'condition')} on separable "
                    f"data {'has' if len(waiting) == 1 else 'have'} runs that are not certified yet; in {len(nearer)} of "
                    "them the max-margin direction is the nearest reference so far. Their end points are no limits.")
     return out
@@ -138,8 +152,8 @@ def potential_sentences(results: Results, summary: pd.DataFrame) -> list[str]:
 
     far = max(best.values(), key=lambda b: b[0].mean)
     near = min(best.values(), key=lambda b: b[0].mean)
-    text = (f"The learned directions differ between potentials by up to {degrees(far[0])} "
-            f"({pretty_potential(far[3].label, far[3].flat)} against {far[2]} on {far[1]}, L = {far[3].depth}).")
+    text = (f"The learned directions differ between potentials by up to {degrees(far[0])}, "
+            f"between {pretty_potential(far[3].label, far[3].flat)} and {far[2]} on {far[1]}, L = {far[3].depth}.")
     if near is not far and near[0].mean < SAME:
         text += f" {pretty_potential(near[3].label, near[3].flat)} and {near[2]} share their direction: at most {degrees(near[0])}."
     return [text]
@@ -197,6 +211,13 @@ def forecast_sentence(f: Forecast | None) -> str:
     return f"{power}: about {count(f.steps, 2)} steps in all, {f.factor:.2g} times as many{time}"
 
 
+def depth_is_asked_first(question: str) -> bool:
+    """Whether the question speaks of depth before it speaks of potentials or norms."""
+    depth = re.search(r"\b(depth|deep|layers?)\b", question, re.I)
+    other = re.search(r"\b(potentials?|norms?|mirror maps?|l_?\d|p ?=)", question, re.I)
+    return depth is not None and (other is None or depth.start() < other.start())
+
+
 def answer(results: Results, verdicts: list[Verdict], summary: pd.DataFrame) -> list[str]:
     """The answer to the grid's question, first sentence first; says so when there is none."""
     used = [v for v in verdicts if v.used]
@@ -211,8 +232,7 @@ def answer(results: Results, verdicts: list[Verdict], summary: pd.DataFrame) -> 
         return [f"There is no answer: no run came through ({words}). See below why."]
     depth, limits = depth_sentences(verdicts), limit_sentences(verdicts)
     others = potential_sentences(results, summary)
-    depth_first = "depth" in results.question.lower() or "deep" in results.question.lower()
-    potential_first = any(w in results.question.lower() for w in ("which direction", "potential", "norm"))
-    parts = limits + others + depth if potential_first or not depth_first else depth + limits + others
+    parts = (depth + limits + others if depth_is_asked_first(results.question)
+             else others + limits + depth if "differ" in results.question.lower() else limits + others + depth)
     parts += overlap_sentences(verdicts)
     return parts or ["The runs have ended, but none left a number that answers the question; see the tables below."]

@@ -58,7 +58,7 @@ class Verdict:
     depth_equal_steps: Estimate
     depth_equal_loss: Estimate
     linear: str = ""
-    linear_converged: bool = False
+    limit_changed: str = ""  # "no", "yes", "open"; "" without a linear companion in the grid
     forecast: Forecast | None = None
     messages: list[str] = field(default_factory=list)
     reference_names: dict[str, str] = field(default_factory=dict)
@@ -86,11 +86,15 @@ class Verdict:
         return next((k, e) for k, e in known if e.mean <= best * (1 + 1e-6) + 1e-9)
 
     @property
+    def settled(self) -> bool:
+        """Every run is certified; on overlapping data, where there is no certificate, every run came through."""
+        return self.converged or (self.overlap and self.counts.get("overlap", 0) == self.n)
+
+    @property
     def reached(self) -> bool:
-        """All seeds within SAME of the nearest reference, and nothing transient among them."""
+        """Settled, and every run within SAME of the nearest reference."""
         near = self.nearest
-        settled = self.converged or (self.overlap and self.counts.get("overlap", 0) == self.n)
-        return near is not None and near[1].max <= SAME and settled
+        return near is not None and near[1].max <= SAME and self.settled
 
     @property
     def depth_changed(self) -> str:
@@ -104,6 +108,17 @@ def changed(angle: Estimate, threshold: float = SAME) -> str:
         return "open"
     low, high = (angle.low, angle.high) if np.isfinite(angle.low) else (angle.mean, angle.mean)
     return "no" if high <= threshold else "yes" if low > threshold else "open"
+
+
+def limit_changed(deep: Verdict, linear: Verdict) -> str:
+    """"no": both reached the same exact reference; "yes": both have settled, at most one reached it and the end points
+    differ by more than SAME, or they reached different ones; else "open"."""
+    if deep.reached and linear.reached:
+        return "no" if deep.nearest[0] == linear.nearest[0] else "yes"
+    apart = changed(deep.depth_equal_steps) == "yes"
+    if deep.settled and linear.settled and deep.reached != linear.reached and apart and not deep.overlap:
+        return "yes"
+    return "open"
 
 
 def estimate(row: dict, column: str) -> Estimate:
@@ -144,23 +159,27 @@ def _reference_names(rows: pd.DataFrame) -> dict[str, str]:
             "angle_logreg": kinds.get(logreg, "logistic regression")}
 
 
-def verdict(results: Results, facet: Facet, c: Condition, row: dict, rows: pd.DataFrame, by_id: dict) -> Verdict:
+def verdict(results: Results, facet: Facet, c: Condition, row: dict, rows: pd.DataFrame) -> Verdict:
     """The Verdict of condition `c`: `row` is its line of summary.csv, `rows` its lines of master.csv."""
     linear = facet.linear(c) if c.depth > 1 else None
     counts = rows["status"].value_counts().to_dict()
     used = rows[rows["status"].isin(USED)]
-    settled = linear is not None and by_id[linear.id]["n_converged"] == by_id[linear.id]["n"]
     messages = sorted({m for m in rows["message"] if isinstance(m, str) and m})
     return Verdict(
         c, facet.title, f"{pretty_potential(c.label, c.flat)}, L = {c.depth}", str(row["separability"]), len(rows), counts,
         estimate(row, "gap"), estimate(row, "margin_ratio"), {k: estimate(row, k) for k in _REFERENCES},
         estimate(row, "angle_linear_md") if c.depth > 1 else Estimate(),
         estimate(row, "angle_linear_md_equal_loss") if c.depth > 1 else Estimate(),
-        linear.id if linear else "", settled, forecast(results, c), messages, _reference_names(used))
+        linear.id if linear else "", "", forecast(results, c), messages, _reference_names(used))
 
 
 def verdicts(results: Results, master: pd.DataFrame, summary: pd.DataFrame) -> list[Verdict]:
     """One Verdict per condition and facet, in reading order."""
     by_id = {r["condition_id"]: r for r in summary.to_dict("records")}
-    groups = {k: g for k, g in master.groupby("condition_id", sort=False)}
-    return [verdict(results, f, c, by_id[c.id], groups[c.id], by_id) for f in results.facets for c in f.conditions]
+    groups = dict(list(master.groupby("condition_id", sort=False)))
+    found = [verdict(results, f, c, by_id[c.id], groups[c.id]) for f in results.facets for c in f.conditions]
+    known = {v.condition.id: v for v in found}
+    for v in found:
+        if v.linear:
+            v.limit_changed = limit_changed(v, known[v.linear])
+    return found
