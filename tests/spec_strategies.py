@@ -41,9 +41,7 @@ VALID = [
             "log_points": 20,
             "dtype": "float32",
         },
-        "vary": {
-            "potential": ["scaled", {"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1}}, {"lp": {"p": 3}}]
-        },
+        "vary": {"potential": ["scaled", {"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1}}, {"lp": {"p": 3}}]},
         "zip": [{"depth": [1, 2, 3], "init.scale": [0, 0.3, 0.1]}, {"seed": [0, 1]}],
         "only_if": {"step.decay": {"p": 3}, "stop": {"depth": [1, 2]}},
         "exclude": [{"potential": "scaled", "depth": 3}, {"p": 3, "seed": 1}],
@@ -127,6 +125,7 @@ FREE = {  # keys that may take any of these values, whatever the others are
     "width": st.integers(1, 64),
     "depth": st.integers(1, 4),
     "init.scale": POSITIVE,
+    "init.distribution": st.sampled_from(["normal", "uniform"]),
     "step.eta": POSITIVE,
     "stop": st.one_of(st.none(), st.floats(1e-3, 0.9).map(lambda gap: {"gap": gap})),
     "potential": POTENTIALS,

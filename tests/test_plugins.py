@@ -94,9 +94,7 @@ def test_a_potential_beside_the_grid_file(folder):
     assert cell.flat()["potential"] == "mine:Quartic" and cell.flat()["potential_label"] == "mine.Quartic2"
     (potential,) = plugins.potentials_for(cell.config, loaded.plugin_dir)
     w = torch.tensor([-2.0, 0.5], dtype=torch.float64)
-    assert (
-        torch.allclose(potential.inverse_mirror_map(potential.mirror_map(w)), w) and potential.limit_p == 4.0
-    )
+    assert torch.allclose(potential.inverse_mirror_map(potential.mirror_map(w)), w) and potential.limit_p == 4.0
 
 
 def test_one_and_one_point_zero_are_one_parameter(folder):
@@ -112,7 +110,11 @@ def test_plug_ins_among_the_layers(folder):
     assert (first.c, second.p) == (3, 1.5)
     companion = plugins.companion_config(cell.config)
     assert companion["potential"] == {"mine:Quartic": {"c": 3}}
-    assert (companion["depth"], companion["width"], companion["init"]) == (1, None, {"scale": 0.0, "distribution": "normal"})
+    assert (companion["depth"], companion["width"], companion["init"]) == (
+        1,
+        None,
+        {"scale": 0.0, "distribution": "normal"},
+    )
     assert cell_from_config(companion).config == companion
 
 
@@ -157,6 +159,27 @@ def test_the_working_directory_comes_last(folder, tmp_path, monkeypatch):
     assert "its file is not found" in told(folder)
     monkeypatch.chdir(tmp_path)
     assert grid(folder).plugin_dir == str(tmp_path.resolve())
+
+
+def test_beside_the_grid_file_goes_before_the_working_directory(folder, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(POTENTIAL)
+    monkeypatch.chdir(tmp_path)
+    assert grid(folder).plugin_dir == str(folder.resolve())
+
+
+def test_a_file_is_compiled_as_if_it_were_imported(folder):
+    """Without the future statements of the module that loads it."""
+    (folder / "mine.py").write_text(
+        "class Kind: ...\ndef f(x: Kind): ...\ndef data(): return f.__annotations__['x'] is Kind\n"
+    )
+    assert plugins.load_dataset("mine:data", folder)() is True
+
+
+def test_conditions_on_parameters_of_a_data_set_are_typed(folder):
+    text = GRID.replace("POTENTIAL", "quadratic").replace("{name: synthetic}", "mine:data")
+    path = folder / "grid.yaml"
+    path.write_text(text + "vary:\n  dataset.flag: [true, 1, 2]\nexclude:\n  - {dataset.flag: 1}\n")
+    assert [cell.config["dataset"]["flag"] for cell in load_grid(path).cells] == [True, 2]
 
 
 def test_a_plug_in_that_is_not_named_is_not_run(folder):
@@ -282,9 +305,7 @@ def test_the_companion_has_the_input_layers_potential(folder, potential, depth, 
         {**base, "potential": potential, "depth": depth, "width": 3, "init": {"scale": 0.2, "distribution": "normal"}}
     ).config
     companion = plugins.companion_config(config)
-    assert (
-        companion["potential"] == expected and companion["step"] == config["step"] and companion["seed"] == 4
-    )
+    assert companion["potential"] == expected and companion["step"] == config["step"] and companion["seed"] == 4
     assert cell_from_config(companion).config == companion
     assert len(plugins.potentials_for(config)) == depth and len(plugins.potentials_for(companion)) == 1
 

@@ -10,7 +10,7 @@ import pytest
 from spec_text import BASE, grid_of, make_load, make_refused, one
 
 from mdcore.grid.errors import Problems
-from mdcore.grid.spec import cell_from_config
+from mdcore.grid.spec import cell_from_config, load_grid
 from mdcore.grid.yaml_source import parse
 from mdcore.grid.yaml_tree import dump, scalar
 
@@ -274,6 +274,31 @@ def test_exclude_matches_parts(load, entry, out):
     assert kept == [flat for flat in everything if not out(flat)]
 
 
+def test_every_exclude_counts(load):
+    kept = load(BASE + "exclude:\n  - {depth: 1, p: 3}\n  - {seed: 1}\n").cells
+    assert [cell.flat() for cell in kept] == [
+        flat
+        for flat in (cell.flat() for cell in load(BASE).cells)
+        if not (flat["depth"] == 1 and flat["p"] == 3) and flat["seed"] != 1
+    ]
+
+
+def test_a_key_of_another_data_set_or_rule_matches_nothing(load):
+    data = grid_of("digits: [0, 1]").replace("  dataset: {name: synthetic}\n", "").replace("  digits: [0, 1]\n", "")
+    data += "vary:\n  dataset: [{name: synthetic}, {name: mnist}]\n  digits: [[0, 1]]\n"
+    data += "only_if: {digits: {dataset: mnist}}\n"
+    kept = load(data + "exclude:\n  - {dataset.geometry: gaussian}\n").cells
+    assert [cell.config["dataset"]["name"] for cell in kept] == ["mnist"]
+    rules = grid_of("epochs: 5").replace("  step: {rule: adaptive}\n", "")
+    rules += "vary:\n  step: [{rule: adaptive}, {rule: normalized}]\nexclude:\n  - {step.decay: 1}\n"
+    assert [cell.config["step"]["rule"] for cell in load(rules).cells] == ["adaptive"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path, load):
+    (tmp_path / "bom.yaml").write_bytes(b"\xef\xbb\xbf" + BASE.encode())
+    assert load_grid(tmp_path / "bom.yaml").cells == load(BASE).cells
+
+
 def test_excluded_combinations_need_not_be_valid(load):
     text = (
         BASE.replace("quadratic", "{layer_scaled: {alpha: [1, 4]}}")
@@ -296,9 +321,7 @@ def naive_cells(tree: dict) -> list[str]:
     ids: dict[str, None] = {}
     for choice in itertools.product(*axes):
         config = {**tree["fixed"], **{key: value for part in choice for key, value in part.items()}}
-        if not any(
-            all(config[key] in values for key, values in out.items()) for out in tree.get("exclude", [])
-        ):
+        if not any(all(config[key] in values for key, values in out.items()) for out in tree.get("exclude", [])):
             ids[cell_from_config(config).cell_id] = None
     return list(ids)
 

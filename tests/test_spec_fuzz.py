@@ -72,9 +72,7 @@ def inside(config) -> list[str]:
             return set(given) == {"p"} and number(given["p"], 1)
         if name == "layer_scaled":
             return (
-                set(given) == {"alpha"}
-                and len(given["alpha"]) == layers
-                and all(number(a, 0) for a in given["alpha"])
+                set(given) == {"alpha"} and len(given["alpha"]) == layers and all(number(a, 0) for a in given["alpha"])
             )
         return name in ("hypentropy", "cosh") and set(given) == {"beta"} and number(given["beta"], 0)
 
@@ -91,16 +89,13 @@ def inside(config) -> list[str]:
     check(config["loss"] in ("logistic", "exponential"), "loss")
     step = config["step"]
     check(
-        step["rule"] in ("constant", "normalized", "adaptive")
-        or (step["rule"] == "loss_scaled" and depth == 1),
+        step["rule"] in ("constant", "normalized", "adaptive") or (step["rule"] == "loss_scaled" and depth == 1),
         "rule",
     )
     check(set(step) == {"rule", "eta"} | ({"decay", "anneal"} if step["rule"] == "normalized" else set()), "step keys")
     check(number(step["eta"], 0) and number(step.get("decay", 1.0), 0, low_in=True), "step")
     check(number(step.get("anneal", 0.0), 0, low_in=True), "anneal")
-    check(
-        whole(config["epochs"], 1) and whole(config["log_points"], 1) and whole(config["seed"], 0), "counts"
-    )
+    check(whole(config["epochs"], 1) and whole(config["log_points"], 1) and whole(config["seed"], 0), "counts")
     stop = config["stop"]
     check(stop is None or (set(stop) == {"gap"} and number(stop["gap"], 0) and stop["gap"] < 1), "stop")
     check(number(config["svm_C"], 0) and number(config["logreg_C"], 0), "C")
@@ -119,9 +114,7 @@ def judge(data: bytes, overrides=()) -> bool:
         except GridError as error:
             assert error.problems
             for line in error.problems:
-                assert line.startswith((str(path), "--set", "…")) and "\n" not in line and len(line) < 2000, (
-                    line
-                )
+                assert line.startswith((str(path), "--set", "…")) and "\n" not in line and len(line) < 2000, line
             return False
         assert grid.cells and grid.question.strip()
         for cell in grid.cells:
@@ -187,9 +180,7 @@ def test_mangled_text(data):
 
 @FEW
 @given(
-    st.one_of(
-        st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass"))
-    )
+    st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
 )
 def test_garbage(data):
     assert not judge(data)

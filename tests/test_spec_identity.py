@@ -28,7 +28,7 @@ def test_cell_ids_are_label_and_hash_of_the_sorted_configuration(load):
 
 def test_the_identity_is_pinned(load):
     """A changed hash orphans every finished run: change it knowingly."""
-    assert load(BASE).cells[0].cell_id == "synthetic-gaussian-d20_quadratic_L1_s0-0f6255cb"
+    assert load(BASE).cells[0].cell_id == "synthetic-gaussian-d20_quadratic_L1_s0-4fb43fdc"
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,7 @@ def test_data_keys(load):
     synthetic, mnist = load(BASE).cells, load(MNIST).cells
     assert len({cell.data_key for cell in synthetic}) == 2  # each seed draws its own
     assert len({cell.data_key for cell in mnist}) == 4  # digits × pca, whatever the seed
-    assert (
-        one(load, "dataset: {name: mnist, source: full, path: a}\ndigits: [0, 1]")["dataset"]["path"] == "a"
-    )
+    assert one(load, "dataset: {name: mnist, source: full, path: a}\ndigits: [0, 1]")["dataset"]["path"] == "a"
 
 
 def test_colliding_ids_are_refused(refused, monkeypatch):
@@ -173,3 +171,5 @@ def test_varied_columns(load):
         "vary:\n  potential: [[{lp: {p: 3}}, {lp: {p: 1.5}}], [{lp: {p: 3}}, {lp: {p: 4}}]]\n"
     )
     assert load(lists).varied == ["potential_label"]  # nothing else tells the two apart
+    more = lists.replace("vary:\n  potential: [", "vary:\n  potential: [").replace("]]\n", "], scaled]\n")
+    assert load(more).varied == ["potential", "p", "potential_label"]

@@ -226,6 +226,18 @@ BAD = {
         "vary.pca",
         ["100 images"],
     ),
+    "pca as many as the images": (
+        mnist("{name: mnist}", "{name: mnist, test_fraction: 0.9}").replace("[50, null]", "[99, 100]"),
+        8,
+        "vary.pca",
+        ["got 100 components, but 100 images train; expected at most 99"],
+    ),
+    "aliases of deep values": (
+        f"a: &a {'[' * 25}1{']' * 25}\nb: {'[' * 25}*a{']' * 25}\n",
+        2,
+        "",
+        ["nested more than"],
+    ),
     "test_fraction 1": (
         mnist("{name: mnist}", "{name: mnist, test_fraction: 1}"),
         3,
@@ -395,17 +407,13 @@ def test_bad_grids_are_refused_with_file_line_and_key(refused, name):
     told = [problem for problem in refused(text) if problem.startswith(start)]
     assert told, refused(text)
     assert any(
-        all(re.search(part, problem) if "|" in part else part in problem for part in parts)
-        for problem in told
+        all(re.search(part, problem) if "|" in part else part in problem for part in parts) for problem in told
     ), told
 
 
 def test_everything_wrong_is_told_at_once(refused):
     text = (
-        base("quadratic", "quadratc")
-        .replace("p: 3", "p: .nan")
-        .replace("100", "-5")
-        .replace("adaptive", "fast")
+        base("quadratic", "quadratc").replace("p: 3", "p: .nan").replace("100", "-5").replace("adaptive", "fast")
         + "  loss: []\nzip:\n  - {width: [1], svm_C: [1, 2]}\nexclude:\n  - {sed: 1}\n"
     )
     problems = refused(text)
@@ -421,11 +429,15 @@ def test_everything_wrong_is_told_at_once(refused):
     }
 
 
+def test_a_key_with_a_wrong_value_is_not_told_as_missing(refused):
+    text = base("[1, 2]", "[]").replace("  potential: [quadratic, {lp: {p: 1.5}}, {lp: {p: 3}}]", "  potential: scaled")
+    problems = refused(text + "only_if:\n  depth: {seed: 0}\n")
+    assert [problem.split(": ")[1] for problem in problems] == ["vary.potential", "vary.depth"]
+
+
 def test_wrong_values_do_not_hide_wrong_combinations(refused):
     problems = refused(base("quadratic", "quadratc").replace("  epochs", "  init.scale: 0\n  epochs"))
-    assert any("saddle" in problem for problem in problems) and any(
-        "quadratc" in problem for problem in problems
-    )
+    assert any("saddle" in problem for problem in problems) and any("quadratc" in problem for problem in problems)
 
 
 def test_a_thousand_mistakes_of_a_kind_are_not_a_thousand_lines(refused):
@@ -467,8 +479,6 @@ def test_a_missing_file_names_those_that_exist():
 
 def test_aliases_within_the_limit_are_values(load):
     grid = load(
-        base("seed: [0, 1]", "seed: &s [0, 1]\n  epochs: *s")
-        .replace("  epochs: 100\n", "")
-        .replace("[0, 1]", "[3, 4]")
+        base("seed: [0, 1]", "seed: &s [0, 1]\n  epochs: *s").replace("  epochs: 100\n", "").replace("[0, 1]", "[3, 4]")
     )
     assert {cell.config["epochs"] for cell in grid.cells} == {3, 4}

@@ -61,9 +61,7 @@ class Canonical:
             (("seed",), self._seed, {}),
         ]
         self._shared: dict[str, dict] = {}
-        self.mathematics: dict[
-            tuple, dict[str, Setting]
-        ] = {}  # function of the layers -> its names in this grid
+        self.mathematics: dict[tuple, dict[str, Setting]] = {}  # function of the layers -> its names in this grid
 
     def config(self, combination: Combination) -> tuple[tuple, dict[str, Any]] | None:
         """(key, configuration), or None if refused; the same configuration has the same key."""
@@ -87,9 +85,7 @@ class Canonical:
         """value_of, with a missing required leaf told once."""
         value = value_of(combination, leaf)
         if value is REQUIRED:
-            self.problems.add(
-                self.place, leaf, f"missing; expected {LEAVES[leaf].expected} under fixed, vary or zip"
-            )
+            self.problems.add(self.place, leaf, f"missing; expected {LEAVES[leaf].expected} under fixed, vary or zip")
             return INVALID
         return value
 

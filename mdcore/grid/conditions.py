@@ -58,19 +58,13 @@ def read_condition(node: Node, shown: str, plugin_data: bool, problems: Problems
             good = False
             continue
         values = item.value if _is_several(key, item) else [item]
-        tests = [
-            _read_test(key, value, inner, plugin_data, problems, node.key_place(key)) for value in values
-        ]
+        tests = [_read_test(key, value, inner, plugin_data, problems, node.key_place(key)) for value in values]
         if any(test is None for test in tests):
             good = False
             continue
         condition.tests.append(lambda combination, tests=tests: any(test(combination) for test in tests))
         condition.leaves.update(
-            ["potential"]
-            if key == "p"
-            else [key]
-            if key not in GROUPS
-            else [f"{key}.{part}" for part in GROUPS[key]]
+            ["potential"] if key == "p" else [key] if key not in GROUPS else [f"{key}.{part}" for part in GROUPS[key]]
         )
     return condition if good else None
 
@@ -82,16 +76,10 @@ def _is_several(key: str, node: Node) -> bool:
     return key not in ("digits", "metrics") or all(item.kind in ("list", "null") for item in node.value)
 
 
-def _read_test(
-    key: str, node: Node, shown: str, plugin_data: bool, problems: Problems, place: str
-) -> Test | None:
+def _read_test(key: str, node: Node, shown: str, plugin_data: bool, problems: Problems, place: str) -> Test | None:
     if key == "p":
         value = number(node, shown, problems, 1.0)
-        return (
-            None
-            if value is INVALID
-            else lambda combination: _p_of(value_of(combination, "potential")) == value
-        )
+        return None if value is INVALID else lambda combination: _p_of(value_of(combination, "potential")) == value
     if key == "potential" and node.kind == "str" and node.value in BUILTIN_PARAMETERS:
         name = node.value
         return lambda combination: _has_name(value_of(combination, "potential"), name)

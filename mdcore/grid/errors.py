@@ -56,17 +56,13 @@ def nearest(given: str, names: Iterable[str]) -> str:
     names = sorted(set(names))
     given = given[:200]  # difflib is quadratic
     by_lower = {name.lower(): name for name in names}
-    last_part = [
-        name for name in names if name.rsplit(".", 1)[-1] == given.rsplit(".", 1)[-1] and name != given
-    ]
+    last_part = [name for name in names if name.rsplit(".", 1)[-1] == given.rsplit(".", 1)[-1] and name != given]
     if given.lower() in by_lower:
         found = [by_lower[given.lower()]]
     elif last_part:  # 'eta' or 'steps.eta' for 'step.eta'
         found = last_part[:1]
     else:
-        found = [
-            by_lower[name] for name in difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)
-        ]
+        found = [by_lower[name] for name in difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)]
     return f"; did you mean '{found[0]}'?" if found else ""
 
 

@@ -73,8 +73,7 @@ def _ordered_rules(layout: Layout, leaves: set[str], problems: Problems):
     """only_if rules, each after those that decide a key it looks at; None when they go in a circle."""
     names = {key: set(leaves_of(key, leaves)) for key in layout.only_if}
     waits = {
-        key: {other for other in names if names[other] & condition.leaves}
-        for key, condition in layout.only_if.items()
+        key: {other for other in names if names[other] & condition.leaves} for key, condition in layout.only_if.items()
     }
     try:
         order = list(TopologicalSorter(waits).static_order())
@@ -108,8 +107,7 @@ def _refuse_collisions(cells: list[Cell], place: str, problems: Problems) -> Non
             problems.add(
                 place,
                 "dataset.path",
-                f"got {paths} for the same cell; expected one directory: where the files lie "
-                "is no part of a cell",
+                f"got {paths} for the same cell; expected one directory: where the files lie is no part of a cell",
             )
         else:
             problems.add(

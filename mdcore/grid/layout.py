@@ -60,31 +60,21 @@ def read_layout(root: Node, problems: Problems) -> Layout:
     sections = root.value
     for name in sections:
         if name not in SECTIONS:
-            hint = (
-                ": put it under fixed or vary"
-                if name.split(".")[0] in {key.split(".")[0] for key in KEYS}
-                else ""
-            )
+            hint = ": put it under fixed or vary" if name.split(".")[0] in {key.split(".")[0] for key in KEYS} else ""
             hint = hint or (
-                ": merge keys are not YAML 1.2; write the values out"
-                if name == "<<"
-                else nearest(name, SECTIONS)
+                ": merge keys are not YAML 1.2; write the values out" if name == "<<" else nearest(name, SECTIONS)
             )
             problems.add(root.key_place(name), name[:80], f"unknown key; expected {one_of(SECTIONS)}{hint}")
     _read_question(root, layout, problems)
     if "plugin_dir" in sections:
         node = sections["plugin_dir"]
         if node.kind != "str" or not node.value.strip() or not node.value.isprintable():
-            problems.add(
-                node.place, "plugin_dir", f"got {node.shown()}; expected the directory of the plug-in files"
-            )
+            problems.add(node.place, "plugin_dir", f"got {node.shown()}; expected the directory of the plug-in files")
         else:
             layout.plugin_dir = node.value
     taken: dict[str, Setting] = {}
     for key, node in _mapping(root, "fixed", problems):
-        leaves = read_key(
-            key, node, f"fixed.{key}", problems, sections["fixed"].key_place(key), layout.plugin_data
-        )
+        leaves = read_key(key, node, f"fixed.{key}", problems, sections["fixed"].key_place(key), layout.plugin_data)
         _claim([leaves], taken, problems)
         layout.fixed.update(leaves)
     for key, node in _mapping(root, "vary", problems):
@@ -100,9 +90,7 @@ def read_layout(root: Node, problems: Problems) -> Layout:
 def _read_question(root: Node, layout: Layout, problems: Problems) -> None:
     node = root.value.get("question")
     if node is None:
-        problems.add(
-            root.place, "question", "missing; expected the question this grid answers, a non-empty string"
-        )
+        problems.add(root.place, "question", "missing; expected the question this grid answers, a non-empty string")
     elif node.kind != "str" or not node.value.strip():
         problems.add(node.place, "question", f"got {node.got()}; expected a non-empty string")
     else:
@@ -241,9 +229,7 @@ def read_values(
 
 def typed(row: Row) -> str:
     """A row's values, equal for equal values: 1 and 1.0 have been read as the same already."""
-    return repr(
-        sorted((leaf, repr(setting.value)) for leaves in row.values() for leaf, setting in leaves.items())
-    )
+    return repr(sorted((leaf, repr(setting.value)) for leaves in row.values() for leaf, setting in leaves.items()))
 
 
 def _refuse_duplicates(section: str, rows: list[Row], problems: Problems) -> None:
@@ -273,8 +259,7 @@ def _read_conditions(root: Node, layout: Layout, taken: dict[str, Setting], prob
             problems.add(
                 place,
                 f"only_if.{key[:80]}",
-                "the grid does not set this key; expected a key of fixed, vary or zip"
-                + nearest(key, settable),
+                "the grid does not set this key; expected a key of fixed, vary or zip" + nearest(key, settable),
             )
         condition = read_condition(node, f"only_if.{key[:80]}", layout.plugin_data, problems)
         if condition:

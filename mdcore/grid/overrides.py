@@ -56,9 +56,7 @@ def _apply(layout: Layout, key: str, names: set[str], node: Node, place: str, pr
         problems.add(place, key, "got an empty list; expected at least one value")
         return
     if key == "dataset.path":
-        problems.add(
-            place, key, "cannot vary: where the files lie is no part of a cell; expected one directory"
-        )
+        problems.add(place, key, "cannot vary: where the files lie is no part of a cell; expected one directory")
         return
     values = [read_key(key, item, key, problems, place, layout.plugin_data) for item in node.value]
     if axis is not None and len(axis.keys) > 1:
@@ -96,18 +94,14 @@ def _is_several(key: str, node: Node, varied: bool) -> bool:
     return varied if key == "potential" or own else True
 
 
-def _remove(
-    layout: Layout, leaves: Iterable[str], place: str, problems: Problems, keep: Axis | None = None
-) -> None:
+def _remove(layout: Layout, leaves: Iterable[str], place: str, problems: Problems, keep: Axis | None = None) -> None:
     """Take leaves out of wherever they are set; axes left without keys go, values made equal become one."""
     leaves = set(leaves)
     for leaf in leaves:
         layout.fixed.pop(leaf, None)
     axes = []
     for axis in layout.axes:
-        if axis is keep or not any(
-            leaves & settings.keys() for row in axis.rows for settings in row.values()
-        ):
+        if axis is keep or not any(leaves & settings.keys() for row in axis.rows for settings in row.values()):
             axes.append(axis)
             continue
         rows: dict[str, Row] = {}

@@ -100,16 +100,12 @@ def check(settings: Iterable[Setting], plugin_dir: str | None, grid_dir: Path, p
     references = sorted({reference for _, reference, _ in wanted})
     files = sorted({reference.split(":")[0] for reference in references})
     folders = [grid_dir, *([Path(plugin_dir)] if plugin_dir else []), Path.cwd()]
-    folder = next(
-        (folder for folder in folders if all(_is_file(folder / f"{name}.py") for name in files)), None
-    )
+    folder = next((folder for folder in folders if all(_is_file(folder / f"{name}.py") for name in files)), None)
     if folder is None:
         there = ", ".join(dict.fromkeys(str(folder.absolute()) for folder in folders))
         expected = f"expected {', '.join(f'{name}.py' for name in files)} together in one of {there}"
         for setting, reference, _ in wanted:
-            hint = nearest(
-                reference.split(":")[0], [path.stem for each in folders for path in _python_files(each)]
-            )
+            hint = nearest(reference.split(":")[0], [path.stem for each in folders for path in _python_files(each)])
             setting.complain(problems, f"{reference}: its file is not found; {expected}{hint}")
         return references, None
     for setting, _, load in wanted:
@@ -166,9 +162,7 @@ def _make(entry: Any, plugin_dir: str | Path | None):
     try:
         return found(**parameters)
     except Exception as error:
-        raise GridError(
-            f"{name}: cannot be made with the parameters {parameters}: {_reason(error)}"
-        ) from error
+        raise GridError(f"{name}: cannot be made with the parameters {parameters}: {_reason(error)}") from error
 
 
 def _load_callable(reference: str, plugin_dir: str | Path | None, what: str) -> Callable:
@@ -190,9 +184,7 @@ def _read(stem: str, plugin_dir: str | Path | None) -> tuple[Path, bytes]:
 
 def _load(reference: str, plugin_dir: str | Path | None) -> Any:
     if not isinstance(reference, str) or not REFERENCE.fullmatch(reference):
-        raise GridError(
-            f"{str(reference)[:80]!r}: expected a plug-in as my_file:Name, no directories, no dots"
-        )
+        raise GridError(f"{str(reference)[:80]!r}: expected a plug-in as my_file:Name, no directories, no dots")
     stem, name = reference.split(":")
     path, source = _read(stem, plugin_dir)
     key = (str(path.resolve()), hashlib.sha256(source).hexdigest())

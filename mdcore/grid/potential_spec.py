@@ -37,14 +37,10 @@ def read_potential(node: Node, key: str, problems: Problems) -> Any:
     if node.kind != "list":
         return _read_one(node, key, problems, listed=False)
     if not node.value:
-        problems.add(
-            node.place, key, "got an empty list; expected one potential per layer, input layer first"
-        )
+        problems.add(node.place, key, "got an empty list; expected one potential per layer, input layer first")
         return INVALID
     if len(node.value) > MOST_LAYERS:
-        problems.add(
-            node.place, key, f"got {len(node.value)} potentials; expected at most {MOST_LAYERS} layers"
-        )
+        problems.add(node.place, key, f"got {len(node.value)} potentials; expected at most {MOST_LAYERS} layers")
         return INVALID
     layers = [_read_one(item, key, problems, listed=True) for item in node.value]
     return INVALID if any(layer is INVALID for layer in layers) else layers
@@ -90,9 +86,7 @@ def _read_one(node: Node, key: str, problems: Problems, listed: bool) -> Any:
         good = False
     for parameter in parameters:
         if parameter not in items:
-            problems.add(
-                node.place, f"{key}.{name}", f"parameter {parameter} missing; expected {_FORMS[name]}"
-            )
+            problems.add(node.place, f"{key}.{name}", f"parameter {parameter} missing; expected {_FORMS[name]}")
             good = False
     if not good:
         return INVALID
@@ -109,14 +103,10 @@ def _read_one(node: Node, key: str, problems: Problems, listed: bool) -> Any:
 
 def _alphas(node: Node, key: str, problems: Problems, listed: bool) -> Any:
     if node.kind != "list" or not node.value or len(node.value) > MOST_LAYERS:
-        problems.add(
-            node.place, key, f"got {node.got()}; expected a list of numbers > 0, one per layer: [1, 4]"
-        )
+        problems.add(node.place, key, f"got {node.got()}; expected a list of numbers > 0, one per layer: [1, 4]")
         return INVALID
     if listed and len(node.value) != 1:
-        problems.add(
-            node.place, key, f"got {len(node.value)} values; expected one, for this entry's own layer: [4]"
-        )
+        problems.add(node.place, key, f"got {len(node.value)} values; expected one, for this entry's own layer: [4]")
         return INVALID
     values = [number(item, key, problems) for item in node.value]
     return INVALID if any(value is INVALID for value in values) else values
@@ -168,11 +158,7 @@ def mathematics(potential: Any, depth: int) -> tuple:
     out = []
     for layer in layers(potential, depth):
         name, parameters = name_of(layer), parameters_of(layer)
-        if (
-            name == "quadratic"
-            or parameters == {"p": 2.0}
-            or (name, parameters) == ("layer_scaled", {"alpha": [1.0]})
-        ):
+        if name == "quadratic" or parameters == {"p": 2.0} or (name, parameters) == ("layer_scaled", {"alpha": [1.0]}):
             out.append("|w|^2/2")
         else:
             out.append(repr(layer))
@@ -192,11 +178,7 @@ def parameters_of(entry: Any) -> dict:
 
 def plain(value: Any) -> str:
     """A number as in labels: 3.0 is 3, 1.5 is 1.5."""
-    return (
-        str(int(value))
-        if isinstance(value, float) and value.is_integer() and abs(value) < 1e15
-        else str(value)
-    )
+    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
 
 
 def label(potential: Any) -> str:

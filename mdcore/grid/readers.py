@@ -45,9 +45,7 @@ def integer(low: int, high: int, null: str = "") -> Reader:
                 hint = ": NaN and infinity are refused"
             return refuse(node, key, problems, expected, hint)
         if not low <= value <= high:
-            return refuse(
-                node, key, problems, expected if value < low else f"an integer from {low} to {high}"
-            )
+            return refuse(node, key, problems, expected if value < low else f"an integer from {low} to {high}")
         return value
 
     return read
@@ -90,9 +88,7 @@ def number(node: Node, key: str, problems: Problems, above: float = 0.0, what: s
         if node.kind == "str":
             bare = node.value.replace("_", "").strip()
             if re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?", bare):
-                hint = f": write {bare}" + (
-                    " (no underscores in YAML 1.2)" if "_" in node.value else " without quotes"
-                )
+                hint = f": write {bare}" + (" (no underscores in YAML 1.2)" if "_" in node.value else " without quotes")
         problems.add(node.place, key, f"got {node.got()}; expected {expected}{hint}")
         return INVALID
     try:
@@ -100,9 +96,7 @@ def number(node: Node, key: str, problems: Problems, above: float = 0.0, what: s
     except OverflowError:
         value = math.inf
     if not math.isfinite(value):
-        problems.add(
-            node.place, key, f"got {node.shown()}; expected {expected}: NaN and infinity are refused"
-        )
+        problems.add(node.place, key, f"got {node.shown()}; expected {expected}: NaN and infinity are refused")
         return INVALID
     if not value > above:
         problems.add(node.place, key, f"got {node.shown()}; expected {expected}")
@@ -113,9 +107,7 @@ def number(node: Node, key: str, problems: Problems, above: float = 0.0, what: s
 def free_value(node: Node, key: str, problems: Problems, level: int = 0) -> Any:
     """Parameters of a plug-in: what JSON has, without NaN; 1.0 becomes 1, so that both are one identity."""
     if node.kind == "map":
-        out = {
-            name: free_value(item, f"{key}.{name}", problems, level + 1) for name, item in node.value.items()
-        }
+        out = {name: free_value(item, f"{key}.{name}", problems, level + 1) for name, item in node.value.items()}
         return INVALID if any(value is INVALID for value in out.values()) else out
     if node.kind == "list":
         items = [free_value(item, key, problems, level + 1) for item in node.value]

@@ -19,24 +19,16 @@ def resolved(layout: Layout, cells: list[Cell], plugin_dir: str | None) -> dict[
         raw["plugin_dir"] = plugin_dir
     fixed = {leaf: setting.value for leaf, setting in layout.fixed.items()}
     fixed.update(_shared_defaults(layout, cells))
-    raw["fixed"] = _fixed_mapping(
-        (leaf, fixed[leaf]) for leaf in (*LEAVES, *(fixed.keys() - LEAVES)) if leaf in fixed
-    )
+    raw["fixed"] = _fixed_mapping((leaf, fixed[leaf]) for leaf in (*LEAVES, *(fixed.keys() - LEAVES)) if leaf in fixed)
     vary = [axis for axis in layout.axes if axis.section == "vary"]
     together = [axis for axis in layout.axes if axis.section == "zip"]
     if vary:
-        raw["vary"] = {
-            axis.keys[0]: [written(axis.keys[0], row[axis.keys[0]]) for row in axis.rows] for axis in vary
-        }
+        raw["vary"] = {axis.keys[0]: [written(axis.keys[0], row[axis.keys[0]]) for row in axis.rows] for axis in vary}
     if together:
-        raw["zip"] = [
-            {key: [written(key, row[key]) for row in axis.rows] for key in axis.keys} for axis in together
-        ]
+        raw["zip"] = [{key: [written(key, row[key]) for row in axis.rows] for key in axis.keys} for axis in together]
     present = layout.leaves()
     only_if = {
-        key: condition.plain
-        for key, condition in layout.only_if.items()
-        if present & set(leaves_of(key, present))
+        key: condition.plain for key, condition in layout.only_if.items() if present & set(leaves_of(key, present))
     }
     if only_if:
         raw["only_if"] = only_if
@@ -54,9 +46,7 @@ def _shared_defaults(layout: Layout, cells: list[Cell]) -> dict[str, Any]:
         if leaf in present or leaf == "metrics":
             continue
         values = {
-            _at(cell.config, group, part)
-            for cell in cells
-            if not (leaf == "width" and cell.config["depth"] == 1)
+            _at(cell.config, group, part) for cell in cells if not (leaf == "width" and cell.config["depth"] == 1)
         }
         if len(values) == 1 and (value := values.pop()) is not _ABSENT:
             out[leaf] = value

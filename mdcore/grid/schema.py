@@ -82,10 +82,7 @@ def _dataset_name(node: Node, key: str, problems: Problems) -> Any:
 def _digits(node: Node, key: str, problems: Problems) -> Any:
     if node.kind == "list" and len(node.value) == 2:
         pair = [item.value for item in node.value]
-        if (
-            all(item.kind in ("int", "float") and item.value in range(10) for item in node.value)
-            and pair[0] != pair[1]
-        ):
+        if all(item.kind in ("int", "float") and item.value in range(10) for item in node.value) and pair[0] != pair[1]:
             return [int(digit) for digit in pair]
     return refuse(node, key, problems, "two different digits from 0 to 9: [3, 5]")
 
@@ -93,18 +90,12 @@ def _digits(node: Node, key: str, problems: Problems) -> Any:
 def _path(node: Node, key: str, problems: Problems) -> Any:
     if node.kind == "null" or (node.kind == "str" and node.value.strip() and node.value.isprintable()):
         return node.value
-    return refuse(
-        node, key, problems, "the directory of the IDX files, a non-empty string, or null (download)"
-    )
+    return refuse(node, key, problems, "the directory of the IDX files, a non-empty string, or null (download)")
 
 
 def _metrics(node: Node, key: str, problems: Problems) -> Any:
     references = [item.value for item in node.value] if node.kind == "list" else []
-    good = (
-        all(item.kind == "str" and REFERENCE.fullmatch(item.value) for item in node.value)
-        if references
-        else False
-    )
+    good = all(item.kind == "str" and REFERENCE.fullmatch(item.value) for item in node.value) if references else False
     if good and len(set(references)) == len(references):
         return references
     return refuse(node, key, problems, "a list of different plug-ins: [my_file:my_metric]")
@@ -137,14 +128,10 @@ LEAVES: dict[str, Leaf] = {
     "dataset.dim": Leaf(integer(2, 100_000), _dim_default, "an integer ≥ 2"),
     "dataset.n": Leaf(integer(2, 10_000_000), 60, "an integer ≥ 2"),
     "dataset.separation": Leaf(real(0, 1e6, "a number > 0, at most 1e6", high_in=True), 2.5, "a number > 0"),
-    "dataset.noise": Leaf(
-        real(0, 1e6, "a number ≥ 0, at most 1e6", low_in=True, high_in=True), 1.0, "a number ≥ 0"
-    ),
+    "dataset.noise": Leaf(real(0, 1e6, "a number ≥ 0, at most 1e6", low_in=True, high_in=True), 1.0, "a number ≥ 0"),
     "dataset.source": Leaf(choice(SOURCES), "bundled", one_of(SOURCES)),
     "dataset.path": Leaf(_path, None, "a directory or null"),
-    "dataset.test_fraction": Leaf(
-        real(0, 1, "a number in [0, 1); 0: all points train", low_in=True), 0.2, "in [0, 1)"
-    ),
+    "dataset.test_fraction": Leaf(real(0, 1, "a number in [0, 1); 0: all points train", low_in=True), 0.2, "in [0, 1)"),
     "digits": Leaf(_digits, REQUIRED, "two different digits for mnist: [3, 5]"),
     "pca": Leaf(integer(1, PIXELS, "no PCA"), None, f"an integer from 1 to {PIXELS} or null"),
     "potential": Leaf(read_potential, REQUIRED, "a potential: quadratic, {lp: {p: 1.5}}, …"),
@@ -187,21 +174,14 @@ def leaves_of(key: str, present: Any = ()) -> list[str]:
     return names + [leaf for leaf in present if leaf.startswith(key + ".") and leaf not in names]
 
 
-def read_key(
-    key: str, node: Node, shown: str, problems: Problems, place: str, plugin_data: bool
-) -> dict[str, Setting]:
+def read_key(key: str, node: Node, shown: str, problems: Problems, place: str, plugin_data: bool) -> dict[str, Setting]:
     """Leaves set by `key: node`. `shown` is the key in messages, `place` where it stands; `plugin_data`: the
     grid names a user's own dataset, which may have keys that are not known here."""
     if key in LEAVES:
         return {key: Setting(key, LEAVES[key].read(node, shown, problems), node, shown)}
     if key in GROUPS:
         return _read_group(key, node, shown, problems, plugin_data)
-    if (
-        plugin_data
-        and key.startswith("dataset.")
-        and key.count(".") == 1
-        and key.split(".")[1].isidentifier()
-    ):
+    if plugin_data and key.startswith("dataset.") and key.count(".") == 1 and key.split(".")[1].isidentifier():
         return {key: Setting(key, free_value(node, shown, problems), node, shown)}
     problems.add(place, shown, unknown_key(key))
     return {}
@@ -216,9 +196,7 @@ def unknown_key(key: str) -> str:
     return f"unknown key {key[:80]!r}; expected {names}{meant}"
 
 
-def _read_group(
-    group: str, node: Node, shown: str, problems: Problems, plugin_data: bool
-) -> dict[str, Setting]:
+def _read_group(group: str, node: Node, shown: str, problems: Problems, plugin_data: bool) -> dict[str, Setting]:
     if group == "stop" and node.kind == "null":
         return {"stop.gap": Setting("stop.gap", None, node, shown)}
     if group == "dataset" and node.kind == "str" and ":" in node.value:

@@ -29,9 +29,7 @@ def select(cells: list[Cell], only: Iterable[str]) -> list[Cell]:
     for text in filters:
         wanted = _read(text, flats, problems)
         if wanted:
-            hits = {
-                i for i, flat in enumerate(flats) if all(_matches(flat, key, value) for key, value in wanted)
-            }
+            hits = {i for i, flat in enumerate(flats) if all(_matches(flat, key, value) for key, value in wanted)}
             if not hits:
                 problems.add(
                     f"--only {text[:120]}",

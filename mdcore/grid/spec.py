@@ -63,9 +63,8 @@ class Grid:
     def resolved_yaml(self) -> str:
         """Text of a grid file with the same cells: overrides applied, shared defaults written out."""
         name = "".join(letter if letter.isprintable() else "?" for letter in self.path.name)
-        return (
-            f"# {name} as resolved: overrides applied, defaults written out; {len(self.cells)} cells.\n"
-            + dump(self.raw)
+        return f"# {name} as resolved: overrides applied, defaults written out; {len(self.cells)} cells.\n" + dump(
+            self.raw
         )
 
 
@@ -88,9 +87,7 @@ def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
     named, folder = plugins.check(layout.settings(), layout.plugin_dir, Path(path).parent, problems)
     problems.raise_if_any()
     raw = resolved(layout, cells, folder if named else None)
-    return Grid(
-        layout.question, Path(path), cells, raw, _varied(layout, cells), named, folder if named else None
-    )
+    return Grid(layout.question, Path(path), cells, raw, _varied(layout, cells), named, folder if named else None)
 
 
 def cell_from_config(config: dict[str, Any]) -> Cell:
@@ -103,11 +100,7 @@ def cell_from_config(config: dict[str, Any]) -> Cell:
     if node.kind != "map":
         raise GridError(f"configuration: got {node.shown()}; expected a mapping")
     settings = {}
-    name = (
-        node.value["dataset"].value.get("name")
-        if getattr(node.value.get("dataset"), "kind", "") == "map"
-        else None
-    )
+    name = node.value["dataset"].value.get("name") if getattr(node.value.get("dataset"), "kind", "") == "map" else None
     own = name is not None and name.kind == "str" and ":" in name.value
     for key, item in node.value.items():
         if key not in CONFIG_KEYS:
@@ -130,8 +123,7 @@ def _refuse_idle_excludes(layout: Layout, problems: Problems) -> None:
             problems.add(
                 condition.node.place,
                 "exclude",
-                f"{condition.node.shown()} matches no combination; expected one that "
-                "exists: correct or remove it",
+                f"{condition.node.shown()} matches no combination; expected one that exists: correct or remove it",
             )
 
 

@@ -47,9 +47,7 @@ def read_file(path: str | Path, problems: Problems) -> Node | None:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        problems.add(
-            f"{source}:{line}", "", f"byte 0x{data[error.start]:02x} is not UTF-8 text; expected a YAML file"
-        )
+        problems.add(f"{source}:{line}", "", f"byte 0x{data[error.start]:02x} is not UTF-8 text; expected a YAML file")
         return None
     return parse(text, source, problems)
 
@@ -146,9 +144,7 @@ class _Builder:
                 where = f"{self.source}:{key_line}" if self.lines else self.source
                 first = f" (first in line {parent.key_lines[name]})" if self.lines else ""
                 shown = ".".join([*path, name[:80]])
-                self.problems.add(
-                    where, shown, f"key given twice{first}; expected once: remove one of the two"
-                )
+                self.problems.add(where, shown, f"key given twice{first}; expected once: remove one of the two")
                 return
             parent.value[name] = node
             parent.key_lines[name] = key_line

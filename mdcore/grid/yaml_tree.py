@@ -67,11 +67,7 @@ def flow(node: Node, level: int) -> str:
     if node.kind in ("map", "list") and level > 3:
         return "…"
     if node.kind == "map":
-        return (
-            "{"
-            + ", ".join(f"{key[:40]}: {flow(item, level + 1)}" for key, item in list(value.items())[:8])
-            + "}"
-        )
+        return "{" + ", ".join(f"{key[:40]}: {flow(item, level + 1)}" for key, item in list(value.items())[:8]) + "}"
     if node.kind == "list":
         return "[" + ", ".join(flow(item, level + 1) for item in value[:12]) + "]"
     if node.kind == "null":
@@ -132,13 +128,9 @@ class _Dumper(yaml.SafeDumper):
         return super().increase_indent(flow, False)
 
 
-_Dumper.add_representer(
-    float, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", repr(value))
-)
+_Dumper.add_representer(float, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", repr(value)))
 
 
 def dump(value: Any) -> str:
     """YAML text that parse reads back to the same values: floats by repr, order kept."""
-    return yaml.dump(
-        value, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
-    )
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True)
