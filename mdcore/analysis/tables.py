@@ -39,6 +39,10 @@ COLUMN_RULE = (r"Bold: the best mean of its block and every mean that differs fr
                r"the two standard deviations.")
 
 
+# A table wider than the text is made as wide as the text; others keep their size.
+FIT = r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+
+
 @dataclass(frozen=True)
 class Table:
     """One table: file name, caption, columns of master.csv, the rule of bold type, which conditions it holds."""
@@ -115,11 +119,11 @@ def condition_cells(c: Condition, row: dict) -> list[str]:
 
 
 def _float(body: list[str], columns: str, head: str, caption: str, label: str, comment: str) -> str:
-    return "\n".join([r"\begin{table}[htbp]", r"  \centering", r"  \footnotesize", r"  \setlength{\tabcolsep}{4pt}",
+    return "\n".join([r"\begin{table}[htbp]", r"  \centering", r"  \footnotesize", r"  \setlength{\tabcolsep}{3pt}",
                       r"  \setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{5pt}",
                       rf"  \caption{{{caption}}}", rf"  \label{{{label}}}", f"  % columns: {comment}",
-                      rf"  \begin{{tabular}}{{{columns}}}", r"    \toprule", f"    {head} \\\\", r"    \midrule",
-                      *[f"    {line}" for line in body], r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""])
+                      FIT, rf"  \begin{{tabular}}{{{columns}}}", r"    \toprule", f"    {head} \\\\", r"    \midrule",
+                      *[f"    {line}" for line in body], r"    \bottomrule", r"  \end{tabular}}", r"\end{table}", ""])
 
 
 def blocks(results: Results, keep: Callable[[Condition], bool], most: int) -> list[tuple[Facet, str, list[Condition]]]:
@@ -199,7 +203,8 @@ def preview(results: Results, names: list[str]) -> str:
     question = latex.words(results.question or "No question stated.")
     return "\n".join([
         r"\documentclass[10pt]{article}", r"\usepackage[utf8]{inputenc}", r"\usepackage[T1]{fontenc}",
-        r"\usepackage[margin=2cm]{geometry}", r"\usepackage{amsmath}", r"\usepackage{booktabs}", r"\begin{document}",
+        r"\usepackage[margin=2cm]{geometry}", r"\usepackage{amsmath}", r"\usepackage{booktabs}", r"\usepackage{graphicx}",
+        r"\begin{document}",
         rf"\section*{{{title}}}", question, *[rf"\input{{{n}}}" for n in names], r"\end{document}", ""])
 
 

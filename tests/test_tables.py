@@ -1,0 +1,251 @@
+"""LaTeX tables: every number is found again in master.csv, rules of bold type, escaping, and that LaTeX takes them."""
+import itertools
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mdcore.analysis import aggregate, latex, tables
+from mdcore.analysis.columns import USED
+from mdcore.analysis.numbers import parts, with_interval
+from mdcore.analysis.results import load
+from mdcore.analysis.tables import SCALE, bold_in_column
+from mdcore.analysis.tables_more import PAIRED, paired_cell
+from tests import fake_run as fake
+
+NASTY = r"Is 50% of A_b & C#1 {true}? ~^\ $x_1$ <β → ∞> „naïve” 数"
+
+
+def written(place, cells, **options):
+    """Write run and tables under `place`; returns the directory of the results."""
+    results = load(fake.write_run(place / "20250319_a_tag-1.x", cells, **options))
+    master, summary = aggregate.write(results, place / "out")
+    tables.write(results, master, summary, place / "out")
+    return place / "out"
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("pairs"), fake.mnist_cells(),
+                   overlap=lambda c: c["digits"] == [3, 5] and c["pca"] == 50)
+
+
+def rows_of(text):
+    """(columns, [(cells, what the comment at the end names)]) of a table file."""
+    columns = re.search(r"% columns: (.*)", text).group(1).split()
+    found = re.findall(r"^    (.*) \\\\ % (.*)$", text, re.M)
+    return columns, [(row.split(" & "), name) for row, name in found]
+
+
+def numbers(cell):
+    """The numbers of a cell: mean, and spread where there is one, with the power of ten."""
+    bare = cell.replace(r"\boldsymbol", "").strip("${}")
+    power = re.search(r"\\times 10\^\{?(-?\d+)", bare)
+    values = [float(v) for v in re.findall(r"-?\d+\.?\d*", re.sub(r"\\times.*", "", bare))]
+    return [v * 10.0 ** int(power.group(1)) if power else v for v in values]
+
+
+@pytest.mark.parametrize("name", [t.name for t in tables.TABLES])
+def test_every_number_of_a_table_is_found_again_in_master(pairs, name):
+    master = pd.read_csv(pairs / "master.csv")
+    columns, rows = rows_of((pairs / "tables" / f"{name}.tex").read_text())
+    assert len(rows) == (12 if name == "balance" else 24)
+    checked = 0
+    for cells, condition in rows:
+        mine = master[master["condition_id"] == condition]
+        used = mine[mine["status"].isin(USED)]
+        assert cells[1] == str(mine["depth"].iloc[0]) and cells[2].startswith(f"{len(used)}/{len(mine)}")
+        for column, cell in zip(columns, cells[3:], strict=True):
+            v = used[column].dropna() * SCALE.get(column, 1.0)
+            if cell == "--":
+                assert v.empty or column.startswith("angle_linear")
+                continue
+            mean, spread, exponent = parts(v.mean(), v.std(ddof=1))
+            assert numbers(cell) == pytest.approx([float(mean) * 10.0**exponent, float(spread) * 10.0**exponent])
+            checked += 1
+    assert checked >= 60
+
+
+def test_every_number_of_the_paired_table_is_found_again_in_master(pairs):
+    master, summary = pd.read_csv(pairs / "master.csv"), pd.read_csv(pairs / "summary.csv").set_index("condition_id")
+    columns, rows = rows_of((pairs / "tables" / "paired.tex").read_text())
+    kinds = {name.split()[1] for _, name in rows}
+    assert kinds == {"depth_effect", "depth_effect_equal_loss", "potential_effect"}
+    for cells, name in rows:
+        condition, prefix = name.split()
+        mine = master[master["condition_id"] == condition]
+        for column, cell in zip(columns, cells[3:], strict=True):
+            v = mine[f"{prefix}_{column}"].dropna() * PAIRED[column]
+            if cell == "--":
+                assert v.empty
+                continue
+            low, high = (summary.loc[condition, f"{prefix}_{column}_ci_{e}"] * PAIRED[column] for e in ("low", "high"))
+            assert numbers(cell) == pytest.approx([float(x) for x in with_interval(v.mean(), low, high)])
+            assert (r"\boldsymbol" in cell) == (numbers(cell)[1] > 0 or numbers(cell)[2] < 0)
+
+
+def test_references_are_those_of_master(pairs):
+    master = pd.read_csv(pairs / "master.csv")
+    columns, rows = rows_of((pairs / "tables" / "references.tex").read_text())
+    separable = [cells for cells, _ in rows if cells[4] == "separable"]
+    assert len(rows) == 12 and len(separable) == 9
+    for cells, _ in rows:
+        if cells[4] == "overlapping":
+            assert cells[5] == "--"
+    everything = master["exact_margin"].dropna()
+    for cells in separable:
+        for value in numbers(cells[5].split(" to ")[0]):
+            assert np.isclose(everything, value, atol=0.006).any()
+
+
+def test_no_margin_of_an_overlapping_condition(pairs):
+    over = set(pd.read_csv(pairs / "summary.csv").query("separability == 'overlapping'")["condition_id"])
+    assert len(over) == 6
+    for name in ("main", "margins"):
+        columns, rows = rows_of((pairs / "tables" / f"{name}.tex").read_text())
+        for cells, condition in rows:
+            if condition in over:
+                shown = dict(zip(columns, cells[3:], strict=True))
+                assert all(shown[c] == "--" for c in ("margin_ratio", "gap", "angle_max_margin", "exact_margin",
+                                                      "margin_l2") if c in shown)
+
+
+def test_transients_carry_a_dagger_and_lost_runs_are_named(tmp_path):
+    cells = fake.grid_cells()
+    ids = [c["cell_id"] for c in cells if c["config"]["potential"] == "quadratic" and c["config"]["depth"] == 2]
+    place = written(tmp_path, cells, status={ids[0]: "diverged", ids[1]: "transient"})
+    _, rows = rows_of((place / "tables" / "main.tex").read_text())
+    row = next(cells for cells, name in rows if "quadratic_L2" in name)
+    assert row[0] == r"quadratic$^\dagger$" and row[2] == "2/3 (1 diverged)"
+    linear = next(cells for cells, name in rows if "quadratic_L1" in name)
+    assert linear[0] == "quadratic" and linear[2] == "3/3"
+
+
+@pytest.mark.parametrize(("means", "stds", "better", "bold"), [
+    ([3.0, 1.0, 2.0], [0.1, 0.1, 0.1], "low", [False, True, False]),
+    ([3.0, 1.0, 2.0], [0.1, 0.1, 0.1], "high", [True, False, False]),
+    ([3.0, 1.0, 1.5], [0.1, 0.1, 0.6], "low", [False, True, True]),  # within the larger deviation of the two
+    ([1.0, 1.0], [0.1, 0.1], "low", [False, False]),                 # all would be bold
+    ([1.0], [0.1], "low", [False]), ([1.0, 2.0], [0.1, 0.1], "", [False, False]),
+    ([1.0, 2.0, np.nan], [np.nan] * 3, "low", [True, False, False]), ([np.nan, np.nan], [0.1, 0.1], "low", [False] * 2)])
+def test_rule_of_bold_type(means, stds, better, bold):
+    assert bold_in_column(means, stds, better) == bold
+
+
+@pytest.mark.parametrize(("numbers_", "expected"), [
+    ((0.5, 0.2, 0.8), r"$\boldsymbol{0.5\;[0.2,\,0.8]}$"), ((0.1, -0.2, 0.4), r"$0.1\;[-0.2,\,0.4]$"),
+    ((1.0, np.nan, np.nan), "$1.00$"), ((np.nan, np.nan, np.nan), "--"),
+    ((1e-5, 0.9e-5, 1.1e-5), r"$0.000\;[0.000,\,0.000]$")])
+def test_paired_cells(numbers_, expected):
+    row = dict(zip(("x_mean", "x_ci_low", "x_ci_high"), numbers_, strict=True))
+    assert paired_cell(row, "x") == expected
+
+
+def test_captions_and_labels_are_there_and_labels_differ(pairs):
+    labels = []
+    for path in sorted((pairs / "tables").glob("*.tex")):
+        text = path.read_text()
+        if path.stem != "preview":
+            assert text.count(r"\caption{") == text.count(r"\label{") == text.count(r"\begin{table}") >= 1
+            assert r"\toprule" in text and r"\bottomrule" in text and r"\hline" not in text
+            labels += re.findall(r"\\label\{(.*?)\}", text)
+    assert len(set(labels)) == len(labels) and "tab:a-tag-1-x:main" in labels
+    preview = (pairs / "tables" / "preview.tex").read_text()
+    assert re.findall(r"\\input\{(\w+)\}", preview) == ["main", "angles", "margins", "balance", "references", "paired"]
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("a_b & 50% #1", r"a\_b \& 50\% \#1"), ("{x}~^\\", r"\{x\}\textasciitilde{}\textasciicircum{}\textbackslash{}"),
+    ("β ≤ ∞", r"$\beta$ $\le$ $\infty$"), ("naïve 数", "naïve ?")])
+def test_escaping(text, expected):
+    assert latex.escape(text) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("lp, p = 1.5", r"$\ell_{p}$, $p = 1.5$"), ("the l2 margin, L = 3", r"the $\ell_{2}$ margin, $L = 3$"),
+    ("l1.5 max-margin", r"$\ell_{1.5}$ max-margin"), ("help, all2 of lpx", "help, all2 of lpx")])
+def test_norms_and_formulas(text, expected):
+    assert latex.words(text) == expected
+
+
+HOSTILE = {
+    "one cell": (lambda: fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)), {}),
+    "one seed": (lambda: fake.grid_cells(seeds=(0,)), {}),
+    "all diverged": (fake.grid_cells, {"status": "diverged"}),
+    "all failed": (fake.grid_cells, {"status": "failed"}),
+    "all overlapping": (fake.grid_cells, {"overlap": lambda c: True}),
+    "nothing ran": (fake.grid_cells, {"missing": [c["cell_id"] for c in fake.grid_cells()]}),
+    "NaN everywhere": (fake.grid_cells, {"nan_columns": [
+        "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "margin_l2", "margin_lp", "margin_ratio", "gap",
+        "angle_max_margin", "angle_linear_md", "angle_linear_md_equal_loss", "angle_svm", "angle_logreg", "norm_balance",
+        "layer_alignment", "exact_margin", "gamma_bound", "stable_rank", "participation"]}),
+    "forty conditions": (lambda: fake.grid_cells([{"lp": {"p": 1 + k / 8}} for k in range(1, 11)], depths=(1, 2, 3, 4),
+                                                 seeds=(0, 1)), {}),
+    "nasty names": (lambda: fake.grid_cells(
+        [{"my_file:A_%&#": {"a": 1}}, {"b_%:C$^~": {"x_1": 0.5}}, "quadratic"],
+        datasets=[{"dataset": {"name": "theirs:Data_%&#$"}}], seeds=(0, 1)), {"question": NASTY, "own": {"m_%&#": 1.0}}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_grids_leave_tables_without_a_stray_character(tmp_path, name):
+    make, options = HOSTILE[name]
+    place = written(tmp_path, make(), **options)
+    for path in (place / "tables").glob("*.tex"):
+        text = path.read_text()
+        assert "nan" not in re.sub(r"% .*", "", text).lower().replace("dominan", "") and "None" not in text
+        for line in text.splitlines():
+            body = re.sub(r"(?<!\\)%.*", "", line)
+            assert len(re.findall(r"(?<!\\)\$", body)) % 2 == 0, line
+            assert not re.search(r"(?<!\\)#", body), line
+        for block in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", text, re.S):
+            for row in re.findall(r"^    (.*?) \\\\", block[1], re.M):
+                if "multicolumn" not in row:
+                    assert len(re.findall(r"(?<!\\)&", row)) == len(block[0]) - 1, row
+
+
+def test_long_tables_are_cut_into_floats_that_fit_a_page(tmp_path):
+    place = written(tmp_path, HOSTILE["forty conditions"][0]())
+    text = (place / "tables" / "main.tex").read_text()
+    assert text.count(r"\begin{table}") == 2
+    for body in re.findall(r"\\midrule(.*?)\\bottomrule", text, re.S):
+        assert body.count(r"\\") <= tables.ROWS_PER_FLOAT
+
+
+def test_twice_the_same_bytes(pairs, tmp_path):
+    again = written(tmp_path, fake.mnist_cells(), overlap=lambda c: c["digits"] == [3, 5] and c["pca"] == 50)
+    for path in (pairs / "tables").iterdir():
+        assert path.read_bytes() == (again / "tables" / path.name).read_bytes()
+
+
+def compiler():
+    """A LaTeX on this machine: the command, or None."""
+    if shutil.which("pdflatex"):
+        return ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "preview.tex"]
+    return ["tectonic", "preview.tex"] if shutil.which("tectonic") else None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(compiler() is None, reason="neither pdflatex nor tectonic is installed: tables are not compiled")
+@pytest.mark.parametrize("name", ["pairs", *HOSTILE])
+def test_a_real_latex_compiles_the_preview(tmp_path, pairs, name):
+    if name == "pairs":
+        place = shutil.copytree(pairs, tmp_path / "out")
+    else:
+        make, options = HOSTILE[name]
+        place = written(tmp_path, make(), **options)
+    assert compiled(place / "tables") == 0.0
+    for path in (place / "tables").glob("*.tex"):  # in their own size they are hardly wider: little is shrunk
+        path.write_text(path.read_text().replace(tables.FIT, "{%"))
+    assert compiled(place / "tables") < 50
+
+
+def compiled(place):
+    """Points by which the widest line of preview.pdf is too wide; fails with LaTeX's words when it does not compile."""
+    done = subprocess.run(compiler(), cwd=place, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (place / "preview.pdf").stat().st_size > 1000
+    return max(itertools.chain([0.0], map(float, re.findall(r"Overfull \\hbox \(([\d.]+)pt", done.stdout))))
