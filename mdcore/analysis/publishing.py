@@ -29,13 +29,16 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell["id"] = f"cell-{number}"
         for key in _NOISE:
             cell.metadata.pop(key, None)
-        for output in cell.get("outputs", []):
-            output.get("metadata", {}).pop("execution_time", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell["source"] = _without_places(cell["source"])
     return notebook
 
 
-def _title(sections: list[str], tag: str) -> str:
-    return f"{tag}: report"
+def _without_places(source: str) -> str:
+    """The parameters papermill wrote, with the customary places instead of those of one machine."""
+    for name, parent in (("input_dir", "runs_out"), ("output_dir", "analysis_results")):
+        source = re.sub(rf'^{name} = "(?:.*/)?([^/"]+)/?"', rf'{name} = "{parent}/\1"', source, flags=re.M)
+    return source
 
 
 def navigation(sections: list[str]) -> list[tuple[str, str]]:
@@ -61,10 +64,10 @@ def publish(executed: str | Path, output_dir: str | Path) -> list[Path]:
     exporter = HTMLExporter(template_name="paper", extra_template_basedirs=[str(Path(__file__).parent / "templates")],
                             exclude_input=True)
     page, _ = exporter.from_notebook_node(notebook, resources={
-        "paper": {"title": _title(sections, tag), "sections": sections, "navigation": navigation(sections)}})
+        "paper": {"title": f"{tag}: report", "sections": sections, "navigation": navigation(sections)}})
     paths = [output_dir / f"report.{kind}" for kind in ("html", "md", "ipynb")]
     paths[0].write_text(page, encoding="utf-8")
-    text = f"# {_title(sections, tag)}\n\n" + "\n".join(_outputs(notebook, "text/markdown"))
+    text = f"# {tag}: report\n\n" + "\n".join(_outputs(notebook, "text/markdown"))
     paths[1].write_text(text, encoding="utf-8")
     nbformat.write(notebook, paths[2])
     return paths

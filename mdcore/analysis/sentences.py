@@ -66,6 +66,8 @@ def depth_head(verdicts: list[Verdict]) -> str:
 def depth_sentences(verdicts: list[Verdict]) -> list[str]:
     """Whether depth changes the limit, how far apart the ends are, and how far apart the paths at equal loss."""
     deep = [v for v in distinct(verdicts) if v.condition.depth > 1 and v.depth_equal_steps.known]
+    if not deep and any(v.condition.depth > 1 and v.used for v in verdicts):
+        return ["Whether depth changes the direction is open: no angle to linear mirror descent was measured."]
     paired = [v for v in deep if v.limit_changed]
     out = [depth_head(paired)] if paired else []
     same = [v for v in paired if v.limit_changed == "no"]
