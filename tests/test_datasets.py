@@ -56,9 +56,7 @@ def test_gaussian_noise_and_separation_scale():
     quiet = load_dataset({**G20, "noise": 0.0})
     assert np.allclose(quiet.A, quiet.A[0])
     assert np.linalg.norm(quiet.A[0]) == pytest.approx(2.5)
-    assert np.allclose(
-        load_dataset({**G20, "separation": 5.0, "noise": 2.0}).X_train, 2 * load_dataset(G20).X_train
-    )
+    assert np.allclose(load_dataset({**G20, "separation": 5.0, "noise": 2.0}).X_train, 2 * load_dataset(G20).X_train)
 
 
 @pytest.mark.parametrize("dim", [2, 3, 5, 20, 200])
@@ -278,8 +276,8 @@ def test_raw_pixels_lose_the_constant_ones():
 
 
 def test_a_coordinate_without_variance_gives_no_nan():
-    X = np.array([[1.0, 5.0], [2.0, 5.0], [4.0, 5.0]])
-    train, test, _ = datasets._reduce(X, np.array([[3.0, 6.0]]), None)
+    X = np.array([[1.0, 5.0, 0.3], [2.0, 5.0, 0.3], [4.0, 5.0, 3 * 0.1]])
+    train, test, _ = datasets._reduce(X, np.array([[3.0, 6.0, 0.3]]), None)
     assert train.shape == (3, 1)
     assert np.isfinite(test).all()
 

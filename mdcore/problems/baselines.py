@@ -54,7 +54,5 @@ def logistic_regression(A: np.ndarray, C: float | None) -> Linear:
         gradient, size = logistic.gradient(A, w, 1.0, C)
     gap = float(np.linalg.norm(gradient))
     kkt = gap / size if size > 0 else 0.0
-    message = (
-        "" if kkt <= GRADIENT_TARGET else f"relative gradient {kkt:.2e} > {GRADIENT_TARGET:.0e}: not exact"
-    )
+    message = "" if kkt <= GRADIENT_TARGET else f"relative gradient {kkt:.2e} > {GRADIENT_TARGET:.0e}: not exact"
     return Linear(w, C, kind, gap, kkt, message)

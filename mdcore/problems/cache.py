@@ -20,9 +20,7 @@ def key_name(fingerprint: str, kind: str, parameters: dict, version: int) -> str
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
 
 
-def cached(
-    path: Path | None, solve: Callable[[], dict], valid: Callable[[dict], bool] = lambda record: True
-) -> dict:
+def cached(path: Path | None, solve: Callable[[], dict], valid: Callable[[dict], bool] = lambda record: True) -> dict:
     """The record kept at `path`, or solve() kept there. Records map names to arrays, numbers and strings.
 
     A file that is truncated, altered or refused by `valid` is solved again and replaced. Two processes may
@@ -61,9 +59,7 @@ def read(path: Path) -> dict | None:
             arrays = {name: file[name] for name in file.files}
         if str(arrays.pop(CHECKSUM)) != _checksum(arrays):
             return None
-    except (
-        Exception
-    ):  # whatever a broken archive raises (zip, zlib, numpy, key errors), it is not a whole record
+    except Exception:  # whatever a broken archive raises (zip, zlib, numpy, key errors), it is not a whole record
         return None
     return {name: array if array.ndim else array.item() for name, array in arrays.items()}
 

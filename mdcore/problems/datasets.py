@@ -15,7 +15,7 @@ from mdcore.problems.mnist import DataError
 __all__ = ["DataError", "Dataset", "load_dataset"]
 
 SPLIT_SEED = 20250319  # of the fixed stratified test split; changing it changes every MNIST number
-ZERO_STD = 1e-10  # a coordinate whose std is below this share of the largest is constant
+ZERO_STD = 1e-10  # a coordinate whose std is below this share of the largest is constant up to rounding
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ class Dataset:
         for name in ("X_train", "y_train", "X_test", "y_test"):
             array = np.ascontiguousarray(getattr(self, name), dtype=np.float64)
             if not np.isfinite(array).all():
-                raise DataError(
-                    f"{self.label}: {name} has entries that are NaN or infinite; expected numbers"
-                )
+                raise DataError(f"{self.label}: {name} has entries that are NaN or infinite; expected numbers")
             object.__setattr__(self, name, array)
         for X, y, part in ((self.X_train, self.y_train, "train"), (self.X_test, self.y_test, "test")):
             if X.ndim != 2 or y.shape != X.shape[:1] or X.shape[1:] != self.X_train.shape[1:]:
@@ -51,9 +49,7 @@ class Dataset:
                     "expected (points, coordinates) and (points,), as many coordinates in both parts"
                 )
             if not np.isin(y, (-1.0, 1.0)).all():
-                raise DataError(
-                    f"{self.label}: y_{part} has labels other than -1 and +1: {np.unique(y)[:5].tolist()}"
-                )
+                raise DataError(f"{self.label}: y_{part} has labels other than -1 and +1: {np.unique(y)[:5].tolist()}")
         if not len(self.y_train):
             raise DataError(f"{self.label}: no training points")
 
@@ -88,15 +84,11 @@ def load_dataset(dataset: dict, digits: list | None = None, pca: int | None = No
     name = dataset.get("name")
     if name == "synthetic":
         if digits is not None or pca is not None:
-            raise DataError(
-                f"dataset synthetic: digits {digits} and pca {pca} were given; both belong to mnist only"
-            )
+            raise DataError(f"dataset synthetic: digits {digits} and pca {pca} were given; both belong to mnist only")
         return _synthetic(dataset, seed)
     if name == "mnist":
         return _mnist(dataset, digits, pca)
-    raise DataError(
-        f"dataset.name: got {name!r}; expected 'synthetic', 'mnist', or my_file:my_function for one's own"
-    )
+    raise DataError(f"dataset.name: got {name!r}; expected 'synthetic', 'mnist', or my_file:my_function for one's own")
 
 
 def _synthetic(dataset: dict, seed: int) -> Dataset:
@@ -134,9 +126,7 @@ def _mnist(dataset: dict, digits: list | None, pca: int | None) -> Dataset:
     first, second = pair = _digit_pair(digits)
     fraction = _number(dataset, "test_fraction", default=0.2)
     if fraction >= 1:
-        raise DataError(
-            f"dataset.test_fraction: got {fraction}; expected 0 (all points train) or a share below 1"
-        )
+        raise DataError(f"dataset.test_fraction: got {fraction}; expected 0 (all points train) or a share below 1")
     if pca is not None and (isinstance(pca, bool) or not isinstance(pca, int) or pca < 1):
         raise DataError(f"pca: got {pca!r}; expected a whole number of components ≥ 1, or null")
     source = dataset.get("source", "bundled")
@@ -186,9 +176,7 @@ def _full(path: str | None, pair: tuple[int, int], fraction: float):
     return X_train[train], d_train[train], X_test[test], d_test[test], split
 
 
-def _split_bundled(
-    digits: np.ndarray, pair: tuple[int, int], fraction: float
-) -> tuple[np.ndarray, np.ndarray, str]:
+def _split_bundled(digits: np.ndarray, pair: tuple[int, int], fraction: float) -> tuple[np.ndarray, np.ndarray, str]:
     """Indices of train and test, in file order; round(fraction·500) test images of each digit of the pair.
 
     The draw depends on the digit alone: an image is a test image in every pair or in none.
@@ -207,7 +195,8 @@ def _reduce(X_train: np.ndarray, X_test: np.ndarray, pca: int | None) -> tuple[n
     """PCA (or the pixels that vary), then every coordinate to mean 0, population std 1; fitted on X_train."""
     record: dict = {"pca": pca}
     if pca is None:
-        varies = X_train.std(axis=0) > 0
+        std = X_train.std(axis=0)
+        varies = std > ZERO_STD * std.max()
         X_train, X_test = X_train[:, varies], X_test[:, varies]
         record["dropped_constant_pixels"] = int((~varies).sum())
     else:
@@ -224,21 +213,16 @@ def _reduce(X_train: np.ndarray, X_test: np.ndarray, pca: int | None) -> tuple[n
         # Beyond the rank a component is rounding noise, and standardising would blow it up to size 1.
         rank = int((fit.singular_values_ > ZERO_STD * fit.singular_values_[0]).sum())
         if rank < pca:
-            raise DataError(
-                f"pca: got {pca}; the centred training split has rank {rank}, expected at most that"
-            )
+            raise DataError(f"pca: got {pca}; the centred training split has rank {rank}, expected at most that")
         strongest = np.abs(fit.components_).argmax(axis=1)
         signs = np.sign(fit.components_[np.arange(pca), strongest])  # the largest loading is positive
-        X_train, X_test = (
-            signs * fit.transform(X) if len(X) else np.empty((0, pca)) for X in (X_train, X_test)
-        )
+        X_train, X_test = (signs * fit.transform(X) if len(X) else np.empty((0, pca)) for X in (X_train, X_test))
         record.update(
             svd_solver="full",
             component_signs="largest loading positive",
             explained_variance=float(fit.explained_variance_ratio_.sum()),
         )
     mean, std = X_train.mean(axis=0), X_train.std(axis=0)
-    std = np.where(std > ZERO_STD * std.max(), std, 1.0)
     record["standardisation"] = "mean 0, population std 1, of the training split"
     return (X_train - mean) / std, (X_test - mean) / std, record
 
@@ -249,8 +233,7 @@ def _digit_pair(digits) -> tuple[int, int]:
         and len(digits) == 2
         and digits[0] != digits[1]
         and all(
-            isinstance(digit, (int, np.integer)) and not isinstance(digit, bool) and 0 <= digit <= 9
-            for digit in digits
+            isinstance(digit, (int, np.integer)) and not isinstance(digit, bool) and 0 <= digit <= 9 for digit in digits
         )
     )
     if not valid:
@@ -267,11 +250,6 @@ def _integer(mapping: dict, key: str, least: int) -> int:
 
 def _number(mapping: dict, key: str, default: float | None = None) -> float:
     value = mapping.get(key, default)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not math.isfinite(value)
-        or value < 0
-    ):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
         raise DataError(f"dataset.{key}: got {value!r}; expected a number ≥ 0")
     return float(value)

@@ -38,9 +38,7 @@ class _Point(NamedTuple):
         return _Point(*(x + length * dx for x, dx in zip(self, move, strict=True)))
 
 
-def central_curve(
-    x: np.ndarray, p: float, mu: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def central_curve(x: np.ndarray, p: float, mu: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Points (w, z) of the curve z = h'(w), which tends to z = sign(w)|w|^{p−1} as μ → 0, and dw/dx, dz/dx:
 
         τ = (μ(p + cosh x))^{1/p},   w = τ tanh(x/2),   z = μ sinh(x)/τ,   x ∈ R.
@@ -172,9 +170,7 @@ def _newton_step(A, p, C, point, mu) -> tuple[_Point, float]:
         target = -r_s / lam + (r_u / u if soft else 0.0) - r_p
         rhs = A.T @ (theta * target) - r_w
         dw = scale * cho_solve(factor, scale * rhs)
-        rest = (
-            rhs - curvature * dw - A.T @ (theta * (A @ dw))
-        )  # one refinement: the matrix is ill-conditioned late
+        rest = rhs - curvature * dw - A.T @ (theta * (A @ dw))  # one refinement: the matrix is ill-conditioned late
         dw = dw + scale * cho_solve(factor, scale * rest)
         dlam = theta * (target - A @ dw)
         dxi = (xi * dlam - r_u) / u if soft else np.zeros_like(xi)

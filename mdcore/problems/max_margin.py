@@ -60,9 +60,7 @@ def max_margin(A: np.ndarray, p: float, start: np.ndarray) -> MaxMargin:
         w, lam, who = _solve(A[working], float(p), start)
         everywhere = np.zeros(n)
         everywhere[working] = lam
-        best = min(
-            best, (certificates.max_margin_gap(A, w, everywhere, p), w, everywhere), key=lambda it: it[0]
-        )
+        best = min(best, (certificates.max_margin_gap(A, w, everywhere, p), w, everywhere), key=lambda it: it[0])
         margins = A @ w
         violated = margins < margins[working].min() * (1 - OUTSIDE)
         violated[working] = False

@@ -72,8 +72,7 @@ def read_idx(path: str | Path) -> np.ndarray:
     if len(raw) != expected:
         kind = "truncated" if len(raw) < expected else "too long"
         raise DataError(
-            f"{path}: {kind}: {len(raw)} bytes, expected {expected} for shape {shape}; "
-            "delete it and get it again"
+            f"{path}: {kind}: {len(raw)} bytes, expected {expected} for shape {shape}; delete it and get it again"
         )
     return np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(shape)
 
@@ -87,9 +86,7 @@ def load_full(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     """
     directory = Path(path)
     if directory.exists() and not directory.is_dir():
-        raise DataError(
-            f"dataset.path: {directory} is not a directory; name the one that holds the MNIST IDX files"
-        )
+        raise DataError(f"dataset.path: {directory} is not a directory; name the one that holds the MNIST IDX files")
     arrays = [read_idx(_find_or_download(directory, name)) for name in FILES]
     for name, array in zip(FILES, arrays, strict=True):
         wanted = 3 if "images" in name else 1
@@ -102,8 +99,7 @@ def load_full(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     for images, digits, part in ((train, train_digits, "train"), (test, test_digits, "t10k")):
         if len(images) != len(digits):
             raise DataError(
-                f"{directory}: {part}: {len(images)} images and {len(digits)} labels; "
-                "the files do not belong together"
+                f"{directory}: {part}: {len(images)} images and {len(digits)} labels; the files do not belong together"
             )
     return (
         train.reshape(len(train), PIXELS).astype(np.float64),

@@ -49,9 +49,7 @@ def separability(A: np.ndarray) -> Separability:
     if _strictly_positive(A, w, A @ w):
         return Separability(SEPARABLE, float(n), np.ones(n, bool), w, "certified by a separating w")
     if positive_null_vector(U, margins) is not None:
-        return Separability(
-            OVERLAPPING, 0.0, np.zeros(n, bool), np.zeros(d), "certified by λ > 0 with A^Tλ = 0"
-        )
+        return Separability(OVERLAPPING, 0.0, np.zeros(n, bool), np.zeros(d), "certified by λ > 0 with A^Tλ = 0")
     # On quasi-separable data Newton drives the margins of one part up for ever: split at the widest gap.
     ordered = np.sort(margins)
     widest = int(np.argmax(np.diff(ordered))) if n > 1 else 0

@@ -21,9 +21,7 @@ def gaussian(dim: int, n: int, separation: float, noise: float, seed: int) -> tu
     return y[:, None] * mu + noise * rng.standard_normal((n, dim)), y
 
 
-def planted(
-    dim: int, n: int, separation: float, noise: float, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def planted(dim: int, n: int, separation: float, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Data whose l_p max-margin direction is ψ_p(a_0) = sign(a_0)|a_0|^{1/(p−1)} for EVERY p in (1, ∞).
 
     Returns X (n, d), y (n,), a_0 (d,) = y_0 x_0; ‖a_0‖_2 = separation, so that γ_2 = separation and
