@@ -1,5 +1,9 @@
-"""run_grid as a process of its own, with the notebook given first: for tests that kill it."""
+"""run_grid as a process of its own, with the notebook given first: for tests that kill it.
 
+STATE_EVERY_S in the environment: seconds between saved training states, instead of the runner's own.
+"""
+
+import os
 import sys
 from pathlib import Path
 
@@ -8,4 +12,5 @@ if __name__ == "__main__":
     from mdcore.grid import attempt
 
     attempt.TRAIN_NOTEBOOK = Path(sys.argv[1])
+    attempt.STATE_EVERY_S = float(os.environ.get("STATE_EVERY_S", attempt.STATE_EVERY_S))
     sys.exit(run_grid.main(sys.argv[2:]))

@@ -69,7 +69,8 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _seal(record: dict) -> str:
+def seal(record: dict) -> str:
+    """sha256 over the content of a JSON object, however it is laid out."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
@@ -86,8 +87,8 @@ def read_record(path: Path) -> Record:
     record = Record(path)
     try:
         told = json.loads((path / RECORD).read_bytes())
-        seal = told.pop("sha256")
-        if seal != _seal(told):
+        checksum = told.pop("sha256")
+        if checksum != seal(told):
             raise _Mismatch(f"{RECORD} does not match its own checksum")
         for key in ("cells", "status", "messages", "files", "code", "code_parts", "seconds", "serial"):
             setattr(record, key, told[key])
@@ -153,13 +154,17 @@ def read_notes(output: Path, cell_ids: list[str]) -> dict:
         notes = json.loads((output / NOTES).read_bytes())
         status = notes["status"]
         notes["messages"].items()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        notes.get("files", {}).items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultError(f"the notebook left no readable {NOTES}: {error}") from None
     if sorted(status) != sorted(cell_ids):
         raise ResultError(f"the notebook returned other cells than were asked for: {sorted(status)[:3]} …")
     missing = [name for name in (*RESULTS, NOTEBOOK) if not (output / name).is_file()]
     if missing:
         raise ResultError(f"the notebook did not write {', '.join(missing)}")
+    for name, digest in notes.get("files", {}).items():
+        if sha256(output / name) != digest:
+            raise ResultError(f"{name} is not as the notebook wrote it")
     return {"seconds": {}, "blas": [], "notes": []} | notes
 
 
@@ -170,11 +175,12 @@ def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, cod
     """
     (output / NOTES).unlink(missing_ok=True)
     files = sorted(p.name for p in output.iterdir() if p.is_file() and p.name[0] != "." and p.name != RECORD)
+    written = notes.get("files", {})  # as the notebook wrote them: what was altered since is found on reading
     told = {
         "cells": list(cells),
         "status": notes["status"],
         "messages": notes["messages"],
-        "files": {file: sha256(output / file) for file in files},
+        "files": {file: written.get(file) or sha256(output / file) for file in files},
         "code": fingerprint(code_parts),
         "code_parts": code_parts,
         "seconds": notes.get("seconds", {}),
@@ -183,7 +189,7 @@ def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, cod
         "serial": serial,
         "committed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    atomic_write(output / RECORD, json.dumps(told | {"sha256": _seal(told)}, indent=1))
+    atomic_write(output / RECORD, json.dumps(told | {"sha256": seal(told)}, indent=1))
     for file in files:
         _sync(output / file)
     _sync(output)

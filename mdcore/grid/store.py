@@ -16,7 +16,9 @@ from mdcore.grid.commits import (
     commit_stack,
     committed,
     read_record,
+    seal,
 )
+from mdcore.grid.fingerprint import sha256
 from mdcore.grid.readback import HISTORY, failed_rows, read_tables
 
 __all__ = [
@@ -100,7 +102,16 @@ def open_run(output_dir: Path, tag: str, grid, adopt: bool = False) -> Run:
                 "(cells in both keep their results)."
             )
         run.notes.append(f"the grid of {path.name} is replaced:\n{_differences(there, here)}")
+    elif not run.notes and not _says(path / "grid.yaml", grid.resolved_yaml()):
+        run.notes.append("grid.yaml is damaged, or words it otherwise (its question, its order); it is written anew")
     return run
+
+
+def _says(file: Path, text: str) -> bool:
+    try:
+        return file.read_text() == text
+    except (OSError, ValueError):
+        return False
 
 
 def _cells_on_disk(run: Run) -> dict[str, dict] | None:
@@ -123,13 +134,15 @@ def read_manifest(run_dir: Path) -> dict:
     """manifest.json, its shape checked; RunError says what is wrong."""
     try:
         manifest = json.loads((run_dir / "manifest.json").read_bytes())
-        cells = manifest["cells"]
+        checksum, cells = manifest.pop("sha256", None), manifest["cells"]
+        if checksum is not None and checksum != seal(manifest):
+            raise ValueError("it does not match its own checksum")
         if not all(isinstance(c["cell_id"], str) and isinstance(c["config"], dict) for c in cells):
             raise ValueError("a cell without an id or a configuration")
         return manifest
     except FileNotFoundError:
         raise RunError(f"{run_dir} has no manifest.json") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{run_dir / 'manifest.json'} cannot be read ({error})") from None
 
 
@@ -159,7 +172,8 @@ def write_head(run: Run, grid, provenance: dict) -> None:
     if earlier:
         manifest["earlier"] = earlier
     atomic_write(run.path / "grid.yaml", grid.resolved_yaml())
-    atomic_write(run.path / "manifest.json", json.dumps(manifest, indent=1))
+    sealed = manifest | {"sha256": seal(manifest)}
+    atomic_write(run.path / "manifest.json", json.dumps(sealed, indent=1))
     run.manifest = manifest
 
 
@@ -185,6 +199,7 @@ def write_results(output, results) -> None:
         "seconds": {what: float(seconds) for what, seconds in results.seconds.items()},
         "notes": [str(note) for note in results.notes],
         "blas": _loaded_blas(),
+        "files": {name: sha256(output / name) for name in RESULTS},  # the runner seals these and no others
     }
     atomic_write(output / NOTES, json.dumps(told))
 

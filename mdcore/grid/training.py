@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import time
@@ -152,7 +153,7 @@ def _train(trainer: StackTrainer, request: dict, notes: list[str]) -> float:
     spent_before = 0.0
     if state_path and Path(state_path).exists():
         try:
-            saved = torch.load(state_path, weights_only=True, map_location=trainer.A.device)
+            saved = _read_state(state_path, trainer.A.device)
             if saved["request"] != fingerprint:
                 raise ValueError("it answers another request")
             trainer.load_state_dict(saved["trainer"])
@@ -176,11 +177,27 @@ def _train(trainer: StackTrainer, request: dict, notes: list[str]) -> float:
                 "trainer": trainer.state_dict(),
                 "spent": spent_before + now - start,
             }
-            _replace(state_path, lambda path: torch.save(state, path))
+            _write_state(state_path, state)
             last_saved = time.monotonic()
     if progress_path:
         _tell(trainer, progress_path)
     return spent_before + time.monotonic() - start
+
+
+def _write_state(path: str, state: dict) -> None:
+    """The state behind its own sha256: torch's reader checks no checksum, and a flipped bit would train on."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    sealed = hashlib.sha256(buffer.getbuffer()).digest() + buffer.getvalue()
+    _replace(path, lambda place: Path(place).write_bytes(sealed))
+
+
+def _read_state(path: str, device) -> dict:
+    """The state that `_write_state` wrote; ValueError if a bit of it is another one."""
+    sealed = Path(path).read_bytes()
+    if hashlib.sha256(sealed[32:]).digest() != sealed[:32]:
+        raise ValueError("it does not match its checksum")
+    return torch.load(io.BytesIO(sealed[32:]), weights_only=True, map_location=device)
 
 
 def _request_fingerprint(request: dict) -> str:
