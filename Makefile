@@ -20,7 +20,7 @@ $(error $(MISSING) missing. Example: make $(firstword $(MAKECMDGOALS)) $(if $(fi
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint grid plan analysis paper lab
+.PHONY: help setup demo test test-all chaos lint grid plan analysis paper lab
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(STAMP)  ## set-up and the tests
 
 test-all: $(STAMP)  ## all tests, the slow ones too
 	$(PY) -m pytest -q
+
+chaos: $(STAMP)  ## a grid under seeded faults, held against one in peace (SEED, FAULTS)
+	@$(PY) tests/chaos.py --seed $(or $(SEED),0) --faults $(or $(FAULTS),36)
 
 lint: $(STAMP)  ## style of the sources
 	$(PY) -m ruff check .
