@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 INSIDE = "MDCORE_CHAOS_WORK"  # set in the second of the two processes, the one with a mount namespace of its own
 SMALL_MB = 64
+BREATH = 3  # faults, the last of them after one more stack is finished
 END_WITHIN = 30  # seconds for the processes of a killed runner
 
 
@@ -131,6 +132,8 @@ def torment(site, ledger, random: Random, count: int) -> list[dict]:
                 waiting = [kind, *waiting]
                 kind = random.choice(MAKES_WORK)  # all is done: something has to be lost for a fault to meet work
                 waiting.remove(kind) if kind in waiting[1:] else waiting.pop()
+        if len(done) % BREATH == BREATH - 1:
+            breathe(site, ledger)
         fault, _, needs_runner = FAULTS[kind]
         dask = kind == "worker killed"
         if dask and alive(site):
@@ -149,6 +152,18 @@ def torment(site, ledger, random: Random, count: int) -> list[dict]:
         done.append(row)
         print(f"{row['fault']:3} {row['second']:6.1f} s  {len(ledger.finished):3} finished  {told}", flush=True)
     return done
+
+
+def breathe(site, ledger) -> None:
+    """Let one more stack be finished, so that there is something to lose."""
+    from chaos_faults import alive
+
+    ledger.look(site.run_dir)
+    before, until = len(ledger.finished), time.monotonic() + 90
+    runner = alive(site) or site.start()
+    while runner.poll() is None and len(ledger.finished) <= before and time.monotonic() < until:
+        time.sleep(0.3)
+        ledger.look(site.run_dir)
 
 
 def attempt(site, ledger, random: Random, fault, needs_runner: bool) -> str | None:

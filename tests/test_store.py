@@ -190,7 +190,7 @@ def test_a_damaged_stack_is_set_aside_not_deleted(run):
 
 
 def test_a_failure_never_hides_an_older_result(run):
-    commit_failure(run.path, "bad", run.ids[0], "the kernel died", run.path / "none", PARTS, 5)
+    commit_failure(run.path, "bad", [run.ids[0]], "the kernel died", run.path / "none", PARTS, 5)
     assert committed(run.path).status(run.ids[0]) == "converged"
     assert list(read_run(run.path).final["status"]) == ["converged"] * len(run.ids)
 
@@ -200,7 +200,7 @@ def test_a_failed_cell_is_remembered(run):
     spoil(run.path / "stacks" / "one" / "final.parquet", "bytes")
     notebook = run.path / "train_cell.ipynb"
     notebook.write_text("{}")
-    commit_failure(run.path, "bad", cell, "the kernel died", notebook, PARTS, 5)
+    commit_failure(run.path, "bad", [cell], "the kernel died", notebook, PARTS, 5)
     assert committed(run.path).status(cell) == "failed"
     data = read_run(run.path)
     row = data.final.set_index("cell_id").loc[cell]

@@ -17,18 +17,23 @@ from mdcore.grid.notebooks import KernelDied, NotebookFailed, execute
 TRAIN_NOTEBOOK = SOURCE_ROOT / "notebooks" / NOTEBOOK
 REQUEST, STATE, PROGRESS, KERNEL_LOG = "request.json", "state", "progress.json", "kernel.log"
 STATE_EVERY_S = 30
+SHARED = "SharedFailure"  # grid.training's exception for what every cell of a stack has in common
 # What a write to a full or read-only file system says in Python, Arrow and torch.
 DISK = re.compile(r"[Ee]rrno (28|30|122)\b|No space left|Read-only file system|quota exceeded|failed writing")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """kind: done, died (the kernel ended), error (the notebook raised), disk (not writable), stopped."""
+    """kind: done, died (the kernel ended), error (the notebook raised), disk (not writable), stopped.
+
+    shared: an error that hits every cell of the stack alike.
+    """
 
     kind: str
     output: Path  # the directory with the results, or with the notebook that shows the error
     seconds: float
     message: str = ""
+    shared: bool = False
 
 
 def prepare(run_dir: Path, stack, code: str, device: str, plugin_dir) -> Path:
@@ -85,8 +90,8 @@ def attempt(run_dir: Path, name: str, notebook: Path, kernels: Kernels) -> Outco
     }
     start = time.monotonic()
 
-    def ended(kind: str, message: str = "") -> Outcome:
-        return Outcome(kind, output, time.monotonic() - start, message)
+    def ended(kind: str, message: str = "", shared: bool = False) -> Outcome:
+        return Outcome(kind, output, time.monotonic() - start, message, shared)
 
     try:
         output.mkdir()
@@ -98,7 +103,10 @@ def attempt(run_dir: Path, name: str, notebook: Path, kernels: Kernels) -> Outco
         return ended("disk", full) if full else ended("died", _last_words(place))
     except NotebookFailed as error:
         full = cannot_write(place) or (str(error) if DISK.search(error.value) else "")
-        return ended("disk", full) if full else ended("error", str(error))
+        if full:
+            return ended("disk", full)
+        shared = error.name == SHARED
+        return ended("error", error.value if shared else str(error), shared)
     except OSError as error:
         return ended("disk", str(error))
     except Exception as error:  # papermill, nbclient or jupyter_client: the attempt failed, the run goes on

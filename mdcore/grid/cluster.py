@@ -26,7 +26,7 @@ CONNECT_WITHIN = 20  # seconds
 _running: dict[tuple[str, str], Kernels] = {}  # of this worker process
 
 
-def train_remotely(run_dir: str, name: str, notebook: str) -> tuple[str, str, float, str]:
+def train_remotely(run_dir: str, name: str, notebook: str) -> tuple[str, str, float, str, bool]:
     """On a worker: one attempt at a prepared stack; its kernel ends when nobody waits for the result."""
     from distributed import get_worker
 
@@ -41,7 +41,7 @@ def train_remotely(run_dir: str, name: str, notebook: str) -> tuple[str, str, fl
         finally:
             ended.set()
             _running.pop((run_dir, name), None)
-    return outcome.kind, str(outcome.output), outcome.seconds, outcome.message
+    return outcome.kind, str(outcome.output), outcome.seconds, outcome.message, outcome.shared
 
 
 def _stop_when_unwanted(worker, key, kernels: Kernels, ended: threading.Event) -> None:
@@ -111,8 +111,8 @@ def _follow_up(runner: Runner, job: Job, future) -> list[Job]:
     if future.status in ("cancelled", "lost"):  # the scheduler's doing, not the stack's
         return [job]
     if future.status == "finished":
-        kind, output, seconds, message = future.result()
-        outcome = Outcome(kind, Path(output), seconds, message)
+        kind, output, seconds, message, shared = future.result()
+        outcome = Outcome(kind, Path(output), seconds, message, shared)
         if kind == "stopped":  # not by this runner: its worker was leaving
             return [job]
     else:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 
 from mdcore.grid.attempt import REQUEST, read_json
-from mdcore.grid.commits import committed, set_aside, stacks_dir
+from mdcore.grid.commits import Committed, atomic_write, committed, set_aside, stacks_dir
 from mdcore.grid.fingerprint import code_parts
 from mdcore.grid.lock import RunIsHeld, RunLock
 from mdcore.grid.plan import Plan, describe, failure_table, make_plan
@@ -20,6 +21,7 @@ from mdcore.grid.progress import Log, Progress
 from mdcore.grid.store import Run, RunError, check_tag, open_run, write_head
 
 GOOD, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+RERUN = ".rerun.json"  # what a --rerun was asked to train, until it is done
 
 
 def run(options, argv: list[str]) -> int:
@@ -36,7 +38,7 @@ def run(options, argv: list[str]) -> int:
     jobs = options.jobs or cores()
     try:
         state = committed(opened.path)
-        plan = make_plan(grid.cells, selected, state, parts, options.rerun)
+        plan = make_plan(grid.cells, selected, state, parts, options.rerun, rest_of_rerun(opened.path, state))
         if options.dry_run:
             print("\n".join([f"{opened.path} {'would be made' if opened.new else 'exists'}", *opened.notes]))
             print(describe(plan, state, jobs))
@@ -97,7 +99,7 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
     for record in state.damaged:
         aside = set_aside(opened.path, record).name
         opened.notes.append(f"damaged: {record.path.name}: {record.problem}; set aside as {aside}")
-    plan = make_plan(grid.cells, selected, state, parts, options.rerun)
+    plan = make_plan(grid.cells, selected, state, parts, options.rerun, rest_of_rerun(opened.path, state))
     if not plan.stacks and not opened.notes:  # another runner did it while this one waited
         print(f"nothing to do: {len(plan.done)} cells are done in {opened.path}")
         return conclude(opened.path, options, plan.failed)
@@ -116,6 +118,9 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
         return conclude(opened.path, options, plan.failed, log)
     from mdcore.grid.runner import Runner
 
+    if options.rerun and options.rerun != "rest":
+        cells = [cell for stack in plan.stacks for cell in stack.cell_ids]
+        atomic_write(opened.path / RERUN, json.dumps({"cells": cells, "since": state.next_serial}))
     runner = Runner(
         opened.path, progress, state.next_serial, parts, options.device, grid.plugin_dir, options.fail_fast
     )
@@ -126,7 +131,7 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
             result = run_dask(runner, plan.stacks, jobs, options.scheduler)
         else:
             result = runner.run_local(plan.stacks, min(jobs, len(plan.stacks)))
-    go_on = f"What is finished is kept. To go on:\n  {command(argv)}"
+    go_on = f"What is finished is kept. To go on:\n  {command(to_go_on(argv, options.rerun))}"
     if result.interrupted:
         return tell(f"interrupted. {go_on}", INTERRUPTED, log)
     if result.fatal:
@@ -134,7 +139,28 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
         if result.failed:
             print(failure_table(result.failed))
         return FAILED
+    if options.rerun:
+        (opened.path / RERUN).unlink(missing_ok=True)
     return conclude(opened.path, options, plan.failed | result.failed, log)
+
+
+def rest_of_rerun(run_dir: Path, state: Committed) -> set[str]:
+    """The cells of an interrupted --rerun of which nothing has been committed since it began."""
+    told = read_json(run_dir / RERUN)
+    try:
+        since = {cell for record in state.records if record.serial >= told["since"] for cell in record.cells}
+        return set(told["cells"]) - since
+    except (KeyError, TypeError):
+        return set()
+
+
+def to_go_on(argv: list[str], rerun: str | None) -> list[str]:
+    """The same request, and of a rerun only what it has left: 'all' again would begin anew."""
+    if rerun not in ("all", "failed"):
+        return argv
+    joined = (f"--rerun={rerun}", "--rerun=rest")
+    pairs = zip(["", *argv[:-1]], argv, strict=True)
+    return ["rest" if before == "--rerun" else word.replace(*joined) for before, word in pairs]
 
 
 def has_cuda() -> bool:

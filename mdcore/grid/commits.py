@@ -202,12 +202,12 @@ def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, cod
     return final
 
 
-def commit_failure(run_dir: Path, name: str, cell_id: str, message: str, notebook: Path, code_parts, serial):
-    """Record a cell that cannot be trained, with the notebook that shows why where there is one."""
+def commit_failure(run_dir: Path, name: str, cells: list[str], message: str, notebook: Path, code_parts, serial):
+    """Record cells that cannot be trained, with the notebook that shows why where there is one."""
     output = partial_dir(run_dir, name) / "failure"
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     if notebook.exists():
         shutil.copy(notebook, output / NOTEBOOK)
-    notes = {"status": {cell_id: "failed"}, "messages": {cell_id: message}}
-    return commit_stack(run_dir, name, output, [cell_id], notes, code_parts, serial)
+    notes = {"status": dict.fromkeys(cells, "failed"), "messages": dict.fromkeys(cells, message)}
+    return commit_stack(run_dir, name, output, cells, notes, code_parts, serial)

@@ -28,8 +28,11 @@ class Plan:
         return sum(len(stack.cells) for stack in self.stacks)
 
 
-def make_plan(cells, selected, state: Committed, code_parts: dict, rerun: str | None = None) -> Plan:
-    """cells: the whole grid; selected: what --only left of it; rerun: None, 'stale', 'failed' or 'all'."""
+def make_plan(cells, selected, state: Committed, code_parts: dict, rerun: str | None = None, rest=()) -> Plan:
+    """cells: the whole grid; selected: what --only left of it; rerun: None, 'stale', 'failed', 'all' or 'rest'.
+
+    rest: the cells that an interrupted rerun has left.
+    """
     ids = [cell.cell_id for cell in selected]
     code = fingerprint(code_parts)
     failed, stale = {}, {}
@@ -42,7 +45,8 @@ def make_plan(cells, selected, state: Committed, code_parts: dict, rerun: str | 
             failed[cell_id] = (why, str(record.path / "train_cell.ipynb"))
         if record.code != code:
             stale[cell_id] = changes(record.code_parts, code_parts)
-    again = {None: set(), "stale": set(stale), "failed": set(failed), "all": set(ids)}[rerun]
+    asked = {None: (), "stale": stale, "failed": failed, "all": ids, "rest": rest}[rerun]
+    again = set(ids).intersection(asked)
     wanted = {cell_id for cell_id in ids if cell_id not in state.newest} | again
     return Plan(
         selected=ids,

@@ -138,7 +138,7 @@ class Runner:
         # A death may be the machine's doing: every stack gets a second try. An exception in a half is not.
         if job.tries == 0 and not (job.half and outcome.kind == "error"):
             return [Job(job.stack, 1, job.half)]
-        if len(job.stack.cells) > 1:
+        if len(job.stack.cells) > 1 and not outcome.shared:
             halves = halve(job.stack)
             self.progress.say(f"{name}: halved into {' and '.join(half.name for half in halves)}")
             shutil.rmtree(partial_dir(self.run_dir, name), ignore_errors=True)
@@ -165,15 +165,14 @@ class Runner:
             self.stop()
 
     def _record_failure(self, stack: Stack, outcome: Outcome) -> None:
-        (cell_id,) = stack.cell_ids
         notebook = outcome.output / NOTEBOOK
         with self._lock:
             where = commit_failure(
-                self.run_dir, stack.name, cell_id, outcome.message, notebook, self.code_parts, self.serial
+                self.run_dir, stack.name, stack.cell_ids, outcome.message, notebook, self.code_parts, self.serial
             )
             self.serial += 1
             look = where / NOTEBOOK if (where / NOTEBOOK).exists() else self.progress.log.path
-            self.result.failed[cell_id] = (outcome.message, str(look))
+            self.result.failed |= {cell_id: (outcome.message, str(look)) for cell_id in stack.cell_ids}
         shutil.rmtree(partial_dir(self.run_dir, stack.name), ignore_errors=True)
         if self.fail_fast:
             self.stop()

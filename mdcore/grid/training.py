@@ -7,6 +7,7 @@ import io
 import json
 import os
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from mdcore.math.engine import CellPlan, StackPlan, StackTrainer, log_spaced_epo
 from mdcore.math.step_rules import StepRule
 from mdcore.problems import datasets, references
 
-STEPS_BETWEEN_LOOKS = 256  # steps between looks at the clock; numbers do not depend on it
+STEPS_BETWEEN_LOOKS = 256  # at most, between looks at the clock; numbers do not depend on it
+LOOK_EVERY_S = 0.5  # with fewer steps where they are slow: one step, if that takes longer
 PROGRESS_EVERY_S = 1.0
+STATE_EVERY_S = 30.0  # where the request does not say
 
 
 @dataclass
@@ -37,6 +40,20 @@ class StackOutput:
     notes: list[str] = field(default_factory=list)
 
 
+class SharedFailure(Exception):
+    """What failed is the same for every cell of the stack: its data or its device. Fewer cells would not help."""
+
+
+@contextmanager
+def shared_by_all():
+    try:
+        yield
+    except (MemoryError, OSError):  # the machine's matter, not the request's
+        raise
+    except Exception as error:
+        raise SharedFailure(f"{type(error).__name__}: {error}") from error
+
+
 def train_request(path: str | Path) -> StackOutput:
     """Train the stack that the request file describes.
 
@@ -47,7 +64,8 @@ def train_request(path: str | Path) -> StackOutput:
     clock = {"start": time.monotonic()}
     cells = [make_cell(config) for config in request["cells"]]
     plugin_dir = request.get("plugin_dir")
-    data = load_data(cells[0].config, plugin_dir)
+    with shared_by_all():
+        data = load_data(cells[0].config, plugin_dir)
     plans, companions = plan_cells(cells, plugin_dir)
     limits = {plan.limit_p for plan in plans if plan.limit_p is not None}
     shared = cells[0].config
@@ -56,7 +74,8 @@ def train_request(path: str | Path) -> StackOutput:
         data, limits, shared["svm_C"], shared["logreg_C"], Path(cache) if cache else None
     )
     clock["references"] = time.monotonic()
-    device, notes = choose_device(request.get("device", "auto"))
+    with shared_by_all():
+        device, notes = choose_device(request.get("device", "auto"))
     trainer = StackTrainer(
         torch.from_numpy(np.ascontiguousarray(data.A)),
         plans,
@@ -165,20 +184,25 @@ def _train(trainer: StackTrainer, request: dict, notes: list[str]) -> float:
             )
     start = time.monotonic()
     last_saved = last_told = start
+    steps, looked = 1, start
     while not trainer.done:
-        trainer.advance(max_steps=STEPS_BETWEEN_LOOKS)
+        before = trainer.epoch
+        trainer.advance(max_steps=steps)
         now = time.monotonic()
+        each, looked = (now - looked) / max(1, trainer.epoch - before), now
+        steps = max(1, min(STEPS_BETWEEN_LOOKS, 2 * steps, int(LOOK_EVERY_S / max(each, 1e-9))))
         if progress_path and now - last_told >= PROGRESS_EVERY_S:
             _tell(trainer, progress_path)
             last_told = now
-        if state_path and now - last_saved >= request.get("state_every_s", 30):
+        # saved when the next look would come too late: no more than state_every_s is ever trained again
+        if state_path and now + steps * each - last_saved > request.get("state_every_s", STATE_EVERY_S):
             state = {
                 "request": fingerprint,
                 "trainer": trainer.state_dict(),
                 "spent": spent_before + now - start,
             }
             _write_state(state_path, state)
-            last_saved = time.monotonic()
+            last_saved = looked = time.monotonic()
     if progress_path:
         _tell(trainer, progress_path)
     return spent_before + time.monotonic() - start
@@ -211,10 +235,8 @@ def _tell(trainer: StackTrainer, path: str) -> None:
     alive = len(trainer.alive)
     done = trainer.epoch * alive + trainer.plan.epochs * (len(trainer.cells) - alive)
     text = json.dumps({"done": done, "total": total, "epoch": trainer.epoch, "alive": alive})
-    try:
+    with suppress(OSError):  # progress is a courtesy; a full disk is reported where results are written
         _replace(path, lambda place: Path(place).write_text(text))
-    except OSError:  # progress is a courtesy; a full disk is reported where results are written
-        pass
 
 
 def _replace(path: str | Path, write) -> None:
