@@ -1,6 +1,6 @@
 """A training that takes no time and misbehaves on demand, for tests of the runner.
 
-`behave.json` beside the run directories: {cell_id or "*": one of raise, die, die_once, sleep, diverge, full}.
+`behave.json` beside the run directories: {cell_id or "*": one of raise, die, die_once, sleep, diverge, full, hog}.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def act(how: str, cell: str) -> None:
         raise ValueError(f"cell {cell} cannot be trained")
     if how == "full":
         raise OSError(28, "No space left on device")
+    if how == "hog":
+        bytearray(1 << 46)
     if how == "sleep":
         time.sleep(120)
     once = Path("..", f"died-{cell}")
