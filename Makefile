@@ -20,7 +20,7 @@ $(error $(MISSING) missing. Example: make $(firstword $(MAKECMDGOALS)) $(if $(fi
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all chaos lint grid plan analysis paper lab
+.PHONY: help setup demo test test-all chaos lint grid plan analysis paper bench lab
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ analysis: $(STAMP)  ## tables, figures and report of a run (TAG)
 
 paper: $(STAMP)  ## grid, then analysis (GRID, TAG)
 	@$(RUN); status=$$?; [ $$status -le 1 ] || exit $$status; $(ANALYSE) && exit $$status
+
+bench: $(STAMP)  ## the performance report; QUICK=1 ends in two minutes
+	@$(PY) -m mdcore.run_bench $(if $(QUICK),--quick)
 
 lab: $(STAMP)  ## JupyterLab on notebooks/
 	@$(PY) -m jupyterlab --notebook-dir notebooks

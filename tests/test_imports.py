@@ -19,6 +19,8 @@ ALLOWED = {
     "problems": ("mdcore.problems", "mdcore.math"),
     "grid": ("mdcore.grid", "mdcore.problems", "mdcore.math"),
     "analysis": ("mdcore.analysis", "mdcore.grid.store", "mdcore.problems", "mdcore.math"),
+    # bench measures all of them and borrows the look of a report
+    "bench": ("mdcore.bench", "mdcore.analysis", "mdcore.grid", "mdcore.problems", "mdcore.math"),
 }
 # math knows torch and nothing else: no files, no tables, no YAML, no logging.
 MATH_ONLY = {"torch"}
@@ -74,6 +76,8 @@ def test_imports_run_downwards(path):
         ("grid", "import mdcore.analysis.report"),
         ("analysis", "from mdcore.grid.runner import Runner"),
         ("analysis", "from mdcore.grid import runner"),
+        ("grid", "from mdcore.bench import timing"),
+        ("analysis", "from mdcore.bench import goals"),
     ],
 )
 def test_the_rules_see_what_is_forbidden(wing, source):

@@ -1,0 +1,155 @@
+"""The goals, and what a run of the benchmark found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mdcore.bench.timing import Spread
+
+COLUMNS = (
+    "workload", "contender", "seconds_per_cell_step", "ratio_to_baseline", "gflops", "fraction_of_dgemm",
+    "seconds_low", "seconds_high", "ratio_low", "ratio_high", "repeats", "clock",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Goal:
+    """`what` is to be at least (or, with `most`, at most) `value`, in `unit`."""
+
+    key: str
+    what: str
+    value: float
+    unit: str = "×"
+    most: bool = False
+
+    def words(self, value: float) -> str:
+        """A value of this goal with its unit."""
+        if self.unit == "%":
+            return f"{100 * value:.0f} %"
+        digits = 2 if abs(value) < 10 else 0
+        return f"{value:.{digits}f}{self.unit}" if self.unit == "×" else f"{value:.{digits}f} {self.unit}"
+
+
+GOALS = (
+    Goal("dense_18", "dense phase, n = 10,000, d = 200, width 50, 18 cells: over the baseline", 50),
+    Goal("dense_36", "the same, 36 cells or more: share of the dgemm rate, 4·n·d flops a cell and step", 0.70, "%"),
+    Goal("planted", "planted 2-D, n = 400, width 50, depths 1–4, 80 cells: over the baseline", 100),
+    Goal("late", "late phase, MNIST 3v5 PCA 200, lp 1.5 and quadratic, depth 2, adaptive: active set over dense", 8),
+    Goal("command", "make grid GRID=mnist_pairs: over the baseline's time for the same cells and steps", 30),
+    Goal("overhead", "share of notebooks, kernels and files in that run's wall time", 0.15, "%", most=True),
+    Goal("workers", "two workers over one", 1.8),
+    Goal("reference", "one exact reference, n = 12,000, d = 200", 20, "s", most=True),
+    Goal("grid_seconds", "10,000 cells expand, validate and are found done", 3, "s", most=True),
+    Goal("grid_memory", "memory of that", 500, "MB", most=True),
+    Goal("analysis_seconds", "analysis of 10,000 finished cells", 60, "s", most=True),
+    Goal("analysis_memory", "memory of that", 1500, "MB", most=True),
+)
+
+
+@dataclass
+class Finding:
+    """What was measured for a goal, and what bounds it."""
+
+    key: str
+    measured: Spread
+    bound: str = ""
+    setting: str = ""  # how this differs from the goal's own workload; empty: it is the same
+
+    @property
+    def goal(self) -> Goal:
+        """The goal this answers."""
+        return next(goal for goal in GOALS if goal.key == self.key)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the median reaches the goal."""
+        value = self.measured.median
+        return value <= self.goal.value if self.goal.most else value >= self.goal.value
+
+    @property
+    def verdict(self) -> str:
+        """One word; a smaller workload answers no goal."""
+        if self.setting:
+            return "not asked"
+        return "reached" if self.reached else "not reached"
+
+
+@dataclass
+class Bench:
+    """All rows and findings of one run of the benchmark."""
+
+    quick: bool
+    rows: list[dict] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    curves: dict[str, np.ndarray] = field(default_factory=dict)  # samples that a figure draws
+    notes: list[str] = field(default_factory=list)
+
+    def row(self, workload: str, contender: str, seconds, ratio=None, flops=0.0, dgemm=None, clock="cpu") -> None:
+        """A contender's samples: seconds and flops a cell and step, ratios to the baseline, dgemm rates."""
+        spread = Spread.of(seconds)
+        against = Spread.of(ratio) if ratio is not None else None
+        rate = flops / np.asarray(seconds)
+        self.rows.append({
+            "workload": workload,
+            "contender": contender,
+            "seconds_per_cell_step": spread.median,
+            "ratio_to_baseline": against.median if against else np.nan,
+            "gflops": float(np.median(rate)) / 1e9 if flops else np.nan,
+            "fraction_of_dgemm": float(np.median(rate / dgemm)) if flops and dgemm is not None else np.nan,
+            "seconds_low": spread.low,
+            "seconds_high": spread.high,
+            "ratio_low": against.low if against else np.nan,
+            "ratio_high": against.high if against else np.nan,
+            "repeats": spread.count,
+            "clock": clock,
+        })  # fmt: skip
+
+    def find(self, key: str, values, bound: str = "", setting: str = "") -> None:
+        """Record what was measured for a goal."""
+        self.findings.append(Finding(key, Spread.of(values), bound, setting))
+
+    def table(self) -> pd.DataFrame:
+        """bench.csv."""
+        return pd.DataFrame(self.rows, columns=list(COLUMNS))
+
+    def goals_table(self) -> pd.DataFrame:
+        """goals.csv: every goal, measured or not."""
+        found = {finding.key: finding for finding in self.findings}
+        rows = []
+        for goal in GOALS:
+            one = found.get(goal.key)
+            rows.append({
+                "goal": goal.key,
+                "what": goal.what,
+                "asked": ("≤ " if goal.most else "≥ ") + goal.words(goal.value),
+                "measured": one.measured.median if one else np.nan,
+                "low": one.measured.low if one else np.nan,
+                "high": one.measured.high if one else np.nan,
+                "repeats": one.measured.count if one else 0,
+                "verdict": one.verdict if one else "not measured",
+                "setting": one.setting if one else "",
+                "bound": one.bound if one else "",
+            })  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def write(self, output_dir: str | Path) -> None:
+        """bench.csv and goals.csv."""
+        place = Path(output_dir)
+        place.mkdir(parents=True, exist_ok=True)
+        self.table().to_csv(place / "bench.csv", index=False)
+        self.goals_table().to_csv(place / "goals.csv", index=False)
+
+
+def table_text(output_dir: str | Path) -> str:
+    """goals.csv as lines for a terminal: goal, asked, measured, verdict."""
+    table = pd.read_csv(Path(output_dir) / "goals.csv", keep_default_na=False)
+    goals = {goal.key: goal for goal in GOALS}
+    lines = []
+    for row in table.to_dict("records"):
+        measured = goals[row["goal"]].words(float(row["measured"])) if row["measured"] != "" else "–"
+        lines.append(f"{row['verdict']:13}{measured:>9} ({row['asked']})  {row['what']}")
+    return "\n".join(lines)

@@ -1,0 +1,127 @@
+"""Figures and the sections of the benchmark's report."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from mdcore.analysis import style
+from mdcore.analysis.document import Bullets, Code, Figure, Section, Table, Text
+from mdcore.bench.goals import Bench
+from mdcore.grid.provenance import provenance
+
+BLUE, ORANGE = "#0072B2", "#D55E00"
+
+
+def goals_section(bench: Bench) -> Section:
+    """Each goal: asked, measured with its spread, reached or not, what bounds it."""
+    rows = []
+    for row, finding in zip(bench.goals_table().to_dict("records"), _by_goal(bench), strict=True):
+        goal_words = finding.goal.words if finding else str
+        measured = goal_words(row["measured"]) if finding else "–"
+        spread = f"{goal_words(row['low'])} to {goal_words(row['high'])}" if row["repeats"] > 1 else "one run"
+        rows.append([row["what"], row["asked"], measured, spread if finding else "–", row["verdict"], row["setting"]])
+    reached = sum(row[4] == "reached" for row in rows)
+    asked = sum(row[4] in ("reached", "not reached") for row in rows)
+    lead = f"{reached} of {asked} goals measured at their full size are reached."
+    if not asked:
+        lead = "The quick form measures smaller workloads: it shows that the benchmark works and answers no goal."
+    head = ["workload", "goal", "measured (median)", "quartiles", "verdict", "differs from the goal in"]
+    return Section("goals", "Goals", [Text(lead, lead=True), Table(head, rows)])
+
+
+def _by_goal(bench: Bench) -> list:
+    found = {finding.key: finding for finding in bench.findings}
+    return [found.get(key) for key in bench.goals_table()["goal"]]
+
+
+def bounds_section(bench: Bench) -> Section:
+    """What bounds each: counted flops and bytes over measured rates."""
+    told = [f"{finding.goal.what}: {finding.bound}" for finding in bench.findings if finding.bound]
+    besides = [Text("Besides:"), Bullets(bench.notes)] if bench.notes else []
+    return Section("bounds", "What bounds it", [Bullets(told), *besides])
+
+
+def figures_section(bench: Bench, output_dir: str | Path) -> Section:
+    """Draw and show: ratios to the baseline, shares of the matrix rate, the late phase."""
+    style.use()
+    place = Path(output_dir) / "figures"
+    place.mkdir(parents=True, exist_ok=True)
+    engine = bench.table().query("contender == 'engine'")
+    labels = [title.replace(", ", "\n", 1) for title in engine["workload"]]
+    shown = [
+        _bars(place / "ratios", labels, engine, "ratio_to_baseline", "times faster than the baseline", BLUE),
+        _bars(place / "shares", labels, engine, "fraction_of_dgemm", "share of the dgemm rate (4nd flops)", ORANGE),
+    ]
+    words = [
+        "Times by which a cell's step is faster in a stack than by hand; whiskers: quartiles of paired repeats.",
+        "Share of the matrix rate measured in the same rounds; only 4nd flops a cell and step are counted.",
+    ]
+    for number, (title, (fast, dense)) in enumerate(bench.curves.items()):
+        shown.append(_windows(place / f"late_{number}", fast, dense))
+        words.append(f"{title}: each point is a window of steps, both engines by turns.")
+    blocks = [Figure(path, text, text, number) for number, (path, text) in enumerate(zip(shown, words, strict=True), 1)]
+    return Section("figures", "Figures", blocks)
+
+
+def _bars(stem: Path, labels, table, column: str, axis: str, colour: str) -> Path:
+    values = table[column].to_numpy()
+    figure, axes = plt.subplots(figsize=(2 * style.COLUMN, 0.42 * len(labels) + 0.7), layout="constrained")
+    if column == "ratio_to_baseline":
+        whiskers = np.abs(np.stack([values - table["ratio_low"], table["ratio_high"] - values]))
+    else:
+        whiskers = None
+    axes.barh(range(len(labels)), values, xerr=whiskers, color=colour, height=0.6, error_kw={"linewidth": 0.8})
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.set_xlabel(axis)
+    style.save(figure, stem)
+    return stem.with_suffix(".png")
+
+
+def _windows(stem: Path, fast: np.ndarray, dense: np.ndarray) -> Path:
+    figure, axes = plt.subplots(figsize=(2 * style.COLUMN, 2.0), layout="constrained")
+    for values, name, colour in ((dense, "dense engine", ORANGE), (fast, "active set", BLUE)):
+        axes.semilogy(1e6 * values, marker="o", markersize=2.5, color=colour, label=name)
+    axes.set_xlabel("window")
+    axes.set_ylabel("µs a cell and step")
+    axes.legend()
+    style.save(figure, stem)
+    return stem.with_suffix(".png")
+
+
+def numbers_section(bench: Bench) -> Section:
+    """bench.csv as a table."""
+    table = bench.table()
+    keys = [[row[c] for c in table.columns] for row in table.to_dict("records")]
+    rows = [[f"{v:.4g}" if isinstance(v, float) and v == v else "–" if v != v else str(v) for v in row] for row in keys]
+    caption = "bench.csv. Medians; low and high: quartiles. clock cpu: CPU seconds of the one thread; wall: elapsed."
+    return Section("numbers", "Numbers", [Table(list(table.columns), rows, keys, caption)])
+
+
+def device_section() -> Section:
+    """Whether a GPU was there."""
+    if torch.cuda.is_available():
+        said = f"torch finds {torch.cuda.get_device_name()}; these workloads ran on the processor all the same."
+    else:
+        said = "torch finds no CUDA device on this machine: nothing about device cuda was measured."
+    return Section("device", "GPU", [Text(said)])
+
+
+def method_section(bench: Bench) -> Section:
+    """How it was measured, and where."""
+    made = provenance()
+    machine = [[key, str(made.get(key))] for key in ("commit", "cpu", "cores", "blas") if made.get(key)]
+    machine += [["python", platform.python_version()], ["torch", torch.__version__]]
+    return Section("method", "How it was measured", [
+        Text("Baseline: one cell at a time, bias-free torch.nn.Sequential of Linear layers, BCEWithLogitsLoss, "
+             "autograd, MirrorDescent.step(), one thread, float64; mdcore/bench/baseline.py. Contenders run by turns, "
+             "a value of each in every round; ratios are taken within a round. One thread is timed by its CPU seconds, "
+             "as others share the machine; whole commands by the wall clock, the baseline's steps beside them."),
+        Table(["what", "value"], machine),
+        Code("make bench" + (" QUICK=1" if bench.quick else ""), "sh"),
+    ])  # fmt: skip

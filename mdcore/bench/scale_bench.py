@@ -1,0 +1,114 @@
+"""The harness at scale: exact references of large data, a grid and an analysis of 10,000 cells."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from mdcore.bench.goals import Bench
+from mdcore.bench.timing import wall_seconds
+from mdcore.bench.workloads import gaussian
+from mdcore.grid.kernels import ONE_THREAD, SOURCE_ROOT
+from mdcore.problems import references
+
+GRID = """\
+question: How long does a large grid take to look at?
+fixed:
+  dataset: {{name: synthetic, geometry: gaussian, dim: 20, n: 60, separation: 2.5, noise: 1}}
+  epochs: 100
+  step: {{rule: adaptive}}
+vary:
+  potential: [quadratic, {{lp: {{p: 1.5}}}}, {{lp: {{p: 3}}}}, {{lp: {{p: 1.2}}}}, {{lp: {{p: 6}}}}]
+  depth: [1, 2, 3, 4]
+  seed: [{seeds}]
+"""
+# Each script runs in a process of its own and prints {"seconds", "megabytes"} of it as JSON.
+TOLD = """
+with open("/proc/self/status") as status:
+    peak = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+print(json.dumps({"seconds": time.monotonic() - start, "cpu": time.process_time(), "megabytes": peak}))
+"""
+EXPAND = """
+import json, sys, time
+start = time.monotonic()
+from mdcore.grid.commits import committed
+from mdcore.grid.fingerprint import code_parts
+from mdcore.grid.plan import make_plan
+from mdcore.grid.spec import load_grid
+grid = load_grid(sys.argv[1])
+plan = make_plan(grid.cells, grid.cells, committed(sys.argv[2]), code_parts())
+assert not plan.stacks, f"{plan.to_run} cells are not done"
+"""
+GENERATE = """
+import json, sys, time
+start = time.monotonic()
+from pathlib import Path
+sys.path.insert(0, "tests")
+import fake_run
+from mdcore.grid.spec import load_grid
+cells = [{"cell_id": cell.cell_id, "config": cell.config} for cell in load_grid(sys.argv[1]).cells]
+fake_run.write_run(Path(sys.argv[2]), cells)
+"""
+ANALYSE = """
+import json, sys, time
+start = time.monotonic()
+from pathlib import Path
+from mdcore.analysis import aggregate, plotting, report, tables
+from mdcore.analysis.results import load
+source, output = Path(sys.argv[1]), Path(sys.argv[2])
+output.mkdir()
+results = load(source)
+master, summary = aggregate.write(results, output)
+tables.write(results, master, summary, output)
+plotting.write(results, master, summary, output)
+report.build(source, output)
+"""
+
+
+def script(source: str, *arguments: Path) -> dict:
+    """Run a script in a process of its own, from the clone's directory; what it tells of itself."""
+    done = subprocess.run(
+        [sys.executable, "-c", source + TOLD, *map(str, arguments)],
+        capture_output=True, text=True, cwd=SOURCE_ROOT,
+        env=os.environ | ONE_THREAD | {"MPLBACKEND": "Agg"},
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"a script of the benchmark failed: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure_references(bench: Bench) -> None:
+    """Seconds of each exact l_p max-margin direction, and of all references together."""
+    n, d = (1_500, 50) if bench.quick else (12_000, 200)
+    data, seconds = gaussian(n, d, 5.0), []
+    for p in (1.5, 2.0, 3.0):
+        start = wall_seconds()
+        found = references.solve_references(data, [p], 1.0, 1.0, None)
+        seconds.append(wall_seconds() - start)
+        solved = found.max_margin.get(p)
+        outcome = f"{solved.solver}, gap {solved.gap:.1e}" if solved else found.separability
+        bench.notes.append(f"references with l{p:g} max-margin, n = {n:,}, d = {d}: {seconds[-1]:.1f} s; {outcome}")
+    bound = "Separability, one l_p max-margin direction, SVM and logistic regression together; for p = 1.5, 2, 3."
+    bench.find("reference", seconds, bound, "quick form: n = 1,500, d = 50" if bench.quick else "")
+
+
+def measure_scale(bench: Bench, seeds: int) -> None:
+    """A grid of 20·seeds cells: expanded and found done; analysed."""
+    setting = "" if 20 * seeds >= 10_000 else f"quick form: {20 * seeds} cells"
+    with tempfile.TemporaryDirectory(prefix="mdcore-bench-") as place:
+        grid, run = Path(place, "large.yaml"), Path(place, "20250319_large")
+        grid.write_text(GRID.format(seeds=", ".join(map(str, range(seeds)))))
+        script(GENERATE, grid, run)
+        expanded = script(EXPAND, grid, run)
+        bench.find("grid_seconds", [expanded["seconds"]], f"Imports included; {expanded['cpu']:.1f} s of CPU.", setting)
+        bench.find("grid_memory", [expanded["megabytes"]], "", setting)
+        if bench.quick:  # figures take as long for few cells as for many
+            return
+        analysed = script(ANALYSE, run, Path(place, "analysis"))
+        said = f"Tables, figures and report sections in one process; {analysed['cpu']:.0f} s of CPU."
+        bench.find("analysis_seconds", [analysed["seconds"]], said, setting)
+        bench.find("analysis_memory", [analysed["megabytes"]], "", setting)

@@ -1,0 +1,89 @@
+"""Clocks, repeated measurement by turns, medians with spread, and the machine's own rates.
+
+Everything of one thread is measured in CPU seconds of this process: on a machine that others use too, the wall
+clock counts their work. Whole commands are measured by the wall clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+cpu_seconds = time.process_time
+wall_seconds = time.monotonic
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and quartiles of `count` measured values."""
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+    @classmethod
+    def of(cls, values) -> Spread:
+        """The spread of a list of numbers."""
+        low, median, high = np.quantile(np.asarray(values, dtype=float), [0.25, 0.5, 0.75])
+        return cls(float(median), float(low), float(high), len(values))
+
+
+def by_turns(contenders: dict[str, Callable[[], float]], repeats: int) -> dict[str, np.ndarray]:
+    """{name: its `repeats` values}, each round one of every contender, starting with another one each time.
+
+    What the machine does besides then falls on all of them alike, and values of one round can be divided.
+    """
+    names = list(contenders)
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(repeats):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            found[name].append(contenders[name]())
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def product_seconds(rows: int, inner: int, columns: int, flops: float = 2e8) -> float:
+    """CPU seconds of one float64 product (rows × inner)(inner × columns), mean over about `flops` operations."""
+    a, b = torch.rand(rows, inner, dtype=torch.float64), torch.rand(inner, columns, dtype=torch.float64)
+    out = torch.mm(a, b)
+    times = max(2, round(flops / (2 * rows * inner * columns)))
+    start = cpu_seconds()
+    for _ in range(times):
+        torch.mm(a, b, out=out)
+    return (cpu_seconds() - start) / times
+
+
+def dgemm_rate(size: int = 1024) -> float:
+    """The machine's float64 matrix rate on one thread, flops a second: a square product that fills the cores."""
+    return 2.0 * size**3 / product_seconds(size, size, size, flops=6e9)
+
+
+def shaped_rate(cells: int, n: int, d: int) -> float:
+    """The rate of products in the shape of a pass over the data, (cells × d)(d × rows), rows that fit the cache."""
+    rows = min(n, max(64, 2**19 // (8 * d)))
+    return 2.0 * cells * d * rows / product_seconds(cells, d, rows)
+
+
+def copy_rate(megabytes: int = 64) -> float:
+    """Bytes a second, read and written, of a copy that does not fit the cache."""
+    a = torch.rand(megabytes * 2**17, dtype=torch.float64)
+    b = torch.empty_like(a)
+    b.copy_(a)
+    start = cpu_seconds()
+    for _ in range(4):
+        b.copy_(a)
+    return 4 * 2 * 8 * len(a) / (cpu_seconds() - start)
+
+
+def exponential_rate(count: int = 2**15) -> float:
+    """Exponentials a second of torch.exp2 in float64, in the cache."""
+    a = torch.rand(count, dtype=torch.float64)
+    out = torch.empty_like(a)
+    start = cpu_seconds()
+    for _ in range(200):
+        torch.exp2(a, out=out)
+    return 200 * count / (cpu_seconds() - start)
