@@ -25,6 +25,7 @@ from mdcore.problems import (
     quasi,
     references,
     separability,
+    soft_margin,
 )
 from mdcore.problems.datasets import Dataset, load_dataset
 
@@ -284,6 +285,18 @@ def test_a_growing_working_set_finds_what_all_points_find(monkeypatch, p):
     assert degrees(grown.w, whole.w) <= 1e-4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("d", "shift"), [(200, 4.0), (784, 3.5)])
+def test_twelve_thousand_points_are_exact(d, shift):
+    A = gaussian_rows(12_000, d, shift)
+    start = max_margin.max_margin(A, 2.0, separability.separability(A).w).w
+    for p in (1.1, 1.5, 2.0, 3.0, 20.0):
+        best = max_margin.max_margin(A, p, start)
+        assert -1e-12 <= best.gap <= 1e-9, p
+        assert best.kkt <= 1e-6, p
+        assert "working set" in best.solver, p
+
+
 @pytest.mark.parametrize("p", [1.5, 3.0])
 def test_an_inexact_answer_says_so(monkeypatch, p):
     A = load_dataset(G20).A
@@ -437,7 +450,7 @@ def test_the_verdict_survives_what_does_not_change_it(name):
 def test_without_a_certificate_the_LP_decides(monkeypatch, name):
     make, verdict, value = VERDICTS[name]
     monkeypatch.setattr(separability, "_strictly_positive", lambda *arguments: False)
-    monkeypatch.setattr(separability, "positive_null_vector", lambda *arguments: None)
+    monkeypatch.setattr(separability, "_null", lambda *arguments: False)
     found = separability.separability(make())
     assert (found.verdict, found.value) == (verdict, value)
     assert "linear program" in found.message
@@ -448,17 +461,39 @@ def test_a_margin_of_rounding_size_separates_nothing():
     w = np.ones(3)
     rounding, real = np.array([[0.1, 0.2, -0.3]]), np.array([[0.1, 0.2, -0.2]])
     assert (rounding @ w).item() > 0  # 5.6e-17, where the exact sum is 0
-    assert not separability._strictly_positive(rounding, w, rounding @ w)
-    assert separability._strictly_positive(real, w, real @ w)
+    assert not separability._strictly_positive(rounding, w)
+    assert separability._strictly_positive(real, w)
 
 
-def test_certificates_are_checked():
-    U, _ = logistic.row_space(gaussian_rows(200, 5, 0.5))
-    lam = separability.positive_null_vector(U, None)
-    assert lam.min() > 0
-    assert np.abs(U.T @ lam).max() <= 1e-12 * lam.max()
-    separable, _ = logistic.row_space(load_dataset(G20).A)
-    assert separability.positive_null_vector(separable, np.zeros(60)) is None
+@pytest.mark.parametrize("name", VERDICTS)
+def test_a_null_vector_certifies_overlap_alone(name):
+    make, verdict, _ = VERDICTS[name]
+    A = make()
+    if not A.any():
+        return
+    U, _, _ = logistic.row_space(separability._unit_rows(A))
+    found = [lam for _, lam in separability._balance(U) if separability._null(U, lam)]
+    assert bool(found) is (verdict == "overlapping")
+    for lam in found:
+        near = lam - U @ (U.T @ lam)
+        assert near.min() > 0
+        assert np.abs(U.T @ near).max() <= 1e-12
+
+
+@pytest.mark.parametrize("m", [-1e20, -1e3, -1.0, 0.0, 1e-9, 1.0, 1e3, 1e20])
+def test_the_slow_tail_is_the_derivative_of_the_conjugate_barrier(m):
+    lam, rest = separability._tail(np.array([m, -m]))
+    assert min(lam, rest) > 0
+    assert lam + rest == pytest.approx(1, abs=1e-15)
+    assert 1 / lam - 1 / rest == pytest.approx(m, rel=1e-9, abs=1e-9)  # maximises −mλ + log λ + log(1 − λ)
+
+
+def test_almost_separable_data_need_no_LP(monkeypatch):
+    monkeypatch.setattr(separability, "separability_lp", lambda A: pytest.fail("asked the LP"))
+    for shift in np.linspace(1.0, 4.0, 13):  # from overlapping to separable, through the narrow place between
+        A = gaussian_rows(600, 20, shift)
+        found = separability.separability(A)
+        assert found.verdict in ("overlapping", "separable")
 
 
 # SVM and logistic regression
@@ -498,9 +533,9 @@ def test_soft_margin_certificate_sees_an_intercept():
     with_intercept = LinearSVC(loss="hinge", C=1.0, tol=1e-8, max_iter=1_000_000).fit(X, y).coef_[0]
     ours = baselines.soft_margin(A, 1.0)
     assert degrees(ours.w, with_intercept) > 2
-    answer = interior_point.solve(A, 2.0, np.zeros(5), 1.0)
-    assert certificates.soft_margin_gap(A, with_intercept, answer.lam, 1.0) > 1e-3
-    assert certificates.soft_margin_kkt(A, with_intercept, answer.lam, 1.0) > 1e-2
+    _, lam = soft_margin.solve(A, 1.0)
+    assert certificates.soft_margin_gap(A, with_intercept, lam, 1.0) > 1e-3
+    assert certificates.soft_margin_kkt(A, with_intercept, lam, 1.0) > 1e-2
 
 
 def test_logistic_minimiser_has_the_numbers_of_THEORY(mnist):

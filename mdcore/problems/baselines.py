@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdcore.problems import certificates, interior_point, logistic
+from mdcore.problems import certificates, logistic
+from mdcore.problems import soft_margin as soft_margin_solver
 from mdcore.problems.max_margin import GAP_TARGET
 
 GRADIENT_TARGET = 1e-10  # relative gradient at which a logistic minimiser counts as exact
@@ -32,9 +33,7 @@ class Linear:
 
 def soft_margin(A: np.ndarray, C: float) -> Linear:
     """argmin ½‖w‖² + C Σ max(0, 1 − Aw), A (n, d)."""
-    root = np.sqrt(C)  # w = √C v makes it a problem with C = 1
-    answer = interior_point.solve(root * A, 2.0, np.zeros(A.shape[1]), 1.0)
-    w, lam = root * answer.w, C * answer.lam
+    w, lam = soft_margin_solver.solve(A, C)
     gap = certificates.soft_margin_gap(A, w, lam, C)
     message = "" if gap <= GAP_TARGET else f"relative duality gap {gap:.2e} > {GAP_TARGET:.0e}: not exact"
     return Linear(w, C, "soft-margin", gap, certificates.soft_margin_kkt(A, w, lam, C), message)
@@ -46,7 +45,7 @@ def logistic_regression(A: np.ndarray, C: float | None) -> Linear:
     C None: argmin mean log(1 + e^{−Aw}), the one of least norm; it exists only on overlapping data.
     """
     if C is None:
-        _, V = logistic.row_space(A)
+        _, _, V = logistic.row_space(A)
         w, kind = V @ logistic.minimise(A @ V).w, "unregularised"
         gradient, size = logistic.gradient(A, w, 0.0, 1 / len(A))
     else:

@@ -55,7 +55,7 @@ def write(path: Path, record: dict) -> None:
 def read(path: Path) -> dict | None:
     """The record of `write`, or None where there is none that is whole."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         if str(arrays.pop(CHECKSUM)) != _checksum(arrays):
             return None

@@ -1,4 +1,4 @@
-"""Primal-dual interior-point method for l_p max-margin and soft-margin problems: one Cholesky a step."""
+"""Primal-dual interior-point method for l_p max-margin problems: dense, one Cholesky a step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from mdcore.problems.certificates import max_margin_gap, max_margin_kkt, norm, soft_margin_gap
+from mdcore.problems.certificates import max_margin_gap, max_margin_kkt, norm
 
 MAX_STEPS = 200
 STALL = 10  # steps without a clearly better certificate: rounding has been reached
@@ -26,13 +26,11 @@ class Solution(NamedTuple):
 
 
 class _Point(NamedTuple):
-    """An iterate: slacks s of Aw + ξ ≥ 1, hinge losses ξ ≥ 0 (0 for hard margin), λ > 0, u = C − λ > 0."""
+    """An iterate: w (d,), slacks s > 0 of Aw ≥ 1 and multipliers λ > 0 (n,)."""
 
     w: np.ndarray
     s: np.ndarray
     lam: np.ndarray
-    xi: np.ndarray
-    u: np.ndarray
 
     def step(self, length: float, move: _Point) -> _Point:
         return _Point(*(x + length * dx for x, dx in zip(self, move, strict=True)))
@@ -80,124 +78,94 @@ def nearest_on_curve(r: np.ndarray, p: float, mu: float, eta: float) -> tuple[np
     return np.sign(r) * w, slope_z / slope_w
 
 
-def solve(A: np.ndarray, p: float, start: np.ndarray, C: float = np.inf, tol: float = 1e-14) -> Solution:
-    """min ‖w‖_p^p/p s.t. Aw ≥ 1 (C = ∞, 1 < p < ∞), or min ½‖w‖² + C Σ ξ s.t. Aw + ξ ≥ 1, ξ ≥ 0 (p = 2).
+def solve(A: np.ndarray, p: float, start: np.ndarray, tol: float = 1e-14) -> Solution:
+    """min ‖w‖_p^p/p s.t. Aw ≥ 1, 1 < p < ∞; A (n, d), start (d,), best with Aw > 1.
 
-    A (n, d); start (d,), best with Aw > 1. Boyd & Vandenberghe 2004, section 11.7, with Mehrotra's
-    corrector: λs (and ξu) follow μ → 0, and so does the smoothing of |w|^p. The relation h'(w) = A^Tλ = z
-    is linearised not at w nor at z but at the point of the curve nearest to (w, z), so that Newton's
-    method neither sees the kink at w = 0 for p near 1 nor the flat bottom for large p. The unit of length
-    is changed on the way to keep ‖w‖_p near 1. Ends when the error is ≤ tol or stops improving: the caller
-    judges the answer.
+    Boyd & Vandenberghe 2004, section 11.7, with Mehrotra's corrector: λs follows μ → 0, and so does the
+    smoothing of |w|^p. The relation h'(w) = A^Tλ = z is linearised not at w nor at z but at the point of
+    the curve nearest to (w, z), so that Newton's method neither sees the kink at w = 0 for p near 1 nor the
+    flat bottom for large p. The unit of length is changed on the way to keep ‖w‖_p near 1. Ends when the
+    error is ≤ tol or stops improving: the caller judges the answer.
     """
-    point, unit = _starting_point(A, start, C), 1.0
-    shrink, idle, best = 0.3, 0, Solution(start, np.zeros(len(A)), np.inf, 0)
+    n, d = A.shape
+    s = np.maximum(A @ start - 1, 0.1)
+    point, unit = _Point(start, s, 1 / (n + 2 * d) / s), 1.0
+    shrink, idle, best = 0.3, 0, Solution(start, np.zeros(n), np.inf, 0)
     for step in range(MAX_STEPS):
-        now = error(A, point.w, point.lam, p, C)
+        now = error(A, point.w, point.lam, p)
         idle = 0 if now < 0.7 * best.error or best.error > 0.1 else idle + 1
         if now < best.error:
             best = Solution(unit * point.w, point.lam, now, step)
         if best.error <= tol or idle > STALL or (step > LOST and best.error > 0.1):
             break
         size = norm(point.w, p)
-        if np.isinf(C) and not 0.9 < size < 1.1:
+        if not 0.9 < size < 1.1:
             A, unit = A * size, unit * size
             point = point._replace(w=point.w / size, lam=point.lam / size**p)
         try:
-            point, length = _newton_step(A, p, C, point, shrink * _mean_product(point, C))
+            point, length = _newton_step(A, p, point, shrink * float(point.s @ point.lam) / n)
         except (LinAlgError, ValueError):  # not a number in the normal equations: nothing more to gain
             break
         shrink = 0.05 if length > 0.9 else 0.2 if length > 0.5 else 0.6
     return best._replace(steps=step)
 
 
-def _starting_point(A, start, C) -> _Point:
-    n, d = A.shape
-    beyond = A @ start - 1
-    if np.isfinite(C):  # feasible and near the central path: s − ξ = Aw − 1, sξ = 1, λs = ξu
-        s = 0.5 * (beyond + np.hypot(beyond, 2.0))
-        xi = s - beyond
-        return _Point(start, s, C * xi / (s + xi), xi, C * s / (s + xi))
-    s = np.maximum(beyond, 0.1)
-    return _Point(start, s, 1 / (n + 2 * d) / s, np.zeros(n), np.full(n, np.inf))
-
-
-def error(A: np.ndarray, w: np.ndarray, lam: np.ndarray, p: float, C: float = np.inf) -> float:
-    """What `solve` drives to 0: relative duality gap; for max-margin, KKT_SHARE·KKT residual if larger."""
-    if np.isfinite(C):
-        return soft_margin_gap(A, w, lam, C)
+def error(A: np.ndarray, w: np.ndarray, lam: np.ndarray, p: float) -> float:
+    """What `solve` drives to 0: the relative duality gap, or KKT_SHARE times the KKT residual if larger."""
     return max(max_margin_gap(A, w, lam, p), KKT_SHARE * max_margin_kkt(A, w, lam, p))
 
 
-def _mean_product(point, C) -> float:
-    if np.isfinite(C):
-        return float(point.s @ point.lam + point.xi @ point.u) / (2 * len(point.s))
-    return float(point.s @ point.lam) / len(point.s)
-
-
-def _residuals(A, p, C, point, mu):
-    """Parts that vanish on the central path (off curve, infeasibility, λs − μ, ξu − μ); then h'', η."""
+def _residuals(A, p, point, mu):
+    """Parts that vanish on the central path (off the curve, infeasibility, λs − μ); then h'' and η."""
     eta = len(point.w) ** (2 / p - 1)  # the size of z over that of w when ‖w‖_p = 1 = ‖z‖_q
     on_curve, curvature = nearest_on_curve(point.w + A.T @ point.lam / eta, p, mu, eta)
-    hinge = point.xi * point.u - mu if np.isfinite(C) else np.zeros(0)
-    parts = (
-        np.sqrt(eta) * (point.w - on_curve),
-        A @ point.w + point.xi - 1 - point.s,
-        point.s * point.lam - mu,
-        hinge,
-    )
-    return parts, curvature, eta
+    off_curve = np.sqrt(eta) * (point.w - on_curve)
+    return (off_curve, A @ point.w - 1 - point.s, point.s * point.lam - mu), curvature, eta
 
 
 def _size(parts) -> float:
     return float(np.sqrt(sum(part @ part for part in parts)))
 
 
-def _newton_step(A, p, C, point, mu) -> tuple[_Point, float]:
-    soft = np.isfinite(C)
-    _, s, lam, xi, u = point
-    parts, curvature, eta = _residuals(A, p, C, point, mu)
-    off_curve, r_p, r_s, r_u = parts
+def _newton_step(A, p, point, mu) -> tuple[_Point, float]:
+    _, s, lam = point
+    parts, curvature, eta = _residuals(A, p, point, mu)
+    off_curve, r_p, r_s = parts
     r_w = off_curve / np.sqrt(eta) * (eta + curvature)  # tangent at the nearest point: h''Δw − A^TΔλ = −r_w
-    theta = 1 / (s / lam + xi / u)  # ξ/u is 0 for a hard margin
+    theta = lam / s
     weighted = np.sqrt(theta)[:, None] * A
     normal = weighted.T @ weighted
     normal[np.diag_indices_from(normal)] += curvature
     scale = 1 / np.sqrt(normal.diagonal())
     factor = _cholesky(normal * scale[:, None] * scale)
 
-    def direction(r_s, r_u):
-        target = -r_s / lam + (r_u / u if soft else 0.0) - r_p
+    def direction(r_s):
+        target = -r_s / lam - r_p
         rhs = A.T @ (theta * target) - r_w
         dw = scale * cho_solve(factor, scale * rhs)
-        rest = rhs - curvature * dw - A.T @ (theta * (A @ dw))  # one refinement: the matrix is ill-conditioned late
+        rest = rhs - curvature * dw - A.T @ (theta * (A @ dw))  # one refinement: ill-conditioned late
         dw = dw + scale * cho_solve(factor, scale * rest)
         dlam = theta * (target - A @ dw)
-        dxi = (xi * dlam - r_u) / u if soft else np.zeros_like(xi)
-        return _Point(dw, -(r_s + s * dlam) / lam, dlam, dxi, -dlam)
+        return _Point(dw, -(r_s + s * dlam) / lam, dlam)
 
-    move = direction(r_s, r_u)
-    length = _to_boundary(point, move, soft)
-    second = length**2  # Mehrotra: the products that the linear step leaves out
-    corrected = direction(r_s + second * move.s * move.lam, r_u + second * move.xi * move.u if soft else r_u)
-    if _to_boundary(point, corrected, soft) > length:
-        move, length = corrected, _to_boundary(point, corrected, soft)
+    move = direction(r_s)
+    length = _to_boundary(point, move)
+    corrected = direction(r_s + length**2 * move.s * move.lam)  # Mehrotra: what the linear step leaves out
+    if _to_boundary(point, corrected) > length:
+        move, length = corrected, _to_boundary(point, corrected)
     before = _size(parts)
     for _ in range(30):
         new = point.step(length, move)
-        after = _size(_residuals(A, p, C, new, mu)[0])
+        after = _size(_residuals(A, p, new, mu)[0])
         if after <= (1 - 0.01 * length) * before or after < 1e-14:
             break
         length *= 0.6
-    return (new._replace(u=C - new.lam) if soft else new), length
+    return new, length
 
 
-def _to_boundary(point, move, soft) -> float:
-    pairs = [(point.s, move.s), (point.lam, move.lam)]
-    if soft:
-        pairs += [(point.xi, move.xi), (point.u, move.u)]
+def _to_boundary(point, move) -> float:
     length = 1.0
-    for value, change in pairs:
+    for value, change in ((point.s, move.s), (point.lam, move.lam)):
         falling = change < 0
         if falling.any():
             length = min(length, TO_BOUNDARY * float(np.min(-value[falling] / change[falling])))

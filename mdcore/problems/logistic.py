@@ -19,20 +19,22 @@ class LogisticFit(NamedTuple):
     steps: int
 
 
-def row_space(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """U (n, r), V (d, r) with orthonormal columns and A = U (U^T A V) V^T; r is the numerical rank of A.
+def row_space(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A = U diag(σ) V^T: U (n, r), σ (r,), V (d, r), orthonormal columns, r the numerical rank of A.
 
     Minimising over w = V x loses nothing (Aw depends on no other part of w) and leaves no flat direction.
     """
     n, d = A.shape
+    if not A.any():
+        return np.zeros((n, 0)), np.zeros(0), np.zeros((d, 0))
     if n > 2 * d:  # QR first: the singular vectors of the small factor, then one product
         R = np.linalg.qr(A, mode="r")
         _, sizes, Vt = np.linalg.svd(R, full_matrices=False)
     else:
         _, sizes, Vt = np.linalg.svd(A, full_matrices=False)
-    rank = int((sizes > max(n, d) * np.finfo(float).eps * sizes[0]).sum()) if sizes[0] > 0 else 0
+    rank = int((sizes > max(n, d) * np.finfo(float).eps * sizes[0]).sum())
     V = np.ascontiguousarray(Vt[:rank].T)
-    return (A @ V) / sizes[:rank], V
+    return (A @ V) / sizes[:rank], sizes[:rank], V
 
 
 def gradient(A: np.ndarray, w: np.ndarray, ridge: float, weight: float) -> tuple[np.ndarray, float]:
@@ -41,13 +43,12 @@ def gradient(A: np.ndarray, w: np.ndarray, ridge: float, weight: float) -> tuple
     return ridge * w - A.T @ lam, float(np.linalg.norm(np.abs(A).T @ lam))
 
 
-def minimise(A: np.ndarray, C: float | None = None, stop=None) -> LogisticFit:
+def minimise(A: np.ndarray, C: float | None = None) -> LogisticFit:
     """min_w mean log(1 + e^{−Aw}) for C None, else min_w ½‖w‖² + C Σ log(1 + e^{−Aw}) (scikit-learn's C).
 
-    A (n, d) of full column rank when C is None. Damped Newton until the gradient stops falling at rounding
-    size, about 1e-16 of its terms; returns the w of smallest gradient. stop(w, margins) → bool ends it
-    early and returns that w. On separable data and C None there is no minimiser: the steps run until the
-    gradient is rounding, or to `stop`.
+    A (n, d); for C None of full column rank and overlapping: otherwise there is no minimiser and the steps
+    run on until the gradient is rounding. Damped Newton until the gradient stops falling, at about 1e-16 of
+    its terms; returns the w of smallest gradient.
     """
     n, d = A.shape
     ridge, weight = (0.0, 1.0 / n) if C is None else (1.0, C)
@@ -56,8 +57,6 @@ def minimise(A: np.ndarray, C: float | None = None, stop=None) -> LogisticFit:
         slope, terms = gradient(A, w, ridge, weight)
         size = float(np.linalg.norm(slope))
         fit = LogisticFit(w, size / terms if terms > 0 else 0.0, step)
-        if stop is not None and stop(w, margins):
-            return fit
         idle = 0 if size < 0.5 * smallest else idle + 1
         if size < smallest:
             best, smallest = fit, size
@@ -67,7 +66,7 @@ def minimise(A: np.ndarray, C: float | None = None, stop=None) -> LogisticFit:
         if not np.isfinite(direction).all():
             break
         w, margins = _line_search(A, w, margins, direction, slope, ridge, weight)
-    return best if stop is None else fit
+    return best
 
 
 def _newton_direction(A, margins, slope, ridge, weight):

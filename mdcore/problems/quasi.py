@@ -8,6 +8,7 @@ import numpy as np
 
 from mdcore.problems import logistic
 from mdcore.problems.max_margin import MaxMargin, max_margin
+from mdcore.problems.separability import separability
 
 OTHER_P = (
     "for p ≠ 2 no theorem is known to us that gives ray and offset of l_p mirror descent on quasi-separable "
@@ -51,10 +52,10 @@ def ray_and_offset(A: np.ndarray, strict: np.ndarray) -> QuasiSeparable:
             f"strict: {int(strict.sum())} of {len(strict)} points; expected some but not all "
             "(the data must be quasi-separable)"
         )
-    _, V = logistic.row_space(A[~strict])  # V spans the rest
+    _, _, V = logistic.row_space(A[~strict])  # V spans the rest
     free = _complement(V, A.shape[1])
     inside = A[strict] @ free
-    best: MaxMargin = max_margin(inside, 2.0, _separator(inside))
+    best: MaxMargin = max_margin(inside, 2.0, separability(inside).w)
     fit = logistic.minimise(A[~strict] @ V) if V.shape[1] else None
     offset = V @ fit.w if fit is not None else np.zeros(A.shape[1])
     message = "; ".join(filter(None, [best.message, OTHER_P]))
@@ -74,9 +75,3 @@ def _complement(V, d):
     """Orthonormal basis (d, d − r) of what is orthogonal to the columns of V (d, r)."""
     full, _ = np.linalg.qr(np.hstack([V, np.eye(d)]))
     return full[:, V.shape[1] :]
-
-
-def _separator(inside):
-    U, V = logistic.row_space(inside)
-    fit = logistic.minimise(U, stop=lambda x, margins: bool(margins.min() > 0))
-    return V @ np.linalg.lstsq(inside @ V, U @ fit.w, rcond=None)[0]

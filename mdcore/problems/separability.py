@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from mdcore.problems import linear_program, logistic
 
 SEPARABLE, QUASI, OVERLAPPING = "separable", "quasi-separable", "overlapping"
 ROUNDING = 8 * np.finfo(float).eps
 POSITIVE = 1e-9  # an entry of λ above this share of the largest is no rounding error of a projection
+STEPS = 100  # of Newton's method, before the LP is asked
 
 
 class Separability(NamedTuple):
@@ -31,32 +34,28 @@ def separability(A: np.ndarray) -> Separability:
     """max Σ_n s_n s.t. Aw ≥ s, 0 ≤ s ≤ 1, w free: value n separable, 0 overlapping, between quasi-separable.
 
     A (n, d), rows y_n x_n. At the optimum every s_n is 0 or 1 (scale w up), so the value is a count.
-    Certificates give it without the LP, and Newton's method on the logistic risk finds them in most cases:
-    for value n a w whose margins are positive beyond rounding; for 0 a λ > 0 with A^Tλ = 0 (Stiemke's
-    theorem: then 0 = λ^T A w > 0 for any w with Aw ≥ 0, Aw ≠ 0); between, both: a w positive on some points
-    and 0 on the rest, a λ > 0 on the rest. What they do not decide, the LP does (HiGHS), and its answer is
-    checked with them; `message` says which it was. Raises ArithmeticError where HiGHS finds no answer
-    either.
+    Certificates give it without the LP, and `_balance` finds them in most cases: for value n a w whose
+    margins are positive beyond rounding; for 0 a λ > 0 with A^Tλ = 0 (Stiemke's theorem: then 0 = λ^T A w >
+    0 for any w with Aw ≥ 0, Aw ≠ 0); between, both: a w positive on some points and 0 on the rest, a λ > 0
+    on the rest. What they do not decide, the LP does (HiGHS), and its answer is checked with them;
+    `message` says which it was. Raises ArithmeticError where HiGHS finds no answer either.
     """
     n, d = A.shape
     A = _unit_rows(A)
     if not A.any():
         return Separability(OVERLAPPING, 0.0, np.zeros(n, bool), np.zeros(d), "every point is 0")
-    U, V = logistic.row_space(A)
-    fit = logistic.minimise(U, stop=lambda x, margins: _strictly_positive(U, x, margins))
-    margins = U @ fit.w
-    w = V @ np.linalg.lstsq(A @ V, margins, rcond=None)[0]  # in the coordinates of A, where it counts
-    if _strictly_positive(A, w, A @ w):
-        return Separability(SEPARABLE, float(n), np.ones(n, bool), w, "certified by a separating w")
-    if positive_null_vector(U, margins) is not None:
-        return Separability(OVERLAPPING, 0.0, np.zeros(n, bool), np.zeros(d), "certified by λ > 0 with A^Tλ = 0")
-    # On quasi-separable data Newton drives the margins of one part up for ever: split at the widest gap.
-    ordered = np.sort(margins)
-    widest = int(np.argmax(np.diff(ordered))) if n > 1 else 0
-    w, certified = _check(A, margins > ordered[widest], w)
-    if certified:
-        return _verdict(margins > ordered[widest], w, "certified by w and λ on the two parts")
-    return separability_lp(A)
+    U, sizes, V = logistic.row_space(A)
+    for step, (margins, lam) in enumerate(_balance(U)):
+        if _null(U, lam):
+            how = "certified by λ > 0 with A^Tλ = 0"
+            return Separability(OVERLAPPING, 0.0, np.zeros(n, bool), np.zeros(d), how)
+        if margins.min() > 0:
+            w = V @ (U.T @ margins / sizes)
+            if _strictly_positive(A, w):
+                return _verdict(np.ones(n, bool), w, "certified by a separating w")
+        if step in (10, 20, 40) and (found := _split(A, margins, V @ (U.T @ margins / sizes))):
+            return found
+    return _split(A, margins, V @ (U.T @ margins / sizes)) or separability_lp(A)
 
 
 def separability_lp(A: np.ndarray) -> Separability:
@@ -65,9 +64,9 @@ def separability_lp(A: np.ndarray) -> Separability:
     A = _unit_rows(A)
     bounds = [(None, None)] * d + [(0.0, 1.0)] * n  # x = (w, s)
     cost = np.r_[np.zeros(d), -np.ones(n)]
-    x, lam, tolerance = linear_program.solve(cost, np.hstack([-A, np.eye(n)]), np.zeros(n), bounds)
+    x, _, tolerance = linear_program.solve(cost, np.hstack([-A, np.eye(n)]), np.zeros(n), bounds)
     strict = x[d:] > 0.5
-    w, certified = _check(A, strict, x[:d], lam)
+    w, certified = _check(A, strict, x[:d])
     how = "linear program, both parts certified"
     if not certified:
         how = (
@@ -77,24 +76,89 @@ def separability_lp(A: np.ndarray) -> Separability:
     return _verdict(strict, w, how)
 
 
+def _split(A, margins, w) -> Separability | None:
+    """Quasi-separable, if certified: the margins of one part grow for ever, so split at the widest ratio."""
+    order = np.sort(np.maximum(margins, 1.0))
+    if order[-1] == order[0]:
+        return None
+    strict = margins > order[np.argmax(order[1:] / order[:-1])]
+    w, certified = _check(A, strict, w)
+    return _verdict(strict, w, "certified by w and λ on the two parts") if certified else None
+
+
 def _verdict(strict, w, message) -> Separability:
-    value = float(strict.sum())
+    size = float(np.abs(w).max())
+    w = w / size if size > 0 else w
     verdict = SEPARABLE if strict.all() else QUASI if strict.any() else OVERLAPPING
-    return Separability(verdict, value, strict, w, message)
+    return Separability(verdict, float(strict.sum()), strict, w, message)
 
 
-def _check(A, strict, w, lam=None) -> tuple[np.ndarray, bool]:
+def _balance(U: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Newton iterates of max Σ log λ_n + log(1 − λ_n) s.t. U^Tλ = 0, from its dual: margins m = Ux and λ(m), (n,).
+
+    The dual is min_x Σ f(m_n), f' = −λ(m) = −2/(m + 2 + √(m² + 4)): a loss like the logistic one, but with
+    a tail 1/m instead of e^{−m}, so that no λ_n is lost in rounding and the margins of what can be
+    separated grow by a factor each step, not by 1. f is self-concordant, as the conjugate of a barrier. U
+    (n, r) has orthonormal columns.
+    """
+    margins, x = np.zeros(len(U)), np.zeros(U.shape[1])
+    for _ in range(STEPS):
+        lam = _tail(margins)
+        yield margins, lam
+        curvature = 1 / (lam**-2 + _tail(-margins) ** -2)  # 1 − λ(m) = λ(−m)
+        weighted = np.sqrt(curvature)[:, None] * U
+        try:
+            direction = cho_solve(cho_factor(weighted.T @ weighted), U.T @ lam)
+        except LinAlgError:
+            return
+        x = x + _line_minimum(margins, U @ direction) * direction
+        margins = U @ x
+        if not np.isfinite(margins).all() or np.abs(margins).max() > 1e30:
+            return
+
+
+def _tail(margins):
+    size = np.abs(margins)
+    small = 2 / (size + 2 + np.hypot(size, 2.0))
+    return np.where(margins >= 0, small, 1 - small)
+
+
+def _line_minimum(margins, change) -> float:
+    """t > 0 with Σ f'(m + tΔ)Δ = 0, by doubling and bisection; what doubling reaches where there is none."""
+
+    def falling(t):
+        return float(_tail(margins + t * change) @ change) > 0
+
+    low, high = 0.0, 1.0
+    while falling(high):
+        low, high = high, 2 * high
+        if high > 1e12:
+            return low
+    for _ in range(20):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if falling(middle) else (low, middle)
+    return 0.5 * (low + high)
+
+
+def _null(U, lam) -> bool:
+    """Is there a positive λ' with U^Tλ' = 0 next to λ (n,)? Its projection λ − U U^Tλ, if that is positive.
+
+    Its entries must be above POSITIVE of the largest of λ: smaller ones could be rounding.
+    """
+    near = lam
+    for _ in range(2):
+        near = near - U @ (U.T @ near)
+    return bool(near.min() > POSITIVE * lam.max())
+
+
+def _check(A, strict, w) -> tuple[np.ndarray, bool]:
     """w made exactly 0 on the rest by projection; is it positive on `strict`, and has the rest a λ > 0?"""
     rest = A[~strict]
-    if len(rest) and strict.any():
-        basis = logistic.row_space(rest)[1]
-        w = w - basis @ (basis.T @ w)
-        w = w - basis @ (basis.T @ w)
-    inside = not strict.any() or _strictly_positive(A[strict], w, A[strict] @ w)
-    if not inside or not rest.any():
-        return w, inside
-    guess = None if lam is None else lam[~strict]
-    return w, positive_null_vector(logistic.row_space(rest)[0], None, guess) is not None
+    U, _, V = logistic.row_space(rest)
+    for _ in range(2):
+        w = w - V @ (V.T @ w)
+    inside = not strict.any() or _strictly_positive(A[strict], w)
+    return w, inside and (U.shape[1] == 0 or any(_null(U, lam) for _, lam in _balance(U)))
 
 
 def _unit_rows(A):
@@ -105,29 +169,7 @@ def _unit_rows(A):
     return A / np.where(sizes > 0, sizes, 1.0)
 
 
-def positive_null_vector(U: np.ndarray, margins: np.ndarray | None, guess: np.ndarray | None = None):
-    """λ > 0 (n,) with U^Tλ = 0 for U (n, r) with orthonormal columns, or None where none was found.
-
-    Candidates σ(−margins), raised to several floors, are projected: λ − U U^Tλ. Entries must stay above
-    POSITIVE of the largest: smaller ones could be rounding.
-    """
-    if U.shape[1] == 0:
-        return np.ones(len(U))
-    candidates = [] if guess is None else [guess]
-    if margins is None:
-        margins = U @ logistic.minimise(U).w
-    base = np.exp(-np.logaddexp(0.0, margins))
-    candidates += [np.maximum(base, floor) for floor in (0.0, 1e-6, 1e-4, 1e-2, 0.1)]
-    for lam in candidates:
-        lam = lam - U @ (U.T @ lam)
-        lam = lam - U @ (U.T @ lam)
-        if lam.min() > POSITIVE * lam.max() > 0:
-            return lam
-    return None
-
-
-def _strictly_positive(A, w, margins) -> bool:
+def _strictly_positive(A, w) -> bool:
     """All margins above the rounding error of their own sum."""
-    if not margins.min() > 0:
-        return False
+    margins = A @ w
     return bool((margins > ROUNDING * A.shape[1] * (np.abs(A) @ np.abs(w))).all())
