@@ -59,6 +59,9 @@ paper: $(STAMP)  ## grid, then analysis (GRID, TAG)
 bench: $(STAMP)  ## the performance report; QUICK=1 ends in two minutes
 	@$(PY) -m mdcore.run_bench $(if $(QUICK),--quick)
 
+verify: $(STAMP)  ## the theorem suite: claim, expected, measured, pass or fail; QUICK=1: one seed each
+	@$(PY) -m mdcore.run_verify --jobs $(JOBS) $(if $(QUICK),--quick)
+
 lab: $(STAMP)  ## JupyterLab on notebooks/
 	@$(PY) -m jupyterlab --notebook-dir notebooks
 

@@ -1,0 +1,85 @@
+"""The theorem suite: python -m mdcore.run_verify [--quick]: grids, claims, report; exit 1 if a claim fails."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "verify.ipynb"
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="python -m mdcore.run_verify", description="Reproduce the known theorems.")
+    p.add_argument("--quick", action="store_true", help="one seed of each experiment")
+    p.add_argument("--jobs", type=int, metavar="N", help="stacks trained at once (default: one a core)")
+    p.add_argument("--runs_dir", default="runs_out", metavar="DIR", help="where the runs are kept (runs_out)")
+    p.add_argument(
+        "--output_dir",
+        default="analysis_results/theorems",
+        metavar="DIR",
+        help="where claims.csv and the report go (analysis_results/theorems)",
+    )
+    return p
+
+
+def train(options) -> int:
+    """The theorem grids through run_grid, one after the other; what an older code trained is trained again."""
+    from mdcore import run_grid
+    from mdcore.verification.evidence import PARTS
+
+    worst = 0
+    for part in PARTS:
+        argv = ["--config", str(part.path), "--tag", part.tag, "--rerun", "stale", "--output_dir", options.runs_dir]
+        argv += ["--jobs", str(options.jobs)] if options.jobs is not None else []
+        for words in part.quick if options.quick else ():
+            argv += ["--only", words]
+        status = run_grid.main(argv)
+        if status > 1:  # a wrong request, or interrupted
+            return status
+        worst = max(worst, status)
+    return worst
+
+
+def judge(options) -> list[dict[str, str]]:
+    """Execute notebooks/verify.ipynb, publish the report, and return the rows of claims.csv."""
+    from mdcore.analysis.publishing import publish
+    from mdcore.grid.kernels import Kernels
+    from mdcore.grid.notebooks import execute
+    from mdcore.verification.report import read_claims
+
+    output = Path(options.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    claims = output / "claims.csv"
+    claims.unlink(missing_ok=True)  # never the verdicts of another time
+    parameters = {"runs_dir": str(options.runs_dir), "output_dir": str(output), "quick": bool(options.quick)}
+    with Kernels() as kernels:
+        execute(NOTEBOOK, output / "report.ipynb", parameters, Path.cwd(), kernels)
+    publish(output / "report.ipynb", output)
+    return read_claims(claims)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """0: every claim passes. 1: one fails, or the suite could not be run. 2: a wrong request. 130: interrupted."""
+    options = parser().parse_args(argv)
+    status = train(options)
+    if status > 1:
+        return status
+    from mdcore.grid.notebooks import KernelDied, NotebookFailed
+    from mdcore.verification.report import all_pass, table
+
+    try:
+        rows = judge(options)
+    except (NotebookFailed, KernelDied, OSError, ValueError) as error:
+        print(f"the claims were not measured: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the runs are untouched", file=sys.stderr)
+        return 130
+    print(table(rows))
+    print(f"report: {Path(options.output_dir) / 'report.html'}")
+    return 0 if all_pass(rows) and status == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

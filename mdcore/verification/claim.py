@@ -1,0 +1,127 @@
+"""A claim: what a theorem says, what was measured, and whether the two agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+COLUMNS = ("claim", "source", "setting", "expected", "tolerance", "measured", "verdict")
+PASS, FAIL = "pass", "fail"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve or set of points of a figure; `kind` is "data" or "prediction"."""
+
+    label: str
+    x: Sequence
+    y: Sequence[float]
+    kind: str = "data"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Prediction drawn against data. An x of words makes the axis a list of names."""
+
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    x_scale: str = "linear"
+    y_scale: str = "linear"
+
+
+@dataclass
+class Outcome:
+    """What a claim's function found: words, whether the claim holds, and the picture of it."""
+
+    measured: str
+    holds: bool
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim and the function that measures it; `ours` marks what was found here and has no other source."""
+
+    name: str
+    source: str
+    setting: str
+    expected: str
+    tolerance: str
+    measure: Callable
+    ours: bool = False
+
+    def judge(self, evidence) -> Verdict:
+        """The verdict on `evidence`. Whatever goes wrong while measuring is a claim that failed, with the reason."""
+        try:
+            outcome = self.measure(evidence)
+        except Exception as error:
+            return Verdict(self, f"not measured: {type(error).__name__}: {error}", FAIL, None)
+        return Verdict(self, outcome.measured, PASS if bool(outcome.holds) else FAIL, outcome.picture)
+
+
+@dataclass
+class Verdict:
+    """A judged claim: a row of claims.csv."""
+
+    claim: Claim
+    measured: str
+    verdict: str
+    picture: Picture | None
+
+    def row(self) -> dict[str, str]:
+        """The row of claims.csv."""
+        c = self.claim
+        source = f"{c.source} (ours)" if c.ours else c.source
+        return dict(
+            zip(COLUMNS, (c.name, source, c.setting, c.expected, c.tolerance, self.measured, self.verdict), strict=True)
+        )
+
+
+@dataclass
+class Register:
+    """The claims in the order in which they were added."""
+
+    claims: list[Claim] = field(default_factory=list)
+
+    def add(self, name, source, setting, expected, tolerance, /, *, ours=False, **fixed) -> Callable:
+        """Decorator: `function(evidence, **fixed) -> Outcome` becomes a claim. May stand several times."""
+
+        def take(function):
+            self.claims.append(
+                Claim(name, source, setting, expected, tolerance, lambda evidence: function(evidence, **fixed), ours)
+            )
+            return function
+
+        return take
+
+
+def at_most(values: Iterable[float], bound: float) -> bool:
+    """True where there are values, all of them numbers, all ≤ bound."""
+    values = np.asarray(list(values), dtype=float)
+    return bool(len(values) and (values <= bound).all())  # NaN is not ≤ anything
+
+
+def within(values: Iterable[float], expected: float, tolerance: float) -> bool:
+    """True where there are values, all within `tolerance` of `expected`."""
+    return at_most([abs(value - expected) for value in values], tolerance)
+
+
+def largest(values: Iterable[float]) -> float:
+    """The largest value; NaN where one of them is NaN or there are none."""
+    values = np.asarray(list(values), dtype=float)
+    return float(values.max()) if len(values) else math.nan
+
+
+def level(label: str, y: float, x: Sequence) -> Series:
+    """A prediction that is one number, drawn over all x."""
+    return Series(label, list(x), [y] * len(x), "prediction")
+
+
+def bars(names: Sequence[str], values: Sequence[float], y_label: str, predicted: dict[str, float], scale="linear"):
+    """Picture of one value a name, with predictions as levels: {label: y}."""
+    lines = tuple(level(label, y, names) for label, y in predicted.items())
+    return Picture("", y_label, (Series("measured", list(names), list(values)), *lines), "linear", scale)

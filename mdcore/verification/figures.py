@@ -1,0 +1,75 @@
+"""A figure per claim: prediction (dashed, grey) drawn against data."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from mdcore.analysis import style
+from mdcore.verification.claim import Picture, Series
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288")
+MARKERS = "osD^vPX"
+DASHES = ((0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.3, 1.2, 1.3)))
+MOST_POINTS = 12  # data with more points a series are drawn as a line
+
+
+def stem(claim: str) -> str:
+    """File name of a claim's figure."""
+    return re.sub(r"[^A-Za-z0-9.]+", "_", claim).strip("_").lower()
+
+
+def draw(picture: Picture) -> Figure:
+    """The figure of a picture, in the style of the reports."""
+    style.use()
+    fig, ax = plt.subplots(figsize=(2 * style.COLUMN, 2.6), layout="constrained")
+    names = _names(picture.series)
+    ax.set_xscale(picture.x_scale)
+    ax.set_yscale(picture.y_scale)
+    drawn = {"data": 0, "prediction": 0}
+    for series in picture.series:
+        x, y = (_places(series.x, names), np.asarray(list(series.y), float))
+        if len(y):
+            ax.plot(x, y, label=style.safe(series.label), **_look(series, drawn[series.kind]))
+            drawn[series.kind] += 1
+    if names:
+        ax.set_xticks(
+            range(len(names)),
+            [style.safe(n) for n in names],
+            rotation=40 if len(names) > 4 else 0,
+            ha="right" if len(names) > 4 else "center",
+        )
+    ax.set_xlabel(style.safe(picture.x_label))
+    ax.set_ylabel(style.safe(picture.y_label))
+    if any(drawn.values()):
+        fig.legend(loc="outside right upper")
+    return fig
+
+
+def _names(series: tuple[Series, ...]) -> list[str]:
+    """The words of the x axis in order; [] where it has numbers."""
+    return list(dict.fromkeys(x for s in series for x in s.x if isinstance(x, str)))
+
+
+def _places(x, names: list[str]) -> np.ndarray:
+    return np.array([names.index(v) for v in x]) if names else np.asarray(list(x), float)
+
+
+def _look(series: Series, number: int) -> dict:
+    if series.kind == "prediction":
+        return {"color": "0.3", "linestyle": DASHES[number % len(DASHES)], "zorder": 1, "marker": "_"}
+    colour = COLOURS[number % len(COLOURS)]
+    if len(list(series.x)) > MOST_POINTS and not isinstance(next(iter(series.x)), str):
+        return {"color": colour, "linewidth": 1.0, "zorder": 2}
+    marker = MARKERS[number % len(MARKERS)]
+    return {"color": colour, "linestyle": "", "marker": marker, "markersize": 3.6, "zorder": 3, "alpha": 0.85}
+
+
+def save(picture: Picture, claim: str, directory: Path) -> Path:
+    """Write <claim>.png and .pdf under `directory`; returns the place of the PNG."""
+    style.save(draw(picture), directory / stem(claim))
+    return directory / f"{stem(claim)}.png"

@@ -1,0 +1,158 @@
+"""Claims about how fast: THEORY, prediction 6, and the growth of loss and norms."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, largest, within
+
+CLAIMS = Register()
+CONSTANT = "G20, 5 seeds (QUICK: 1), L=1, p=2, constant η=1, logistic, zero start"
+SCALED = "G20, 5 seeds (QUICK: 1), L=1, p=2, loss-scaled η=0.1"
+
+
+def _paths(evidence, rule: str) -> dict[int, object]:
+    """{seed: history of its cell} of the rates grid."""
+    rows = {row["cell_id"]: row["seed"] for row in evidence.each("rates", step_rule=rule)}
+    history = evidence.history("rates")
+    return {seed: history[history["cell_id"] == cell] for cell, seed in rows.items()}
+
+
+def _at(path, column: str, epochs) -> np.ndarray:
+    """A column at given epochs, interpolated in log-log."""
+    return np.exp(np.interp(np.log(epochs), np.log(path["epoch"]), np.log(path[column])))
+
+
+def slope(path, column: str, since: float) -> float:
+    """d log(column)/d log t, fitted from epoch `since` on."""
+    late = path[path["epoch"] >= since]
+    return float(np.polyfit(np.log(late["epoch"]), np.log(late[column]), 1)[0])
+
+
+def _angles(paths, epochs, expected, extra=()) -> Picture:
+    data = [
+        Series(f"seed {seed}", path["epoch"][path["epoch"] >= 100], path["angle_max_margin"][path["epoch"] >= 100])
+        for seed, path in paths.items()
+    ]
+    return Picture(
+        "steps t",
+        "angle to exact (°)",
+        (*data, Series("expected at seed 0", epochs, expected, "prediction"), *extra),
+        "log",
+        "log",
+    )
+
+
+def _three(paths, epochs, expected, tolerances) -> tuple[str, bool]:
+    found = _at(paths[0], "angle_max_margin", epochs)
+    good = all(within([a], b, t) for a, b, t in zip(found, expected, tolerances, strict=True))
+    return "/".join(f"{x:.3g}" for x in found) + "°", good
+
+
+@CLAIMS.add(
+    "constant step is log-slow",
+    "Soudry et al. 2018",
+    CONSTANT.replace("5 seeds (QUICK: 1)", "seed 0"),
+    "16°, 12°, 9.3° at 1e3, 1e4, 1e5 steps",
+    "±1°",
+)
+def constant_step(evidence) -> Outcome:
+    paths, epochs, expected = _paths(evidence, "constant"), (1e3, 1e4, 1e5), (16, 12, 9.3)
+    said, good = _three(paths, epochs, expected, (1, 1, 1))
+    return Outcome(said, good, _angles(paths, epochs, expected))
+
+
+@CLAIMS.add(
+    "constant step: angle ~ 1/log t",
+    "Soudry et al. 2018",
+    CONSTANT,
+    "the angle at 1e5 steps over that at 1e3 is log 1e3/log 1e5 = 0.6",
+    "±0.08",
+)
+def angle_rate(evidence) -> Outcome:
+    paths = _paths(evidence, "constant")
+    found = [float(np.divide(*_at(path, "angle_max_margin", (1e5, 1e3)))) for path in paths.values()]
+    t = np.geomspace(1e2, 1e5, 30)
+    line = _at(paths[0], "angle_max_margin", [1e4])[0] * np.log(1e4) / np.log(t)
+    picture = _angles(paths, [], [], [Series("∝ 1/log t", t, line, "prediction")])
+    return Outcome(f"{min(found):.3f} … {max(found):.3f}", within(found, 0.6, 0.08), picture)
+
+
+@CLAIMS.add(
+    "constant step: loss ~ 1/t", "Soudry et al. 2018", CONSTANT, "log-log slope of the loss −1 from 1e3 steps", "±0.05"
+)
+def loss_rate(evidence) -> Outcome:
+    paths = _paths(evidence, "constant")
+    found = [slope(path, "loss", 1e3) for path in paths.values()]
+    t = np.geomspace(1e2, 1e5, 30)
+    data = [Series(f"seed {s}", p["epoch"], p["loss"]) for s, p in paths.items()]
+    line = Series("∝ 1/t", t, _at(paths[0], "loss", [1e4])[0] * 1e4 / t, "prediction")
+    picture = Picture("steps t", "loss", (*data, line), "log", "log")
+    return Outcome(f"{min(found):.3f} … {max(found):.3f}", within(found, -1, 0.05), picture)
+
+
+@CLAIMS.add(
+    "loss-scaled step is fast",
+    "Ji & Telgarsky 2021",
+    SCALED.replace("5 seeds (QUICK: 1)", "seed 0"),
+    "1.0°, 0.13°, 0.048° at 1e3, 1e4, 3e4 steps",
+    "±10 %",
+)
+def loss_scaled(evidence) -> Outcome:
+    paths, epochs, expected = _paths(evidence, "loss_scaled"), (1e3, 1e4, 3e4), (1.0, 0.13, 0.048)
+    said, good = _three(paths, epochs, expected, [0.1 * x for x in expected])
+    return Outcome(said, good, _angles(paths, epochs, expected))
+
+
+@CLAIMS.add(
+    "loss-scaled step: angle ~ 1/t", "Ji & Telgarsky 2021", SCALED, "log-log slope −1 from 1e3 steps, mean", "±0.15"
+)
+def loss_scaled_rate(evidence) -> Outcome:
+    paths = _paths(evidence, "loss_scaled")
+    found = [slope(path, "angle_max_margin", 1e3) for path in paths.values()]
+    t = np.geomspace(1e2, 3e4, 30)
+    line = Series("∝ 1/t", t, _at(paths[0], "angle_max_margin", [1e4])[0] * 1e4 / t, "prediction")
+    said = f"mean {np.mean(found):.3f} (single {min(found):.3f} … {max(found):.3f})"
+    return Outcome(said, within([np.mean(found)], -1, 0.15), _angles(paths, [], [], [line]))
+
+
+@CLAIMS.add(
+    "loss-scaled step: log(1/R) grows by ηγ² a step",
+    "w = ηt·A^Tλ, ‖A^Tλ‖ → γ (Ji & Telgarsky 2021)",
+    SCALED,
+    "log(1/R)/(ηγ²t) → 1 at 3e4 steps",
+    "±0.01",
+    ours=True,
+)
+def loss_scaled_growth(evidence) -> Outcome:
+    rows = {row["seed"]: row for row in evidence.each("rates", step_rule="loss_scaled")}
+    data, found = [], []
+    for seed, path in _paths(evidence, "loss_scaled").items():
+        gamma = rows[seed]["exact_margin"]
+        ratio = path["log_inverse_loss"] / (0.1 * gamma**2 * path["epoch"])
+        data.append(Series(f"seed {seed}", path["epoch"], ratio))
+        found.append(float(ratio.iloc[-1]))
+    line = Series("prediction", [1, 3e4], [1, 1], "prediction")
+    picture = Picture("steps t", "log(1/R)/(ηγ²t)", (*data, line), "log", "linear")
+    return Outcome(f"{min(found):.4f} … {max(found):.4f}", within(found, 1, 0.01), picture)
+
+
+@CLAIMS.add(
+    "norms grow like t^{aL/(p−1)}",
+    "THEORY, normalised steps η t^{a−1}",
+    "limits grid: lp 1.5, 2 (a=1), lp 3 (a=2), L=1..4, from 1e3 to 1e4 steps",
+    "log-log slope of ‖w‖ is aL/(p−1)",
+    "3 %",
+    ours=True,
+)
+def growth(evidence) -> Outcome:
+    history = evidence.history("limits")
+    found, predicted = [], []
+    for row in evidence.each("limits"):
+        path = history[history["cell_id"] == row["cell_id"]]
+        predicted.append(row["step_decay"] * row["depth"] / (row["limit_p"] - 1))
+        found.append(slope(path, "weight_norm", 1e3))
+    off = [abs(a / b - 1) for a, b in zip(found, predicted, strict=True)]
+    line = Series("equal", sorted(predicted), sorted(predicted), "prediction")
+    picture = Picture("aL/(p−1)", "slope of ‖w‖", (Series("cells", predicted, found), line))
+    return Outcome(f"off by {100 * largest(off):.2f} % at most", at_most(off, 0.03), picture)

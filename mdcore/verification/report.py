@@ -1,0 +1,105 @@
+"""The suite as a whole: all claims judged, claims.csv, and the sections of the report."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from mdcore.analysis.document import Figure, Section, Table, Text
+from mdcore.verification import exact, figures, limits, overlap, rates, structure
+from mdcore.verification.claim import COLUMNS, FAIL, PASS, Claim, Verdict
+from mdcore.verification.evidence import Evidence
+
+GROUPS: dict[str, tuple[str, list[Claim]]] = {
+    "limits": ("Limit directions", limits.CLAIMS.claims),
+    "rates": ("Rates", rates.CLAIMS.claims),
+    "structure": ("Layers, neurons, invariants, certificates", structure.CLAIMS.claims),
+    "overlap": ("Data that no hyperplane separates", overlap.CLAIMS.claims),
+    "exact": ("Closed forms and references", exact.CLAIMS.claims),
+}
+CLAIMS: list[Claim] = [claim for _, claims in GROUPS.values() for claim in claims]
+
+
+def judge(evidence: Evidence, claims: Iterable[Claim] = CLAIMS) -> list[Verdict]:
+    """Every claim measured on `evidence`, in order."""
+    return [claim.judge(evidence) for claim in claims]
+
+
+def write_claims(verdicts: list[Verdict], path: Path) -> None:
+    """claims.csv: claim, source, setting, expected, tolerance, measured, verdict."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(verdict.row() for verdict in verdicts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text.getvalue(), encoding="utf-8")
+
+
+def read_claims(path: Path) -> list[dict[str, str]]:
+    """The rows of claims.csv. Raises ValueError where its columns are others."""
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise ValueError(f"{path.name}: columns {reader.fieldnames}; expected {', '.join(COLUMNS)}")
+    return rows
+
+
+def all_pass(rows: list[dict[str, str]]) -> bool:
+    """True where there are claims and every one of them passed."""
+    return bool(rows) and all(row["verdict"] == PASS for row in rows)
+
+
+def build(runs_dir: str | Path, output_dir: str | Path, quick: bool = False) -> dict[str, Section]:
+    """Judge every claim, write claims.csv and figures/, and return the report's sections by key."""
+    output_dir = Path(output_dir)
+    verdicts = judge(Evidence(runs_dir, quick))
+    write_claims(verdicts, output_dir / "claims.csv")
+    return sections(verdicts, output_dir, quick)
+
+
+def sections(verdicts: list[Verdict], output_dir: Path, quick: bool) -> dict[str, Section]:
+    """The sections: the answer, the table of claims, and a section of figures for each group."""
+    (output_dir / "figures").mkdir(parents=True, exist_ok=True)
+    by_name = {verdict.claim.name: verdict for verdict in verdicts}
+    failed = [verdict for verdict in verdicts if verdict.verdict == FAIL]
+    said = f"{len(verdicts) - len(failed)} of {len(verdicts)} claims pass."
+    blocks = [Text(said, lead=True)]
+    blocks += [Text(f"FAILED: {v.claim.name}: {v.measured}; expected {v.claim.expected}") for v in failed]
+    if quick:
+        blocks.append(Text("Quick suite: one seed of each experiment."))
+    rows = [list(verdict.row().values()) for verdict in verdicts]
+    out = {
+        "answer": Section("answer", "Does the software reproduce the theorems?", blocks),
+        "claims": Section("claims", "Claims", [Table(list(COLUMNS), rows)]),
+    }
+    number = 0
+    for key, (title, claims) in GROUPS.items():
+        blocks = []
+        for verdict in (by_name[claim.name] for claim in claims if claim.name in by_name):
+            if verdict.picture is None:
+                blocks.append(Text(f"{verdict.claim.name}: no figure; {verdict.measured}"))
+                continue
+            number += 1
+            place = figures.save(verdict.picture, verdict.claim.name, output_dir / "figures")
+            caption = (
+                f"{verdict.claim.name}. {verdict.claim.setting}. Expected: {verdict.claim.expected} "
+                f"({verdict.claim.tolerance}). Measured: {verdict.measured}. {verdict.verdict.capitalize()}."
+            )
+            blocks.append(Figure(place, caption, f"Prediction against data: {verdict.claim.name}", number))
+        out[key] = Section(key, title, blocks)
+    return out
+
+
+def table(rows: list[dict[str, str]]) -> str:
+    """The claims as lines for a terminal: verdict, claim, expected, measured."""
+    width = max((len(row["claim"]) for row in rows), default=0)
+    lines = []
+    for row in rows:
+        lines.append(f"{row['verdict'].upper():4}  {row['claim']:{width}}  {row['measured']}")
+        if row["verdict"] != PASS:
+            lines.append(f"      {'':{width}}  expected {row['expected']} ({row['tolerance']})")
+    passed = sum(row["verdict"] == PASS for row in rows)
+    return "\n".join([*lines, f"{passed} of {len(rows)} claims pass"])
