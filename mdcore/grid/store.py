@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import re
 import time
@@ -18,7 +20,6 @@ from mdcore.grid.commits import (
     read_record,
     seal,
 )
-from mdcore.grid.fingerprint import sha256
 from mdcore.grid.readback import HISTORY, failed_rows, read_tables
 
 __all__ = [
@@ -189,9 +190,13 @@ def write_results(output, results) -> None:
     if list(results.final["cell_id"]) != ids or len(results.w) != len(ids):
         raise ValueError("results: final and w must have one row per cell, in the order of cell_ids")
     output.mkdir(parents=True, exist_ok=True)
-    results.history.to_parquet(output / RESULTS[0], index=False)
-    results.final.to_parquet(output / RESULTS[1], index=False)
-    np.savez(output / RESULTS[2], cell_id=np.array(ids, dtype=str), w=np.asarray(results.w))
+    predictors = io.BytesIO()
+    np.savez(predictors, cell_id=np.array(ids, dtype=str), w=np.asarray(results.w))
+    tables = (results.history.to_parquet(index=False), results.final.to_parquet(index=False), predictors.getvalue())
+    files = {}
+    for name, data in zip(RESULTS, tables, strict=True):
+        files[name] = hashlib.sha256(data).hexdigest()  # of what was meant, not of what came to stand on the disk
+        (output / name).write_bytes(data)
     messages = results.final["message"] if "message" in results.final else [""] * len(ids)
     told = {
         "status": dict(zip(ids, map(str, results.final["status"]), strict=True)),
@@ -199,7 +204,7 @@ def write_results(output, results) -> None:
         "seconds": {what: float(seconds) for what, seconds in results.seconds.items()},
         "notes": [str(note) for note in results.notes],
         "blas": _loaded_blas(),
-        "files": {name: sha256(output / name) for name in RESULTS},  # the runner seals these and no others
+        "files": files,  # the runner seals these and no others
     }
     atomic_write(output / NOTES, json.dumps(told))
 
