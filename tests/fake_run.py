@@ -3,6 +3,7 @@
 `write_run(place, cells)` writes one; `grid_cells(...)` makes the configurations of a grid of any shape; `spoil`
 arguments make hostile ones: diverged, failed, overlapping, missing cells, NaN everywhere.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -25,10 +26,24 @@ MNIST = {"name": "mnist", "source": "bundled", "path": None, "test_fraction": 0.
 
 def config(potential="quadratic", depth=1, seed=0, dataset=None, digits=None, pca=None, **more) -> dict:
     """One canonical configuration."""
-    base = {"dataset": dict(dataset or GAUSSIAN), "digits": digits, "pca": pca, "potential": potential, "depth": depth,
-            "width": None if depth == 1 else 50, "init": {"scale": 0.0 if depth == 1 else 0.3}, "loss": "logistic",
-            "step": {"rule": "adaptive", "eta": 1.0}, "epochs": 10000, "stop": None, "log_points": 60, "seed": seed,
-            "svm_C": 1.0, "logreg_C": 1.0, "dtype": "float64"}
+    base = {
+        "dataset": dict(dataset or GAUSSIAN),
+        "digits": digits,
+        "pca": pca,
+        "potential": potential,
+        "depth": depth,
+        "width": None if depth == 1 else 50,
+        "init": {"scale": 0.0 if depth == 1 else 0.3, "distribution": "normal"},
+        "loss": "logistic",
+        "step": {"rule": "adaptive", "eta": 1.0},
+        "epochs": 10000,
+        "stop": None,
+        "log_points": 60,
+        "seed": seed,
+        "svm_C": 1.0,
+        "logreg_C": 1.0,
+        "dtype": "float64",
+    }
     return {**base, **more}
 
 
@@ -40,8 +55,9 @@ def cell_id(config: dict) -> str:
 
 def grid_cells(potentials=POTENTIALS, depths=(1, 2), seeds=(0, 1, 2), datasets=({},), **more) -> list[dict]:
     """The Cartesian product; `datasets` are dicts of keyword arguments of `config` (dataset, digits, pca, width …)."""
-    found = [config(p, d, s, **{**more, **data}) for data, p, d, s in
-             itertools.product(datasets, potentials, depths, seeds)]
+    found = [
+        config(p, d, s, **{**more, **data}) for data, p, d, s in itertools.product(datasets, potentials, depths, seeds)
+    ]
     for c in found:
         if c["depth"] == 1:
             c["width"] = None
@@ -56,8 +72,14 @@ def mnist_cells(seeds=(0, 1, 2)) -> list[dict]:
 
 
 def _limit_p(flat: dict) -> float:
-    return {"quadratic": 2.0, "lp": flat["p"] or np.nan, "hypentropy": 1.0, "cosh": np.inf, "scaled": 2.0,
-            "layer_scaled": 2.0}.get(flat["potential"].split("+")[0], np.nan)
+    return {
+        "quadratic": 2.0,
+        "lp": flat["p"] or np.nan,
+        "hypentropy": 1.0,
+        "cosh": np.inf,
+        "scaled": 2.0,
+        "layer_scaled": 2.0,
+    }.get(flat["potential"].split("+")[0], np.nan)
 
 
 def curves(config: dict, separability: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -66,7 +88,7 @@ def curves(config: dict, separability: str, rng: np.random.Generator) -> dict[st
     depth, p = flat["depth"], _limit_p(flat) if np.isfinite(_limit_p(flat)) else 2.0
     t = np.unique(np.round(np.geomspace(1, config["epochs"], n))).astype(float)
     rate = {True: 0.55}.get(p > 2, 0.95) * rng.uniform(0.97, 1.03)
-    gap = np.clip(1.6 * t ** -rate * rng.uniform(0.8, 1.2), 1e-9, None)
+    gap = np.clip(1.6 * t**-rate * rng.uniform(0.8, 1.2), 1e-9, None)
     exact = 1.1 * 0.7 ** (2 - p if p < 2 else 0) * rng.uniform(0.9, 1.1)
     ratio = 1 - gap * 0.9
     far = 12.0 * abs(p - 2) ** 0.5
@@ -74,12 +96,21 @@ def curves(config: dict, separability: str, rng: np.random.Generator) -> dict[st
     deep = 35 * t ** -(0.5 * rate) * rng.uniform(0.8, 1.2) if depth > 1 else np.zeros_like(t)
     one = np.ones_like(t)
     out = {
-        "epoch": t, "log_inverse_loss": 0.4 + 0.02 * t * rng.uniform(0.9, 1.1) ** depth,
-        "train_accuracy": np.clip(1 - 0.2 * t ** -0.7, 0, 1), "test_accuracy": np.clip(0.97 - 0.2 * t ** -0.5, 0, 1),
-        "weight_norm": 0.1 * t ** 0.8, "margin_l2": exact * ratio * 0.9, "margin_lp": exact * ratio,
-        "margin_ratio": ratio, "gap": gap, "angle_max_margin": to_limit, "angle_linear_md": deep,
-        "angle_linear_md_equal_loss": 0.3 * deep, "angle_svm": np.hypot(far, to_limit),
-        "angle_logreg": np.hypot(far + 4, to_limit), "norm_balance": 1 + 0.5 / (1 + t / 40) if depth > 1 else one,
+        "epoch": t,
+        "log_inverse_loss": 0.4 + 0.02 * t * rng.uniform(0.9, 1.1) ** depth,
+        "train_accuracy": np.clip(1 - 0.2 * t**-0.7, 0, 1),
+        "test_accuracy": np.clip(0.97 - 0.2 * t**-0.5, 0, 1),
+        "weight_norm": 0.1 * t**0.8,
+        "margin_l2": exact * ratio * 0.9,
+        "margin_lp": exact * ratio,
+        "margin_ratio": ratio,
+        "gap": gap,
+        "angle_max_margin": to_limit,
+        "angle_linear_md": deep,
+        "angle_linear_md_equal_loss": 0.3 * deep,
+        "angle_svm": np.hypot(far, to_limit),
+        "angle_logreg": np.hypot(far + 4, to_limit),
+        "norm_balance": 1 + 0.5 / (1 + t / 40) if depth > 1 else one,
         "norm_balance_frobenius": 1 + 2.0 / (1 + t / 40) if depth > 1 else one,
         "balance_drift": 1e-3 * (1 - 1 / t) if depth > 1 else 0 * one,
         "layer_alignment": 1 - 0.6 / (1 + t / 20) if depth > 1 else one,
@@ -90,8 +121,8 @@ def curves(config: dict, separability: str, rng: np.random.Generator) -> dict[st
     if separability != "separable":
         for column in ("margin_l2", "margin_lp", "margin_ratio", "gap", "angle_max_margin"):
             out[column] = np.full_like(t, np.nan)
-        out["train_accuracy"] = np.clip(0.93 - 0.2 * t ** -0.7, 0, 1)
-        out["log_inverse_loss"] = 2.4 - 2 * t ** -0.6
+        out["train_accuracy"] = np.clip(0.93 - 0.2 * t**-0.7, 0, 1)
+        out["log_inverse_loss"] = 2.4 - 2 * t**-0.6
         out["loss"] = np.exp(-out["log_inverse_loss"])
         out["angle_logreg"] = to_limit
     return {"epoch": t} | {k: out[k] for k in HISTORY}
@@ -113,30 +144,50 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
     rng = np.random.default_rng(int(hashlib.sha256(identity.encode()).hexdigest()[:12], 16))
     h, flat = curves(config, separability, rng), flatten(config)
     if status is None:
-        status = ("overlap" if separability == "overlapping" else "quasi-separable" if separability != "separable"
-                  else "converged" if h["gap"][-1] <= 0.01 else "transient")
+        status = (
+            "overlap"
+            if separability == "overlapping"
+            else "quasi-separable"
+            if separability != "separable"
+            else "converged"
+            if h["gap"][-1] <= 0.01
+            else "transient"
+        )
     if status == "failed":
         h["train_accuracy"] = np.minimum(h["train_accuracy"], 0.96)
     if status == "diverged":
         for k in HISTORY:
-            h[k][-max(1, len(h[k]) // 4):] = np.nan
+            h[k][-max(1, len(h[k]) // 4) :] = np.nan
     for name, value in (own or {}).items():
         h[name] = np.full_like(h["epoch"], value)
     separable, n = separability == "separable", len(h["epoch"])
     dim = config["dataset"].get("dim") or config["pca"] or 784
-    final = {k: v[-1] for k, v in h.items()} | {k: v for k, v in flat.items()}
+    final = {k: v[-1] for k, v in h.items()} | flat
     exact = h["margin_lp"][0] / h["margin_ratio"][0] if separable else np.nan
     digest = hashlib.sha256(condition_key(config).encode()).hexdigest()[:8]
-    final |= {"cell_id": identity, "condition_id": f"{dataset_label(flat)}_{flat['potential_label']}_L{flat['depth']}-"
-              + digest, "status": status, "separability": separability, "separability_value": 60.0 if separable else 0.0,
-              "limit_p": _limit_p(flat), "exact_margin": exact, "exact_margin_gap": 3e-9 if separable else np.nan,
-              "exact_margin_kkt": 2e-9 if separable else np.nan,
-              "gamma_bound": h["margin_lp"][-1] / (1 - h["gap"][-1]) if separable else np.nan,
-              "svm_kind": "hard-margin" if separable else "soft-margin",
-              "logreg_kind": "l2" if separable else "unregularised", "n_train": 60, "n_test": 0, "dim": dim,
-              "seconds": 0.8, "steps": config["epochs"], "preprocessing": json.dumps({"source": "fake", "seed": 0}),
-              "message": {"failed": "training accuracy 0.96 at the end", "diverged": "not finite at epoch 8000"}.get(
-                  status, "")}
+    final |= {
+        "cell_id": identity,
+        "condition_id": f"{dataset_label(flat)}_{flat['potential_label']}_L{flat['depth']}-" + digest,
+        "status": status,
+        "separability": separability,
+        "separability_value": 60.0 if separable else 0.0,
+        "limit_p": _limit_p(flat),
+        "exact_margin": exact,
+        "exact_margin_gap": 3e-9 if separable else np.nan,
+        "exact_margin_kkt": 2e-9 if separable else np.nan,
+        "gamma_bound": h["margin_lp"][-1] / (1 - h["gap"][-1]) if separable else np.nan,
+        "svm_kind": "hard-margin" if separable else "soft-margin",
+        "logreg_kind": "l2" if separable else "unregularised",
+        "n_train": 60,
+        "n_test": 0,
+        "dim": dim,
+        "seconds": 0.8,
+        "steps": config["epochs"],
+        "preprocessing": json.dumps({"source": "fake", "seed": 0}),
+        "message": {"failed": "training accuracy 0.96 at the end", "diverged": "not finite at epoch 8000"}.get(
+            status, ""
+        ),
+    }
     predictor = rng.standard_normal(min(int(dim), 50))
     if config["dataset"].get("geometry") == "planted" and np.isfinite(_limit_p(flat)):
         predictor = planted_direction(config, _limit_p(flat)) * 7 + 0.002 * rng.standard_normal(dim)
@@ -145,9 +196,18 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
     return {"cell_id": np.repeat(identity, n), **h}, final, predictor
 
 
-def write_run(place: Path, cells: list[dict], question: str = "Does depth change the limit direction?",
-              status: dict[str, str] | str | None = None, overlap=lambda config: False, missing=(), nan_columns=(),
-              own: dict | None = None, per_stack: int = 24, git: str = "0123abc") -> Path:
+def write_run(
+    place: Path,
+    cells: list[dict],
+    question: str = "Does depth change the limit direction?",
+    status: dict[str, str] | str | None = None,
+    overlap=lambda config: False,
+    missing=(),
+    nan_columns=(),
+    own: dict | None = None,
+    per_stack: int = 24,
+    git: str = "0123abc",
+) -> Path:
     """Write a run directory at `place` (…/20250319_tag) and return it.
 
     status: for all cells or by cell_id, else as the curves say; overlap(config): data that overlap; missing: cell ids
@@ -155,17 +215,34 @@ def write_run(place: Path, cells: list[dict], question: str = "Does depth change
     """
     place = Path(place)
     (place / "stacks").mkdir(parents=True)
-    manifest = {"cells": cells, "provenance": {
-        "commit": git, "dirty": False, "packages": {"torch": "2.13.0", "numpy": "2.4.6"}, "python": "3.12.0",
-        "platform": "Linux-x86_64", "cpu": "a CPU", "cores": 2, "blas": {"name": "openblas", "version": "0.3"},
-        "threads": {"OMP_NUM_THREADS": 1}}}
+    manifest = {
+        "cells": cells,
+        "provenance": {
+            "commit": git,
+            "dirty": False,
+            "packages": {"torch": "2.13.0", "numpy": "2.4.6"},
+            "python": "3.12.0",
+            "platform": "Linux-x86_64",
+            "cpu": "a CPU",
+            "cores": 2,
+            "blas": {"name": "openblas", "version": "0.3"},
+            "threads": {"OMP_NUM_THREADS": 1},
+        },
+    }
     (place / "manifest.json").write_text(json.dumps(manifest, indent=1))
     (place / "grid.yaml").write_text(yaml.safe_dump({"question": question, "fixed": {}}, allow_unicode=True))
     done = [c for c in cells if c["cell_id"] not in set(missing)]
     for number, start in enumerate(range(0, len(done), per_stack)):
-        some = done[start:start + per_stack]
-        parts = [cell_result(c, status.get(c["cell_id"]) if isinstance(status, dict) else status,
-                             "overlapping" if overlap(c["config"]) else "separable", own) for c in some]
+        some = done[start : start + per_stack]
+        parts = [
+            cell_result(
+                c,
+                status.get(c["cell_id"]) if isinstance(status, dict) else status,
+                "overlapping" if overlap(c["config"]) else "separable",
+                own,
+            )
+            for c in some
+        ]
         history = pd.concat([pd.DataFrame(h) for h, _, _ in parts], ignore_index=True)
         final = pd.DataFrame([f for _, f, _ in parts])
         for column in nan_columns:
@@ -181,12 +258,22 @@ def write_stack(folder: Path, history: pd.DataFrame, final: pd.DataFrame, w: np.
     """One committed stack with its sealed stack.json."""
     folder.mkdir(parents=True)
     history[["cell_id", "epoch", *[c for c in history if c not in ("cell_id", "epoch")]]].to_parquet(
-        folder / "history.parquet", index=False)
+        folder / "history.parquet", index=False
+    )
     final.to_parquet(folder / "final.parquet", index=False)
     ids = list(final["cell_id"])
     np.savez(folder / "predictors.npz", cell_id=np.array(ids, dtype=str), w=w)
     files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
-    told = {"cells": ids, "status": dict(zip(ids, final["status"], strict=True)), "messages": {}, "files": files,
-            "code": "fake", "code_parts": {}, "seconds": {"train": 1.0}, "blas": [], "serial": serial}
+    told = {
+        "cells": ids,
+        "status": dict(zip(ids, final["status"], strict=True)),
+        "messages": {},
+        "files": files,
+        "code": "fake",
+        "code_parts": {},
+        "seconds": {"train": 1.0},
+        "blas": [],
+        "serial": serial,
+    }
     seal = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     (folder / "stack.json").write_text(json.dumps(told | {"sha256": seal}, indent=1))

@@ -1,6 +1,8 @@
 """master.csv, summary.csv, conditions/*.json; reading back what may be broken; facets and pairs."""
+
 import json
 import math
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,8 @@ import yaml
 
 from mdcore.analysis import aggregate, validate
 from mdcore.analysis.columns import BASE, HISTORY, STATUSES, USED
-from mdcore.analysis.conditions import conditions_of, facets_of, flatten, input_potential, potential_label
+from mdcore.analysis.conditions import conditions_of, flatten, input_potential, potential_label
+from mdcore.analysis.facets import facets_of
 from mdcore.analysis.pairs import at_equal_loss, pairings
 from mdcore.analysis.results import load, newest_run
 from tests import fake_run as fake
@@ -19,14 +22,15 @@ from tests import fake_run as fake
 def mnist(tmp_path_factory):
     """(results, output directory, master, summary) of a fake mnist_pairs."""
     place = tmp_path_factory.mktemp("mnist")
-    run = fake.write_run(place / "20250319_pairs", fake.mnist_cells(),
-                         overlap=lambda c: c["digits"] == [3, 5] and c["pca"] == 50)
+    run = fake.write_run(
+        place / "20250319_pairs", fake.mnist_cells(), overlap=lambda c: c["digits"] == [3, 5] and c["pca"] == 50
+    )
     results = load(run)
     return results, place / "out", *aggregate.write(results, place / "out")
 
 
 def test_mnist_pairs_has_72_rows_and_24_conditions(mnist):
-    results, out, master, summary = mnist
+    results, out, _, _ = mnist
     assert not results.problems
     read, conditions = pd.read_csv(out / "master.csv"), pd.read_csv(out / "summary.csv")
     assert len(read) == 72 and len(conditions) == 24 == len(list((out / "conditions").glob("*.json")))
@@ -38,7 +42,7 @@ def test_mnist_pairs_has_72_rows_and_24_conditions(mnist):
 
 def test_every_statistic_is_what_master_says(mnist):
     _, out, _, _ = mnist
-    master, summary = pd.read_csv(out / "master.csv"), pd.read_csv(out / "summary.csv").set_index("condition_id")
+    master, summary = (pd.read_csv(out / "master.csv"), pd.read_csv(out / "summary.csv").set_index("condition_id"))
     for condition, rows in master.groupby("condition_id"):
         used = rows[rows["status"].isin(USED)]
         for m in ("gap", "angle_svm", "margin_ratio", "depth_effect_equal_loss_gap", "angle_reference_potential"):
@@ -73,7 +77,9 @@ def test_margins_that_a_run_reports_on_overlapping_data_are_blanked(tmp_path):
 def test_lost_cells_are_counted_and_in_no_mean(tmp_path):
     cells = fake.grid_cells(seeds=range(5), depths=(1, 2))
     ids = [c["cell_id"] for c in cells if c["config"]["potential"] == "quadratic" and c["config"]["depth"] == 2]
-    run = fake.write_run(tmp_path / "20250319_x", cells, status={ids[0]: "diverged", ids[1]: "failed"}, missing=[ids[2]])
+    run = fake.write_run(
+        tmp_path / "20250319_x", cells, status={ids[0]: "diverged", ids[1]: "failed"}, missing=[ids[2]]
+    )
     master, summary = aggregate.write(load(run), tmp_path / "out")
     row = summary[(summary["potential"] == "quadratic") & (summary["depth"] == 2)].iloc[0]
     assert (row["n"], row["n_used"], row["n_diverged"], row["n_failed"], row["n_missing"]) == (5, 2, 1, 1, 1)
@@ -133,30 +139,52 @@ def test_potentials_are_paired_with_quadratic(mnist):
 class _TwoCurves:
     """Stands for Results in at_equal_loss: two cells with known curves."""
 
-    class curves:  # noqa: N801
-        data = {"deep": ([0.5, 1.0, 3.0, 2.5, 5.0], [9.0, 8.0, 4.0, 100.0, 0.0]),
-                "linear": ([0.4, 1.0, 2.0], [5.0, 4.0, 3.0]), "late": ([7.0, 8.0], [1.0, 1.0]), "empty": ([], [])}
+    class curves:
+        data: ClassVar = {
+            "deep": ([0.5, 1.0, 3.0, 2.5, 5.0], [9.0, 8.0, 4.0, 100.0, 0.0]),
+            "linear": ([0.4, 1.0, 2.0], [5.0, 4.0, 3.0]),
+            "late": ([7.0, 8.0], [1.0, 1.0]),
+            "empty": ([], []),
+        }
 
         @classmethod
         def get(cls, cell, column):
             return np.array(cls.data[cell][column != "log_inverse_loss"], float)
 
 
-@pytest.mark.parametrize(("cell", "other", "expected"), [
-    ("deep", "linear", 6.0 - 3.0),  # both at log(1/R) = 2: half way between 8 and 4; the step back to 2.5 is left out
-    ("linear", "deep", -3.0), ("deep", "deep", 0.0), ("deep", "late", math.nan), ("empty", "deep", math.nan)])
+@pytest.mark.parametrize(
+    ("cell", "other", "expected"),
+    [
+        (
+            "deep",
+            "linear",
+            6.0 - 3.0,
+        ),  # both at log(1/R) = 2: half way between 8 and 4; the step back to 2.5 is left out
+        ("linear", "deep", -3.0),
+        ("deep", "deep", 0.0),
+        ("deep", "late", math.nan),
+        ("empty", "deep", math.nan),
+    ],
+)
 def test_equal_loss_compares_at_the_largest_common_level(cell, other, expected):
     got = at_equal_loss(_TwoCurves, cell, other, "gap")
     assert got == pytest.approx(expected, nan_ok=True)
 
 
-@pytest.mark.parametrize(("potential", "label", "first"), [
-    ("quadratic", "quadratic", "quadratic"), ({"lp": {"p": 1.5}}, "lp1.5", "lp1.5"), ({"lp": {"p": 3.0}}, "lp3", "lp3"),
-    ({"layer_scaled": {"alpha": [1.0, 4.0]}}, "layer_scaled1+4", "quadratic"),
-    ({"layer_scaled": {"alpha": [4.0, 1.0]}}, "layer_scaled4+1", "layer_scaled4"),
-    ([{"lp": {"p": 1.5}}, "quadratic"], "lp1.5+quadratic", "lp1.5"),
-    ({"hypentropy": {"beta": 0.1}}, "hypentropy0.1", "hypentropy0.1"), ("scaled", "scaled", "scaled"),
-    ({"my_file:Mine_%&#": {"a": 2}}, "my_file.Mine_.2", "my_file.Mine_.2")])
+@pytest.mark.parametrize(
+    ("potential", "label", "first"),
+    [
+        ("quadratic", "quadratic", "quadratic"),
+        ({"lp": {"p": 1.5}}, "lp1.5", "lp1.5"),
+        ({"lp": {"p": 3.0}}, "lp3", "lp3"),
+        ({"layer_scaled": {"alpha": [1.0, 4.0]}}, "layer_scaled1+4", "quadratic"),
+        ({"layer_scaled": {"alpha": [4.0, 1.0]}}, "layer_scaled4+1", "layer_scaled4"),
+        ([{"lp": {"p": 1.5}}, "quadratic"], "lp1.5+quadratic", "lp1.5"),
+        ({"hypentropy": {"beta": 0.1}}, "hypentropy0.1", "hypentropy0.1"),
+        ("scaled", "scaled", "scaled"),
+        ({"my_file:Mine_%&#": {"a": 2}}, "my_file.Mine_.2", "my_file.Mine_.2"),
+    ],
+)
 def test_labels(potential, label, first):
     assert potential_label(potential) == label
     assert input_potential(potential) == first
@@ -165,10 +193,21 @@ def test_labels(potential, label, first):
 def test_flat_columns_are_those_of_the_grid():
     """The analysis names configurations without the grid's code; both must say the same."""
     spec = pytest.importorskip("mdcore.grid.spec")
-    potentials = ["quadratic", {"lp": {"p": 1.5}}, {"hypentropy": {"beta": 0.1}}, "scaled", {"cosh": {"beta": 1.0}},
-                  {"layer_scaled": {"alpha": [1.0, 4.0]}}, [{"lp": {"p": 1.5}}, "quadratic"]]
-    data = [{"dataset": fake.GAUSSIAN}, {"dataset": fake.PLANTED},
-            {"dataset": fake.MNIST, "digits": [3, 5], "pca": 50}, {"dataset": fake.MNIST, "digits": [0, 1]}]
+    potentials = [
+        "quadratic",
+        {"lp": {"p": 1.5}},
+        {"hypentropy": {"beta": 0.1}},
+        "scaled",
+        {"cosh": {"beta": 1.0}},
+        {"layer_scaled": {"alpha": [1.0, 4.0]}},
+        [{"lp": {"p": 1.5}}, "quadratic"],
+    ]
+    data = [
+        {"dataset": fake.GAUSSIAN},
+        {"dataset": fake.PLANTED},
+        {"dataset": fake.MNIST, "digits": [3, 5], "pca": 50},
+        {"dataset": fake.MNIST, "digits": [0, 1]},
+    ]
     for cell in fake.grid_cells(potentials, depths=(2,), seeds=(0,), datasets=data, stop={"gap": 0.01}):
         known = spec.cell_from_config(cell["config"])
         flat = known.flat()
@@ -180,9 +219,15 @@ def test_flat_columns_are_those_of_the_grid():
 def test_a_snippet_of_a_condition_is_the_condition_again(tmp_path):
     spec = pytest.importorskip("mdcore.grid.spec")
     potentials = ["quadratic", {"lp": {"p": 3.0}}, {"layer_scaled": {"alpha": [1.0, 4.0]}}]
-    cells = [c for c in fake.grid_cells(potentials, depths=(1, 2)) if not (
-        c["config"]["depth"] == 1 and isinstance(c["config"]["potential"], dict)
-        and "layer_scaled" in c["config"]["potential"])]
+    cells = [
+        c
+        for c in fake.grid_cells(potentials, depths=(1, 2))
+        if not (
+            c["config"]["depth"] == 1
+            and isinstance(c["config"]["potential"], dict)
+            and "layer_scaled" in c["config"]["potential"]
+        )
+    ]
     run = fake.write_run(tmp_path / "20250319_x", cells)
     results = load(run)
     aggregate.write(results, tmp_path / "out")
@@ -199,10 +244,10 @@ def test_a_snippet_of_a_condition_is_the_condition_again(tmp_path):
 
 
 def test_condition_files_hold_what_is_needed_and_no_nan(mnist):
-    results, out, _, summary = mnist
+    _, out, _, summary = mnist
     for path in (out / "conditions").glob("*.json"):
         text = path.read_text()
-        record = json.loads(text, parse_constant=lambda s: pytest.fail(f"{path.name}: {s} is no JSON"))
+        record = json.loads(text, parse_constant=lambda s: pytest.fail(f"{s} is no JSON"))
         row = summary.set_index("condition_id").loc[record["condition_id"]]
         assert record["statistics"]["angle_svm"]["mean"] == row["angle_svm_mean"]
         assert len(record["cells"]) == record["counts"]["n"] == 3
@@ -231,6 +276,7 @@ def test_tables_are_read_back_as_written_and_made_again_where_they_do_not_fit(mn
 
 # reading back what may be broken
 
+
 def _frames(tmp_path, **options):
     cells = fake.grid_cells(depths=(1, 2), seeds=(0,))
     run = fake.write_run(tmp_path / "20250319_x", cells, **options)
@@ -238,20 +284,23 @@ def _frames(tmp_path, **options):
     return cells, pd.read_parquet(place / "final.parquet"), pd.read_parquet(place / "history.parquet")
 
 
-@pytest.mark.parametrize(("spoil", "word"), [
-    (lambda f, h: (f.drop(columns="gap"), h), "column gap is absent"),
-    (lambda f, h: (f.assign(gap="wide"), h), "are not numbers"),
-    (lambda f, h: (f.assign(angle_svm=190.0), h), "angle_svm is 190"),
-    (lambda f, h: (f.assign(train_accuracy=1.5), h), "train_accuracy is 1.5"),
-    (lambda f, h: (f.assign(cell_id=["strange", *f["cell_id"][1:]]), h), "not in the manifest"),
-    (lambda f, h: (pd.concat([f, f]), h), "committed twice"),
-    (lambda f, h: (f.assign(status="splendid"), h), "not one of"),
-    (lambda f, h: (f.assign(exact_margin=f["gamma_bound"] * 2), h), "does not bracket"),
-    (lambda f, h: (f, h.drop(columns="epoch")), "no curves"),
-    (lambda f, h: (f, pd.concat([h, h])), "repeat an epoch"),
-    (lambda f, h: (f, h.assign(cell_id="strange")), "not in the manifest"),
-    (lambda f, h: (f, h.assign(angle_logreg=-3.0)), "angle_logreg is -3"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (lambda f, h: (f.drop(columns="gap"), h), "column gap is absent"),
+        (lambda f, h: (f.assign(gap="wide"), h), "are not numbers"),
+        (lambda f, h: (f.assign(angle_svm=190.0), h), "angle_svm is 190"),
+        (lambda f, h: (f.assign(train_accuracy=1.5), h), "train_accuracy is 1.5"),
+        (lambda f, h: (f.assign(cell_id=["strange", *f["cell_id"][1:]]), h), "not in the manifest"),
+        (lambda f, h: (pd.concat([f, f]), h), "committed twice"),
+        (lambda f, h: (f.assign(status="splendid"), h), "not one of"),
+        (lambda f, h: (f.assign(exact_margin=f["gamma_bound"] * 2), h), "does not bracket"),
+        (lambda f, h: (f, h.drop(columns="epoch")), "no curves"),
+        (lambda f, h: (f, pd.concat([h, h])), "repeat an epoch"),
+        (lambda f, h: (f, h.assign(cell_id="strange")), "not in the manifest"),
+        (lambda f, h: (f, h.assign(angle_logreg=-3.0)), "angle_logreg is -3"),
+    ],
+)
 def test_what_is_wrong_with_a_result_file_is_said_and_nothing_crashes(tmp_path, spoil, word):
     cells, final, history = _frames(tmp_path)
     final, history, problems, _ = validate.check(cells, *spoil(final, history))
@@ -292,14 +341,19 @@ def test_no_run_there_says_what_is_expected(tmp_path):
 
 # facets
 
+
 def facets(cells):
     return facets_of(conditions_of(cells))
 
 
 def test_facets_of_mnist_pairs():
     found = facets(fake.mnist_cells())
-    assert [f.title for f in found] == ["MNIST 0 vs 1, PCA 50", "MNIST 0 vs 1, PCA 200", "MNIST 3 vs 5, PCA 50",
-                                        "MNIST 3 vs 5, PCA 200"]
+    assert [f.title for f in found] == [
+        "MNIST 0 vs 1, PCA 50",
+        "MNIST 0 vs 1, PCA 200",
+        "MNIST 3 vs 5, PCA 50",
+        "MNIST 3 vs 5, PCA 200",
+    ]
     assert all(len(f.conditions) == 6 for f in found)
 
 
@@ -321,14 +375,20 @@ def test_a_linear_condition_stands_in_the_facet_of_every_width():
 
 
 def test_an_init_scale_that_depth_one_has_too_separates_it():
-    cells = fake.grid_cells(datasets=[{"init": {"scale": 0.1}}, {"init": {"scale": 0.5}}])
+    cells = fake.grid_cells(
+        datasets=[
+            {"init": {"scale": 0.1, "distribution": "normal"}},
+            {"init": {"scale": 0.5, "distribution": "normal"}},
+        ]
+    )
     for f in facets(cells):
         assert len({c.flat["init_scale"] for c in f.conditions}) == 1 and len(f.conditions) == 6
 
 
 def test_layer_scaled_is_paired_with_its_input_layer():
-    cells = fake.grid_cells(["quadratic"], depths=(1,)) + fake.grid_cells([{"layer_scaled": {"alpha": [1.0, 4.0]}}],
-                                                                         depths=(2,))
-    facet, = facets(cells)
+    cells = fake.grid_cells(["quadratic"], depths=(1,)) + fake.grid_cells(
+        [{"layer_scaled": {"alpha": [1.0, 4.0]}}], depths=(2,)
+    )
+    (facet,) = facets(cells)
     deep = next(c for c in facet.conditions if c.depth == 2)
     assert facet.linear(deep).label == "quadratic"

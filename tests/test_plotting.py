@@ -1,4 +1,5 @@
 """Figures: what is drawn, what is said to be absent, that nothing overlaps, and that the bytes are the same twice."""
+
 import itertools
 import json
 import re
@@ -11,11 +12,12 @@ from matplotlib import pyplot as plt
 from mdcore.analysis import aggregate, plotting, style
 from mdcore.analysis.curves import band
 from mdcore.analysis.exact import Picture
+from mdcore.analysis.families import FAMILIES
 from mdcore.analysis.panels import Absent, Group, pages_of, split
 from mdcore.analysis.plotting_boundaries import draw as draw_boundaries
 from mdcore.analysis.plotting_boundaries import short_angle
 from mdcore.analysis.plotting_boxes import boxplots
-from mdcore.analysis.plotting_curves import FAMILIES, curve_figures
+from mdcore.analysis.plotting_curves import curve_figures
 from mdcore.analysis.plotting_heatmaps import heatmaps
 from mdcore.analysis.results import load
 from tests import fake_run as fake
@@ -39,8 +41,9 @@ def make(tmp_path, cells, **options):
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
     """A fake mnist_pairs: (results, master, summary)."""
-    return make(tmp_path_factory.mktemp("pairs"), fake.mnist_cells(),
-                overlap=lambda c: c["digits"] == [3, 5] and c["pca"] == 50)
+    return make(
+        tmp_path_factory.mktemp("pairs"), fake.mnist_cells(), overlap=lambda c: c["digits"] == [3, 5] and c["pca"] == 50
+    )
 
 
 def texts(figure):
@@ -55,8 +58,9 @@ def texts(figure):
             found += [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts]
             for axis in (ax.xaxis, ax.yaxis):  # matplotlib keeps labels of ticks outside the limits; they are not drawn
                 found += [axis.get_offset_text(), *(t.label1 for t in axis._update_ticks())]
-    boxes = {id(t): (t.get_text(), t.get_window_extent(renderer)) for t in found
-             if t.get_visible() and t.get_text().strip()}
+    boxes = {
+        id(t): (t.get_text(), t.get_window_extent(renderer)) for t in found if t.get_visible() and t.get_text().strip()
+    }
     return list(boxes.values())
 
 
@@ -98,20 +102,42 @@ def every_figure(results, master, summary):
 
 GRIDS = {
     "pairs": lambda: (fake.mnist_cells(), {"overlap": lambda c: c["digits"] == [3, 5] and c["pca"] == 50}),
-    "six potentials, three depths": lambda: (fake.grid_cells(
-        SIX, depths=(1, 2, 3), seeds=(0, 1), datasets=[{"dataset": fake.PLANTED}, {"dataset": fake.GAUSSIAN}]), {}),
+    "six potentials, three depths": lambda: (
+        fake.grid_cells(
+            SIX, depths=(1, 2, 3), seeds=(0, 1), datasets=[{"dataset": fake.PLANTED}, {"dataset": fake.GAUSSIAN}]
+        ),
+        {},
+    ),
     "one cell": lambda: (fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)), {}),
-    "long names": lambda: (fake.grid_cells(
-        [{"my_plugins_and_more:AVeryLong_Name": {"some_parameter": 0.123456}}, {"x_%&:Odd$Name": {"a": 1}}, "quadratic"],
-        datasets=[{"dataset": {"name": "their_file:the_data$set_%"}}]), {}),
-    "losses": lambda: (fake.grid_cells(seeds=range(4)), {"status": dict(zip(
-        [c["cell_id"] for c in fake.grid_cells(seeds=range(4))],
-        itertools.cycle(["diverged", "failed", "transient", "converged", "transient"]), strict=False))}),
+    "long names": lambda: (
+        fake.grid_cells(
+            [
+                {"my_plugins_and_more:AVeryLong_Name": {"some_parameter": 0.123456}},
+                {"x_%&:Odd$Name": {"a": 1}},
+                "quadratic",
+            ],
+            datasets=[{"dataset": {"name": "their_file:the_data$set_%"}}],
+        ),
+        {},
+    ),
+    "losses": lambda: (
+        fake.grid_cells(seeds=range(4)),
+        {
+            "status": dict(
+                zip(
+                    [c["cell_id"] for c in fake.grid_cells(seeds=range(4))],
+                    itertools.cycle(["diverged", "failed", "transient", "converged", "transient"]),
+                    strict=False,
+                )
+            )
+        },
+    ),
 }
 
 
-@pytest.mark.parametrize("name", [
-    pytest.param(n, marks=pytest.mark.slow) if n.startswith(("pairs", "six", "long")) else n for n in GRIDS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n.startswith(("pairs", "six", "long")) else n for n in GRIDS]
+)
 def test_nothing_overlaps_and_every_figure_is_a_column_wide(tmp_path, name):
     cells, options = GRIDS[name]()
     results, master, summary = make(tmp_path, cells, **options)
@@ -132,18 +158,34 @@ def test_contract_names_and_files_and_old_figures_do_not_stay(tmp_path):
     place.mkdir(parents=True)
     for name in ("old.png", "old.pdf", "mine.txt"):
         (place / name).write_text("x")
-    index = plotting.write(*make(tmp_path, fake.grid_cells(["quadratic", {"lp": {"p": 3.0}}], seeds=(0, 1))), tmp_path / "out")
+    index = plotting.write(
+        *make(tmp_path, fake.grid_cells(["quadratic", {"lp": {"p": 3.0}}], seeds=(0, 1))), tmp_path / "out"
+    )
     names = [f["name"] for f in index["figures"]]
     assert len(set(names)) == len(names)
-    for name in ("angles_vs_epochs", "margins_vs_epochs", "gap_vs_epochs", "angles_vs_log_inverse_loss",
-                 "margins_vs_log_inverse_loss", "gap_vs_log_inverse_loss", "norm_balance_heatmap", "alignment_heatmap",
-                 "final_angles_boxplot", "final_margins_boxplot", "structure_vs_epochs"):
+    for name in (
+        "angles_vs_epochs",
+        "margins_vs_epochs",
+        "gap_vs_epochs",
+        "angles_vs_log_inverse_loss",
+        "margins_vs_log_inverse_loss",
+        "gap_vs_log_inverse_loss",
+        "norm_balance_heatmap",
+        "alignment_heatmap",
+        "final_angles_boxplot",
+        "final_margins_boxplot",
+        "structure_vs_epochs",
+    ):
         assert name in names
         assert (place / f"{name}.png").stat().st_size > 5000
         assert (place / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     assert {"name": "decision_boundaries", "reason": "no data set of this grid has two dimensions"} in index["absent"]
     assert json.loads((place / "index.json").read_text()) == index
-    assert {p.name for p in place.iterdir()} == {"index.json", "mine.txt", *(f"{n}.{k}" for n in names for k in ("png", "pdf"))}
+    assert {p.name for p in place.iterdir()} == {
+        "index.json",
+        "mine.txt",
+        *(f"{n}.{k}" for n in names for k in ("png", "pdf")),
+    }
 
 
 def test_png_is_300_dpi_and_pdf_embeds_its_fonts_without_dates(tmp_path, pairs):
@@ -180,9 +222,14 @@ def test_no_margin_and_no_gap_of_overlapping_data(pairs):
     assert any("no max-margin" in re.sub(r"\s+", " ", w) for w in words)
 
 
-@pytest.mark.parametrize(("options", "reason"), [
-    ({"status": "diverged"}, None), ({"overlap": lambda c: True}, "overlapping"),
-    ({"nan_columns": ["margin_ratio", "gap", "angle_max_margin"]}, "not measured")])
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"status": "diverged"}, None),
+        ({"overlap": lambda c: True}, "overlapping"),
+        ({"nan_columns": ["margin_ratio", "gap", "angle_max_margin"]}, "not measured"),
+    ],
+)
 def test_an_empty_margin_figure_is_not_drawn_but_said(tmp_path, options, reason):
     results, _, _ = make(tmp_path, fake.grid_cells(), **options)
     items = list(curve_figures(results, FAMILIES["margins"], "epoch"))
@@ -246,7 +293,7 @@ def test_depth_one_is_in_no_heatmap_and_transients_are_starred(tmp_path, pairs):
     numbers = [t.get_text() for t in panel.texts]
     assert len(numbers) == 3 and all(re.fullmatch(r"\d\.\d{3}\*?", n) for n in numbers)
     results, _, summary = make(tmp_path, fake.grid_cells(depths=(1,)))
-    absent, = heatmaps(results, summary, "layer_alignment")
+    (absent,) = heatmaps(results, summary, "layer_alignment")
     assert absent.reason == "the grid has no depth above 1"
 
 
@@ -272,7 +319,7 @@ def test_boxplot_points_are_the_runs(pairs):
 
 
 def test_colours_belong_to_labels_and_styles_to_depths():
-    a, b = style.colours(["quadratic", "lp1.5", "lp3"]), style.colours(["lp3", "scaled", "quadratic", "cosh1"])
+    a, b = (style.colours(["quadratic", "lp1.5", "lp3"]), style.colours(["lp3", "scaled", "quadratic", "cosh1"]))
     assert a["quadratic"] == b["quadratic"] and a["lp3"] == b["lp3"]
     many = style.colours([f"lp{p}" for p in (1.1, 1.2, 1.5, 2, 3, 4, 6, 10)] + ["quadratic", "cosh1", "hypentropy0.1"])
     assert len(set(many.values())) == len(many)
@@ -282,8 +329,10 @@ def test_colours_belong_to_labels_and_styles_to_depths():
 def test_colours_are_told_apart_with_red_green_blindness():
     """Deuteranopia by Machado et al. (2009), severity 1: the three usual potentials stay apart in linear RGB."""
     matrix = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]])
-    seen = {k: matrix @ np.array(matplotlib.colors.to_rgb(v)) ** 2.2 for k, v in
-            style.colours(["quadratic", "lp1.5", "lp3", "scaled", "hypentropy0.1", "cosh1"]).items()}
+    seen = {
+        k: matrix @ np.array(matplotlib.colors.to_rgb(v)) ** 2.2
+        for k, v in style.colours(["quadratic", "lp1.5", "lp3", "scaled", "hypentropy0.1", "cosh1"]).items()
+    }
     for a, b in itertools.combinations(seen, 2):
         assert np.linalg.norm(seen[a] - seen[b]) > 0.08, (a, b)
 
@@ -299,19 +348,30 @@ def test_many_conditions_are_cut_into_panels_with_whole_potentials(tmp_path):
 
 
 def test_pages_name_what_they_leave_out():
-    pages = pages_of([Group(f"g{i}", []) for i in range(40)], 2)
-    assert len(pages) == 8 and pages[-1].left_out == [f"g{i}" for i in range(16, 40)]
+    assert len(pages_of([Group(f"g{i}", []) for i in range(16)], 2)) == 8
+    pages = pages_of([Group(f"g{i}", []) for i in range(17)], 2)
+    assert len(pages) == 3 and pages[-1].left_out == [f"g{i}" for i in range(6, 17)]
     assert [p.name("x") for p in pages[:2]] == ["x", "x_page2"]
 
 
 # decision boundaries
 
+
 def _picture(separability="separable"):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((20, 2)) + 3
     exact = {1.5: np.array([0.2, 1.0]), 2.0: np.array([0.5, 1.0]), 3.0: np.array([0.7, 1.0])}
-    return Picture(X, np.ones(20), separability, exact if separability == "separable" else {}, np.array([0.5, 1.0]),
-                   "SVM, hard margin", np.array([0.6, 1.0]), "logistic regression, l2 with C = 1", None)
+    return Picture(
+        X,
+        np.ones(20),
+        separability,
+        exact if separability == "separable" else {},
+        np.array([0.5, 1.0]),
+        "SVM, hard margin",
+        np.array([0.6, 1.0]),
+        "logistic regression, l2 with C = 1",
+        None,
+    )
 
 
 def test_each_boundary_lies_on_its_own_reference_and_is_measured(tmp_path):
@@ -336,15 +396,16 @@ def test_overlapping_points_have_no_reference_line_but_baselines(tmp_path):
     results, _, _ = make(tmp_path, fake.grid_cells(datasets=[{"dataset": fake.PLANTED}], seeds=(0,)))
     learned = [(c, np.array([0.5, 1.0]), "overlap") for c in results.conditions]
     names = {c.label: c.label for c in results.conditions}
-    figure, off = draw_boundaries("Planted", _picture("overlapping"), learned, style.colours(list(names)),
-                                  dict.fromkeys(names, 2.0), 0, names)
+    figure, off = draw_boundaries(
+        "Planted", _picture("overlapping"), learned, style.colours(list(names)), dict.fromkeys(names, 2.0), 0, names
+    )
     assert all(np.isnan(v) for v in off.values())
     assert not any("max-margin" in t.get_text() for t in figure.legends[0].get_texts())
 
 
 def test_boundaries_of_planted_data_end_to_end(tmp_path):
     pytest.importorskip("mdcore.problems.references")
-    results, master, summary = make(tmp_path, fake.grid_cells(datasets=[{"dataset": fake.PLANTED}]))
+    results, _, _ = make(tmp_path, fake.grid_cells(datasets=[{"dataset": fake.PLANTED}]))
     item = next(i for i in plotting.decision_boundaries(results) if not isinstance(i, Absent))
     assert item.name == "decision_boundaries" and "own exact lp max-margin direction" in item.caption
     found = re.search(r"within ([\d.]+)°", item.caption)

@@ -1,4 +1,5 @@
 """The report: its sentences from known numbers, its sections, its files; comparing runs; provenance without places."""
+
 import html.parser
 import json
 import re
@@ -15,7 +16,8 @@ import pytest
 from mdcore.analysis import aggregate, compare, places, plotting, sentences, style, tables
 from mdcore.analysis.conditions import conditions_of
 from mdcore.analysis.document import Code, Section, Table, Text, escape, md
-from mdcore.analysis.plotting_curves import FAMILIES, curve_figures
+from mdcore.analysis.families import FAMILIES
+from mdcore.analysis.plotting_curves import curve_figures
 from mdcore.analysis.plotting_heatmaps import heatmaps
 from mdcore.analysis.publishing import clean, publish
 from mdcore.analysis.report import build
@@ -62,41 +64,72 @@ def said(results, master, summary):
 
 # sentences from numbers
 
-@pytest.mark.parametrize(("e", "text"), [
-    (Estimate(0.3123, 0.281, 0.349, 3), "0.31° (95 % interval 0.28° to 0.35°, n = 3)"),
-    (Estimate(2.0, n=1), "2.0° (one run, so no interval)"), (Estimate(), "not measured"),
-    (Estimate(0.02, 0.02, 0.02, 3), "0.0200° (95 % interval 0.0200° to 0.0200°, n = 3)")])
+
+@pytest.mark.parametrize(
+    ("e", "text"),
+    [
+        (Estimate(0.3123, 0.281, 0.349, 3), "0.31° (95 % interval 0.28° to 0.35°, n = 3)"),
+        (Estimate(2.0, n=1), "2.0° (one run, so no interval)"),
+        (Estimate(), "not measured"),
+        (Estimate(0.02, 0.02, 0.02, 3), "0.0200° (95 % interval 0.0200° to 0.0200°, n = 3)"),
+    ],
+)
 def test_degrees(e, text):
     assert sentences.degrees(e) == text
 
 
-@pytest.mark.parametrize(("e", "verdict"), [
-    (Estimate(0.5, 0.4, 0.6, 3), "no"), (Estimate(1.5, 1.2, 1.9, 3), "yes"), (Estimate(1.0, 0.8, 1.2, 3), "open"),
-    (Estimate(0.9, n=1), "no"), (Estimate(1.1, n=1), "yes"), (Estimate(), "open")])
+@pytest.mark.parametrize(
+    ("e", "verdict"),
+    [
+        (Estimate(0.5, 0.4, 0.6, 3), "no"),
+        (Estimate(1.5, 1.2, 1.9, 3), "yes"),
+        (Estimate(1.0, 0.8, 1.2, 3), "open"),
+        (Estimate(0.9, n=1), "no"),
+        (Estimate(1.1, n=1), "yes"),
+        (Estimate(), "open"),
+    ],
+)
 def test_changed_is_decided_by_the_interval(e, verdict):
     assert changed(e) == verdict
 
 
-@pytest.mark.parametrize(("forecast", "word"), [
-    (None, "no curve"), (Forecast(float("nan"), float("inf"), 1, 1), "too few"), (Forecast(0.0, float("inf"), 1, 1), "not falling"),
-    (Forecast(0.8, 23456.0, 2.3, 130.0), "about 23,000 steps in all, 2.3 times as many, 2.2 min a run"),
-    (Forecast(0.05, 1e12, 1e8, 1e9), "out of reach")])
+@pytest.mark.parametrize(
+    ("forecast", "word"),
+    [
+        (None, "no curve"),
+        (Forecast(float("nan"), float("inf"), 1, 1), "too few"),
+        (Forecast(0.0, float("inf"), 1, 1), "not falling"),
+        (Forecast(0.8, 23456.0, 2.3, 130.0), "about 23,000 steps in all, 2.3 times as many, 2.2 min a run"),
+        (Forecast(0.05, 1e12, 1e8, 1e9), "out of reach"),
+    ],
+)
 def test_forecast_sentences(forecast, word):
     assert word in sentences.forecast_sentence(forecast)
 
 
-@pytest.mark.parametrize(("items", "text"), [
-    ([], "none"), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "a", "c"], "a, b and c"),
-    (list("abcdefg"), "a, b, c, d and 3 more")])
+@pytest.mark.parametrize(
+    ("items", "text"),
+    [
+        ([], "none"),
+        (["a"], "a"),
+        (["a", "b"], "a and b"),
+        (["a", "b", "a", "c"], "a, b and c"),
+        (list("abcdefg"), "a, b, c, d and 3 more"),
+    ],
+)
 def test_lists_of_words(items, text):
     assert sentences.listed(items) == text
 
 
-@pytest.mark.parametrize(("question", "first"), [
-    ("Does depth change the limit direction of mirror descent on MNIST pairs?", True),
-    ("Which direction does each potential choose, and does depth change it?", False),
-    ("Do l_1.5, l_2 and l_3 mirror descent end in different directions, with and without depth?", False),
-    ("What happens?", False)])
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("Does depth change the limit direction of mirror descent on MNIST pairs?", True),
+        ("Which direction does each potential choose, and does depth change it?", False),
+        ("Do l_1.5, l_2 and l_3 mirror descent end in different directions, with and without depth?", False),
+        ("What happens?", False),
+    ],
+)
 def test_the_answer_begins_with_what_is_asked_first(question, first):
     assert sentences.depth_is_asked_first(question) is first
 
@@ -104,7 +137,7 @@ def test_the_answer_begins_with_what_is_asked_first(question, first):
 def test_the_forecast_extrapolates_the_gap(tmp_path):
     cells = fake.grid_cells([{"lp": {"p": 3.0}}], depths=(1,), seeds=(0,), epochs=100)
     *_, results, master, summary = analysed(tmp_path, cells)
-    v, = verdicts(results, master, summary)
+    (v,) = verdicts(results, master, summary)
     t, gap = results.curves.get(cells[0]["cell_id"], "epoch"), results.curves.get(cells[0]["cell_id"], "gap")
     s = -np.log(gap[-1] / gap[-10]) / np.log(t[-1] / t[-10])
     assert v.forecast.exponent == pytest.approx(s, rel=0.05)
@@ -112,6 +145,7 @@ def test_the_forecast_extrapolates_the_gap(tmp_path):
 
 
 # the answer of whole runs
+
 
 def test_the_answer_speaks_of_depth_limits_and_overlap(pairs):
     _, _, results, master, summary = pairs
@@ -130,13 +164,30 @@ def test_numbers_of_the_depth_sentence_are_those_of_master(pairs):
     assert any(abs(v - worst) <= 0.01 for v in found)
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"status": "diverged"}, "There is no answer: no run came through (18 diverged)"),
-    ({"missing": [c["cell_id"] for c in fake.grid_cells()]}, "There is no answer: no run came through (18 not run)"),
-    ({"status": "transient"}, "is open: in none of 3 deep conditions"),
-    ({"overlap": lambda c: True}, "no margin exists there"),
-    ({"nan_columns": ["angle_max_margin", "angle_svm", "angle_logreg", "angle_linear_md", "angle_linear_md_equal_loss"]},
-     "is open")])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"status": "diverged"}, "There is no answer: no run came through (18 diverged)"),
+        (
+            {"missing": [c["cell_id"] for c in fake.grid_cells()]},
+            "There is no answer: no run came through (18 not run)",
+        ),
+        ({"status": "transient"}, "is open: in none of 3 deep conditions"),
+        ({"overlap": lambda c: True}, "no margin exists there"),
+        (
+            {
+                "nan_columns": [
+                    "angle_max_margin",
+                    "angle_svm",
+                    "angle_logreg",
+                    "angle_linear_md",
+                    "angle_linear_md_equal_loss",
+                ]
+            },
+            "is open",
+        ),
+    ],
+)
 def test_hostile_runs_are_answered_honestly(tmp_path, options, words):
     *_, results, master, summary = analysed(tmp_path, fake.grid_cells(), **options)
     assert words in said(results, master, summary)
@@ -147,7 +198,12 @@ def test_depth_that_changes_the_limit_is_said_to(tmp_path):
     run = fake.write_run(tmp_path / "20250319_paper", cells)
     results = load(run)
     deep = results.final["cell_id"].isin([c["cell_id"] for c in cells if c["config"]["depth"] == 2])
-    results.final.loc[deep, ["angle_max_margin", "angle_svm", "angle_logreg", "angle_linear_md"]] = [9.0, 9.0, 12.0, 8.5]
+    results.final.loc[deep, ["angle_max_margin", "angle_svm", "angle_logreg", "angle_linear_md"]] = [
+        9.0,
+        9.0,
+        12.0,
+        8.5,
+    ]
     master = aggregate.master_table(results)
     summary = aggregate.summary_table(results, master)
     text = said(results, master, summary)
@@ -157,7 +213,7 @@ def test_depth_that_changes_the_limit_is_said_to(tmp_path):
 def test_a_diverged_seed_keeps_a_condition_from_being_settled(tmp_path):
     cells = fake.grid_cells(["quadratic"], depths=(1,))
     *_, results, master, summary = analysed(tmp_path, cells, status={cells[0]["cell_id"]: "diverged"})
-    v, = verdicts(results, master, summary)
+    (v,) = verdicts(results, master, summary)
     assert not v.converged and not v.reached and v.used == 2
 
 
@@ -177,11 +233,21 @@ def test_one_seed_is_said_to_have_no_interval(tmp_path):
 
 # sections and files
 
+
 def test_sections_of_the_report(pairs):
     run, out, *_ = pairs
     report = build(run, out)
-    assert list(report) == ["answer", "certainty", "waiting", "verdicts", "figures", "numbers", "methods", "provenance",
-                            "reproduce"]
+    assert list(report) == [
+        "answer",
+        "certainty",
+        "waiting",
+        "verdicts",
+        "figures",
+        "numbers",
+        "methods",
+        "provenance",
+        "reproduce",
+    ]
     rows = report["verdicts"].blocks[0].rows
     assert len(rows) == 24
     over = [r for r in rows if r[0] == "MNIST 3 vs 5, PCA 50"]
@@ -249,8 +315,9 @@ def test_user_text_is_escaped_everywhere(tmp_path):
 
 
 def test_escape_marks_norms_and_md_keeps_letters():
-    assert escape("the l2 and lp margin of help2 & l1.5") == ("the ℓ<sub>2</sub> and ℓ<sub>p</sub> margin of help2 &amp; "
-                                                              "ℓ<sub>1.5</sub>")
+    assert escape("the l2 and lp margin of help2 & l1.5") == (
+        "the ℓ<sub>2</sub> and ℓ<sub>p</sub> margin of help2 &amp; ℓ<sub>1.5</sub>"
+    )
     assert md("a|b_c*") == r"a\|b\_c\*"
     assert Code("```x```").markdown().startswith("````")
 
@@ -298,13 +365,20 @@ def test_what_is_wrong_with_the_files_is_on_the_report(tmp_path):
     (tmp_path / "out" / "figures" / plotting.INDEX).write_text('{"figures": [], "absent": []}')
     report = build(run, tmp_path / "out")
     assert "stack-000" in report["certainty"].markdown()
-    assert "6" in report["waiting"].markdown() and "not run" in report["waiting"].markdown()
+    lost = report["waiting"].blocks[-1]
+    assert lost.head[4] == "not run" and [row[4] for row in lost.rows] == ["3", "3"]
 
 
 def test_figures_are_inline_in_html_and_linked_in_markdown(tmp_path, monkeypatch):
     style.use()
-    monkeypatch.setattr(plotting, "figures", lambda results, master, summary: [
-        *curve_figures(results, FAMILIES["gap"], "epoch"), *heatmaps(results, summary, "norm_balance")])
+    monkeypatch.setattr(
+        plotting,
+        "figures",
+        lambda results, master, summary: [
+            *curve_figures(results, FAMILIES["gap"], "epoch"),
+            *heatmaps(results, summary, "norm_balance"),
+        ],
+    )
     run, out, *_ = analysed(tmp_path, fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)), figures=True)
     report = build(run, out)
     assert report["figures"].html().count("data:image/png;base64,") == len(list((out / "figures").glob("*.png"))) == 1
@@ -315,13 +389,16 @@ def test_figures_are_inline_in_html_and_linked_in_markdown(tmp_path, monkeypatch
 
 # notebooks
 
+
 @pytest.mark.parametrize("name", ["aggregate", "figures", "report"])
 def test_notebooks_are_short_and_clean(name):
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4)
     nbformat.validate(notebook)
     assert 5 <= len(notebook.cells) <= 10
     parameters = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
-    assert len(parameters) == 1 and {"input_dir", "output_dir"} <= set(re.findall(r"^(\w+) =", parameters[0].source, re.M))
+    assert len(parameters) == 1 and {"input_dir", "output_dir"} <= set(
+        re.findall(r"^(\w+) =", parameters[0].source, re.M)
+    )
     for cell in notebook.cells:
         assert not cell.get("outputs") and not cell.get("execution_count")
         assert len(cell.source.splitlines()) <= 12 and not re.search(r"^\s*(def|class|for .*:$\n.*\n.*\n)", cell.source)
@@ -345,8 +422,16 @@ def test_the_three_notebooks_end_to_end(tmp_path):
         assert main(["--input_dir", str(run), "--output_dir", str(tmp_path / name / "paper")]) == 0
     one, two = tmp_path / "a" / "paper", tmp_path / "b" / "paper"
     assert len(pd.read_csv(one / "master.csv")) == 18
-    for name in ("summary.csv", "report.md", "report.html", "report.ipynb", "provenance.json", "tables/preview.tex",
-                 "figures/decision_boundaries.pdf", "figures/angles_vs_epochs.png"):
+    for name in (
+        "summary.csv",
+        "report.md",
+        "report.html",
+        "report.ipynb",
+        "provenance.json",
+        "tables/preview.tex",
+        "figures/decision_boundaries.pdf",
+        "figures/angles_vs_epochs.png",
+    ):
         assert (one / name).stat().st_size > 0
     files = sorted(p.relative_to(one) for p in one.rglob("*") if p.is_file())
     assert files == sorted(p.relative_to(two) for p in two.rglob("*") if p.is_file())
@@ -365,22 +450,40 @@ CHROMIUM = next((c for c in ("chromium", "chromium-browser", "google-chrome") if
 def test_a_browser_opens_the_page_without_complaint(tmp_path, width):
     run, out, *_ = analysed(tmp_path, fake.grid_cells(["quadratic", {"lp": {"p": 3.0}}], seeds=(0, 1)), figures=True)
     page = publish(executed(build(run, out).values(), out / "report.ipynb"), out)[0]
-    probe = ("<script>addEventListener('load',function(){var h=document.querySelectorAll('#numbers th')[4];h.click();"
-             "document.title='wide='+(document.documentElement.scrollWidth-innerWidth)+' sorted='"
-             "+h.getAttribute('aria-sort')+' images='+[].every.call(document.images,function(i){return i.naturalWidth>0});"
-             "});</script></body>")
+    probe = (
+        "<script>addEventListener('load',function(){var h=document.querySelectorAll('#numbers th')[4];h.click();"
+        "document.title='wide='+(document.documentElement.scrollWidth-innerWidth)+' sorted='"
+        "+h.getAttribute('aria-sort')+' images='+[].every.call(document.images,function(i){return i.naturalWidth>0});"
+        "});</script></body>"
+    )
     page.write_text(page.read_text().replace("</body>", probe))
-    done = subprocess.run([CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
-                           f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}",
-                           "--virtual-time-budget=5000", "--dump-dom", page.as_uri()],
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--enable-logging=stderr",
+            "--v=0",
+            f"--window-size={width},900",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     title = re.search(r"<title>(.*?)</title>", done.stdout).group(1)
     assert title == "wide=0 sorted=ascending images=true" or re.fullmatch(
-        r"wide=-\d+ sorted=ascending images=true", title), title
+        r"wide=-\d+ sorted=ascending images=true", title
+    ), title
     assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
 # comparing runs
+
 
 def test_compare_says_what_changed(tmp_path):
     fake.write_run(tmp_path / "20250319_a", fake.grid_cells())
@@ -400,7 +503,9 @@ def test_compare_a_run_with_itself_finds_the_same_numbers(tmp_path):
 
 def test_compare_pairs_by_seed_and_names_what_is_in_one_only(tmp_path):
     a = load(fake.write_run(tmp_path / "20250319_a", fake.grid_cells(["quadratic", "scaled"], seeds=(0, 1, 2))))
-    b = load(fake.write_run(tmp_path / "20250319_b", fake.grid_cells(["quadratic", {"lp": {"p": 3.0}}], seeds=(1, 2, 3))))
+    b = load(
+        fake.write_run(tmp_path / "20250319_b", fake.grid_cells(["quadratic", {"lp": {"p": 3.0}}], seeds=(1, 2, 3)))
+    )
     changes, _, only_a, only_b = compare.compare(a, b)
     assert [c.n for c in changes] == [2, 2] and all(c.same for c in changes)
     assert {c.label for c in only_a} == {"scaled"} and {c.label for c in only_b} == {"lp3"}
@@ -412,7 +517,7 @@ def test_compare_counts_changed_ends(tmp_path):
     cells = fake.grid_cells(["quadratic"], depths=(1,))
     a = load(fake.write_run(tmp_path / "20250319_a", cells))
     b = load(fake.write_run(tmp_path / "20250319_b", cells, status={cells[0]["cell_id"]: "diverged"}))
-    change, = compare.compare(a, b)[0]
+    (change,) = compare.compare(a, b)[0]
     assert (change.status_a, change.status_b) == ("3 converged", "2 converged, 1 diverged")
     assert change.stats["gap_n"] == 2 and change.stats["gap_mean"] == 0.0
 
@@ -434,7 +539,9 @@ def test_tables_and_report_do_not_depend_on_the_order_of_the_manifest(tmp_path):
     for name, order in (("a", cells), ("b", cells[::-1])):
         _, out, results, master, summary = analysed(tmp_path / name, order)
         tables.write(results, master, summary, out)
-        texts.append([p.read_text() for p in sorted((out / "tables").glob("*.tex"))] + [(out / "summary.csv").read_text()])
+        texts.append(
+            [p.read_text() for p in sorted((out / "tables").glob("*.tex"))] + [(out / "summary.csv").read_text()]
+        )
     assert texts[0] == texts[1]
 
 
@@ -447,5 +554,5 @@ def test_input_of_the_verdicts_is_enough_for_a_run_without_companions(tmp_path):
 
 def test_conditions_are_named_alike_whatever_the_seed():
     cells = [{"cell_id": f"c{s}", "config": fake.config(seed=s)} for s in (3, 1)]
-    condition, = conditions_of(cells)
+    (condition,) = conditions_of(cells)
     assert list(condition.cells) == [1, 3] and SimpleNamespace(**condition.flat).depth == 1

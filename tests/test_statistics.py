@@ -1,4 +1,5 @@
 """Statistics over seeds: checked against definitions, by hand-computed cases and by properties."""
+
 import math
 
 import numpy as np
@@ -9,14 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
 from mdcore.analysis import numbers
-from mdcore.analysis.statistics import (
-    RESAMPLES,
-    bootstrap_interval,
-    describe,
-    generator,
-    power_law,
-    steps_to_reach,
-)
+from mdcore.analysis.statistics import RESAMPLES, bootstrap_interval, describe, generator, power_law, steps_to_reach
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -103,7 +97,9 @@ def test_power_law_looks_at_the_last_decade_only():
     assert power_law(t, gap) == pytest.approx(0.5, rel=1e-6)
 
 
-@pytest.mark.parametrize("t, y", [([], []), ([1, 2], [1, 1]), ([1, 2, 3, 4], [np.nan] * 4), ([5, 5, 5, 5], [1, 2, 3, 4])])
+@pytest.mark.parametrize(
+    "t, y", [([], []), ([1, 2], [1, 1]), ([1, 2, 3, 4], [np.nan] * 4), ([5, 5, 5, 5], [1, 2, 3, 4])]
+)
 def test_power_law_of_too_little_is_nan(t, y):
     assert math.isnan(power_law(np.array(t, float), np.array(y, float)))
 
@@ -113,12 +109,26 @@ def test_a_gap_that_does_not_fall_never_reaches(exponent):
     assert steps_to_reach(0.01, 1e4, 0.05, exponent) == math.inf
 
 
-@pytest.mark.parametrize(("mean", "spread", "expected"), [
-    (12.3456, 0.0432, "12.35 ± 0.04"), (12.3456, 0.0123, "12.346 ± 0.012"), (0.5, 0.096, "0.50 ± 0.10"),
-    (1234.5, 56.7, "1230 ± 60"), (3.14e-5, 2.2e-6, "(3.1 ± 0.2)×10⁻⁵"), (2.0, None, "2.00"), (0.012345, None, "0.0123"),
-    (-0.004, 0.02, "0.00 ± 0.02"), (float("nan"), 1.0, "–"), (0.25, 0.0, "0.250 ± 0.000"), (0.0, 0.0, "0.00 ± 0.00"),
-    (1.0, 1e-17, "1.00 ± 0.00"), (8.485375, 1.7e-6, "8.4854 ± 0.0000"), (0.0, None, "0"), (1e7, None, "1.00×10⁷"),
-])
+@pytest.mark.parametrize(
+    ("mean", "spread", "expected"),
+    [
+        (12.3456, 0.0432, "12.35 ± 0.04"),
+        (12.3456, 0.0123, "12.346 ± 0.012"),
+        (0.5, 0.096, "0.50 ± 0.10"),
+        (1234.5, 56.7, "1230 ± 60"),
+        (3.14e-5, 2.2e-6, "(3.1 ± 0.2)×10⁻⁵"),
+        (2.0, None, "2.00"),
+        (0.012345, None, "0.0123"),
+        (-0.004, 0.02, "0.00 ± 0.02"),
+        (float("nan"), 1.0, "–"),
+        (0.25, 0.0, "0.250 ± 0.000"),
+        (0.0, 0.0, "0.00 ± 0.00"),
+        (1.0, 1e-17, "1.00 ± 0.00"),
+        (8.485375, 1.7e-6, "8.4854 ± 0.0000"),
+        (0.0, None, "0"),
+        (1e7, None, "1.00×10⁷"),
+    ],
+)
 def test_digits_follow_the_uncertainty(mean, spread, expected):
     assert numbers.plain(mean, spread) == expected
 
@@ -138,13 +148,17 @@ def test_printed_mean_is_within_the_printed_digit_of_the_spread(mean, spread):
         assert abs(float(s) * 10.0**e / spread - 1) <= 0.34
 
 
-@pytest.mark.parametrize(("x", "expected"), [
-    (0.9997526, "99.975 %"), (0.95, "95.0 %"), (0.5, "50 %"), (1.0, "100 %"), (-0.02, "−2.0 %"), (0.99, "99.0 %")])
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [(0.9997526, "99.975 %"), (0.95, "95.0 %"), (0.5, "50 %"), (1.0, "100 %"), (-0.02, "−2.0 %"), (0.99, "99.0 %")],
+)
 def test_a_share_is_not_rounded_up_to_all(x, expected):
     assert numbers.share(x) == expected
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [
-    (0.2, "under 1 s"), (45, "45 s"), (150, "2.5 min"), (7200, "2 h"), (86400 * 8, "8 days"), (math.nan, "–")])
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.2, "under 1 s"), (45, "45 s"), (150, "2.5 min"), (7200, "2 h"), (86400 * 8, "8 days"), (math.nan, "–")],
+)
 def test_durations(seconds, expected):
     assert numbers.duration(seconds) == expected

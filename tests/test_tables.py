@@ -1,4 +1,5 @@
 """LaTeX tables: every number is found again in master.csv, rules of bold type, escaping, and that LaTeX takes them."""
+
 import itertools
 import re
 import shutil
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mdcore.analysis import aggregate, latex, tables
+from mdcore.analysis import aggregate, floats, latex, tables
 from mdcore.analysis.columns import USED
 from mdcore.analysis.numbers import parts, with_interval
 from mdcore.analysis.results import load
@@ -29,8 +30,9 @@ def written(place, cells, **options):
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    return written(tmp_path_factory.mktemp("pairs"), fake.mnist_cells(),
-                   overlap=lambda c: c["digits"] == [3, 5] and c["pca"] == 50)
+    return written(
+        tmp_path_factory.mktemp("pairs"), fake.mnist_cells(), overlap=lambda c: c["digits"] == [3, 5] and c["pca"] == 50
+    )
 
 
 def rows_of(text):
@@ -70,7 +72,7 @@ def test_every_number_of_a_table_is_found_again_in_master(pairs, name):
 
 
 def test_every_number_of_the_paired_table_is_found_again_in_master(pairs):
-    master, summary = pd.read_csv(pairs / "master.csv"), pd.read_csv(pairs / "summary.csv").set_index("condition_id")
+    master, summary = (pd.read_csv(pairs / "master.csv"), pd.read_csv(pairs / "summary.csv").set_index("condition_id"))
     columns, rows = rows_of((pairs / "tables" / "paired.tex").read_text())
     kinds = {name.split()[1] for _, name in rows}
     assert kinds == {"depth_effect", "depth_effect_equal_loss", "potential_effect"}
@@ -89,7 +91,7 @@ def test_every_number_of_the_paired_table_is_found_again_in_master(pairs):
 
 def test_references_are_those_of_master(pairs):
     master = pd.read_csv(pairs / "master.csv")
-    columns, rows = rows_of((pairs / "tables" / "references.tex").read_text())
+    _, rows = rows_of((pairs / "tables" / "references.tex").read_text())
     separable = [cells for cells, _ in rows if cells[4] == "separable"]
     assert len(rows) == 12 and len(separable) == 9
     for cells, _ in rows:
@@ -109,8 +111,11 @@ def test_no_margin_of_an_overlapping_condition(pairs):
         for cells, condition in rows:
             if condition in over:
                 shown = dict(zip(columns, cells[3:], strict=True))
-                assert all(shown[c] == "--" for c in ("margin_ratio", "gap", "angle_max_margin", "exact_margin",
-                                                      "margin_l2") if c in shown)
+                assert all(
+                    shown[c] == "--"
+                    for c in ("margin_ratio", "gap", "angle_max_margin", "exact_margin", "margin_l2")
+                    if c in shown
+                )
 
 
 def test_transients_carry_a_dagger_and_lost_runs_are_named(tmp_path):
@@ -124,21 +129,33 @@ def test_transients_carry_a_dagger_and_lost_runs_are_named(tmp_path):
     assert linear[0] == "quadratic" and linear[2] == "3/3"
 
 
-@pytest.mark.parametrize(("means", "stds", "better", "bold"), [
-    ([3.0, 1.0, 2.0], [0.1, 0.1, 0.1], "low", [False, True, False]),
-    ([3.0, 1.0, 2.0], [0.1, 0.1, 0.1], "high", [True, False, False]),
-    ([3.0, 1.0, 1.5], [0.1, 0.1, 0.6], "low", [False, True, True]),  # within the larger deviation of the two
-    ([1.0, 1.0], [0.1, 0.1], "low", [False, False]),                 # all would be bold
-    ([1.0], [0.1], "low", [False]), ([1.0, 2.0], [0.1, 0.1], "", [False, False]),
-    ([1.0, 2.0, np.nan], [np.nan] * 3, "low", [True, False, False]), ([np.nan, np.nan], [0.1, 0.1], "low", [False] * 2)])
+@pytest.mark.parametrize(
+    ("means", "stds", "better", "bold"),
+    [
+        ([3.0, 1.0, 2.0], [0.1, 0.1, 0.1], "low", [False, True, False]),
+        ([3.0, 1.0, 2.0], [0.1, 0.1, 0.1], "high", [True, False, False]),
+        ([3.0, 1.0, 1.5], [0.1, 0.1, 0.6], "low", [False, True, True]),  # within the larger deviation of the two
+        ([1.0, 1.0], [0.1, 0.1], "low", [False, False]),  # all would be bold
+        ([1.0], [0.1], "low", [False]),
+        ([1.0, 2.0], [0.1, 0.1], "", [False, False]),
+        ([1.0, 2.0, np.nan], [np.nan] * 3, "low", [True, False, False]),
+        ([np.nan, np.nan], [0.1, 0.1], "low", [False] * 2),
+    ],
+)
 def test_rule_of_bold_type(means, stds, better, bold):
     assert bold_in_column(means, stds, better) == bold
 
 
-@pytest.mark.parametrize(("numbers_", "expected"), [
-    ((0.5, 0.2, 0.8), r"$\boldsymbol{0.5\;[0.2,\,0.8]}$"), ((0.1, -0.2, 0.4), r"$0.1\;[-0.2,\,0.4]$"),
-    ((1.0, np.nan, np.nan), "$1.00$"), ((np.nan, np.nan, np.nan), "--"),
-    ((1e-5, 0.9e-5, 1.1e-5), r"$0.000\;[0.000,\,0.000]$")])
+@pytest.mark.parametrize(
+    ("numbers_", "expected"),
+    [
+        ((0.5, 0.2, 0.8), r"$\boldsymbol{0.5\;[0.2,\,0.8]}$"),
+        ((0.1, -0.2, 0.4), r"$0.1\;[-0.2,\,0.4]$"),
+        ((1.0, np.nan, np.nan), "$1.00$"),
+        ((np.nan, np.nan, np.nan), "--"),
+        ((1e-5, 0.9e-5, 1.1e-5), r"$0.000\;[0.000,\,0.000]$"),
+    ],
+)
 def test_paired_cells(numbers_, expected):
     row = dict(zip(("x_mean", "x_ci_low", "x_ci_high"), numbers_, strict=True))
     assert paired_cell(row, "x") == expected
@@ -157,16 +174,28 @@ def test_captions_and_labels_are_there_and_labels_differ(pairs):
     assert re.findall(r"\\input\{(\w+)\}", preview) == ["main", "angles", "margins", "balance", "references", "paired"]
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("a_b & 50% #1", r"a\_b \& 50\% \#1"), ("{x}~^\\", r"\{x\}\textasciitilde{}\textasciicircum{}\textbackslash{}"),
-    ("β ≤ ∞", r"$\beta$ $\le$ $\infty$"), ("naïve 数", "naïve ?")])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a_b & 50% #1", r"a\_b \& 50\% \#1"),
+        ("{x}~^\\", r"\{x\}\textasciitilde{}\textasciicircum{}\textbackslash{}"),
+        ("β ≤ ∞", r"$\beta$ $\le$ $\infty$"),
+        ("naïve 数", "naïve ?"),
+    ],
+)
 def test_escaping(text, expected):
     assert latex.escape(text) == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("lp, p = 1.5", r"$\ell_{p}$, $p = 1.5$"), ("the l2 margin, L = 3", r"the $\ell_{2}$ margin, $L = 3$"),
-    ("l1.5 max-margin", r"$\ell_{1.5}$ max-margin"), ("help, all2 of lpx", "help, all2 of lpx")])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lp, p = 1.5", r"$\ell_{p}$, $p = 1.5$"),
+        ("the l2 margin, L = 3", r"the $\ell_{2}$ margin, $L = 3$"),
+        ("l1.5 max-margin", r"$\ell_{1.5}$ max-margin"),
+        ("help, all2 of lpx", "help, all2 of lpx"),
+    ],
+)
 def test_norms_and_formulas(text, expected):
     assert latex.words(text) == expected
 
@@ -178,15 +207,44 @@ HOSTILE = {
     "all failed": (fake.grid_cells, {"status": "failed"}),
     "all overlapping": (fake.grid_cells, {"overlap": lambda c: True}),
     "nothing ran": (fake.grid_cells, {"missing": [c["cell_id"] for c in fake.grid_cells()]}),
-    "NaN everywhere": (fake.grid_cells, {"nan_columns": [
-        "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "margin_l2", "margin_lp", "margin_ratio", "gap",
-        "angle_max_margin", "angle_linear_md", "angle_linear_md_equal_loss", "angle_svm", "angle_logreg", "norm_balance",
-        "layer_alignment", "exact_margin", "gamma_bound", "stable_rank", "participation"]}),
-    "forty conditions": (lambda: fake.grid_cells([{"lp": {"p": 1 + k / 8}} for k in range(1, 11)], depths=(1, 2, 3, 4),
-                                                 seeds=(0, 1)), {}),
-    "nasty names": (lambda: fake.grid_cells(
-        [{"my_file:A_%&#": {"a": 1}}, {"b_%:C$^~": {"x_1": 0.5}}, "quadratic"],
-        datasets=[{"dataset": {"name": "theirs:Data_%&#$"}}], seeds=(0, 1)), {"question": NASTY, "own": {"m_%&#": 1.0}}),
+    "NaN everywhere": (
+        fake.grid_cells,
+        {
+            "nan_columns": [
+                "loss",
+                "log_inverse_loss",
+                "train_accuracy",
+                "test_accuracy",
+                "margin_l2",
+                "margin_lp",
+                "margin_ratio",
+                "gap",
+                "angle_max_margin",
+                "angle_linear_md",
+                "angle_linear_md_equal_loss",
+                "angle_svm",
+                "angle_logreg",
+                "norm_balance",
+                "layer_alignment",
+                "exact_margin",
+                "gamma_bound",
+                "stable_rank",
+                "participation",
+            ]
+        },
+    ),
+    "forty conditions": (
+        lambda: fake.grid_cells([{"lp": {"p": 1 + k / 8}} for k in range(1, 11)], depths=(1, 2, 3, 4), seeds=(0, 1)),
+        {},
+    ),
+    "nasty names": (
+        lambda: fake.grid_cells(
+            [{"my_file:A_%&#": {"a": 1}}, {"b_%:C$^~": {"x_1": 0.5}}, "quadratic"],
+            datasets=[{"dataset": {"name": "theirs:Data_%&#$"}}],
+            seeds=(0, 1),
+        ),
+        {"question": NASTY, "own": {"m_%&#": 1.0}},
+    ),
 }
 
 
@@ -212,7 +270,7 @@ def test_long_tables_are_cut_into_floats_that_fit_a_page(tmp_path):
     text = (place / "tables" / "main.tex").read_text()
     assert text.count(r"\begin{table}") == 2
     for body in re.findall(r"\\midrule(.*?)\\bottomrule", text, re.S):
-        assert body.count(r"\\") <= tables.ROWS_PER_FLOAT
+        assert body.count(r"\\") <= floats.ROWS_PER_FLOAT
 
 
 def test_twice_the_same_bytes(pairs, tmp_path):
@@ -239,7 +297,7 @@ def test_a_real_latex_compiles_the_preview(tmp_path, pairs, name):
         place = written(tmp_path, make(), **options)
     assert compiled(place / "tables") == 0.0
     for path in (place / "tables").glob("*.tex"):  # in their own size they are hardly wider: little is shrunk
-        path.write_text(path.read_text().replace(tables.FIT, "{%"))
+        path.write_text(path.read_text().replace(floats.FIT, "{%"))
     assert compiled(place / "tables") < 50
 
 

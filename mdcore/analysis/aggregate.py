@@ -1,6 +1,8 @@
 """master.csv (a row per cell), summary.csv (a row per condition), conditions/*.json (enough to run one again)."""
+
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -13,10 +15,17 @@ from mdcore.analysis.columns import BASE, EFFECTS, HISTORY, STATUSES, USED
 from mdcore.analysis.conditions import Condition
 from mdcore.analysis.pairs import effects, pairings
 from mdcore.analysis.results import Results
-from mdcore.analysis.statistics import describe
+from mdcore.analysis.statistics import describe_values
 
-_FINAL = ["exact_margin", "exact_margin_gap", "exact_margin_kkt", "gamma_bound", "separability_value", "steps",
-          "seconds"]
+_FINAL = [
+    "exact_margin",
+    "exact_margin_gap",
+    "exact_margin_kkt",
+    "gamma_bound",
+    "separability_value",
+    "steps",
+    "seconds",
+]
 _PAIRED = ["angle_reference_potential", *(f"{prefix}_{m}" for prefix, (_, ms) in EFFECTS.items() for m in ms)]
 _WORDS = ["separability", "svm_kind", "logreg_kind", "message"]
 _TAIL = ["separability", "limit_p", "n_train", "n_test", "dim", "svm_kind", "logreg_kind", "message"]
@@ -24,7 +33,7 @@ _TAIL = ["separability", "limit_p", "n_train", "n_test", "dim", "svm_kind", "log
 
 def condition_columns(results: Results, flat: dict) -> dict:
     """Base and varied columns of a condition. The loss function is `loss_function`: `loss` is the risk reached."""
-    return {("loss_function" if k == "loss" else k): flat[k] for k in [*BASE, *results.varied]}
+    return {("loss_function" if k == "loss" else k): flat.get(k) for k in [*BASE, *results.varied]}
 
 
 def metric_columns(results: Results) -> list[str]:
@@ -44,8 +53,10 @@ def master_table(results: Results) -> pd.DataFrame:
             row |= {"seed": seed, "status": results.status[cell]}
             row |= {k: found.get(k, np.nan) for k in numbers}
             row |= {k: paired.get(cell, {}).get(k, np.nan) for k in _PAIRED}
-            row |= {k: found.get(k, "" if k in ("separability", "svm_kind", "logreg_kind", "message") else np.nan)
-                    for k in _TAIL}
+            row |= {
+                k: found.get(k, "" if k in ("separability", "svm_kind", "logreg_kind", "message") else np.nan)
+                for k in _TAIL
+            }
             rows.append(row)
     varied = ["loss_function" if k == "loss" else k for k in results.varied]
     columns = ["cell_id", "condition_id", *BASE, *varied, "seed", "status", *numbers, *_PAIRED, *_TAIL]
@@ -58,18 +69,20 @@ def summary_table(results: Results, master: pd.DataFrame) -> pd.DataFrame:
     Statistics are over the cells whose status is in USED; `n` counts every cell of the condition, `n_used` those.
     """
     metrics, rows = metric_columns(results), []
-    groups = {name: group for name, group in master.groupby("condition_id", sort=False)}
+    values = master[metrics].to_numpy(dtype=float)
+    status, verdict = (np.array(master[c].tolist(), dtype=object) for c in ("status", "separability"))
+    where = master.groupby("condition_id", sort=False).indices
     for c in results.conditions:
-        group = groups[c.id]
-        counts = group["status"].value_counts()
+        mine = where[c.id]
+        used = mine[np.isin(status[mine], USED)]
         row = {"condition_id": c.id} | condition_columns(results, c.flat)
-        row |= {"n": len(group), "n_used": int(group["status"].isin(USED).sum())}
-        row |= {f"n_{s.replace('-', '_')}": int(counts.get(s, 0)) for s in STATUSES}
-        said = [s for s in group["separability"].unique() if s]
-        row["separability"] = said[0] if len(said) == 1 else " / ".join(sorted(said))
-        used = group.loc[group["status"].isin(USED), metrics]
-        rows.append(row | describe(used, c.id))
-    return pd.DataFrame(rows)
+        row |= {"n": len(mine), "n_used": len(used)}
+        row |= {f"n_{s.replace('-', '_')}": int((status[mine] == s).sum()) for s in STATUSES}
+        row["separability"] = " / ".join(sorted({s for s in verdict[mine] if s}))
+        rows.append(row | describe_values(values[used], metrics, c.id))
+    table = pd.DataFrame(rows)
+    counts = [f"{m}_n" for m in metrics]
+    return table.astype(dict.fromkeys(counts, int)) if len(table) else table
 
 
 def _clean(value):
@@ -90,36 +103,59 @@ def grid_snippet(condition: Condition, question: str = "") -> dict:
     keep = {k: v for k, v in condition.config.items() if v is not None}
     keep["dataset"] = {k: v for k, v in keep["dataset"].items() if v is not None}
     keep["step"] = {k: v for k, v in keep["step"].items() if v is not None} if "step" in keep else {"rule": "adaptive"}
-    return {"question": question or f"What does {condition.id} do?", "fixed": keep,
-            "vary": {"seed": list(condition.cells)}}
+    return {
+        "question": question or f"What does {condition.id} do?",
+        "fixed": keep,
+        "vary": {"seed": list(condition.cells)},
+    }
 
 
 def condition_record(results: Results, c: Condition, group: pd.DataFrame, stats: dict, others: list) -> dict:
     """What conditions/<id>.json holds: configuration, cells, statistics, pairs, provenance, a grid to run it again."""
     metrics = metric_columns(results)
-    nested = {m: {s: stats.get(f"{m}_{s}") for s in ("n", "mean", "std", "min", "max", "ci_low", "ci_high")}
-              for m in metrics}
+    nested = {
+        m: {s: stats.get(f"{m}_{s}") for s in ("n", "mean", "std", "min", "max", "ci_low", "ci_high")} for m in metrics
+    }
     snippet = grid_snippet(c, results.question)
     first = group.iloc[0]
     preprocessing = next((results.row[i].get("preprocessing") for i in c.cells.values() if i in results.row), "")
-    try:
+    with contextlib.suppress(ValueError):  # not JSON: kept as the words it is
         preprocessing = json.loads(preprocessing) if preprocessing else None
-    except ValueError:
-        pass
-    cells = [{"cell_id": r["cell_id"], "seed": r["seed"], "status": r["status"], "message": r["message"],
-              "metrics": {m: r[m] for m in metrics}} for r in group.to_dict("records")]
-    return _clean({
-        "condition_id": c.id, "run": results.name, "configuration": c.config, "columns": c.flat,
-        "data": {k: first[k] for k in ("separability", "n_train", "n_test", "dim", "svm_kind", "logreg_kind")}
-        | {"preprocessing": preprocessing},
-        "counts": {s: int((group["status"] == s).sum()) for s in STATUSES} | {"n": len(group)},
-        "statistics": {m: v for m, v in nested.items() if v["n"]},
-        "statistics_over": f"cells with status {', '.join(USED)}; std with ddof 1; 95 % BCa bootstrap of the mean",
-        "pairs": [{"kind": kind, "with": other.id, "columns": "depth_effect*" if kind == "depth" else
-                   "potential_effect*, angle_reference_potential"} for kind, other in others],
-        "cells": cells, "provenance": results.manifest.get("provenance", {}),
-        "grid": snippet, "grid_yaml": yaml.safe_dump(snippet, sort_keys=False, allow_unicode=True),
-    })
+    cells = [
+        {
+            "cell_id": r["cell_id"],
+            "seed": r["seed"],
+            "status": r["status"],
+            "message": r["message"],
+            "metrics": {m: r[m] for m in metrics},
+        }
+        for r in group.to_dict("records")
+    ]
+    return _clean(
+        {
+            "condition_id": c.id,
+            "run": results.name,
+            "configuration": c.config,
+            "columns": c.flat,
+            "data": {k: first[k] for k in ("separability", "n_train", "n_test", "dim", "svm_kind", "logreg_kind")}
+            | {"preprocessing": preprocessing},
+            "counts": {s: int((group["status"] == s).sum()) for s in STATUSES} | {"n": len(group)},
+            "statistics": {m: v for m, v in nested.items() if v["n"]},
+            "statistics_over": f"cells with status {', '.join(USED)}; std with ddof 1; 95 % BCa bootstrap of the mean",
+            "pairs": [
+                {
+                    "kind": kind,
+                    "with": other.id,
+                    "columns": "depth_effect*" if kind == "depth" else "potential_effect*, angle_reference_potential",
+                }
+                for kind, other in others
+            ],
+            "cells": cells,
+            "provenance": results.manifest.get("provenance", {}),
+            "grid": snippet,
+            "grid_yaml": yaml.safe_dump(snippet, sort_keys=False, allow_unicode=True),
+        }
+    )
 
 
 def safe_name(name: str) -> str:
@@ -139,7 +175,7 @@ def write(results: Results, output_dir: str | Path) -> tuple[pd.DataFrame, pd.Da
     for kind, c, other in pairings(results):
         others.setdefault(c.id, []).append((kind, other))
     stats = {r["condition_id"]: r for r in summary.to_dict("records")}
-    groups = {name: group for name, group in master.groupby("condition_id", sort=False)}
+    groups = dict(list(master.groupby("condition_id", sort=False)))
     written = set()
     for c in results.conditions:
         record = condition_record(results, c, groups[c.id], stats[c.id], others.get(c.id, []))
@@ -151,21 +187,22 @@ def write(results: Results, output_dir: str | Path) -> tuple[pd.DataFrame, pd.Da
     return master, summary
 
 
-
-
 def read_or_write(results: Results, output_dir: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(master, summary) as written before for these cells and results; computed and written where they do not fit."""
     output_dir = Path(output_dir)
     try:
-        words = {c: str for c in ["cell_id", "condition_id", "status", *_WORDS]}
+        words = dict.fromkeys(["cell_id", "condition_id", "status", *_WORDS], str)
         master = pd.read_csv(output_dir / "master.csv", dtype=words, keep_default_na=False, na_values=[""])
         summary = pd.read_csv(output_dir / "summary.csv", dtype={"condition_id": str, "separability": str})
     except (OSError, ValueError):
         return write(results, output_dir)
     metrics = metric_columns(results)
-    good = (list(master.get("cell_id", [])) == [i for c in results.conditions for i in c.cells.values()]
-            and list(summary.get("condition_id", [])) == [c.id for c in results.conditions]
-            and set(metrics) <= set(master) and list(master["status"]) == [results.status[i] for i in master["cell_id"]])
+    good = (
+        list(master.get("cell_id", [])) == [i for c in results.conditions for i in c.cells.values()]
+        and list(summary.get("condition_id", [])) == [c.id for c in results.conditions]
+        and set(metrics) <= set(master)
+        and list(master["status"]) == [results.status[i] for i in master["cell_id"]]
+    )
     if not good:
         return write(results, output_dir)
     for table in (master, summary):

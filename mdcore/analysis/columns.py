@@ -2,6 +2,7 @@
 
 A column that is not listed here (a metric of the user's own) is a metric too, with its name for a title.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -48,12 +49,20 @@ _HISTORY = [
     Metric("weight_norm", "norm of the predictor", r"\|w\|_2", low=0.0),
     Metric("margin_l2", "l2 margin", r"\gamma_2(w)", better="high", separable=True),
     Metric("margin_lp", "lp margin", r"\gamma_p(w)", better="high", separable=True),
-    Metric("margin_ratio", "share of the exact margin", r"\gamma_p(w)/\gamma_p^\star", better="high",
-           separable=True, high=1 + 1e-6),
+    Metric(
+        "margin_ratio",
+        "share of the exact margin",
+        r"\gamma_p(w)/\gamma_p^\star",
+        better="high",
+        separable=True,
+        high=1 + 1e-6,
+    ),
     Metric("gap", "certified gap", r"\mathrm{gap}", better="low", separable=True, low=-1e-6),
     _angle("angle_max_margin", "angle to the lp max-margin", r"\angle(\ell_p\ \mathrm{max\ margin})", separable=True),
     _angle("angle_linear_md", "angle to linear MD, equal steps", r"\angle(\mathrm{linear\ MD})_{t}", deep=True),
-    _angle("angle_linear_md_equal_loss", "angle to linear MD, equal loss", r"\angle(\mathrm{linear\ MD})_{R}", deep=True),
+    _angle(
+        "angle_linear_md_equal_loss", "angle to linear MD, equal loss", r"\angle(\mathrm{linear\ MD})_{R}", deep=True
+    ),
     _angle("angle_svm", "angle to the SVM", r"\angle(\mathrm{SVM})"),
     _angle("angle_logreg", "angle to logistic regression", r"\angle(\mathrm{logreg})"),
     Metric("norm_balance", "norm balance (max/min over layers)", r"B", better="low", deep=True, low=1 - 1e-9),
@@ -79,16 +88,20 @@ EFFECTS = {
     "depth_effect_equal_loss": ("deep minus linear, equal loss", EFFECT_METRICS),
     "potential_effect": ("minus the reference potential, equal steps", EFFECT_METRICS),
 }
-ANGLE_POTENTIAL = _angle("angle_reference_potential", "angle to the reference potential's direction",
-                         r"\angle(\mathrm{reference\ potential})")
+ANGLE_POTENTIAL = _angle(
+    "angle_reference_potential",
+    "angle to the reference potential's direction",
+    r"\angle(\mathrm{reference\ potential})",
+)
 
 HISTORY = [m.name for m in _HISTORY]
 METRICS: dict[str, Metric] = {m.name: m for m in _HISTORY + _FINAL + [ANGLE_POTENTIAL]}
 for _prefix, (_what, _names) in EFFECTS.items():
     for _name in _names:
         _of = METRICS[_name]
-        METRICS[f"{_prefix}_{_name}"] = Metric(f"{_prefix}_{_name}", f"{_of.title}: {_what}", rf"\Delta {_of.symbol}",
-                                               _of.unit, separable=_of.separable)
+        METRICS[f"{_prefix}_{_name}"] = Metric(
+            f"{_prefix}_{_name}", f"{_of.title}: {_what}", rf"\Delta {_of.symbol}", _of.unit, separable=_of.separable
+        )
 SEPARABLE_ONLY = [m.name for m in METRICS.values() if m.separable]
 # Columns of final.parquet that are words or sizes, not metrics.
 WORDS = ["status", "separability", "svm_kind", "logreg_kind", "preprocessing", "message"]

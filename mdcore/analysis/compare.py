@@ -4,6 +4,7 @@ Writes analysis_results/compare_A_B/changes.csv and changes.md and prints the la
 by seed. Conditions are the same when their configurations are, apart from what differs between the two grids as a
 whole (another number of steps, say), which is named.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -24,10 +25,30 @@ from mdcore.analysis.results import Results, load
 from mdcore.analysis.statistics import describe
 
 # What a condition is about; it is never a setting that two runs may differ in.
-_SUBJECT = {"potential", "p", "potential_label", "alpha", "beta", "depth", "dataset", "digits", "pca",
-            "dataset_geometry", "dataset_dim"}
-SHOWN = ("gap", "margin_ratio", "angle_max_margin", "angle_linear_md_equal_loss", "angle_svm", "angle_logreg",
-         "test_accuracy", "log_inverse_loss", "steps")
+_SUBJECT = {
+    "potential",
+    "p",
+    "potential_label",
+    "alpha",
+    "beta",
+    "depth",
+    "dataset",
+    "digits",
+    "pca",
+    "dataset_geometry",
+    "dataset_dim",
+}
+SHOWN = (
+    "gap",
+    "margin_ratio",
+    "angle_max_margin",
+    "angle_linear_md_equal_loss",
+    "angle_svm",
+    "angle_logreg",
+    "test_accuracy",
+    "log_inverse_loss",
+    "steps",
+)
 
 
 @dataclass
@@ -56,7 +77,7 @@ def settings(a: Results, b: Results) -> dict[str, tuple[list, list]]:
     for column in a.conditions[0].flat if a.conditions and b.conditions else ():
         if column in _SUBJECT:
             continue
-        one, two = ({json.dumps(c.flat[column]) for c in r.conditions} for r in (a, b))
+        one, two = ({json.dumps(c.flat.get(column)) for c in r.conditions} for r in (a, b))
         if not one & two:
             out[column] = tuple(sorted(json.loads(v) for v in s) for s in (one, two))
     return out
@@ -64,6 +85,7 @@ def settings(a: Results, b: Results) -> dict[str, tuple[list, list]]:
 
 def matched(a: Results, b: Results, different: set[str]) -> list[tuple[Condition, Condition]]:
     """Pairs of conditions with the same columns, leaving out those in `different`."""
+
     def key(c: Condition) -> str:
         return json.dumps({k: v for k, v in c.flat.items() if k not in different}, sort_keys=True)
 
@@ -87,8 +109,17 @@ def change(c: Condition, d: Condition, rows_a: pd.DataFrame, rows_b: pd.DataFram
     came = (x["status"].isin(USED) & y["status"].isin(USED)).to_numpy()
     difference = pd.DataFrame(right[came] - left[came], columns=numbers)
     name = f"{pretty_potential(c.label, c.flat)}, L = {c.depth}"
-    return Change(name, data_title(c.flat), c, d, len(seeds), int(same.sum()), _statuses(x), _statuses(y),
-                  describe(difference, f"{c.id} to {d.id}"))
+    return Change(
+        name,
+        data_title(c.flat),
+        c,
+        d,
+        len(seeds),
+        int(same.sum()),
+        _statuses(x),
+        _statuses(y),
+        describe(difference, f"{c.id} to {d.id}"),
+    )
 
 
 def compare(a: Results, b: Results) -> tuple[list[Change], dict, list[Condition], list[Condition]]:
@@ -100,12 +131,17 @@ def compare(a: Results, b: Results) -> tuple[list[Change], dict, list[Condition]
     pairs = matched(a, b, set(different))
     changes = [change(c, d, groups[0][c.id], groups[1][d.id], metrics) for c, d in pairs]
     left, right = {c.id for c, _ in pairs}, {d.id for _, d in pairs}
-    return (changes, different, [c for c in a.conditions if c.id not in left],
-            [c for c in b.conditions if c.id not in right])
+    return (
+        changes,
+        different,
+        [c for c in a.conditions if c.id not in left],
+        [c for c in b.conditions if c.id not in right],
+    )
 
 
 def provenance_changes(a: Results, b: Results) -> list[str]:
     """What differs in commit, packages and machine: "numpy: 2.4.6 in A, 2.5.0 in B"."""
+
     def flat(record: dict, prefix: str = "") -> dict:
         out = {}
         for k, v in record.items():
@@ -113,15 +149,31 @@ def provenance_changes(a: Results, b: Results) -> list[str]:
         return out
 
     one, two = (flat(r.manifest.get("provenance") or {}) for r in (a, b))
-    return [f"{k}: {one.get(k, 'not recorded')} in {a.tag}, {two.get(k, 'not recorded')} in {b.tag}"
-            for k in dict.fromkeys([*one, *two]) if one.get(k) != two.get(k)]
+    return [
+        f"{k}: {one.get(k, 'not recorded')} in {a.tag}, {two.get(k, 'not recorded')} in {b.tag}"
+        for k in dict.fromkeys([*one, *two])
+        if one.get(k) != two.get(k)
+    ]
 
 
 def table(changes: list[Change]) -> pd.DataFrame:
     """One row per condition: counts, statuses, <metric>_{mean,std,min,max,ci_low,ci_high} of B − A."""
-    return pd.DataFrame([{
-        "condition_a": c.a.id, "condition_b": c.b.id, "data": c.data, "condition": c.name, "n_common": c.n,
-        "n_identical": c.identical, "status_a": c.status_a, "status_b": c.status_b, **c.stats} for c in changes])
+    return pd.DataFrame(
+        [
+            {
+                "condition_a": c.a.id,
+                "condition_b": c.b.id,
+                "data": c.data,
+                "condition": c.name,
+                "n_common": c.n,
+                "n_identical": c.identical,
+                "status_a": c.status_a,
+                "status_b": c.status_b,
+                **c.stats,
+            }
+            for c in changes
+        ]
+    )
 
 
 def _cell(c: Change, m: str) -> str:
@@ -141,32 +193,58 @@ def summary(a: Results, b: Results) -> tuple[Section, pd.DataFrame]:
     blocks: list = []
     same = [c for c in changes if c.same]
     statuses = [c for c in changes if c.status_a != c.status_b]
-    lines = [f"{len(changes)} conditions are in both; in {len(same)} of them every run that both have (same seed) has "
-             "the same numbers to the last bit.",
-             f"{len(statuses)} changed in how their runs ended." if statuses else "None changed in how its runs ended."]
+    lines = [
+        f"{len(changes)} conditions are in both; in {len(same)} of them every run that both have (same seed) has "
+        "the same numbers to the last bit.",
+        f"{len(statuses)} changed in how their runs ended." if statuses else "None changed in how its runs ended.",
+    ]
     seeds = [{s for c in r.conditions for s in c.cells} for r in (a, b)]
     for tag, more in ((a.tag, seeds[0] - seeds[1]), (b.tag, seeds[1] - seeds[0])):
         if more:
             lines.append(f"Seeds only in {tag}: {', '.join(map(str, sorted(more)))}.")
-    lines += [f"Set differently: {k} is {', '.join(map(str, v))} in {a.tag} and {', '.join(map(str, w))} in {b.tag}."
-              for k, (v, w) in different.items()]
+    lines += [
+        f"Set differently: {k} is {', '.join(map(str, v))} in {a.tag} and {', '.join(map(str, w))} in {b.tag}."
+        for k, (v, w) in different.items()
+    ]
     for tag, rest in ((a.tag, only_a), (b.tag, only_b)):
         if rest:
-            lines.append(f"Only in {tag}: {', '.join(c.id for c in rest[:8])}"
-                         + (f" and {len(rest) - 8} more." if len(rest) > 8 else "."))
+            lines.append(
+                f"Only in {tag}: {', '.join(c.id for c in rest[:8])}"
+                + (f" and {len(rest) - 8} more." if len(rest) > 8 else ".")
+            )
     blocks.append(Bullets(lines))
     origin = provenance_changes(a, b)
     if origin:
         blocks += [Text("Where the runs come from:"), Bullets(origin)]
     moved = [c for c in changes if not c.same]
     if moved:
-        shown = [m for m in SHOWN if any(c.stats.get(f"{m}_n", 0) and c.stats[f"{m}_max"] - c.stats[f"{m}_min"]
-                                         + abs(c.stats[f"{m}_mean"]) > 0 for c in moved)]
-        rows = [[c.data, c.name, str(c.n), c.status_a if c.status_a == c.status_b else f"{c.status_a} → {c.status_b}",
-                 *[_cell(c, m) for m in shown]] for c in moved]
-        blocks.append(Table(["data", "condition", "n", "runs", *[metric(m).axis for m in shown]], rows, None,
-                            f"{b.tag} minus {a.tag}: mean over seeds ± half the 95 % interval; *: the interval does not "
-                            "hold zero. Conditions without a change are left out."))
+        shown = [
+            m
+            for m in SHOWN
+            if any(
+                c.stats.get(f"{m}_n", 0) and c.stats[f"{m}_max"] - c.stats[f"{m}_min"] + abs(c.stats[f"{m}_mean"]) > 0
+                for c in moved
+            )
+        ]
+        rows = [
+            [
+                c.data,
+                c.name,
+                str(c.n),
+                c.status_a if c.status_a == c.status_b else f"{c.status_a} → {c.status_b}",
+                *[_cell(c, m) for m in shown],
+            ]
+            for c in moved
+        ]
+        blocks.append(
+            Table(
+                ["data", "condition", "n", "runs", *[metric(m).axis for m in shown]],
+                rows,
+                None,
+                f"{b.tag} minus {a.tag}: mean over seeds ± half the 95 % interval; *: the interval does not "
+                "hold zero. Conditions without a change are left out.",
+            )
+        )
     return Section("changes", f"From {a.tag} to {b.tag}", blocks, 1), table(changes)
 
 

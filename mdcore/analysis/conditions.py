@@ -1,8 +1,5 @@
-"""Cells, conditions and facets: what a configuration is called and which configurations are compared.
+"""Cells and conditions: what a configuration is called, as an id, as columns and in words."""
 
-A condition is a cell without its seed. A facet is a set of conditions that differ only in potential and depth: one
-panel of a figure, one block of a table.
-"""
 from __future__ import annotations
 
 import hashlib
@@ -11,25 +8,26 @@ import math
 import re
 from dataclasses import dataclass, field
 
-from mdcore.analysis.columns import BASE
-
-_NOT_FACET = {"potential", "p", "potential_label", "alpha", "beta", "depth", "seed"}
-_FLAT_OF = {"init_scale": ("init", "scale"), "init_distribution": ("init", "distribution"),
-            "step_rule": ("step", "rule"), "step_eta": ("step", "eta"), "step_decay": ("step", "decay"),
-            "step_anneal": ("step", "anneal"), "stop_gap": ("stop", "gap")}
-_DATA = ("source", "geometry", "dim", "n", "separation", "noise", "test_fraction")
+# Keys of the nested parts of a configuration; a part may have more, which become columns all the same.
+_NESTED = {
+    "init": ("scale", "distribution"),
+    "step": ("rule", "eta", "decay", "anneal"),
+    "stop": ("gap",),
+    "dataset": ("source", "geometry", "dim", "n", "separation", "noise", "test_fraction"),
+}
+_DATA = _NESTED["dataset"]
 _PLAIN = ("width", "loss", "epochs", "log_points", "svm_C", "logreg_C", "dtype")
 
 
 def _entry(potential) -> tuple[str, dict]:
     """(name, parameters) of one canonical potential."""
     if isinstance(potential, dict):
-        (name, parameters), = potential.items()
+        ((name, parameters),) = potential.items()
         return name, dict(parameters or {})
     return potential, {}
 
 
-def _number(x) -> str:
+def number_word(x) -> str:
     """A number as in labels: 3.0 is 3, 1.5 is 1.5."""
     if isinstance(x, float) and x.is_integer() and abs(x) < 1e15:
         return str(int(x))
@@ -37,12 +35,12 @@ def _number(x) -> str:
 
 
 def potential_label(potential) -> str:
-    """"quadratic", "lp1.5", "layer_scaled1+4", "lp1.5+quadratic": the name with its parameters, layers joined."""
+    """ "quadratic", "lp1.5", "layer_scaled1+4", "lp1.5+quadratic": the name with its parameters, layers joined."""
     if isinstance(potential, list):
         return "+".join(potential_label(part) for part in potential)
     name, parameters = _entry(potential)
     values = [v for value in parameters.values() for v in (value if isinstance(value, list) else [value])]
-    return re.sub(r"[^A-Za-z0-9.+_-]+", ".", name + "+".join(_number(v) for v in values))
+    return re.sub(r"[^A-Za-z0-9.+_-]+", ".", name + "+".join(number_word(v) for v in values))
 
 
 def input_potential(potential) -> str:
@@ -51,7 +49,7 @@ def input_potential(potential) -> str:
     if name == "layer_scaled":
         alpha = parameters["alpha"]
         first = alpha[0] if isinstance(alpha, list) else alpha
-        return "quadratic" if first == 1 else f"layer_scaled{_number(first)}"
+        return "quadratic" if first == 1 else f"layer_scaled{number_word(first)}"
     return potential_label(potential[0] if isinstance(potential, list) else potential)
 
 
@@ -60,17 +58,32 @@ def flatten(config: dict) -> dict:
     potential, data = config["potential"], config.get("dataset") or {}
     layers = potential if isinstance(potential, list) else [potential]
     names, parameters = zip(*(_entry(layer) for layer in layers), strict=True)
-    alpha = [p["alpha"] for p in parameters if "alpha" in p]
-    beta = [p["beta"] for p in parameters if "beta" in p]
+    alpha = [v for p in parameters for v in _listed(p.get("alpha"))] if "layer_scaled" in names else []
     digits = config.get("digits")
-    flat = {"potential": "+".join(names), "p": parameters[0].get("p"), "depth": config.get("depth", 1),
-            "dataset": data.get("name"), "digits": f"{digits[0]}v{digits[1]}" if digits else None,
-            "pca": config.get("pca"), "seed": config.get("seed", 0), "potential_label": potential_label(potential),
-            "alpha": "+".join(_number(v) for a in alpha for v in (a if isinstance(a, list) else [a])) or None,
-            "beta": beta[0] if beta else None}
-    flat |= {column: (config.get(outer) or {}).get(inner) for column, (outer, inner) in _FLAT_OF.items()}
-    flat |= {key: config.get(key) for key in _PLAIN}
-    return flat | {f"dataset_{key}": data.get(key) for key in _DATA}
+    flat = {
+        "potential": "+".join(names),
+        "p": parameters[0].get("p") if names[0] == "lp" else None,
+        "depth": config.get("depth", 1),
+        "dataset": data.get("name"),
+        "digits": f"{digits[0]}v{digits[1]}" if digits else None,
+        "pca": config.get("pca"),
+        "seed": config.get("seed", 0),
+        "potential_label": potential_label(potential),
+        "alpha": "+".join(map(number_word, alpha)) or None,
+        "beta": parameters[0].get("beta") if names[0] in ("hypentropy", "cosh") else None,
+    }
+    for part, keys in _NESTED.items():
+        values = {
+            k: v
+            for k, v in (config.get(part) or {}).items()
+            if (part, k) not in (("dataset", "name"), ("dataset", "path"))
+        }
+        flat |= {f"{part}_{k}": values.get(k) for k in dict.fromkeys([*keys, *values])}
+    return flat | {key: config.get(key) for key in _PLAIN}
+
+
+def _listed(value) -> list:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def public_config(config: dict) -> dict:
@@ -85,7 +98,7 @@ def condition_key(config: dict) -> str:
 
 
 def dataset_label(flat: dict) -> str:
-    """"mnist-3v5-pca50", "synthetic-planted-d2"; a data set of the user's own by its name."""
+    """ "mnist-3v5-pca50", "synthetic-planted-d2"; a data set of the user's own by its name."""
     if flat["dataset"] == "mnist":
         return f"mnist-{flat['digits']}" + (f"-pca{flat['pca']}" if flat["pca"] is not None else "")
     if flat["dataset"] == "synthetic":
@@ -151,39 +164,28 @@ def conditions_of(cells: list[dict], ids: dict[str, str] | None = None) -> list[
         condition.id = known[0] if known else condition.id
         condition.cells = dict(sorted(condition.cells.items()))
     order = ["dataset", "digits", "pca", *(f"dataset_{k}" for k in _DATA)]
-    rest = ["loss", "step_rule", "step_eta", "step_decay", "step_anneal", "epochs", "stop_gap", "width", "init_scale",
-            "init_distribution"]
-    return sorted(found.values(), key=lambda c: (
-        [_sortable(c.flat[k]) for k in order], potential_order(c.label, c.flat), c.depth,
-        [_sortable(c.flat[k]) for k in rest], c.id))
-
-
-def varied_columns(conditions: list[Condition]) -> list[str]:
-    """Flat columns with more than one value in the grid (null is a value), besides the base ones and the seed."""
-    flats = [c.flat for c in conditions]
-    return [k for k in (flats[0] if flats else []) if k not in BASE and len({json.dumps(f[k]) for f in flats}) > 1]
-
-
-@dataclass
-class Facet:
-    """Conditions that differ only in potential and depth, with the words for what they share."""
-
-    key: tuple
-    title: str
-    slug: str
-    conditions: list[Condition]
-
-    def at(self, label: str, depth: int) -> Condition | None:
-        return next((c for c in self.conditions if c.label == label and c.depth == depth), None)
-
-    def linear(self, condition: Condition) -> Condition | None:
-        """The depth-1 condition that trains with this one's input potential, if the grid has it."""
-        return next((c for c in self.conditions if c.depth == 1 and c.input_label == condition.input_label), None)
-
-    def reference(self, depth: int) -> Condition | None:
-        """The condition potentials are compared with at this depth: quadratic, else the first in order."""
-        same = [c for c in self.conditions if c.depth == depth]
-        return next((c for c in same if c.label == "quadratic"), same[0] if same else None)
+    rest = [
+        "loss",
+        "step_rule",
+        "step_eta",
+        "step_decay",
+        "step_anneal",
+        "epochs",
+        "stop_gap",
+        "width",
+        "init_scale",
+        "init_distribution",
+    ]
+    return sorted(
+        found.values(),
+        key=lambda c: (
+            [_sortable(c.flat[k]) for k in order],
+            potential_order(c.label, c.flat),
+            c.depth,
+            [_sortable(c.flat[k]) for k in rest],
+            c.id,
+        ),
+    )
 
 
 def data_title(flat: dict) -> str:
@@ -196,50 +198,6 @@ def data_title(flat: dict) -> str:
     return dataset_label(flat)
 
 
-_SAYS = {"width": "width {}", "init_scale": "init {}", "loss": "{} loss", "step_rule": "{} step",
-         "step_eta": "step size {}", "step_decay": "decay {}", "step_anneal": "anneal {}",
-         "init_distribution": "{} init", "epochs": "{} steps", "stop_gap": "stop at gap {}",
-         "dataset_n": "n = {}", "dataset_separation": "separation {}", "dataset_noise": "noise {}",
-         "dataset_source": "{}", "dataset_test_fraction": "test fraction {}", "dtype": "{}"}
-
-
-def facets_of(conditions: list[Condition]) -> list[Facet]:
-    """Facets in reading order.
-
-    A column divides facets when it varies for one and the same (data, potential, depth). What follows from the
-    potential (a step rule zipped with p) or from the depth (the width of a layer that is not there) does not.
-    A depth-1 condition, which has no width, stands in the facet of every width.
-    """
-    groups: dict[tuple, list[Condition]] = {}
-    for c in conditions:
-        groups.setdefault((c.data, c.label, c.depth), []).append(c)
-    columns = [k for k in varied_columns(conditions) if k not in _NOT_FACET
-               and any(len({json.dumps(c.flat[k]) for c in g}) > 1 for g in groups.values())]
-    loose = [k for k in ("width", "init_scale") if k in columns]
-    at_one = {k: {json.dumps(c.flat[k]) for c in conditions if c.depth == 1} for k in loose}
-    keys: dict[tuple, list[Condition]] = {}
-    for c in sorted(conditions, key=lambda c: c.depth == 1):  # deep ones first: they make the facets
-        own = (c.data, *(json.dumps(c.flat[k]) for k in columns))
-        homes = [own]
-        if c.depth == 1 and loose:
-            homes = [key for key in keys if key[0] == c.data and all(
-                mine == theirs or (k in loose and theirs not in at_one[k])
-                for k, mine, theirs in zip(columns, own[1:], key[1:], strict=True))] or [own]
-        for key in homes:
-            keys.setdefault(key, []).append(c)
-    position = {c.id: i for i, c in enumerate(conditions)}
-    out = []
-    for key, members in keys.items():
-        members = sorted(members, key=lambda c: position[c.id])
-        example = next((c for c in members if c.depth > 1), members[0])
-        extra = [_SAYS.get(k, k.replace("_", " ") + " {}").format(_number(example.flat[k])) for k in columns
-                 if example.flat[k] is not None]
-        title = ", ".join([data_title(example.flat), *extra])
-        slug = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join([example.data, *extra])).strip("-.")
-        out.append(Facet(key, title, slug, members))
-    return sorted(out, key=lambda f: min(position[c.id] for c in f.conditions))
-
-
 def pretty_potential(label: str, flat: dict) -> str:
     """Words for a potential in figures, tables and text: "quadratic", "lp, p = 1.5", "hypentropy, β = 0.1"."""
     name = flat["potential"]
@@ -248,9 +206,9 @@ def pretty_potential(label: str, flat: dict) -> str:
     if "+" in name:
         return label.replace("+", " + ").replace("layer_scaled", "layer-scaled ")
     if name == "lp":
-        return f"lp, p = {_number(flat['p'])}"
+        return f"lp, p = {number_word(flat['p'])}"
     if name in ("hypentropy", "cosh"):
-        return f"{name}, β = {_number(flat['beta'])}"
+        return f"{name}, β = {number_word(flat['beta'])}"
     if name == "layer_scaled":
         return f"layer-scaled, α = ({str(flat['alpha']).replace('+', ', ')})"
     return label

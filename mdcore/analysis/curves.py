@@ -1,4 +1,5 @@
 """Curves of a condition over its seeds: mean and range against epochs or against log(1/R)."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -75,7 +76,7 @@ def band(results: Results, condition: Condition, x: str, y: str) -> Band:
 
 
 def seeds_text(counts: set[int]) -> str:
-    """"n = 3 seeds", "n = 1 to 3 seeds", with what one seed means for the band."""
+    """ "n = 3 seeds", "n = 1 to 3 seeds", with what one seed means for the band."""
     counts = {c for c in counts if c} or {0}
     low, high = min(counts), max(counts)
     many = f"n = {high} seed{'s' * (high != 1)}" if low == high else f"n = {low} to {high} seeds"

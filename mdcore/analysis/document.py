@@ -1,4 +1,5 @@
 """The parts of the report as data, and how they are written as HTML and as Markdown."""
+
 from __future__ import annotations
 
 import base64
@@ -63,11 +64,15 @@ class Table:
     def html(self) -> str:
         keys = self.keys or self.rows
         head = "".join(f'<th scope="col" tabindex="0" aria-sort="none">{escape(h)}</th>' for h in self.head)
-        body = "".join("<tr>" + "".join(f"<td{_key(k)}>{escape(c)}</td>" for c, k in zip(row, key, strict=True))
-                       + "</tr>" for row, key in zip(self.rows, keys, strict=True))
+        body = "".join(
+            "<tr>" + "".join(f"<td{_key(k)}>{escape(c)}</td>" for c, k in zip(row, key, strict=True)) + "</tr>"
+            for row, key in zip(self.rows, keys, strict=True)
+        )
         caption = f'<p class="caption">{escape(self.caption)}</p>' if self.caption else ""
-        return (f'{caption}<div class="scroll"><table class="sortable"><thead><tr>{head}</tr></thead>'
-                f"<tbody>{body}</tbody></table></div>")
+        return (
+            f'{caption}<div class="scroll"><table class="sortable"><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>"
+        )
 
     def markdown(self) -> str:
         lines = [f"| {' | '.join(md(h) for h in self.head)} |", "|" + "---|" * len(self.head)]
@@ -87,9 +92,11 @@ class Figure:
     def html(self) -> str:
         data = base64.b64encode(self.path.read_bytes()).decode()
         label = f"Figure {self.number}. " if self.number else ""
-        return (f'<figure id="fig-{html.escape(self.path.stem)}"><img alt="{html.escape(self.alt, quote=True)}" '
-                f'src="data:image/png;base64,{data}"><figcaption><b>{label}</b>{escape(self.caption)} '
-                f'<span class="file">figures/{html.escape(self.path.stem)}.pdf</span></figcaption></figure>')
+        return (
+            f'<figure id="fig-{html.escape(self.path.stem)}"><img alt="{html.escape(self.alt, quote=True)}" '
+            f'src="data:image/png;base64,{data}"><figcaption><b>{label}</b>{escape(self.caption)} '
+            f'<span class="file">figures/{html.escape(self.path.stem)}.pdf</span></figcaption></figure>'
+        )
 
     def markdown(self) -> str:
         label = f"**Figure {self.number}.** " if self.number else ""
@@ -122,8 +129,11 @@ class Section:
 
     def html(self) -> str:
         tag = f"h{self.level}"
-        return (f'<section id="{self.key}"><{tag}>{escape(self.title)}</{tag}>'
-                + "".join(b.html() for b in self.blocks) + "</section>")
+        return (
+            f'<section id="{self.key}"><{tag}>{escape(self.title)}</{tag}>'
+            + "".join(b.html() for b in self.blocks)
+            + "</section>"
+        )
 
     def markdown(self) -> str:
         return f"{'#' * self.level} {md(self.title)}\n\n" + "\n".join(b.markdown() for b in self.blocks)

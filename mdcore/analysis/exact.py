@@ -1,4 +1,5 @@
 """The data set and the exact references of a cell, for pictures: read back from what the run keeps."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -41,13 +42,19 @@ def picture(results: Results, condition: Condition, seed: int, ps: set[float]) -
     planted = data.planted or {}
     support = planted.get("support")
     return Picture(
-        data.X_train, data.y_train, found.separability, {p: m.w for p, m in found.max_margin.items()},
-        found.svm.w, baseline_name("SVM", found.svm.kind, found.svm.C),
-        found.logreg.w, baseline_name("logistic regression", found.logreg.kind, found.logreg.C),
-        None if support is None else np.asarray(support, float))
+        data.X_train,
+        data.y_train,
+        found.separability,
+        {p: m.w for p, m in found.max_margin.items()},
+        found.svm.w,
+        baseline_name("SVM", found.svm.kind, found.svm.C),
+        found.logreg.w,
+        baseline_name("logistic regression", found.logreg.kind, found.logreg.C),
+        None if support is None else np.asarray(support, float),
+    )
 
 
 def baseline_name(what: str, kind: str, C: float | None) -> str:
-    """"SVM, hard margin", "logistic regression, l2 with C = 1": which baseline it is, in words."""
+    """ "SVM, hard margin", "logistic regression, l2 with C = 1": which baseline it is, in words."""
     words = {"hard-margin": "hard margin", "soft-margin": "soft margin", "l2": "l2", "unregularised": "unregularised"}
     return f"{what}, {words.get(kind, kind)}" + (f" with C = {C:g}" if C is not None else "")

@@ -1,15 +1,54 @@
 """LaTeX text: user strings escaped letter by letter, the names of norms and potentials as mathematics."""
+
 from __future__ import annotations
 
 import re
 
-_ESCAPES = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
-            "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-            ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
-            "–": "--", "—": "---", "−": "$-$", "×": r"$\times$", "±": r"$\pm$", "°": r"$^\circ$", "≤": r"$\le$",
-            "≥": r"$\ge$", "∞": r"$\infty$", "→": r"$\to$", "’": "'", "‘": "`", "“": "``", "”": "''", "…": r"\ldots{}",
-            "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "η": r"$\eta$", "λ": r"$\lambda$", "φ": r"$\varphi$",
-            "ψ": r"$\psi$", "μ": r"$\mu$", "σ": r"$\sigma$", "π": r"$\pi$", "ℓ": r"$\ell$", "\n": " ", "\t": " "}
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "–": "--",
+    "—": "---",
+    "−": "$-$",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "°": r"$^\circ$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "∞": r"$\infty$",
+    "→": r"$\to$",
+    "’": "'",
+    "‘": "`",
+    "“": "``",
+    "”": "''",
+    "…": r"\ldots{}",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "γ": r"$\gamma$",
+    "η": r"$\eta$",
+    "λ": r"$\lambda$",
+    "φ": r"$\varphi$",
+    "ψ": r"$\psi$",
+    "μ": r"$\mu$",
+    "σ": r"$\sigma$",
+    "π": r"$\pi$",
+    "ℓ": r"$\ell$",
+    "\n": " ",
+    "\t": " ",
+}
 
 
 def escape(text: str) -> str:
@@ -20,8 +59,11 @@ def escape(text: str) -> str:
 def words(text: str) -> str:
     r"""Escaped text in which lp, l2, l1.5 and l∞ are norms ($\ell_p$) and "p = 1.5", "L = 2" are formulas."""
     text = escape(text)
-    text = re.sub(r"(?<![\w\\{])l(p|\d+(?:\.\d+)?|\$\\infty\$)(?![\w.]*\w)",
-                  lambda m: rf"$\ell_{{{m.group(1).strip('$')}}}$", text)
+    text = re.sub(
+        r"(?<![\w\\{])l(p|\d+(?:\.\d+)?|\$\\infty\$)(?![\w.]*\w)",
+        lambda m: rf"$\ell_{{{m.group(1).strip('$')}}}$",
+        text,
+    )
     return re.sub(r"(?<![\w\\$])([pLdn]) = ([\d.,]+\d|\d)", r"$\1 = \2$", text)
 
 

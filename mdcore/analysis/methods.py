@@ -1,4 +1,5 @@
 """The methods paragraph, ready to paste, out of the configurations and the recorded preprocessing."""
+
 from __future__ import annotations
 
 import json
@@ -40,16 +41,20 @@ def data_sentences(results: Results) -> list[str]:
         record = next((r for r in (_record(results, row["cell_id"]) for row in rows) if r), {})
         text = data_title(c.flat)
         if c.flat["dataset"] == "synthetic":
-            text += (f": n = {c.flat['dataset_n']}, separation {c.flat['dataset_separation']}, noise "
-                     f"{c.flat['dataset_noise']}, another draw for every seed, every point a training point, no "
-                     "preprocessing")
+            text += (
+                f": n = {c.flat['dataset_n']}, separation {c.flat['dataset_separation']}, noise "
+                f"{c.flat['dataset_noise']}, another draw for every seed, every point a training point, no "
+                "preprocessing"
+            )
         elif record:
             sizes = next(((r["n_train"], r["n_test"]) for r in rows if is_number(r.get("n_train"))), None)
             text += f": {record.get('source', c.flat['dataset_source'])}"
             if sizes:
-                text += f", {int(sizes[0]):,} training and {int(sizes[1]):,} test images ({record.get('split', 'fixed split')})"
+                split = record.get("split", "fixed split")
+                text += f", {int(sizes[0]):,} training and {int(sizes[1]):,} test images ({split})"
             if is_number(record.get("explained_variance")):
-                text += f", PCA fitted on the training split (explains {percent(record['explained_variance'])} of the variance)"
+                explained = percent(record["explained_variance"])
+                text += f", PCA fitted on the training split (explains {explained} of the variance)"
             text += f", standardisation: {record['standardisation']}" if record.get("standardisation") else ""
         verdicts = sorted({r["separability"] for r in rows if r["separability"]})
         out.append(text + (f"; {listed(verdicts)}" if verdicts else "") + ".")
@@ -77,16 +82,26 @@ def methods(results: Results) -> list[str]:
         return ["The run has no cells."]
     depths, widths = _values(results, "depth"), _values(results, "width", True)
     names = list(dict.fromkeys(pretty_potential(c.label, c.flat) for c in results.conditions))
-    scale, epochs, stops = _values(results, "init_scale", True), _values(results, "epochs"), _values(results, "stop_gap")
-    model = (f"We train deep linear networks without bias of depth L = {_numbers(depths)}"
-             + (f" and hidden width {_numbers(widths)}" if widths else "") + " by full-batch mirror descent on the "
-             f"mean {' and '.join(_values(results, 'loss')) or 'logistic'} loss, the mirror map acting on every entry of "
-             f"every layer, with the potentials {listed(names, 12)}. {_steps(results)} A run has at most "
-             f"{' or '.join(count(e) for e in epochs)} steps"
-             + (f" and ends early at a certified gap of {' or '.join(percent(s) for s in stops)}" if stops else "") + ".")
+    scale, epochs, stops = (
+        _values(results, "init_scale", True),
+        _values(results, "epochs"),
+        _values(results, "stop_gap"),
+    )
+    model = (
+        f"We train deep linear networks without bias of depth L = {_numbers(depths)}"
+        + (f" and hidden width {_numbers(widths)}" if widths else "")
+        + " by full-batch mirror descent on the "
+        f"mean {' and '.join(_values(results, 'loss')) or 'logistic'} loss, the mirror map acting on every entry of "
+        f"every layer, with the potentials {listed(names, 12)}. {_steps(results)} A run has at most "
+        f"{' or '.join(count(e) for e in epochs)} steps"
+        + (f" and ends early at a certified gap of {' or '.join(percent(s) for s in stops)}" if stops else "")
+        + "."
+    )
     if scale:
-        model += (f" Hidden networks start at entries {_numbers(scale)}·N(0, 1)/√fan-in, the same for every potential; "
-                  "depth 1 starts at zero unless the grid says otherwise.")
+        model += (
+            f" Hidden networks start at entries {_numbers(scale)}·N(0, 1)/√fan-in, the same for every potential; "
+            "depth 1 starts at zero unless the grid says otherwise."
+        )
     dtypes = _values(results, "dtype")
     model += f" Arithmetic is {' and '.join(dtypes)}; losses and norms are kept in the log domain." if dtypes else ""
     Cs = [_numbers(_values(results, k)) for k in ("svm_C", "logreg_C")]
@@ -95,24 +110,28 @@ def methods(results: Results) -> list[str]:
         "max-margin direction of each potential's exponent is solved to a relative duality gap of at most 1e-7 (the "
         "reached gap is in tables/references.tex), the SVM is the hard-margin one and logistic regression is "
         f"l2-regularised (C = {Cs[1]}), as no unregularised minimiser exists. If they overlap, there is no max-margin, "
-        f"the SVM is the soft-margin one (C = {Cs[0]}) and logistic regression is the unregularised minimiser. Each deep "
-        "run is compared with its linear companion: depth 1, same data, input potential, seed and step rule, at equal "
-        "steps and at equal loss.")
+        f"the SVM is the soft-margin one (C = {Cs[0]}) and logistic regression is the unregularised minimiser. Each "
+        "deep run is compared with its linear companion: depth 1, same data, input potential, seed and step rule, at "
+        "equal steps and at equal loss."
+    )
     seeds = sorted({len(c.cells) for c in results.conditions})
     statistics = (
         "Angles are in degrees, 0° to 180°, signed. The certified gap is 1 − γ_p(w)/‖Aᵀλ‖_q with λ from the weights of "
         "the training points along the run: an upper bound of the missing share of the margin that needs no solver; a "
         "run counts as converged at 1 % or less, else as transient. Statistics are over "
         f"{' or '.join(str(s) for s in seeds)} seed{'s' * (seeds != [1])} per condition and over runs with status "
-        f"{listed(list(USED), 6)}: mean, standard deviation with ddof 1, range, and a 95 % bootstrap interval of the mean "
-        f"(BCa, {RESAMPLES:,} resamples of the seeds, percentile where BCa is degenerate; the generator is seeded by the "
-        "condition). Differences are paired by seed. Two directions count as the same below 1°.")
+        f"{listed(list(USED), 6)}: mean, standard deviation with ddof 1, range, and a 95 % bootstrap interval of the "
+        f"mean (BCa, {RESAMPLES:,} resamples of the seeds, percentile where BCa is degenerate; the generator is seeded "
+        "by the condition). Differences are paired by seed. Two directions count as the same below 1°."
+    )
     return [" ".join(data_sentences(results)), model, references, statistics]
 
 
 def size_sentence(results: Results) -> str:
-    """"72 runs: 24 conditions on 4 data conditions, 3 seeds each"."""
+    """ "72 runs: 24 conditions on 4 data conditions, 3 seeds each"."""
     seeds = sorted({len(c.cells) for c in results.conditions})
     each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}" if seeds else "no"
-    return (f"{plural(len(results.cells), 'run')}: {plural(len(results.conditions), 'condition')} on "
-            f"{plural(len(results.facets), 'data condition')}, {each} seed{'s' * (seeds != [1])} each.")
+    return (
+        f"{plural(len(results.cells), 'run')}: {plural(len(results.conditions), 'condition')} on "
+        f"{plural(len(results.facets), 'data condition')}, {each} seed{'s' * (seeds != [1])} each."
+    )

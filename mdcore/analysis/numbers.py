@@ -1,4 +1,5 @@
 """Numbers as text: the digits follow the uncertainty. One set of rules for LaTeX, the report and the sentences."""
+
 from __future__ import annotations
 
 import math
@@ -31,7 +32,7 @@ def parts(mean: float, spread: float | None = None, digits: int = 3) -> tuple[st
         spread, digits = 0.0, 5 if spread > 1e-12 * abs(mean) else digits
     largest = max(abs(mean), abs(spread) if known else 0.0)
     exponent = _order(largest) if largest and not -3 <= _order(largest) < 5 else 0
-    scale = 10.0 ** exponent
+    scale = 10.0**exponent
     mean, spread = mean / scale, spread / scale if known else None
     if known and spread > 0:
         order = _order(spread)
@@ -45,7 +46,7 @@ def parts(mean: float, spread: float | None = None, digits: int = 3) -> tuple[st
 
 
 def plain(mean: float, spread: float | None = None, unit: str = "", digits: int = 3) -> str:
-    """"12.31 ± 0.04°", "(3.1 ± 0.2)×10⁻⁵"; an en dash where there is no number."""
+    """ "12.31 ± 0.04°", "(3.1 ± 0.2)×10⁻⁵"; an en dash where there is no number."""
     if not is_number(mean):
         return DASH
     m, s, e = parts(mean, spread, digits)
@@ -78,7 +79,7 @@ def with_interval(mean: float, low: float, high: float, most: int = 3) -> tuple[
 
 
 def percent(x: float) -> str:
-    """"0.31 %"; two significant digits, at least one decimal below 10."""
+    """ "0.31 %"; two significant digits, at least one decimal below 10."""
     if not is_number(x):
         return DASH
     x = 100 * x
@@ -99,7 +100,7 @@ def share(x: float) -> str:
 
 
 def count(n: float, digits: int = 0) -> str:
-    """"12,345", "3.4×10⁷": a number of steps; `digits` significant digits for an estimate, 0: all up to a million."""
+    """ "12,345", "3.4×10⁷": a number of steps; `digits` significant digits for an estimate, 0: all up to a million."""
     if not is_number(n):
         return "no finite number of"
     n = float(f"{n:.{digits}g}") if digits else n
@@ -109,7 +110,7 @@ def count(n: float, digits: int = 0) -> str:
 
 
 def duration(seconds: float) -> str:
-    """"45 s", "12 min", "3.5 h", "8 days"."""
+    """ "45 s", "12 min", "3.5 h", "8 days"."""
     if not is_number(seconds):
         return DASH
     for size, name in ((86400, "days"), (3600, "h"), (60, "min")):

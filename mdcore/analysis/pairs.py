@@ -3,6 +3,7 @@
 Pairs are made within a facet: the same data, loss, step rule and seed. They are columns of master.csv, one number a
 cell, so that their statistics over seeds are the statistics of every other column.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -77,8 +78,9 @@ def effects(results: Results) -> dict[str, dict[str, float]]:
             prefix = "depth_effect" if kind == "depth" else "potential_effect"
             row |= {f"{prefix}_{m}": _difference(results, cell, partner, m) for m in EFFECT_METRICS}
             if kind == "depth":
-                row |= {f"depth_effect_equal_loss_{m}": at_equal_loss(results, cell, partner, m)
-                        for m in EFFECT_METRICS}
+                row |= {
+                    f"depth_effect_equal_loss_{m}": at_equal_loss(results, cell, partner, m) for m in EFFECT_METRICS
+                }
             else:
                 row["angle_reference_potential"] = _direction_angle(results, cell, partner)
     return out

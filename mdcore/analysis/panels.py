@@ -1,4 +1,5 @@
 """How conditions are laid out in figures: groups of curves that fit a panel, pages of panels that fit a column."""
+
 from __future__ import annotations
 
 import textwrap
@@ -14,7 +15,8 @@ from mdcore.analysis.conditions import Condition, pretty_potential
 from mdcore.analysis.results import Results
 
 MOST_LINES = 12  # curves in one panel; more are split by potential
-MOST_PAGES = 8  # of one family; what is beyond is named, not drawn
+MOST_PAGES = 8  # of one family
+FIRST_PAGES = 3  # drawn of a family that would have more; what is beyond is counted in the caption
 
 
 @dataclass
@@ -68,7 +70,7 @@ def split(conditions: list[Condition], most: int) -> list[list[Condition]]:
     depths = max(sum(c.label == k for c in conditions) for k in labels)
     parts = -(-len(labels) // max(1, most // depths))
     size = -(-len(labels) // parts)
-    chunks = [labels[i:i + size] for i in range(0, len(labels), size)]
+    chunks = [labels[i : i + size] for i in range(0, len(labels), size)]
     return [[c for c in conditions if c.label in chunk] for chunk in chunks]
 
 
@@ -84,12 +86,12 @@ def groups_of(results: Results, keep: Callable[[Condition], bool], most: int = M
 
 
 def pages_of(groups: list[Group], size: int) -> list[Page]:
-    """Pages of at most `size` groups; at most MOST_PAGES, the last of which names the groups left out."""
-    chunks = [groups[i:i + size] for i in range(0, len(groups), size)]
-    shown = chunks[:MOST_PAGES]
+    """Pages of at most `size` groups. Of more than MOST_PAGES the first FIRST_PAGES; the last names those left out."""
+    chunks = [groups[i : i + size] for i in range(0, len(groups), size)]
+    shown = chunks if len(chunks) <= MOST_PAGES else chunks[:FIRST_PAGES]
     pages = [Page(chunk, i + 1, len(shown)) for i, chunk in enumerate(shown)]
-    if len(chunks) > MOST_PAGES:
-        pages[-1].left_out = [g.title for chunk in chunks[MOST_PAGES:] for g in chunk]
+    if len(chunks) > len(shown):
+        pages[-1].left_out = [g.title for chunk in chunks[len(shown) :] for g in chunk]
     return pages
 
 
@@ -112,15 +114,17 @@ def palette(results: Results) -> dict[str, str]:
 
 def page_grid(rows: int, columns: int, row_height: float, extra: float) -> tuple[Figure, list[list[Axes]]]:
     """A figure one column wide with `rows` × `columns` panels; `extra` inches for legend and titles."""
-    figure, axes = plt.subplots(rows, columns, figsize=(style.COLUMN, rows * row_height + extra), squeeze=False,
-                                layout="constrained")
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(style.COLUMN, rows * row_height + extra), squeeze=False, layout="constrained"
+    )
     return figure, [list(r) for r in axes]
 
 
 def say(ax: Axes, text: str) -> None:
     """Words in place of curves, for a panel that has nothing to show."""
-    ax.text(0.5, 0.5, textwrap.fill(text, 24), transform=ax.transAxes, ha="center", va="center", color="0.4",
-            fontsize=7)
+    ax.text(
+        0.5, 0.5, textwrap.fill(text, 24), transform=ax.transAxes, ha="center", va="center", color="0.4", fontsize=7
+    )
     ax.set_xticks([])
     ax.set_yticks([])
     ax.grid(False)

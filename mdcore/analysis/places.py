@@ -1,4 +1,5 @@
 """Which run a notebook analyses and where its results go."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,4 +1,5 @@
 """All figures of a run: drawn, saved, listed in figures/index.json with their captions and with what is absent."""
+
 from __future__ import annotations
 
 import gc
@@ -10,10 +11,11 @@ from pathlib import Path
 import pandas as pd
 
 from mdcore.analysis import style
+from mdcore.analysis.families import FAMILIES, own_family
 from mdcore.analysis.panels import Absent, Drawn
 from mdcore.analysis.plotting_boundaries import decision_boundaries
 from mdcore.analysis.plotting_boxes import BOXES, boxplots
-from mdcore.analysis.plotting_curves import FAMILIES, curve_figures, own_family
+from mdcore.analysis.plotting_curves import curve_figures
 from mdcore.analysis.plotting_heatmaps import HEATMAPS, heatmaps
 from mdcore.analysis.results import Results
 

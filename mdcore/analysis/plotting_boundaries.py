@@ -1,4 +1,5 @@
 """Decision boundaries in two dimensions: data, learned boundaries, the exact direction of each, the baselines."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from matplotlib.lines import Line2D
 
 from mdcore.analysis import style
 from mdcore.analysis.columns import USED
-from mdcore.analysis.conditions import Condition, Facet, pretty_potential
+from mdcore.analysis.conditions import Condition, pretty_potential
 from mdcore.analysis.exact import Picture, picture
+from mdcore.analysis.facets import Facet
 from mdcore.analysis.panels import MOST_PAGES, Absent, Drawn, palette
 from mdcore.analysis.results import Results
 
@@ -32,8 +34,17 @@ def _points(ax: Axes, shown: Picture, size: float) -> float:
         keep = np.random.default_rng(0).choice(keep, _MOST_POINTS, replace=False)
     for label, marker, colour in ((1, "o", "0.55"), (-1, "^", "0.25")):
         some = keep[shown.y[keep] == label]
-        ax.plot(shown.X[some, 0], shown.X[some, 1], marker, color=colour, markersize=size, markeredgewidth=0.4,
-                markerfacecolor="white" if label == 1 else colour, zorder=1, linestyle="")
+        ax.plot(
+            shown.X[some, 0],
+            shown.X[some, 1],
+            marker,
+            color=colour,
+            markersize=size,
+            markeredgewidth=0.4,
+            markerfacecolor="white" if label == 1 else colour,
+            zorder=1,
+            linestyle="",
+        )
     if shown.support is not None:
         near = np.abs(np.abs(shown.X) - np.abs(shown.support)).sum(axis=1).argmin()
         ax.plot(*shown.X[near], "s", color="0.1", markerfacecolor="none", markersize=size + 3.2, markeredgewidth=0.8)
@@ -73,8 +84,16 @@ def _panel(ax: Axes, shown: Picture, learned, colour: dict, reach: float, ps: di
     _line(ax, shown.logreg, reach, color=style.BASELINES["logreg"], linewidth=0.9, linestyle=(0, (1, 1.4)), zorder=1.6)
     for label in dict.fromkeys(c.label for c, _, _ in learned):
         if ps.get(label) in shown.max_margin:
-            _line(ax, shown.max_margin[ps[label]], reach, color=colour[label], linewidth=5, alpha=0.25, zorder=1.8,
-                  solid_capstyle="butt")
+            _line(
+                ax,
+                shown.max_margin[ps[label]],
+                reach,
+                color=colour[label],
+                linewidth=5,
+                alpha=0.25,
+                zorder=1.8,
+                solid_capstyle="butt",
+            )
     for c, w, _ in learned:
         look = {**style.line_of(c.depth), "alpha": 1.0}
         look["linewidth"] = 1.3 if c.depth == 1 else 1.2
@@ -83,8 +102,15 @@ def _panel(ax: Axes, shown: Picture, learned, colour: dict, reach: float, ps: di
         _line(ax, w, reach, color=tone, zorder=2 + 0.1 * c.depth, **look)
 
 
-def draw(facet_title: str, shown: Picture, learned, palette_of: dict, limits: dict[str, float], seed: int,
-         names: dict[str, str]):
+def draw(
+    facet_title: str,
+    shown: Picture,
+    learned,
+    palette_of: dict,
+    limits: dict[str, float],
+    seed: int,
+    names: dict[str, str],
+):
     """The figure: all boundaries above, each potential on its own below."""
     labels = list(dict.fromkeys(c.label for c, _, _ in learned))
     rows = -(-len(labels) // 2) if len(labels) > 1 else 0
@@ -111,21 +137,37 @@ def draw(facet_title: str, shown: Picture, learned, palette_of: dict, limits: di
         off[labels[0]] = _off(shown, learned, limits)
     handles = [Line2D([], [], color=palette_of[k], linewidth=2.2, label=style.words(names[k])) for k in labels]
     for d in sorted({c.depth for c, _, _ in learned}):
-        handles.append(Line2D([], [], color="0.25", label=f"L = {d}" + (" (linear)" if d == 1 else ""),
-                              **{**style.line_of(d), "alpha": 1, "linewidth": 1.2}))
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color="0.25",
+                label=f"L = {d}" + (" (linear)" if d == 1 else ""),
+                **{**style.line_of(d), "alpha": 1, "linewidth": 1.2},
+            )
+        )
     if any(limits.get(k) in shown.max_margin for k in labels):
         handles.append(Line2D([], [], color="0.5", alpha=0.35, linewidth=5, label=style.words("exact lp max-margin")))
     handles.append(Line2D([], [], color=style.BASELINES["svm"], linewidth=0.8, label=style.words(shown.svm_name)))
-    handles.append(Line2D([], [], color=style.BASELINES["logreg"], linewidth=0.9, linestyle=(0, (1, 1.4)),
-                          label=style.words(shown.logreg_name)))
+    handles.append(
+        Line2D(
+            [],
+            [],
+            color=style.BASELINES["logreg"],
+            linewidth=0.9,
+            linestyle=(0, (1, 1.4)),
+            label=style.words(shown.logreg_name),
+        )
+    )
     style.legend_below(figure, handles, 2)
     return figure, off
 
 
 def _off(shown: Picture, learned, limits: dict[str, float]) -> float:
     """Largest angle in degrees between a learned direction and its own exact one."""
-    angles = [_angle(w, shown.max_margin[limits[c.label]]) for c, w, _ in learned
-              if limits.get(c.label) in shown.max_margin]
+    angles = [
+        _angle(w, shown.max_margin[limits[c.label]]) for c, w, _ in learned if limits.get(c.label) in shown.max_margin
+    ]
     return max(angles, default=float("nan"))
 
 
@@ -165,14 +207,20 @@ def decision_boundaries(results: Results) -> Iterator[Drawn | Absent]:
         names = {c.label: pretty_potential(c.label, c.flat) for c, _, _ in learned}
         figure, off = draw(facet.title, shown, learned, colour, limits, seed, names)
         exact = [v for v in off.values() if np.isfinite(v)]
-        lies = (f"Each boundary lies on its own exact lp max-margin direction (wide pale line) to within "
-                f"{short_angle(max(exact))}." if exact else f"The data are {shown.separability}: there is no max-margin.")
+        lies = (
+            f"Each boundary lies on its own exact lp max-margin direction (wide pale line) to within "
+            f"{short_angle(max(exact))}."
+            if exact
+            else f"The data are {shown.separability}: there is no max-margin."
+        )
         open_ = sorted({names[c.label] for c, _, s in learned if s in ("transient", "quasi-separable")})
         waiting = f" Not converged yet: {', '.join(open_)}." if open_ else ""
         square = " Square: the planted support vector." if shown.support is not None else ""
-        caption = (f"Decision boundaries through the origin, {facet.title}, seed {seed}; circles: y = +1, triangles: "
-                   f"y = −1.{square} {lies} Above all of them, below each potential alone, with its largest distance "
-                   f"from its own reference. Baselines: {shown.svm_name}; {shown.logreg_name}.{waiting}")
+        caption = (
+            f"Decision boundaries through the origin, {facet.title}, seed {seed}; circles: y = +1, triangles: "
+            f"y = −1.{square} {lies} Above all of them, below each potential alone, with its largest distance "
+            f"from its own reference. Baselines: {shown.svm_name}; {shown.logreg_name}.{waiting}"
+        )
         name = "decision_boundaries" + (f"_page{number}" if number > 1 else "")
         yield Drawn(name, figure, "boundaries", caption, f"Decision boundaries, {facet.title}")
     if not number and not said:

@@ -1,4 +1,5 @@
 """Final angles and margins across seeds: a box and the points of every condition."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -15,10 +16,18 @@ from mdcore.analysis.panels import Absent, Drawn, Group, groups_of, legend_heigh
 from mdcore.analysis.results import Results
 
 BOXES = {
-    "final_angles_boxplot": (("angle_max_margin", "lp max-margin"), ("angle_linear_md", "linear MD"),
-                             ("angle_svm", "SVM"), ("angle_logreg", "logistic regr.")),
-    "final_margins_boxplot": (("margin_ratio", "margin / exact margin"), ("gap", "certified gap"),
-                              ("margin_l2", "l2 margin"), ("margin_lp", "lp margin")),
+    "final_angles_boxplot": (
+        ("angle_max_margin", "lp max-margin"),
+        ("angle_linear_md", "linear MD"),
+        ("angle_svm", "SVM"),
+        ("angle_logreg", "logistic regr."),
+    ),
+    "final_margins_boxplot": (
+        ("margin_ratio", "margin / exact margin"),
+        ("gap", "certified gap"),
+        ("margin_l2", "l2 margin"),
+        ("margin_lp", "lp margin"),
+    ),
 }
 _MOST_ROWS = 18  # boxes in a panel
 
@@ -45,20 +54,37 @@ def _draw(ax: Axes, rows: pd.DataFrame, conditions: list[Condition], column: str
             boxes.append((i, c, values[good], statuses[good]))
     many = [b for b in boxes if len(b[2]) > 1]
     if many:
-        drawn = ax.boxplot([v for _, _, v, _ in many], positions=[i for i, *_ in many], orientation="horizontal",
-                           widths=0.62, whis=(0, 100), patch_artist=True, manage_ticks=False, showcaps=False,
-                           medianprops={"color": "0.15", "linewidth": 0.9}, whiskerprops={"linewidth": 0.8})
+        drawn = ax.boxplot(
+            [v for _, _, v, _ in many],
+            positions=[i for i, *_ in many],
+            orientation="horizontal",
+            widths=0.62,
+            whis=(0, 100),
+            patch_artist=True,
+            manage_ticks=False,
+            showcaps=False,
+            medianprops={"color": "0.15", "linewidth": 0.9},
+            whiskerprops={"linewidth": 0.8},
+        )
         for k, (_, c, _, _) in enumerate(many):
             drawn["boxes"][k].set(facecolor=colour[c.label], alpha=0.25, linewidth=0, zorder=1.5)
-            for whisker in drawn["whiskers"][2 * k:2 * k + 2]:
+            for whisker in drawn["whiskers"][2 * k : 2 * k + 2]:
                 whisker.set_color(colour[c.label])
     for i, c, v, statuses in boxes:
         y = i + np.array(style.jitter(c.id, len(v), 0.17))
         full = np.isin(statuses, ("converged", "overlap"))
         for some, face in ((full, colour[c.label]), (~full, "white")):
             if some.any():
-                ax.plot(v[some], y[some], "o", color=colour[c.label], markersize=2.6, markeredgewidth=0.7,
-                        markerfacecolor=face, zorder=3)
+                ax.plot(
+                    v[some],
+                    y[some],
+                    "o",
+                    color=colour[c.label],
+                    markersize=2.6,
+                    markeredgewidth=0.7,
+                    markerfacecolor=face,
+                    zorder=3,
+                )
         seen |= set(statuses)
     _axis(ax, np.concatenate([v for _, _, v, _ in boxes]) if boxes else np.array([]), column)
     return seen
@@ -66,21 +92,20 @@ def _draw(ax: Axes, rows: pd.DataFrame, conditions: list[Condition], column: str
 
 def shortened(name: str, most: int = 20) -> str:
     """A long name with its middle left out: there is a third of a column for it."""
-    return name if len(name) <= most else f"{name[:most // 2]}…{name[-(most // 2 - 1):]}"
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
 
 
 def _axis(ax: Axes, v: np.ndarray, column: str) -> None:
     positive = v[v > 0]
-    if column in ("gap",) or metric(column).unit == "degrees":
-        if positive.size and positive.max() / positive.min() >= 10:
-            ax.set_xscale("log")
-            wide = positive.max() / positive.min() >= 60
-            ax.xaxis.set_major_locator(LogLocator(numticks=4) if wide else LogLocator(subs=(1, 3)))
-            if not wide:
-                ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-            ax.xaxis.set_minor_locator(NullLocator())
-            ax.set_xlim(positive.min() / 1.6, positive.max() * 1.6)
-            return
+    span = positive.max() / positive.min() if positive.size else 1.0
+    if (column == "gap" or metric(column).unit == "degrees") and span >= 10:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(numticks=4) if span >= 60 else LogLocator(subs=(1, 3)))
+        if span < 60:
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xlim(positive.min() / 1.6, positive.max() * 1.6)
+        return
     ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10], min_n_ticks=2))
     ax.ticklabel_format(axis="x", useOffset=False)
     ax.margins(x=0.12)
@@ -90,17 +115,23 @@ def boxplots(results: Results, master: pd.DataFrame, name: str) -> Iterator[Draw
     """One page per facet (or part of one): two by two panels, a row for every condition."""
     colour, columns = palette(results), BOXES[name]
     used = master[master["status"].isin(USED)]
-    has = {m: used.loc[np.isfinite(used[m].to_numpy(float)), "condition_id"] for m, _ in columns}
-    groups = [g for g in _groups(results) if any(
-        c.id in set(has[m]) and not (metric(m).deep and c.depth == 1) for m, _ in columns for c in g.conditions)]
+    has = {m: set(used.loc[np.isfinite(used[m].to_numpy(float)), "condition_id"]) for m, _ in columns}
+    groups = [
+        g
+        for g in _groups(results)
+        if any(c.id in has[m] and not (metric(m).deep and c.depth == 1) for m, _ in columns for c in g.conditions)
+    ]
     if not groups:
         yield Absent(name, "no cell has such a number")
         return
     for page in pages_of(groups, 1):
         group = page.groups[0]
         some = {c.id for c in group.conditions}
-        panels = [(m, t) for m, t in columns if any(
-            c.id in set(has[m]) and not (metric(m).deep and c.depth == 1) for c in group.conditions)]
+        panels = [
+            (m, t)
+            for m, t in columns
+            if any(c.id in has[m] and not (metric(m).deep and c.depth == 1) for c in group.conditions)
+        ]
         wide = 2 if len(panels) > 1 else 1
         high = -(-len(panels) // wide)
         rows = master[master["condition_id"].isin(some)]
@@ -115,8 +146,9 @@ def boxplots(results: Results, master: pd.DataFrame, name: str) -> Iterator[Draw
             if angle:
                 ax.set_xlabel("angle (degrees)")
             ax.set_ylim(len(group.conditions) - 0.5, -0.5)
-            labels = [style.words(shortened(pretty_potential(c.label, c.flat))) + f", L={c.depth}"
-                      for c in group.conditions]
+            labels = [
+                style.words(shortened(pretty_potential(c.label, c.flat))) + f", L={c.depth}" for c in group.conditions
+            ]
             ax.set_yticks(range(len(labels)), labels if i % wide == 0 else [""] * len(labels), fontsize=6.5)
         for j in range(len(panels), high * wide):
             axes[j // wide][j % wide].set_visible(False)
@@ -126,9 +158,13 @@ def boxplots(results: Results, master: pd.DataFrame, name: str) -> Iterator[Draw
         lost = rows[~rows["status"].isin(USED)]["status"].value_counts()
         gone = f" Not shown: {', '.join(f'{k} {s}' for s, k in sorted(lost.items()))}." if len(lost) else ""
         absent = [t for m, t in columns if (m, t) not in panels]
-        caption = (f"{'Final angles' if 'angles' in name else 'Final margins'} across seeds ({group.title}). Points are "
-                   f"single runs, n = {'–'.join(str(k) for k in sorted({min(n), max(n)}))} per condition; box: "
-                   "quartiles, line: median, whiskers: full range. Open points have not converged and show no limit."
-                   f"{gone}" + (f" Not defined here: {', '.join(absent)}." if absent else "") + page.where()
-                   + (f" {len(page.left_out)} more panels are not drawn." if page.left_out else ""))
+        caption = (
+            f"{'Final angles' if 'angles' in name else 'Final margins'} across seeds ({group.title}). Points are "
+            f"single runs, n = {'–'.join(str(k) for k in sorted({min(n), max(n)}))} per condition; box: "
+            "quartiles, line: median, whiskers: full range. Open points have not converged and show no limit."
+            f"{gone}"
+            + (f" Not defined here: {', '.join(absent)}." if absent else "")
+            + page.where()
+            + (f" {len(page.left_out)} more panels are not drawn." if page.left_out else "")
+        )
         yield Drawn(page.name(name), figure, "boxplots", caption, f"{name.replace('_', ' ')}, {group.title}")

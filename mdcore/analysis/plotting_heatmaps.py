@@ -1,4 +1,5 @@
 """Heatmaps potential × depth with the numbers in the cells: norm balance and layer alignment. Depth 1 is left out."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -15,11 +16,21 @@ from mdcore.analysis.panels import Absent, Drawn, Group, Page, page_grid, pages_
 from mdcore.analysis.results import Results
 
 HEATMAPS = {
-    "norm_balance": ("norm_balance_heatmap", "Norm balance at the end: largest over smallest layer of the summed "
-                     "conjugate potential of the dual weights", "1 means that the layers are balanced.", "Blues", True),
-    "layer_alignment": ("alignment_heatmap", "Alignment of adjacent layers at the end: mean absolute inner product "
-                        "of the right top singular vector of a layer and the left one of the layer below",
-                        "1 means that the layers are aligned.", "Greens", False),
+    "norm_balance": (
+        "norm_balance_heatmap",
+        "Norm balance at the end: largest over smallest layer of the summed conjugate potential of the dual weights",
+        "1 means that the layers are balanced.",
+        "Blues",
+        True,
+    ),
+    "layer_alignment": (
+        "alignment_heatmap",
+        "Alignment of adjacent layers at the end: mean absolute inner product "
+        "of the right top singular vector of a layer and the left one of the layer below",
+        "1 means that the layers are aligned.",
+        "Greens",
+        False,
+    ),
 }
 _SHORT = {"missing": "not run", "failed": "failed", "diverged": "div."}
 
@@ -46,7 +57,7 @@ def _draw(ax: Axes, group: Group, summary: pd.DataFrame, column: str, norm: Norm
         row = summary.loc[c.id]
         values[i, j] = row[f"{column}_mean"]
         words[i][j] = _cell_text(values[i, j], {s: int(row[f"n_{s}"]) for s in _SHORT})
-        if 0 < row["n_transient"] and np.isfinite(values[i, j]):
+        if row["n_transient"] > 0 and np.isfinite(values[i, j]):
             words[i][j] += "*"
     ax.set_facecolor("white")
     image = ax.imshow(np.ma.masked_invalid(values), norm=norm, cmap=cmap, aspect="auto")
@@ -56,8 +67,14 @@ def _draw(ax: Axes, group: Group, summary: pd.DataFrame, column: str, norm: Norm
             if words[i][j]:
                 ax.text(j, i, words[i][j], ha="center", va="center", fontsize=7, color="white" if dark else "0.1")
             else:
-                ax.fill([j - .5, j + .5, j + .5, j - .5], [i - .5, i - .5, i + .5, i + .5], fill=False, hatch="////",
-                        edgecolor="0.75", linewidth=0)
+                ax.fill(
+                    [j - 0.5, j + 0.5, j + 0.5, j - 0.5],
+                    [i - 0.5, i - 0.5, i + 0.5, i + 0.5],
+                    fill=False,
+                    hatch="////",
+                    edgecolor="0.75",
+                    linewidth=0,
+                )
     some = {c.label: c.flat for c in group.conditions}
     ax.set_xticks(range(len(depths)), [str(d) for d in depths])
     ax.set_yticks(range(len(labels)), [style.words(pretty_potential(k, some[k])) for k in labels])
@@ -79,7 +96,7 @@ def _norm(values: np.ndarray, log: bool) -> Normalize:
 
 def heatmaps(results: Results, summary: pd.DataFrame, column: str) -> Iterator[Drawn | Absent]:
     """All pages of one heatmap; an Absent where no deep condition has a number."""
-    name, what, see, cmap, log = HEATMAPS[column]
+    name, _, _, _, log = HEATMAPS[column]
     summary = summary.set_index("condition_id")
     groups = _groups(results)
     if not groups:
@@ -96,8 +113,9 @@ def heatmaps(results: Results, summary: pd.DataFrame, column: str) -> Iterator[D
         yield _page(results, page, summary, column, norm, most)
     skipped = [g.title for g in groups if g not in full]
     if skipped:
-        yield Absent(f"{name}: {', '.join(skipped[:6])}" + (" …" if len(skipped) > 6 else ""),
-                     "no deep cell has a number there")
+        yield Absent(
+            f"{name}: {', '.join(skipped[:6])}" + (" …" if len(skipped) > 6 else ""), "no deep cell has a number there"
+        )
 
 
 def _page(results: Results, page: Page, summary: pd.DataFrame, column: str, norm: Normalize, most: int) -> Drawn:
@@ -125,7 +143,8 @@ def _page(results: Results, page: Page, summary: pd.DataFrame, column: str, norm
     star = " *: some cells had not converged." if text else ""
     lost = {s for g in page.groups for c in g.conditions for s in _SHORT if summary.loc[c.id, f"n_{s}"] > 0}
     tail = f" Cells that {', '.join(sorted(lost))} are in no mean.".replace("missing", "are missing") if lost else ""
-    caption = (f"{what}. {see} Numbers are {over}; hatched: not in the grid; depth 1 has one layer and is left out."
-               f"{star}{tail} ({'; '.join(g.title for g in page.groups)}).{page.where()}")
+    caption = (
+        f"{what}. {see} Numbers are {over}; hatched: not in the grid; depth 1 has one layer and is left out."
+        f"{star}{tail} ({'; '.join(g.title for g in page.groups)}).{page.where()}"
+    )
     return Drawn(page.name(name), figure, "heatmaps", caption, what)
-

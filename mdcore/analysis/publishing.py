@@ -1,4 +1,5 @@
 """report.html, report.md and a clean report.ipynb from the executed notebook."""
+
 from __future__ import annotations
 
 import html
@@ -58,13 +59,17 @@ def publish(executed: str | Path, output_dir: str | Path) -> list[Path]:
     notebook = clean(nbformat.read(executed, as_version=4))
     sections = _outputs(notebook, "text/html")
     if not sections:
-        raise ValueError(f"{executed.name} shows no section of a report; expected it executed, by "
-                         "python -m mdcore.run_analysis")
+        raise ValueError(
+            f"{executed.name} shows no section of a report; expected it executed, by python -m mdcore.run_analysis"
+        )
     tag = output_dir.resolve().name
-    exporter = HTMLExporter(template_name="paper", extra_template_basedirs=[str(Path(__file__).parent / "templates")],
-                            exclude_input=True)
-    page, _ = exporter.from_notebook_node(notebook, resources={
-        "paper": {"title": f"{tag}: report", "sections": sections, "navigation": navigation(sections)}})
+    exporter = HTMLExporter(
+        template_name="paper", extra_template_basedirs=[str(Path(__file__).parent / "templates")], exclude_input=True
+    )
+    page, _ = exporter.from_notebook_node(
+        notebook,
+        resources={"paper": {"title": f"{tag}: report", "sections": sections, "navigation": navigation(sections)}},
+    )
     paths = [output_dir / f"report.{kind}" for kind in ("html", "md", "ipynb")]
     paths[0].write_text(page, encoding="utf-8")
     text = f"# {tag}: report\n\n" + "\n".join(_outputs(notebook, "text/markdown"))

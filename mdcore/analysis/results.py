@@ -1,4 +1,5 @@
 """A run, read back and put in order for the analysis: cells, conditions, facets, curves, problems."""
+
 from __future__ import annotations
 
 import re
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis import validate
-from mdcore.analysis.conditions import Condition, Facet, conditions_of, facets_of, varied_columns
+from mdcore.analysis.conditions import Condition, conditions_of
+from mdcore.analysis.facets import Facet, facets_of, varied_columns
 
 
 class Curves:
@@ -86,8 +88,10 @@ def newest_run(runs_dir: str | Path) -> Path:
     """The run directory written last under `runs_dir`; FileNotFoundError says what to do when there is none."""
     runs = [p.parent for p in Path(runs_dir).glob("*/manifest.json")]
     if not runs:
-        raise FileNotFoundError(f"no run under {Path(runs_dir).name}/: expected <date>_<tag>/manifest.json there; "
-                                "run a grid first (make demo), or give input_dir")
+        raise FileNotFoundError(
+            f"no run under {Path(runs_dir).name}/: expected <date>_<tag>/manifest.json there; "
+            "run a grid first (make demo), or give input_dir"
+        )
     return max(runs, key=lambda p: ((p / "manifest.json").stat().st_mtime, p.name))
 
 
@@ -100,16 +104,30 @@ def load(input_dir: str | Path) -> Results:
 
     input_dir = Path(input_dir)
     if not (input_dir / "manifest.json").is_file():
-        raise FileNotFoundError(f"{input_dir.name}: no manifest.json in it, so it is not a run directory; "
-                                "expected runs_out/<date>_<tag> as left by mdcore.run_grid")
+        raise FileNotFoundError(
+            f"{input_dir.name}: no manifest.json in it, so it is not a run directory; "
+            "expected runs_out/<date>_<tag> as left by mdcore.run_grid"
+        )
     run = read_run(input_dir)
     cells = [c for c in run.cells if c.get("cell_id")]
     final, history, problems, own = validate.check(cells, run.final, run.history)
     predictors = {str(k): np.asarray(v, float) for k, v in dict(run.predictors).items()}
     hide = str(input_dir.resolve())
-    said = [str(p).replace(hide + "/", "").replace(hide, input_dir.name).replace(str(input_dir) + "/", "")
-            for p in run.problems]
+    said = [
+        str(p).replace(hide + "/", "").replace(hide, input_dir.name).replace(str(input_dir) + "/", "")
+        for p in run.problems
+    ]
     references = getattr(run, "references_dir", None)
-    return Results(input_dir.resolve().name, run.question or "", cells, final, Curves(history), predictors,
-                   run.manifest, run.grid_yaml or "", Path(references) if references else None,
-                   said + problems, own)
+    return Results(
+        input_dir.resolve().name,
+        run.question or "",
+        cells,
+        final,
+        Curves(history),
+        predictors,
+        run.manifest,
+        run.grid_yaml or "",
+        Path(references) if references else None,
+        said + problems,
+        own,
+    )

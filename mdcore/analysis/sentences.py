@@ -1,4 +1,5 @@
 """The report's sentences, each built from numbers by a function of its own, with the uncertainty of the numbers."""
+
 from __future__ import annotations
 
 import re
@@ -13,12 +14,12 @@ from mdcore.analysis.verdicts import GAP, SAME, Estimate, Forecast, Verdict
 
 
 def plural(n: int, one: str, many: str = "") -> str:
-    """"1 run", "3 runs"."""
+    """ "1 run", "3 runs"."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def listed(items: list[str], most: int = 4) -> str:
-    """"a, b and c"; beyond `most` items "a, b, c, d and 3 more"."""
+    """ "a, b and c"; beyond `most` items "a, b, c, d and 3 more"."""
     items = list(dict.fromkeys(items))
     if len(items) > most + 1:
         return ", ".join(items[:most]) + f" and {len(items) - most} more"
@@ -26,7 +27,7 @@ def listed(items: list[str], most: int = 4) -> str:
 
 
 def degrees(e: Estimate) -> str:
-    """"0.31° (95 % interval 0.28° to 0.35°, n = 3)"; one run is said to be one run."""
+    """ "0.31° (95 % interval 0.28° to 0.35°, n = 3)"; one run is said to be one run."""
     if not e.known:
         return "not measured"
     if e.n == 1:
@@ -49,18 +50,26 @@ def depth_head(verdicts: list[Verdict]) -> str:
     by = {k: [v for v in verdicts if v.limit_changed == k] for k in ("no", "yes", "open")}
     total = plural(len(verdicts), "deep condition")
     same = f"deep and linear runs end within {SAME:g}° of one and the same exact reference"
-    waiting = (f"; {len(by['open'])} {'is' if len(by['open']) == 1 else 'are'} open, as not all their deep and linear "
-               "runs have reached a limit" if by["open"] else "")
+    waiting = (
+        f"; {len(by['open'])} {'is' if len(by['open']) == 1 else 'are'} open, as not all their deep and linear "
+        "runs have reached a limit"
+        if by["open"]
+        else ""
+    )
     if by["yes"]:
         kept = f" It keeps it in {len(by['no'])}{waiting}." if by["no"] or waiting else ""
         return f"Depth changes the limit direction in {len(by['yes'])} of {total}: {_named(by['yes'])}.{kept}"
     if len(by["no"]) == len(verdicts):
         return f"Depth does not change the limit direction: in {'all ' if len(verdicts) > 1 else ''}{total} {same}."
     if by["no"]:
-        return (f"Depth does not change the limit direction wherever a limit is reached: in {len(by['no'])} of {total} "
-                f"{same}{waiting}.")
-    return (f"Whether depth changes the limit direction is open: in none of {total} have deep and linear runs all reached "
-            "a limit.")
+        return (
+            f"Depth does not change the limit direction wherever a limit is reached: in {len(by['no'])} of {total} "
+            f"{same}{waiting}."
+        )
+    return (
+        f"Whether depth changes the limit direction is open: in none of {total} have deep and linear runs all reached "
+        "a limit."
+    )
 
 
 def depth_sentences(verdicts: list[Verdict]) -> list[str]:
@@ -73,17 +82,21 @@ def depth_sentences(verdicts: list[Verdict]) -> list[str]:
     same = [v for v in paired if v.limit_changed == "no"]
     if same:
         worst = max(same, key=lambda v: v.depth_equal_steps.mean)
-        out.append(f"Where the limit is the same, the end points of deep and linear runs are on average at most "
-                   f"{degrees(worst.depth_equal_steps)} apart, for {worst.name} on {worst.facet}.")
+        out.append(
+            f"Where the limit is the same, the end points of deep and linear runs are on average at most "
+            f"{degrees(worst.depth_equal_steps)} apart, for {worst.name} on {worst.facet}."
+        )
     known = [v for v in deep if v.depth_equal_loss.known]
     if known:
         worst = max(known, key=lambda v: v.depth_equal_loss.mean)
         differ = [v for v in known if v.depth_changed == "yes"]
         text = f"{degrees(worst.depth_equal_loss)}, for {worst.name} on {worst.facet}"
         if differ:
-            out.append(f"On the way depth matters: compared at equal loss, deep and linear directions differ by more than "
-                       f"{SAME:g}° in {len(differ)} of {plural(len(known), 'deep condition')}, at most by {text}. Such "
-                       "a difference is of the path; it can vanish in the limit.")
+            out.append(
+                f"On the way depth matters: compared at equal loss, deep and linear directions differ by more than "
+                f"{SAME:g}° in {len(differ)} of {plural(len(known), 'deep condition')}, at most by {text}. Such "
+                "a difference is of the path; it can vanish in the limit."
+            )
         else:
             out.append(f"Compared at equal loss, deep and linear directions differ by at most {text}.")
     return out
@@ -102,19 +115,24 @@ def limit_sentences(verdicts: list[Verdict]) -> list[str]:
         worst = max(settled, key=lambda v: v.angles["angle_max_margin"].mean)
         angle = worst.angles["angle_max_margin"]
         whole = "all" if len(good) == len(settled) else f"{len(good)} of"
-        out.append(f"Potentials reach the max-margin direction of their own norm: in {whole} "
-                   f"{plural(len(settled), 'condition')} whose every run is certified, each run ends within {SAME:g}° "
-                   f"of the exact lp max-margin direction; the largest mean angle is {degrees(angle)}, for "
-                   f"{worst.name} on {worst.facet}." if good else
-                   f"None of the {plural(len(settled), 'condition')} whose every run is certified ends within {SAME:g}° "
-                   f"of its exact lp max-margin direction; the largest mean angle is {degrees(angle)}, for {worst.name} "
-                   f"on {worst.facet}.")
+        out.append(
+            f"Potentials reach the max-margin direction of their own norm: in {whole} "
+            f"{plural(len(settled), 'condition')} whose every run is certified, each run ends within {SAME:g}° "
+            f"of the exact lp max-margin direction; the largest mean angle is {degrees(angle)}, for "
+            f"{worst.name} on {worst.facet}."
+            if good
+            else f"None of the {plural(len(settled), 'condition')} whose every run is certified ends within {SAME:g}° "
+            f"of its exact lp max-margin direction; the largest mean angle is {degrees(angle)}, for {worst.name} "
+            f"on {worst.facet}."
+        )
     waiting = [v for v in own if not v.converged]
     if waiting:
         nearer = [v for v in waiting if v.nearest and v.nearest[0] == "angle_max_margin"]
-        out.append(f"{plural(len(waiting), 'condition')} on separable "
-                   f"data {'has' if len(waiting) == 1 else 'have'} runs that are not certified yet; in {len(nearer)} of "
-                   "them the max-margin direction is the nearest reference so far. Their end points are no limits.")
+        out.append(
+            f"{plural(len(waiting), 'condition')} on separable "
+            f"data {'has' if len(waiting) == 1 else 'have'} runs that are not certified yet; in {len(nearer)} of "
+            "them the max-margin direction is the nearest reference so far. Their end points are no limits."
+        )
     return out
 
 
@@ -129,8 +147,10 @@ def overlap_sentences(verdicts: list[Verdict]) -> list[str]:
     if known:
         worst = max(known, key=lambda v: v.angles["angle_logreg"].mean)
         near = [v for v in known if v.angles["angle_logreg"].max <= SAME]
-        out += (f" In {len(near)} of {plural(len(known), 'condition')} all runs end within {SAME:g}° of the logistic "
-                f"minimiser; the largest mean angle is {degrees(worst.angles['angle_logreg'])}, for {worst.name}.")
+        out += (
+            f" In {len(near)} of {plural(len(known), 'condition')} all runs end within {SAME:g}° of the logistic "
+            f"minimiser; the largest mean angle is {degrees(worst.angles['angle_logreg'])}, for {worst.name}."
+        )
     return [out]
 
 
@@ -144,8 +164,10 @@ def potential_sentences(results: Results, summary: pd.DataFrame) -> list[str]:
         for c in facet.conditions:
             row, reference = rows.loc[c.id], facet.reference(c.depth)
             if c.depth == min(d.depth for d in facet.conditions) and row["angle_reference_potential_n"] > 0:
-                e = Estimate(*(float(row[f"angle_reference_potential_{s}"]) for s in ("mean", "ci_low", "ci_high")),
-                             int(row["angle_reference_potential_n"]))
+                e = Estimate(
+                    *(float(row[f"angle_reference_potential_{s}"]) for s in ("mean", "ci_low", "ci_high")),
+                    int(row["angle_reference_potential_n"]),
+                )
                 if c.label not in best or e.mean > best[c.label][0].mean:
                     best[c.label] = (e, facet.title, reference.label, c)
     if not best:
@@ -154,10 +176,13 @@ def potential_sentences(results: Results, summary: pd.DataFrame) -> list[str]:
 
     far = max(best.values(), key=lambda b: b[0].mean)
     near = min(best.values(), key=lambda b: b[0].mean)
-    text = (f"The learned directions differ between potentials by up to {degrees(far[0])}, "
-            f"between {pretty_potential(far[3].label, far[3].flat)} and {far[2]} on {far[1]}, L = {far[3].depth}.")
+    text = (
+        f"The learned directions differ between potentials by up to {degrees(far[0])}, "
+        f"between {pretty_potential(far[3].label, far[3].flat)} and {far[2]} on {far[1]}, L = {far[3].depth}."
+    )
     if near is not far and near[0].mean < SAME:
-        text += f" {pretty_potential(near[3].label, near[3].flat)} and {near[2]} share their direction: at most {degrees(near[0])}."
+        both = f"{pretty_potential(near[3].label, near[3].flat)} and {near[2]}"
+        text += f" {both} share their direction: at most {degrees(near[0])}."
     return [text]
 
 
@@ -171,30 +196,48 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
         gap = separable["gap"].to_numpy(float)
         gap = gap[np.isfinite(gap)]
         sure = int((separable["status"] == "converged").sum())
-        text = (f"{sure:,} of {plural(len(separable), 'run')} on separable data ({percent(sure / len(separable))}) "
-                f"carry a certificate, computed without a solver, that at most {percent(GAP)} of the largest possible "
-                "margin is missing")
-        out.append(text + (f"; the median certified gap is {percent(float(np.median(gap)))} and the largest "
-                           f"{percent(float(gap.max()))}." if gap.size else "."))
+        text = (
+            f"{sure:,} of {plural(len(separable), 'run')} on separable data ({percent(sure / len(separable))}) "
+            f"carry a certificate, computed without a solver, that at most {percent(GAP)} of the largest possible "
+            "margin is missing"
+        )
+        out.append(
+            text
+            + (
+                f"; the median certified gap is {percent(float(np.median(gap)))} and the largest "
+                f"{percent(float(gap.max()))}."
+                if gap.size
+                else "."
+            )
+        )
         trio = separable[["margin_lp", "exact_margin", "gamma_bound"]].dropna().to_numpy(float)
         if len(trio):
             ok = int(((trio[:, 0] <= trio[:, 1] * (1 + 1e-6)) & (trio[:, 1] <= trio[:, 2] * (1 + 1e-6))).sum())
             worst = float(np.nanmax(separable["exact_margin_gap"].to_numpy(float), initial=0.0))
-            out.append(f"The certificate brackets the exact margin of an independent solver in {ok:,} of "
-                       f"{plural(len(trio), 'run')}; the exact margins themselves have relative duality gaps of at most "
-                       f"{plain(worst, digits=2)}.")
+            out.append(
+                f"The certificate brackets the exact margin of an independent solver in {ok:,} of "
+                f"{plural(len(trio), 'run')}; the exact margins themselves have relative duality gaps of at most "
+                f"{plain(worst, digits=2)}."
+            )
     seeds = {len(c.cells) for c in results.conditions}
     if seeds == {1}:
         out.append("Every condition has a single seed, so nothing here has a standard deviation or an interval.")
     elif seeds:
         few = min(seeds)
-        out.append(f"Intervals are bootstrap intervals over {few if len(seeds) == 1 else f'{few} to {max(seeds)}'} seeds"
-                   + ("; with so few they are rough and rather too narrow." if few < 10 else "."))
-    bad = [f"{counts[s]} {w}" for s, w in (("failed", "failed"), ("diverged", "diverged"), ("missing", "not run"))
-           if counts.get(s, 0)]
+        out.append(
+            f"Intervals are bootstrap intervals over {few if len(seeds) == 1 else f'{few} to {max(seeds)}'} seeds"
+            + ("; with so few they are rough and rather too narrow." if few < 10 else ".")
+        )
+    bad = [
+        f"{counts[s]} {w}"
+        for s, w in (("failed", "failed"), ("diverged", "diverged"), ("missing", "not run"))
+        if counts.get(s, 0)
+    ]
     if bad:
-        out.append(f"Of {plural(len(master), 'run')} of the grid {listed(bad)}; they are counted in every table and are "
-                   "in no mean.")
+        out.append(
+            f"Of {plural(len(master), 'run')} of the grid {listed(bad)}; they are counted in every table and are "
+            "in no mean."
+        )
     return out
 
 
@@ -234,7 +277,12 @@ def answer(results: Results, verdicts: list[Verdict], summary: pd.DataFrame) -> 
         return [f"There is no answer: no run came through ({words}). See below why."]
     depth, limits = depth_sentences(verdicts), limit_sentences(verdicts)
     others = potential_sentences(results, summary)
-    parts = (depth + limits + others if depth_is_asked_first(results.question)
-             else others + limits + depth if "differ" in results.question.lower() else limits + others + depth)
+    parts = (
+        depth + limits + others
+        if depth_is_asked_first(results.question)
+        else others + limits + depth
+        if "differ" in results.question.lower()
+        else limits + others + depth
+    )
     parts += overlap_sentences(verdicts)
     return parts or ["The runs have ended, but none left a number that answers the question; see the tables below."]

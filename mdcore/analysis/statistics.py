@@ -2,6 +2,7 @@
 
 A column with one value has a mean and a range but no std and no interval (NaN): one seed says nothing about spread.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -38,8 +39,16 @@ def bootstrap_interval(values: np.ndarray, rng: np.random.Generator) -> np.ndarr
     some = values[spread]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        bca = bootstrap((some,), np.mean, n_resamples=RESAMPLES, axis=-1, vectorized=True,
-                        confidence_level=CONFIDENCE, method="BCa", rng=rng)
+        bca = bootstrap(
+            (some,),
+            np.mean,
+            n_resamples=RESAMPLES,
+            axis=-1,
+            vectorized=True,
+            confidence_level=CONFIDENCE,
+            method="BCa",
+            rng=rng,
+        )
     interval = np.column_stack([bca.confidence_interval.low, bca.confidence_interval.high])
     bad = ~np.isfinite(interval).all(axis=1)
     if bad.any():
@@ -56,24 +65,34 @@ def describe(table: pd.DataFrame, name: str) -> dict[str, float]:
     Values that are not finite are left out of the statistics and show in `<column>_n`. `name` seeds the bootstrap:
     the interval of a condition does not depend on which other conditions there are.
     """
-    values = table.to_numpy(dtype=float).T if len(table.columns) else np.empty((0, len(table)))
+    return describe_values(table.to_numpy(dtype=float), list(table.columns), name)
+
+
+def describe_values(values: np.ndarray, columns: list[str], name: str) -> dict[str, float]:
+    """`describe` of an array (seeds, columns)."""
+    values = np.asarray(values, dtype=float).T  # (k, n)
     finite = np.isfinite(values)
-    out: dict[str, float] = {}
-    for column in table.columns:
-        out |= {f"{column}_{s}": (0 if s == "n" else np.nan) for s in STATS}
-    patterns = {row.tobytes(): row for row in finite if row.any()}
-    for pattern in patterns.values():
-        rows = np.flatnonzero((finite == pattern).all(axis=1))
+    stats = np.full((len(columns), len(STATS)), np.nan)
+    stats[:, 0] = 0
+    patterns, which = np.unique(finite, axis=0, return_inverse=True) if finite.size else (finite, [])
+    for number, pattern in enumerate(patterns):
+        if not pattern.any():
+            continue
+        rows = np.flatnonzero(np.ravel(which) == number)
         some = values[rows][:, pattern]
         n = some.shape[1]
-        mean = np.clip(some.mean(axis=1), some.min(axis=1), some.max(axis=1))  # rounding must not leave the range
-        std = some.std(axis=1, ddof=1) if n > 1 else np.full(len(rows), np.nan)
-        interval = bootstrap_interval(some, generator(f"{name}|{pattern.tobytes().hex()}"))
-        for i, row in enumerate(rows):
-            column = table.columns[row]
-            numbers = (n, mean[i], std[i], some[i].min(), some[i].max(), interval[i, 0], interval[i, 1])
-            out |= {f"{column}_{s}": v for s, v in zip(STATS, numbers, strict=True)}
-    return out
+        low, high = some.min(axis=1), some.max(axis=1)
+        stats[rows, 0] = n
+        stats[rows, 1] = np.clip(some.mean(axis=1), low, high)  # rounding must not leave the range
+        stats[rows, 2] = some.std(axis=1, ddof=1) if n > 1 else np.nan
+        stats[rows, 3], stats[rows, 4] = low, high
+        if n > 1:
+            stats[rows, 5:] = bootstrap_interval(some, generator(f"{name}|{pattern.tobytes().hex()}"))
+    return {
+        f"{column}_{stat}": value
+        for column, row in zip(columns, stats.tolist(), strict=True)
+        for stat, value in zip(STATS, row, strict=True)
+    }
 
 
 def power_law(t: np.ndarray, y: np.ndarray, span: float = 10.0) -> float:

@@ -2,6 +2,7 @@
 
 Sizes are those of a paper's column (3.25 in), type 6.5 to 8 pt at that width, STIX serif (shipped with matplotlib).
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -15,25 +16,85 @@ from matplotlib.lines import Line2D
 
 COLUMN = 3.25  # inches
 RC = {
-    "font.family": "serif", "font.serif": ["STIXGeneral"], "mathtext.fontset": "stix", "font.size": 8,
-    "axes.labelsize": 8, "axes.titlesize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7,
-    "legend.frameon": False, "legend.handlelength": 2.4, "legend.columnspacing": 1.2, "legend.handletextpad": 0.5,
-    "axes.grid": True, "grid.color": "0.88", "grid.linewidth": 0.5, "axes.axisbelow": True,
-    "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4, "xtick.major.size": 2.5, "ytick.major.size": 2.5, "xtick.minor.size": 1.5,
-    "ytick.minor.size": 1.5, "lines.linewidth": 1.1, "axes.spines.top": False, "axes.spines.right": False,
-    "figure.dpi": 100, "savefig.dpi": 300, "pdf.fonttype": 42, "ps.fonttype": 42, "axes.unicode_minus": True,
-    "figure.constrained_layout.h_pad": 0.03, "figure.constrained_layout.w_pad": 0.03, "path.simplify": True, "svg.hashsalt": "mdcore",
+    "font.family": "serif",
+    "font.serif": ["STIXGeneral"],
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 2.4,
+    "legend.columnspacing": 1.2,
+    "legend.handletextpad": 0.5,
+    "axes.grid": True,
+    "grid.color": "0.88",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "lines.linewidth": 1.1,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "axes.unicode_minus": True,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+    "path.simplify": True,
+    "svg.hashsalt": "mdcore",
 }
 # Okabe & Ito (2008) and Tol's muted set: told apart with the common colour blindnesses. Yellow is too pale for lines.
-_KNOWN = {"quadratic": "#0072B2", "lp1.5": "#D55E00", "lp3": "#009E73", "lp1.1": "#AA4499", "lp6": "#44AA99",
-          "lp4": "#999933", "lp1.2": "#882255", "scaled": "#CC79A7", "lp2": "#332288", "lp10": "#117733"}
+_KNOWN = {
+    "quadratic": "#0072B2",
+    "lp1.5": "#D55E00",
+    "lp3": "#009E73",
+    "lp1.1": "#AA4499",
+    "lp6": "#44AA99",
+    "lp4": "#999933",
+    "lp1.2": "#882255",
+    "scaled": "#CC79A7",
+    "lp2": "#332288",
+    "lp10": "#117733",
+}
 _FAMILY = {"hypentropy": "#E69F00", "cosh": "#56B4E9", "layer_scaled": "#7F7F7F"}
-_OTHERS = ["#E69F00", "#56B4E9", "#AA4499", "#44AA99", "#999933", "#882255", "#332288", "#117733", "#661100",
-           "#7F7F7F", "#CC79A7", "#6699CC", "#000000"]
+_OTHERS = [
+    "#E69F00",
+    "#56B4E9",
+    "#AA4499",
+    "#44AA99",
+    "#999933",
+    "#882255",
+    "#332288",
+    "#117733",
+    "#661100",
+    "#7F7F7F",
+    "#CC79A7",
+    "#6699CC",
+    "#000000",
+]
 BASELINES = {"svm": "0.15", "logreg": "0.45"}
-_STYLES = ["-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.3, 1.2, 1.3)), (0, (7, 2)), (0, (3, 1, 1, 1, 1, 1)),
-           (0, (1, 2.4)), (0, (9, 1.5, 3, 1.5))]
+_STYLES = [
+    "-",
+    (0, (4, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (5, 1.3, 1.2, 1.3)),
+    (0, (7, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (1, 2.4)),
+    (0, (9, 1.5, 3, 1.5)),
+]
 
 
 def use() -> None:
@@ -132,8 +193,10 @@ def save(fig: Figure, stem: Path) -> list[str]:
 
     freeze(fig)
     fig.savefig(stem.with_name(stem.name + ".png"), metadata={"Software": None})
-    fig.savefig(stem.with_name(stem.name + ".pdf"),
-                metadata={"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None})
+    fig.savefig(
+        stem.with_name(stem.name + ".pdf"),
+        metadata={"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
+    )
     plt.close(fig)
     return [stem.name + ".png", stem.name + ".pdf"]
 

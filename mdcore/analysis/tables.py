@@ -3,6 +3,7 @@
 A comment at the end of each row names its condition, and one above the rows names the columns of master.csv, so that
 every number can be found again.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -14,33 +15,50 @@ import pandas as pd
 
 from mdcore.analysis import latex
 from mdcore.analysis.columns import metric
-from mdcore.analysis.conditions import Condition, Facet, pretty_potential
+from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.facets import Facet
+from mdcore.analysis.floats import ROWS_PER_FLOAT, floats
 from mdcore.analysis.numbers import is_number, tex
 from mdcore.analysis.panels import split
 from mdcore.analysis.results import Results
 
-ROWS_PER_FLOAT = 36
 HEAD = {
-    "angle_max_margin": r"$\ell_p$ max-margin", "angle_linear_md": r"\shortstack[r]{linear MD\\equal steps}",
-    "angle_linear_md_equal_loss": r"\shortstack[r]{linear MD\\equal loss}", "angle_svm": "SVM", "angle_logreg": r"\shortstack[r]{logistic\\regression}",
-    "margin_ratio": r"$\gamma_p(w)/\gamma_p^\star$ (\%)", "gap": r"gap (\%)", "test_accuracy": r"test acc.\ (\%)",
-    "train_accuracy": r"train acc.\ (\%)", "margin_lp": r"$\gamma_p(w)$", "margin_l2": r"$\gamma_2(w)$",
-    "exact_margin": r"$\gamma_p^\star$", "gamma_bound": r"$\|A^\top\lambda\|_q$", "norm_balance": "balance",
-    "norm_balance_frobenius": "Frobenius", "balance_drift": "drift", "layer_alignment": "alignment",
-    "stable_rank": "stable rank", "participation": "particip.", "log_inverse_loss": r"$\log(1/R)$",
-    "angle_reference_potential": "angle to ref.\\ potential", "steps": "steps",
+    "angle_max_margin": r"$\ell_p$ max-margin",
+    "angle_linear_md": r"\shortstack[r]{linear MD\\equal steps}",
+    "angle_linear_md_equal_loss": r"\shortstack[r]{linear MD\\equal loss}",
+    "angle_svm": "SVM",
+    "angle_logreg": r"\shortstack[r]{logistic\\regression}",
+    "margin_ratio": r"$\gamma_p(w)/\gamma_p^\star$ (\%)",
+    "gap": r"gap (\%)",
+    "test_accuracy": r"test acc.\ (\%)",
+    "train_accuracy": r"train acc.\ (\%)",
+    "margin_lp": r"$\gamma_p(w)$",
+    "margin_l2": r"$\gamma_2(w)$",
+    "exact_margin": r"$\gamma_p^\star$",
+    "gamma_bound": r"$\|A^\top\lambda\|_q$",
+    "norm_balance": "balance",
+    "norm_balance_frobenius": "Frobenius",
+    "balance_drift": "drift",
+    "layer_alignment": "alignment",
+    "stable_rank": "stable rank",
+    "participation": "particip.",
+    "log_inverse_loss": r"$\log(1/R)$",
+    "angle_reference_potential": "angle to ref.\\ potential",
+    "steps": "steps",
 }
 SCALE = {"gap": 100.0, "margin_ratio": 100.0, "test_accuracy": 100.0, "train_accuracy": 100.0}  # shown in percent
-SPREAD = (r"Mean $\pm$ standard deviation over seeds (\texttt{ddof} 1; a single seed has none); the digits follow the "
-          r"standard deviation.")
-COUNTS = (r"$n$: runs in the statistics / runs of the grid; missing, failed and diverged runs are in no mean. "
-          r"$^\dagger$: not all runs are certified as converged, the end values are not limits.")
-COLUMN_RULE = (r"Bold: the best mean of its block and every mean that differs from it by no more than the larger of "
-               r"the two standard deviations.")
-
-
-# A table wider than the text is made as wide as the text; others keep their size.
-FIT = r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+SPREAD = (
+    r"Mean $\pm$ standard deviation over seeds (\texttt{ddof} 1; a single seed has none); the digits follow the "
+    r"standard deviation."
+)
+COUNTS = (
+    r"$n$: runs in the statistics / runs of the grid; missing, failed and diverged runs are in no mean. "
+    r"$^\dagger$: not all runs are certified as converged, the end values are not limits."
+)
+COLUMN_RULE = (
+    r"Bold: the best mean of its block and every mean that differs from it by no more than the larger of "
+    r"the two standard deviations."
+)
 
 
 @dataclass(frozen=True)
@@ -56,20 +74,50 @@ class Table:
 
 
 TABLES = (
-    Table("main", "Main results: the final state of every condition. Angles in degrees. " + SPREAD + " " + COLUMN_RULE
-          + " " + COUNTS, ("angle_max_margin", "margin_ratio", "gap", "log_inverse_loss", "test_accuracy"), "column"),
-    Table("angles", "Angles in degrees between the learned predictor and each reference; the angle to linear mirror "
-          "descent at equal steps and at equal loss $R$. " + SPREAD + " Bold: the nearest exact reference of the row "
-          r"(max-margin, SVM, logistic regression). " + COUNTS,
-          ("angle_max_margin", "angle_svm", "angle_logreg", "angle_linear_md", "angle_linear_md_equal_loss"), "row"),
-    Table("margins", r"Margins, their exact optimum $\gamma_p^\star$ and the certified upper bound "
-          r"$\|A^\top\lambda\|_q \ge \gamma_p^\star$. Overlapping data have no margin. " + SPREAD + " " + COLUMN_RULE
-          + " " + COUNTS, ("margin_l2", "margin_lp", "exact_margin", "gamma_bound", "margin_ratio", "gap"), "ratio"),
-    Table("balance", "Balance and alignment of the layers; depth 1 has one layer and is left out. Balance: largest "
-          r"over smallest $\sum\varphi^*(Z_l)$; drift: of the conserved quantity, relative. " + SPREAD + " "
-          + COLUMN_RULE + " " + COUNTS,
-          ("norm_balance", "norm_balance_frobenius", "balance_drift", "layer_alignment", "stable_rank",
-           "participation"), "column", lambda c: c.depth > 1),
+    Table(
+        "main",
+        "Main results: the final state of every condition. Angles in degrees. "
+        + SPREAD
+        + " "
+        + COLUMN_RULE
+        + " "
+        + COUNTS,
+        ("angle_max_margin", "margin_ratio", "gap", "log_inverse_loss", "test_accuracy"),
+        "column",
+    ),
+    Table(
+        "angles",
+        "Angles in degrees between the learned predictor and each reference; the angle to linear mirror "
+        "descent at equal steps and at equal loss $R$. " + SPREAD + " Bold: the nearest exact reference of the row "
+        r"(max-margin, SVM, logistic regression). " + COUNTS,
+        ("angle_max_margin", "angle_svm", "angle_logreg", "angle_linear_md", "angle_linear_md_equal_loss"),
+        "row",
+    ),
+    Table(
+        "margins",
+        r"Margins, their exact optimum $\gamma_p^\star$ and the certified upper bound "
+        r"$\|A^\top\lambda\|_q \ge \gamma_p^\star$. Overlapping data have no margin. "
+        + SPREAD
+        + " "
+        + COLUMN_RULE
+        + " "
+        + COUNTS,
+        ("margin_l2", "margin_lp", "exact_margin", "gamma_bound", "margin_ratio", "gap"),
+        "ratio",
+    ),
+    Table(
+        "balance",
+        "Balance and alignment of the layers; depth 1 has one layer and is left out. Balance: largest "
+        r"over smallest $\sum\varphi^*(Z_l)$; drift: of the conserved quantity, relative. "
+        + SPREAD
+        + " "
+        + COLUMN_RULE
+        + " "
+        + COUNTS,
+        ("norm_balance", "norm_balance_frobenius", "balance_drift", "layer_alignment", "stable_rank", "participation"),
+        "column",
+        lambda c: c.depth > 1,
+    ),
 )
 _NEAREST = ("angle_max_margin", "angle_svm", "angle_logreg")
 _RATIO = ("margin_ratio", "gap")
@@ -99,10 +147,11 @@ def _bold(table: Table, rows: list[dict]) -> list[dict[str, bool]]:
             marks |= {c: len(known) > 1 and means[c] <= least * (1 + 1e-6) + 1e-9 for c in known}
     elif table.bold:
         for c in table.columns:
-            if table.bold == "ratio" and c not in _RATIO or c == "log_inverse_loss":
+            if (table.bold == "ratio" and c not in _RATIO) or c == "log_inverse_loss":
                 continue
-            marks = bold_in_column([r.get(f"{c}_mean", np.nan) for r in rows],
-                                   [r.get(f"{c}_std", np.nan) for r in rows], metric(c).better)
+            marks = bold_in_column(
+                [r.get(f"{c}_mean", np.nan) for r in rows], [r.get(f"{c}_std", np.nan) for r in rows], metric(c).better
+            )
             for mine, mark in zip(out, marks, strict=True):
                 mine[c] = mark
     return out
@@ -112,18 +161,16 @@ def condition_cells(c: Condition, row: dict) -> list[str]:
     """First cells of a row: potential, depth, n. A dagger where some run is transient."""
     dagger = r"$^\dagger$" if row["n_transient"] or row["n_quasi_separable"] else ""
     n = f"{row['n_used']}/{row['n']}"
-    lost = [f"{int(row[f'n_{s}'])} {w}" for s, w in (("failed", "failed"), ("diverged", "diverged"),
-                                                     ("missing", "missing")) if row[f"n_{s}"]]
-    return [latex.words(pretty_potential(c.label, c.flat)) + dagger, str(c.depth), n + (f" ({', '.join(lost)})" if lost
-                                                                                        else "")]
-
-
-def _float(body: list[str], columns: str, head: str, caption: str, label: str, comment: str) -> str:
-    return "\n".join([r"\begin{table}[htbp]", r"  \centering", r"  \footnotesize", r"  \setlength{\tabcolsep}{3pt}",
-                      r"  \setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{5pt}",
-                      rf"  \caption{{{caption}}}", rf"  \label{{{label}}}", f"  % columns: {comment}",
-                      FIT, rf"  \begin{{tabular}}{{{columns}}}", r"    \toprule", f"    {head} \\\\", r"    \midrule",
-                      *[f"    {line}" for line in body], r"    \bottomrule", r"  \end{tabular}}", r"\end{table}", ""])
+    lost = [
+        f"{int(row[f'n_{s}'])} {w}"
+        for s, w in (("failed", "failed"), ("diverged", "diverged"), ("missing", "missing"))
+        if row[f"n_{s}"]
+    ]
+    return [
+        latex.words(pretty_potential(c.label, c.flat)) + dagger,
+        str(c.depth),
+        n + (f" ({', '.join(lost)})" if lost else ""),
+    ]
 
 
 def blocks(results: Results, keep: Callable[[Condition], bool], most: int) -> list[tuple[Facet, str, list[Condition]]]:
@@ -134,23 +181,6 @@ def blocks(results: Results, keep: Callable[[Condition], bool], most: int) -> li
         for i, part in enumerate(split(conditions, most) if conditions else []):
             out.append((facet, facet.title + (" (continued)" if i else ""), part))
     return out
-
-
-def floats(parts: list[tuple[str, list[str]]], columns: int, head: str, spec: str, caption: str, label: str,
-           comment: str) -> str:
-    """Blocks (title, lines) packed into floats of at most ROWS_PER_FLOAT rows, each with caption and label."""
-    pages: list[list[str]] = [[]]
-    for title, lines in parts:
-        if pages[-1] and len(pages[-1]) + len(lines) > ROWS_PER_FLOAT:
-            pages.append([])
-        if pages[-1]:
-            pages[-1].append(r"\addlinespace")
-        pages[-1] += [rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{latex.words(title)}}}}} \\", *lines]
-    out = []
-    for i, body in enumerate(pages):
-        more = f" (Part {i + 1} of {len(pages)}.)" if len(pages) > 1 else ""
-        out.append(_float(body, spec, head, caption + more, label + (f":{i + 1}" if i else ""), comment))
-    return "\n".join(out)
 
 
 def statistics_table(results: Results, table: Table, by_id: dict[str, dict]) -> str:
@@ -175,8 +205,15 @@ def statistics_table(results: Results, table: Table, by_id: dict[str, dict]) -> 
     head = " & ".join(["potential", "$L$", "$n$", *[HEAD[c] for c in shown]])
     missing = [HEAD[c] for c in table.columns if c not in shown]
     caption = table.caption + (f" Not defined in this run: {', '.join(missing)}." if missing else "")
-    return floats(parts, 3 + len(shown), head, "lrl" + "r" * len(shown), caption,
-                  f"tab:{latex.slug(results.tag)}:{table.name}", " ".join(shown))
+    return floats(
+        parts,
+        3 + len(shown),
+        head,
+        "lrl" + "r" * len(shown),
+        caption,
+        f"tab:{latex.slug(results.tag)}:{table.name}",
+        " ".join(shown),
+    )
 
 
 def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_dir: str | Path) -> list[str]:
@@ -201,10 +238,20 @@ def preview(results: Results, names: list[str]) -> str:
     """A document that inputs every table: compile it in tables/ with pdflatex."""
     title = latex.escape(f"Tables of {results.tag}")
     question = latex.words(results.question or "No question stated.")
-    return "\n".join([
-        r"\documentclass[10pt]{article}", r"\usepackage[utf8]{inputenc}", r"\usepackage[T1]{fontenc}",
-        r"\usepackage[margin=2cm]{geometry}", r"\usepackage{amsmath}", r"\usepackage{booktabs}", r"\usepackage{graphicx}",
-        r"\begin{document}",
-        rf"\section*{{{title}}}", question, *[rf"\input{{{n}}}" for n in names], r"\end{document}", ""])
-
-
+    return "\n".join(
+        [
+            r"\documentclass[10pt]{article}",
+            r"\usepackage[utf8]{inputenc}",
+            r"\usepackage[T1]{fontenc}",
+            r"\usepackage[margin=2cm]{geometry}",
+            r"\usepackage{amsmath}",
+            r"\usepackage{booktabs}",
+            r"\usepackage{graphicx}",
+            r"\begin{document}",
+            rf"\section*{{{title}}}",
+            question,
+            *[rf"\input{{{n}}}" for n in names],
+            r"\end{document}",
+            "",
+        ]
+    )

@@ -1,4 +1,5 @@
 """The tables that are not statistics of one condition: exact references, and paired differences."""
+
 from __future__ import annotations
 
 import math
@@ -7,15 +8,20 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis import latex
-from mdcore.analysis.conditions import Condition, Facet, pretty_potential
+from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.facets import Facet
+from mdcore.analysis.floats import ROWS_PER_FLOAT, floats
 from mdcore.analysis.numbers import is_number, tex, with_interval
 from mdcore.analysis.results import Results
-from mdcore.analysis.tables import ROWS_PER_FLOAT, floats
 
 PAIRED = {"margin_ratio": 100.0, "angle_max_margin": 1.0, "angle_svm": 1.0, "test_accuracy": 100.0}
-_SHORT = {"margin_ratio": r"$\Delta\,\gamma_p/\gamma_p^\star$ (\%)", "angle_max_margin": r"$\Delta\angle$ max-margin",
-          "angle_svm": r"$\Delta\angle$ SVM", "angle_logreg": r"$\Delta\angle$ logreg",
-          "test_accuracy": r"$\Delta$ test acc.\ (\%)"}
+_SHORT = {
+    "margin_ratio": r"$\Delta\,\gamma_p/\gamma_p^\star$ (\%)",
+    "angle_max_margin": r"$\Delta\angle$ max-margin",
+    "angle_svm": r"$\Delta\angle$ SVM",
+    "angle_logreg": r"$\Delta\angle$ logreg",
+    "test_accuracy": r"$\Delta$ test acc.\ (\%)",
+}
 _KINDS = {"hard-margin": "hard", "soft-margin": "soft", "unregularised": "plain"}
 
 
@@ -32,9 +38,9 @@ def _range(values: np.ndarray) -> str:
 
 
 def references_table(results: Results, master: pd.DataFrame) -> str:
-    """Exact references of each data set and exponent p: γ_p*, its duality gap and KKT residual, the verdict, baselines."""
+    """Exact references of each data set and exponent p: γ_p*, its duality gap and KKT residual, verdict, baselines."""
     parts, seen = [], set()
-    rows_of = {k: g for k, g in master.groupby("condition_id", sort=False)}
+    rows_of = dict(list(master.groupby("condition_id", sort=False)))
     for facet in results.facets:
         rows = pd.concat([rows_of[c.id] for c in facet.conditions])
         rows = rows[rows["separability"].astype(str) != ""]
@@ -47,26 +53,45 @@ def references_table(results: Results, master: pd.DataFrame) -> str:
             verdicts = " / ".join(sorted(set(group["separability"])))
             sizes = " / ".join(f"{v:g}" for v in sorted(group["n_train"].dropna().unique()))
             dims = " / ".join(f"{v:g}" for v in sorted(group["dim"].dropna().unique()))
-            kinds = [" / ".join(sorted({_KINDS.get(v, str(v)) for v in group[k] if v}))
-                     for k in ("svm_kind", "logreg_kind")]
+            kinds = [
+                " / ".join(sorted({_KINDS.get(v, str(v)) for v in group[k] if v})) for k in ("svm_kind", "logreg_kind")
+            ]
             worst = [float(group[k].max()) for k in ("exact_margin_gap", "exact_margin_kkt")]
             name = "--" if p != p else r"$\infty$" if p == np.inf else f"{p:g}"
             data_sets = group["seed"].nunique() if facet.conditions[0].flat["dataset"] == "synthetic" else 1
-            cells = [name, str(data_sets), sizes, dims, latex.escape(verdicts), _range(group["exact_margin"].to_numpy(float)),
-                     tex(worst[0], digits=2), tex(worst[1], digits=2), *map(latex.escape, kinds)]
+            cells = [
+                name,
+                str(data_sets),
+                sizes,
+                dims,
+                latex.escape(verdicts),
+                _range(group["exact_margin"].to_numpy(float)),
+                tex(worst[0], digits=2),
+                tex(worst[1], digits=2),
+                *map(latex.escape, kinds),
+            ]
             lines.append(" & ".join(cells) + rf" \\ % {facet.slug} p={name.strip('$')}")
         if lines:
             parts.append((facet.title, lines))
     if not parts:
         return "% references: no cell of this run has left its references\n"
-    caption = (r"Exact references, all without bias: the separability verdict of a linear program, the exact "
-               r"$\ell_p$ margin $\gamma_p^\star = \max_w \min_n (Aw)_n/\|w\|_p$ (range over data sets where seeds draw "
-               r"several), the largest relative duality gap and KKT residual of its solution, and which SVM (hard or soft "
-               r"margin) and which logistic regression (plain or l2-regularised) the angles refer to. Overlapping data have no margin.")
+    caption = (
+        r"Exact references, all without bias: the separability verdict of a linear program, the exact "
+        r"$\ell_p$ margin $\gamma_p^\star = \max_w \min_n (Aw)_n/\|w\|_p$ (range over data sets where seeds draw "
+        r"several), the largest relative duality gap and KKT residual of its solution, and which SVM (hard or soft "
+        r"margin) and which logistic regression (plain or l2-regularised) the angles refer to. Overlapping data "
+        r"have no margin."
+    )
     head = r"$p$ & sets & $n$ & $d$ & verdict & $\gamma_p^\star$ & gap & KKT & SVM & logreg"
-    return floats(parts, 10, head, "rrrrlrrrll", caption, f"tab:{latex.slug(results.tag)}:references",
-                  "limit_p seed n_train dim separability exact_margin exact_margin_gap exact_margin_kkt svm_kind "
-                  "logreg_kind")
+    return floats(
+        parts,
+        10,
+        head,
+        "rrrrlrrrll",
+        caption,
+        f"tab:{latex.slug(results.tag)}:references",
+        "limit_p seed n_train dim separability exact_margin exact_margin_gap exact_margin_kkt svm_kind logreg_kind",
+    )
 
 
 def paired_cell(row: dict, column: str, scale: float = 1.0) -> str:
@@ -83,8 +108,11 @@ def paired_cell(row: dict, column: str, scale: float = 1.0) -> str:
 
 def _chunks(parts: dict[str, list[str]]) -> list[tuple[str, list[str]]]:
     size = ROWS_PER_FLOAT - 2
-    return [(title + (" (continued)" if i else ""), lines[i:i + size]) for title, lines in parts.items()
-            for i in range(0, len(lines), size)]
+    return [
+        (title + (" (continued)" if i else ""), lines[i : i + size])
+        for title, lines in parts.items()
+        for i in range(0, len(lines), size)
+    ]
 
 
 def _pair_title(facet: Facet, c: Condition, prefix: str) -> str:
@@ -112,11 +140,18 @@ def paired_table(results: Results, by_id: dict[str, dict]) -> str:
                 parts.setdefault(_pair_title(facet, c, prefix), []).append(line)
     if not parts:
         return "% paired: no two conditions of this run share a seed and differ in depth or potential only\n"
-    caption = (r"Paired differences between runs that share data and seed: mean over the pairs and its 95\,\% bootstrap "
-               r"interval (BCa; one pair has none). Equal loss: both at the smallest $R$ that both have reached. Angles "
-               r"in degrees. Bold: the interval, as printed, does not contain zero.")
+    caption = (
+        r"Paired differences between runs that share data and seed: mean over the pairs and its 95\,\% bootstrap "
+        r"interval (BCa; one pair has none). Equal loss: both at the smallest $R$ that both have reached. Angles "
+        r"in degrees. Bold: the interval, as printed, does not contain zero."
+    )
     head = " & ".join(["potential", "$L$", "$n$", *[_SHORT[m] for m in shown]])
-    return floats(_chunks(parts), 3 + len(shown), head, "lrr" + "r" * len(shown), caption,
-                  f"tab:{latex.slug(results.tag)}:paired", " ".join(shown))
-
-
+    return floats(
+        _chunks(parts),
+        3 + len(shown),
+        head,
+        "lrr" + "r" * len(shown),
+        caption,
+        f"tab:{latex.slug(results.tag)}:paired",
+        " ".join(shown),
+    )

@@ -1,4 +1,5 @@
 """Result files read back are checked: columns, types, ids, ranges. What is wrong is said, never a crash."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -7,8 +8,15 @@ import pandas as pd
 from mdcore.analysis.columns import HISTORY, METRICS, SEPARABLE_ONLY, SIZES, STATUSES, WORDS
 from mdcore.analysis.conditions import flatten
 
-_FINAL_NUMBERS = [m for m in ("exact_margin", "exact_margin_gap", "exact_margin_kkt", "gamma_bound",
-                              "separability_value", "steps", "seconds")]
+_FINAL_NUMBERS = [
+    "exact_margin",
+    "exact_margin_gap",
+    "exact_margin_kkt",
+    "gamma_bound",
+    "separability_value",
+    "steps",
+    "seconds",
+]
 
 
 def _some(ids) -> str:
@@ -41,15 +49,20 @@ def _ranges(frame: pd.DataFrame, columns: list[str], what: str, problems: list[s
             bad = (v < m.low) | (v > m.high)
         if bad.any():
             worst = v[bad][np.argmax(np.abs(v[bad]))]
-            problems.append(f"{what}: {column} is {worst:.6g} in {_some(set(frame['cell_id'][bad]))}; expected "
-                            f"between {m.low:g} and {m.high:g}; do not trust these cells, train them again")
+            problems.append(
+                f"{what}: {column} is {worst:.6g} in {_some(set(frame['cell_id'][bad]))}; expected "
+                f"between {m.low:g} and {m.high:g}; do not trust these cells, train them again"
+            )
 
 
 def _own_metrics(frame: pd.DataFrame, flat: set[str]) -> list[str]:
     """Numeric columns nobody here knows: metrics of the user's own."""
     known = {"cell_id", "condition_id", "epoch", *flat, *METRICS, *WORDS, *SIZES}
-    return [c for c in frame.columns if c not in known and pd.api.types.is_numeric_dtype(frame[c])
-            and not pd.api.types.is_bool_dtype(frame[c])]
+    return [
+        c
+        for c in frame.columns
+        if c not in known and pd.api.types.is_numeric_dtype(frame[c]) and not pd.api.types.is_bool_dtype(frame[c])
+    ]
 
 
 def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame | None):
@@ -81,14 +94,20 @@ def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame |
         final["loss"] = np.exp(-pd.to_numeric(final["log_inverse_loss"], errors="coerce"))
     empty = not len(final)
     numbers = _numbers(final, HISTORY + _FINAL_NUMBERS + SIZES + own, "final", [] if empty else problems)
-    words = {c: final[c].astype(object).where(final[c].notna(), "").astype(str) if c in final
-             else pd.Series([""] * len(final), dtype=object) for c in WORDS}
+    words = {
+        c: final[c].astype(object).where(final[c].notna(), "").astype(str)
+        if c in final
+        else pd.Series([""] * len(final), dtype=object)
+        for c in WORDS
+    }
     condition = final["condition_id"] if "condition_id" in final else pd.Series([None] * len(final), dtype=object)
     out = pd.concat([final[["cell_id"]], condition.rename("condition_id"), pd.DataFrame(words), numbers], axis=1)
     odd = ~out["status"].isin(STATUSES)
     if odd.any():
-        problems.append(f"final: status {sorted(set(out['status'][odd]))} of {_some(out['cell_id'][odd])} is not one "
-                        f"of {', '.join(STATUSES)}; counted as failed")
+        problems.append(
+            f"final: status {sorted(set(out['status'][odd]))} of {_some(out['cell_id'][odd])} is not one "
+            f"of {', '.join(STATUSES)}; counted as failed"
+        )
         out.loc[odd, "message"] = [f"unknown status {s!r}" for s in out["status"][odd]]
         out.loc[odd, "status"] = "failed"
     _ranges(out, HISTORY + _FINAL_NUMBERS, "final", problems)
@@ -106,18 +125,22 @@ def _bracket(final: pd.DataFrame, problems: list[str]) -> None:
     with np.errstate(invalid="ignore"):
         bad = (low > exact * (1 + 1e-6)) | (exact > high * (1 + 1e-6))
     if bad.any():
-        problems.append(f"final: the certified gap does not bracket the exact margin in {_some(final['cell_id'][bad])}"
-                        "; the reference or the run is wrong")
+        problems.append(
+            f"final: the certified gap does not bracket the exact margin in {_some(final['cell_id'][bad])}"
+            "; the reference or the run is wrong"
+        )
 
 
-def _history(history: pd.DataFrame | None, known: set[str], inseparable: set[str], own: list[str],
-             problems: list[str]) -> pd.DataFrame:
-    columns = [c for c in HISTORY] + [c for c in own if history is not None and c in history]
+def _history(
+    history: pd.DataFrame | None, known: set[str], inseparable: set[str], own: list[str], problems: list[str]
+) -> pd.DataFrame:
+    columns = list(HISTORY) + [c for c in own if history is not None and c in history]
     if history is None or "cell_id" not in history or "epoch" not in history:
         if history is not None and len(history):
             problems.append("history: no columns cell_id and epoch; no curves are drawn")
-        return pd.DataFrame({"cell_id": pd.Series(dtype=object)} | {c: pd.Series(dtype=float) for c in
-                                                                    ["epoch", *columns]})
+        return pd.DataFrame(
+            {"cell_id": pd.Series(dtype=object)} | {c: pd.Series(dtype=float) for c in ["epoch", *columns]}
+        )
     names = history["cell_id"].astype("category")
     strange = [c for c in names.cat.categories if str(c) not in known]
     keep = ~names.isin(strange).to_numpy()

@@ -1,4 +1,5 @@
 """The verdict on each condition: where it went, how sure that is, and whether depth changed it at equal loss."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -7,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis.columns import USED
-from mdcore.analysis.conditions import Condition, Facet, pretty_potential
+from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.facets import Facet
 from mdcore.analysis.results import Results
 from mdcore.analysis.statistics import power_law, steps_to_reach
 
@@ -98,12 +100,12 @@ class Verdict:
 
     @property
     def depth_changed(self) -> str:
-        """"no", "yes", "open" by where the interval of the angle to linear MD at equal loss lies; "" at depth 1."""
+        """ "no", "yes", "open" by where the interval of the angle to linear MD at equal loss lies; "" at depth 1."""
         return changed(self.depth_equal_loss) if self.condition.depth > 1 else ""
 
 
 def changed(angle: Estimate, threshold: float = SAME) -> str:
-    """"no": the 95 % interval (one seed: the value) lies below `threshold` degrees; "yes": above; else "open"."""
+    """ "no": the 95 % interval (one seed: the value) lies below `threshold` degrees; "yes": above; else "open"."""
     if not angle.known:
         return "open"
     low, high = (angle.low, angle.high) if np.isfinite(angle.low) else (angle.mean, angle.mean)
@@ -111,7 +113,7 @@ def changed(angle: Estimate, threshold: float = SAME) -> str:
 
 
 def limit_changed(deep: Verdict, linear: Verdict) -> str:
-    """"no": both reached the same exact reference; "yes": both have settled, at most one reached it and the end points
+    """ "no": both reached the same exact reference; "yes": both have settled, at most one reached it and the end points
     differ by more than SAME, or they reached different ones; else "open"."""
     if deep.reached and linear.reached:
         return "no" if deep.nearest[0] == linear.nearest[0] else "yes"
@@ -124,9 +126,11 @@ def limit_changed(deep: Verdict, linear: Verdict) -> str:
 def estimate(row: dict, column: str) -> Estimate:
     """The Estimate of one column out of a row of summary.csv."""
     n = row.get(f"{column}_n")
-    return Estimate(*(float(row.get(f"{column}_{s}", np.nan)) for s in ("mean", "ci_low", "ci_high")),
-                    int(n) if n == n and n is not None else 0,
-                    *(float(row.get(f"{column}_{s}", np.nan)) for s in ("min", "max")))
+    return Estimate(
+        *(float(row.get(f"{column}_{s}", np.nan)) for s in ("mean", "ci_low", "ci_high")),
+        int(n) if n == n and n is not None else 0,
+        *(float(row.get(f"{column}_{s}", np.nan)) for s in ("min", "max")),
+    )
 
 
 def forecast(results: Results, condition: Condition) -> Forecast | None:
@@ -155,8 +159,11 @@ def _reference_names(rows: pd.DataFrame) -> dict[str, str]:
     lp = "l∞" if p == np.inf else f"l{p:g}" if p == p else "lp"
     svm, logreg = str(first.get("svm_kind", "") or ""), str(first.get("logreg_kind", "") or "")
     kinds = {"l2": "l2-regularised logistic regression", "unregularised": "logistic minimiser"}
-    return {"angle_max_margin": f"{lp} max-margin", "angle_svm": f"{svm} SVM".strip(),
-            "angle_logreg": kinds.get(logreg, "logistic regression")}
+    return {
+        "angle_max_margin": f"{lp} max-margin",
+        "angle_svm": f"{svm} SVM".strip(),
+        "angle_logreg": kinds.get(logreg, "logistic regression"),
+    }
 
 
 def verdict(results: Results, facet: Facet, c: Condition, row: dict, rows: pd.DataFrame) -> Verdict:
@@ -166,11 +173,23 @@ def verdict(results: Results, facet: Facet, c: Condition, row: dict, rows: pd.Da
     used = rows[rows["status"].isin(USED)]
     messages = sorted({m for m in rows["message"] if isinstance(m, str) and m})
     return Verdict(
-        c, facet.title, f"{pretty_potential(c.label, c.flat)}, L = {c.depth}", str(row["separability"]), len(rows), counts,
-        estimate(row, "gap"), estimate(row, "margin_ratio"), {k: estimate(row, k) for k in _REFERENCES},
+        c,
+        facet.title,
+        f"{pretty_potential(c.label, c.flat)}, L = {c.depth}",
+        str(row["separability"]),
+        len(rows),
+        counts,
+        estimate(row, "gap"),
+        estimate(row, "margin_ratio"),
+        {k: estimate(row, k) for k in _REFERENCES},
         estimate(row, "angle_linear_md") if c.depth > 1 else Estimate(),
         estimate(row, "angle_linear_md_equal_loss") if c.depth > 1 else Estimate(),
-        linear.id if linear else "", "", forecast(results, c), messages, _reference_names(used))
+        linear.id if linear else "",
+        "",
+        forecast(results, c),
+        messages,
+        _reference_names(used),
+    )
 
 
 def verdicts(results: Results, master: pd.DataFrame, summary: pd.DataFrame) -> list[Verdict]:

@@ -1,0 +1,118 @@
+"""Facets: which conditions are compared with each other.
+
+A facet is a set of conditions that differ only in potential and depth: one panel of a figure, one block of a table.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from mdcore.analysis.columns import BASE
+from mdcore.analysis.conditions import Condition, data_title, number_word
+
+_NOT_FACET = {"potential", "p", "potential_label", "alpha", "beta", "depth", "seed"}
+
+
+def varied_columns(conditions: list[Condition]) -> list[str]:
+    """Flat columns with more than one value in the grid (null is a value), besides the base ones and the seed."""
+    flats = [c.flat for c in conditions]
+    names = dict.fromkeys(k for f in flats for k in f)
+    return [k for k in names if k not in BASE and len({json.dumps(f.get(k)) for f in flats}) > 1]
+
+
+@dataclass
+class Facet:
+    """Conditions that differ only in potential and depth, with the words for what they share."""
+
+    key: tuple
+    title: str
+    slug: str
+    conditions: list[Condition]
+
+    def at(self, label: str, depth: int) -> Condition | None:
+        return next((c for c in self.conditions if c.label == label and c.depth == depth), None)
+
+    @cached_property
+    def _linear(self) -> dict[str, Condition]:
+        return {c.input_label: c for c in reversed(self.conditions) if c.depth == 1}
+
+    def linear(self, condition: Condition) -> Condition | None:
+        """The depth-1 condition that trains with this one's input potential, if the grid has it."""
+        return self._linear.get(condition.input_label)
+
+    def reference(self, depth: int) -> Condition | None:
+        """The condition potentials are compared with at this depth: quadratic, else the first in order."""
+        same = [c for c in self.conditions if c.depth == depth]
+        return next((c for c in same if c.label == "quadratic"), same[0] if same else None)
+
+
+_SAYS = {
+    "width": "width {}",
+    "init_scale": "init {}",
+    "loss": "{} loss",
+    "step_rule": "{} step",
+    "step_eta": "step size {}",
+    "step_decay": "decay {}",
+    "step_anneal": "anneal {}",
+    "init_distribution": "{} init",
+    "epochs": "{} steps",
+    "stop_gap": "stop at gap {}",
+    "dataset_n": "n = {}",
+    "dataset_separation": "separation {}",
+    "dataset_noise": "noise {}",
+    "dataset_source": "{}",
+    "dataset_test_fraction": "test fraction {}",
+    "dtype": "{}",
+}
+
+
+def facets_of(conditions: list[Condition]) -> list[Facet]:
+    """Facets in reading order.
+
+    A column divides facets when it varies for one and the same (data, potential, depth). What follows from the
+    potential (a step rule zipped with p) or from the depth (the width of a layer that is not there) does not.
+    A depth-1 condition, which has no width, stands in the facet of every width.
+    """
+    groups: dict[tuple, list[Condition]] = {}
+    for c in conditions:
+        groups.setdefault((c.data, c.label, c.depth), []).append(c)
+    columns = [
+        k
+        for k in varied_columns(conditions)
+        if k not in _NOT_FACET and any(len({json.dumps(c.flat.get(k)) for c in g}) > 1 for g in groups.values())
+    ]
+    loose = [k for k in ("width", "init_scale", "init_distribution") if k in columns]
+    at_one = {k: {json.dumps(c.flat.get(k)) for c in conditions if c.depth == 1} for k in loose}
+    keys: dict[tuple, list[Condition]] = {}
+    for c in sorted(conditions, key=lambda c: c.depth == 1):  # deep ones first: they make the facets
+        own = (c.data, *(json.dumps(c.flat.get(k)) for k in columns))
+        homes = [own]
+        if c.depth == 1 and loose:
+            homes = [
+                key
+                for key in keys
+                if key[0] == c.data
+                and all(
+                    mine == theirs or (k in loose and theirs not in at_one[k])
+                    for k, mine, theirs in zip(columns, own[1:], key[1:], strict=True)
+                )
+            ] or [own]
+        for key in homes:
+            keys.setdefault(key, []).append(c)
+    position = {c.id: i for i, c in enumerate(conditions)}
+    out = []
+    for key, members in keys.items():
+        members = sorted(members, key=lambda c: position[c.id])
+        example = next((c for c in members if c.depth > 1), members[0])
+        extra = [
+            _SAYS.get(k, k.replace("_", " ") + " {}").format(number_word(example.flat[k]))
+            for k in columns
+            if example.flat[k] is not None
+        ]
+        title = ", ".join([data_title(example.flat), *extra])
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join([example.data, *extra])).strip("-.")
+        out.append(Facet(key, title, slug, members))
+    return sorted(out, key=lambda f: min(position[c.id] for c in f.conditions))
