@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         run_dir, output = places(parser().parse_args(argv))
-    except RunError as error:
+    except (RunError, OSError, ValueError) as error:  # ValueError: a path that cannot be one
         print(error, file=sys.stderr)
         return 2
     try:

@@ -127,7 +127,7 @@ def committed(run_dir: Path) -> Committed:
     place = stacks_dir(run_dir)
     try:
         names = sorted(e.name for e in os.scandir(place) if e.is_dir() and not e.name.startswith("."))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         names = []
     records = [read_record(place / name) for name in names]
     # The newest wins; a recorded failure, which has no tables, never hides an older result.

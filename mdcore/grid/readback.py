@@ -27,6 +27,10 @@ def read_tables(record: Record, wanted: list[str]):
         raise ValueError(f"history.parquet has no column {', '.join(missing)}")
     if list(final["cell_id"]) != ids or set(ids) != set(record.cells) or w.ndim != 2 or len(w) != len(ids):
         raise ValueError("final.parquet, predictors.npz and stack.json name different cells")
+    others = set(history["cell_id"]) - set(ids)
+    if others or len(set(ids)) < len(ids):
+        told = ", ".join(sorted(map(str, others))[:3])
+        raise ValueError(f"history.parquet has rows of {told}; expected the cells of stack.json")
     strange = sorted(set(final["status"]) - set(STATUSES))
     if strange:
         raise ValueError(f"final.parquet: status {strange[0]!r}; expected one of {', '.join(STATUSES)}")
