@@ -22,6 +22,7 @@ from mdcore.problems import (
     linear_program,
     logistic,
     max_margin,
+    polyhedral,
     quasi,
     references,
     separability,
@@ -365,6 +366,15 @@ def test_a_start_that_does_not_separate_is_refused():
         max_margin.max_margin(np.eye(2), 2.0, np.array([1.0, -1.0]))
 
 
+@pytest.mark.parametrize("p", [1.0, INF])
+def test_linear_programs_are_refined_beyond_their_tolerance(monkeypatch, p):
+    A = gaussian_rows(99, 36, 3.0) * np.logspace(-3, 3, 36)
+    best = solve(A, p)
+    assert best.gap <= 1e-9
+    monkeypatch.setattr(polyhedral, "_refine", lambda A, p, w, lam: (w, lam))
+    assert solve(A, p).gap > 10 * best.gap
+
+
 def test_linear_programs_without_an_optimum_raise():
     with pytest.raises(ArithmeticError, match="not solved by HiGHS"):
         linear_program.solve(np.array([-1.0]), np.array([[0.0]]), np.array([1.0]), (0, None))
@@ -394,6 +404,8 @@ VERDICTS = {
     "a point at 0": (lambda: np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]), "quasi-separable", 2),
     "all at 0": (lambda: np.zeros((3, 2)), "overlapping", 0),
     "one point": (lambda: np.array([[0.0, -3.0]]), "separable", 1),
+    "overlapping, rows of all sizes": (
+        lambda: gaussian_rows(112, 2, 0.5) * np.logspace(-2, 2, 112)[:, None], "overlapping", 0),
     "rank 1": (lambda: np.outer([1.0, 2.0, 3.0], [1.0, -1.0]), "separable", 3),
     "rank 1, opposite": (lambda: np.outer([1.0, 2.0, -3.0], [1.0, -1.0]), "overlapping", 0),
     "rows of all sizes": (lambda: load_dataset(G20).A * np.logspace(-100, 100, 60)[:, None], "separable", 60),
@@ -500,7 +512,7 @@ def test_almost_separable_data_need_no_LP(monkeypatch):
 
 
 @pytest.mark.parametrize("C", [1e-4, 1.0, 1e3])
-@pytest.mark.parametrize("name", ["overlapping", "quasi", "separable"])
+@pytest.mark.parametrize("name", ["overlapping", "overlapping, rows of all sizes", "quasi", "separable"])
 def test_soft_margin_is_certified(name, C):
     A = VERDICTS[name][0]()
     svm = baselines.soft_margin(A, C)

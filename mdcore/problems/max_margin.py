@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdcore.problems import certificates, conic, interior_point, linear_program
+from mdcore.problems import certificates, conic, interior_point, polyhedral
 
 GAP_TARGET = 1e-7  # largest relative duality gap that counts as exact
 SOLVE_WHOLE = 2e8  # n·d² up to which the whole problem is solved at once
@@ -73,7 +73,7 @@ def max_margin(A: np.ndarray, p: float, start: np.ndarray) -> MaxMargin:
     w, lam = w / (A @ w).min(), lam / lam.sum()
     gap = certificates.max_margin_gap(A, w, lam, p)
     solver = who + (f", working set of {len(working)} of {n} points" if len(working) < n else "")
-    unique = 1 < p < np.inf or _determined(A, p, lam)
+    unique = 1 < p < np.inf or polyhedral.determined(A, p, lam)
     return MaxMargin(
         float(p),
         w,
@@ -97,7 +97,7 @@ def _solve(A, p, start) -> tuple[np.ndarray, np.ndarray, str]:
     unit = certificates.norm(start, p) / (A @ start).min()
     A = A * unit  # the optimum, of size 1/γ, gets size about 1
     if p == 1 or np.isinf(p):
-        return *_linear_program(A, p), "linear program (HiGHS)"
+        return *polyhedral.solve(A, p), "linear program (HiGHS)"
     best = None
     for w, lam, who in _ways(A, p, start):
         error = interior_point.error(A, w, lam, p)
@@ -113,7 +113,7 @@ def _ways(A, p, start):
     for above in (1.2, 1.2 ** (2 / p)):  # |w|^p is steep: the larger p, the nearer
         yield _interior(A, p, start, above)
     try:
-        end, _ = _linear_program(A, 1 if p < 2 else np.inf)
+        end, _ = polyhedral.solve(A, 1 if p < 2 else np.inf)
         yield _interior(A, p, end, 1.2 ** (2 / p))
     except ArithmeticError:
         pass
@@ -131,21 +131,6 @@ def _interior(A, p, start, above):
     return unit * answer.w, answer.lam, f"interior point, {answer.steps} steps"
 
 
-def _linear_program(A, p) -> tuple[np.ndarray, np.ndarray]:
-    """p = 1: min Σ(u + v), w = u − v, u, v ≥ 0; p = ∞: min t, −t ≤ w ≤ t; both s.t. Aw ≥ 1. λ: the duals."""
-    n, d = A.shape
-    if p == 1:
-        x, lam, _ = linear_program.solve(np.ones(2 * d), np.hstack([-A, A]), -np.ones(n), (0, None))
-        return x[:d] - x[d:], lam
-    # p = ∞: w = v − t with 0 ≤ v ≤ 2t
-    margins = np.hstack([-A, A.sum(axis=1)[:, None]])
-    box = np.hstack([np.eye(d), np.full((d, 1), -2.0)])
-    x, lam, _ = linear_program.solve(
-        np.r_[np.zeros(d), 1.0], np.vstack([margins, box]), np.r_[-np.ones(n), np.zeros(d)], (0, None)
-    )
-    return x[:d] - x[d], lam[:n]
-
-
 def _message(p, gap, unique) -> str:
     parts = []
     if not gap <= GAP_TARGET:
@@ -156,16 +141,3 @@ def _message(p, gap, unique) -> str:
     if not unique:
         parts.append(f"the l_{p:g} optimum may not be unique: one of them is given, angles to it may mislead")
     return "; ".join(parts)
-
-
-def _determined(A, p, lam) -> bool:
-    """Do the conditions that every optimum must meet, given λ, leave one point? (Sufficient for uniqueness.)
-
-    Points with λ_n > 0 lie on the margin for every optimum. p = 1: w_j = 0 where |A^Tλ|_j < ‖A^Tλ‖_∞. p =
-    ∞: |w_j| = ‖w‖_∞ with the sign of (A^Tλ)_j where that is not 0. The other coordinates are free: they are
-    determined iff the margin rows have full column rank on them.
-    """
-    z = np.abs(A.T @ lam)
-    free = z > (1 - 1e-7) * z.max() if p == 1 else z < 1e-7 * z.max()
-    rows = A[lam > 1e-9 * lam.max()][:, free]
-    return not free.any() or bool(len(rows) and np.linalg.matrix_rank(rows) == free.sum())

@@ -13,6 +13,7 @@ from mdcore.problems.certificates import soft_margin_gap
 
 MAX_STEPS = 200
 STALL = 10  # steps without a clearly better certificate: rounding has been reached
+INTERIOR = 1e-6  # the first λ keep this share of C from 0 and C
 TO_BOUNDARY = 0.995  # share of the way to the boundary of the positive orthant
 
 
@@ -71,9 +72,11 @@ def solve(A: np.ndarray, C: float, tol: float = 1e-14) -> tuple[np.ndarray, np.n
 
 def _start(A) -> _Point:
     w = logistic.minimise(A, 1.0).w
-    beyond = A @ w - 1
-    s = 0.5 * (beyond + np.hypot(beyond, 1.0))  # s − ξ = Aw − 1 and sξ = 1/4
-    return _Point(w, s, expit(-beyond - 1), s - beyond, expit(beyond + 1))
+    margins = A @ w
+    larger = 0.5 * (np.abs(margins - 1) + np.hypot(margins - 1, 1.0))  # s − ξ = Aw − 1 and sξ = 1/4
+    s, xi = np.where(margins > 1, larger, 0.25 / larger), np.where(margins > 1, 0.25 / larger, larger)
+    lam = np.clip(expit(-margins), INTERIOR, 1 - INTERIOR)
+    return _Point(w, s, lam, xi, 1 - lam)
 
 
 def _newton_step(A, point) -> _Point:
