@@ -270,6 +270,14 @@ def test_shipped_grids(load, name, overrides):
         assert cell_from_config(json.loads(json.dumps(cell.config))) == cell
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "grids").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_grid_of_the_repository_reads_back_from_its_resolved_text(load, path):
+    grid = load_grid(path)
+    again = load(grid.resolved_yaml())
+    assert [cell.cell_id for cell in again.cells] == [cell.cell_id for cell in grid.cells]
+    assert again.plugins == grid.plugins and again.plugin_dir == grid.plugin_dir
+
+
 def test_mnist_pairs_is_the_main_job():
     flats = [cell.flat() for cell in load_grid(ROOT / "grids" / "mnist_pairs.yaml").cells]
     assert {(f["digits"], f["pca"], f["potential_label"], f["depth"], f["seed"]) for f in flats} == {
