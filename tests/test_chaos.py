@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
 from random import Random
 
+import pandas as pd
 import pytest
 from chaos import ROOT, schedule
 from chaos_faults import FAULTS
+from chaos_report import compare
 from chaos_site import Ledger, Site
-from test_store import run, spoil  # noqa: F401 (run is a fixture)
+from test_store import commit, run, spoil  # noqa: F401 (run is a fixture)
+
+from mdcore.grid.commits import seal
+from mdcore.grid.fingerprint import sha256
+from mdcore.grid.spec import load_grid
+from mdcore.grid.store import open_run, write_head
 
 
 @pytest.mark.slow
@@ -49,6 +57,47 @@ def test_the_ledger_sees_what_is_lost_and_what_is_accepted(run):  # noqa: F811
     ledger.look(run.path)
     assert sorted(what.split(" of ")[0] for what in ledger.lost) == sorted(run.ids[4:])
     assert set(ledger.finished) == set(run.ids[:4])
+
+
+def committed_run(place, grid_file, stacks, far=0.0):
+    """A run of eight cells in the stacks given by their positions; `far` is added to every loss."""
+    grid = load_grid(grid_file)
+    opened = open_run(place, "chaos", grid)
+    (opened.path / "stacks").mkdir(parents=True)
+    write_head(opened, grid, {})
+    ids = [cell.cell_id for cell in grid.cells]
+    for number, where in enumerate(stacks):
+        commit(opened.path, f"stack{number}", [ids[i] for i in where], number, shift=far)
+        table = opened.path / "stacks" / f"stack{number}" / "final.parquet"
+        pd.read_parquet(table).assign(seconds=1.0 + far).to_parquet(table)
+        reseal(table)
+    return opened.path
+
+
+def reseal(table):
+    record = table.with_name("stack.json")
+    told = json.loads(record.read_text())
+    told.pop("sha256")
+    told["files"][table.name] = sha256(table)
+    record.write_text(json.dumps(told | {"sha256": seal(told)}))
+
+
+@pytest.mark.parametrize(
+    ("stacks", "far", "identical", "split", "off"),
+    [
+        ([range(4), range(4, 8)], 0.0, 8, 0, 0),
+        ([range(4), range(4, 6), range(6, 8)], 0.0, 4, 4, 0),
+        ([range(4), range(4, 8)], 1e-9, 0, 0, 8),  # the same stacks: to the bit
+        ([range(2), range(2, 4), range(4, 6), range(6, 8)], 1e-9, 0, 8, 0),  # split ones: to rounding
+        ([range(2), range(2, 4), range(4, 6), range(6, 8)], 1e-4, 0, 8, 8),
+        ([range(4)], 0.0, 0, 0, 1),  # not all done
+    ],
+)
+def test_the_comparison_asks_for_the_bits_or_for_rounding(tmp_path, grid_file, stacks, far, identical, split, off):
+    committed_run(tmp_path / "reference", grid_file, [range(4), range(4, 8)])
+    told = []
+    found = compare(tmp_path / "reference", committed_run(tmp_path / "runs", grid_file, stacks, far), told)
+    assert (found["identical"], found["split"], len(told)) == (identical, split, off)
 
 
 def test_only_processes_of_this_chaos_run_are_seen(tmp_path):

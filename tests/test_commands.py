@@ -18,7 +18,7 @@ from test_runner import make_notebook, wait_for
 
 from mdcore import run_analysis, run_grid
 from mdcore.grid import attempt, command, commits
-from mdcore.grid.kernels import Kernels
+from mdcore.grid.kernels import Kernels, sweep
 from mdcore.grid.notebooks import execute
 from mdcore.grid.spec import load_grid
 from mdcore.grid.store import read_run
@@ -371,6 +371,26 @@ def test_sigkill_of_the_runner_leaves_no_kernel_and_no_lock(process):
     assert third.returncode == 0, err
     assert len(read_run(run).final) == 8
     assert [p.name for p in (run / "stacks").glob(".*")] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+def test_a_run_opens_no_port_and_its_private_directory_goes(process, number):
+    (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
+    runner = process()
+    kernels = training(process, runner)
+    family = [psutil.Process(runner.pid), *psutil.Process(runner.pid).children(recursive=True)]
+    assert [c for member in family for c in member.net_connections("inet")] == []
+    files = [Path(word) for kernel in kernels for word in kernel.cmdline() if word.endswith(".json")]
+    (private,) = {file.parent for file in files}
+    assert private.name.startswith("mdcore-")
+    assert private.stat().st_mode & 0o777 == 0o700
+    assert all(json.loads(file.read_text())["transport"] == "ipc" for file in files)
+    runner.send_signal(number)
+    runner.communicate(timeout=30)
+    wait_for(lambda: gone(kernels), 10)
+    if number == signal.SIGKILL:
+        sweep()  # what the next run does first
+    assert not private.exists()
 
 
 def test_a_killed_kernel_is_tried_again(process):
