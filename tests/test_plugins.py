@@ -19,7 +19,7 @@ from mdcore.math.potentials import Potential
 
 
 @dataclass
-class Helper:
+class Part:
     x: int = 0
 
 
