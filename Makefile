@@ -20,7 +20,7 @@ $(error $(MISSING) missing. Example: make $(firstword $(MAKECMDGOALS)) $(if $(fi
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all chaos lint grid plan analysis paper bench lab
+.PHONY: help setup demo test test-all chaos lint grid plan analysis paper bench verify lab
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -100,7 +100,10 @@ def steeper(evidence):
 
 
 SPOILERS = {
-    **{f"limit of linear p-MD, p={p}": [turned("limits"), opposite("limits"), emptied("limits")] for p in ("1.5", "2", "3")},
+    **{
+        f"limit of linear p-MD, p={p}": [turned("limits"), opposite("limits"), emptied("limits")]
+        for p in ("1.5", "2", "3")
+    },
     **{
         f"depth keeps the limit, p={p}": [turned("limits", where=lambda c: c["depth"] == 3), opposite("limits")]
         for p in ("1.5", "2", "3")
@@ -112,7 +115,7 @@ SPOILERS = {
     "horizon of hypentropy": [turned("horizons"), opposite("horizons")],
     "horizon of scaled": [turned("horizons"), opposite("horizons")],
     "horizon of cosh: l∞ is the limit of its path": [],  # below, with a path of another potential
-    "horizon of cosh: training follows the path": [turned("horizons", 0.1), opposite("horizons")],
+    "horizon of cosh: training is on its way": [turned("horizons", 0.3), opposite("horizons")],
     "the input layer's potential decides the direction": [turned("layers"), opposite("layers"), emptied("layers")],
     "own norm is smallest": [turned("norms", 0.5), opposite("norms")],
     "constant step is log-slow": [since(1, -0.1), scaled("rates", "angle_max_margin", 1.2)],
@@ -270,7 +273,7 @@ def claim_that(holds):
     def measure(evidence):
         if holds is None:
             raise LookupError("no run")
-        return Outcome("1.0, \"quoted\"", holds, Picture("x", "y", (Series("a", [1, 2], [1, 2]),)))
+        return Outcome('1.0, "quoted"', holds, Picture("x", "y", (Series("a", [1, 2], [1, 2]),)))
 
     return Claim("toy claim", "nobody", "here", "1", "±0", measure, ours=True)
 

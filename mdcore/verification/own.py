@@ -16,7 +16,10 @@ def degrees(u: np.ndarray, v: np.ndarray) -> float:
 
 
 def least_potential(A: np.ndarray, m: float) -> np.ndarray:
-    """argmin Σ_j cosh(w_j) s.t. Aw ≥ m (d,), by its logarithm so that m may be 1e4; in units of w/m (SLSQP). ValueError for m ≤ 0."""
+    """argmin Σ_j cosh(w_j) s.t. Aw ≥ m (d,), divided by m; by the logarithm, so that m may be 1e4 (SLSQP).
+
+    Raises ValueError for m ≤ 0.
+    """
     if not m > 0:
         raise ValueError(f"m = {m:g}: the predictor misclassifies a point; expected a margin above 0")
 
