@@ -1,0 +1,116 @@
+"""Cells trained with a broken engine or measured with broken metrics: the theorem suite fails."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+import torch
+from ideal_evidence import IdealEvidence
+
+from mdcore.grid import training
+from mdcore.math import metrics
+from mdcore.math.block import Block
+from mdcore.math.potentials import Lp
+from mdcore.verification import report
+from mdcore.verification.claim import FAIL, PASS
+from mdcore.verification.evidence import GRIDS
+
+BY_NAME = {claim.name: claim for claim in report.CLAIMS}
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("references")
+
+
+@pytest.fixture
+def judged(cache, tmp_path):
+    """judged(claim, part, where) -> verdict, the cells of `part` that satisfy `where` really trained."""
+
+    def call(name, part, where, epochs=None):
+        evidence = IdealEvidence(cache)
+        final, history = evidence.final(part), evidence.history(part)
+        stacks: dict[str, list] = {}
+        for cell_id, config in evidence.configs(part).items():
+            if where(config):
+                stacks.setdefault(json.dumps(config["step"]), []).append((cell_id, config))
+        for cells in stacks.values():
+            configs = [config | ({"epochs": epochs} if epochs else {}) for _, config in cells]
+            request = tmp_path / "request.json"
+            request.write_text(json.dumps({"cells": configs, "references_dir": str(cache), "plugin_dir": str(GRIDS)}))
+            out = training.train_request(request)
+            ids = dict(zip(out.cell_ids, [cell_id for cell_id, _ in cells], strict=True))
+            rows = out.final.assign(cell_id=out.final["cell_id"].map(ids))
+            final = pd.concat([final[~final["cell_id"].isin(rows["cell_id"])], rows], ignore_index=True)
+            evidence.weights.update((ids[name], w) for name, w in zip(out.cell_ids, out.w, strict=True))
+        evidence.tables[part] = [final, history]
+        return BY_NAME[name].judge(evidence)
+
+    return call
+
+
+def per_layer_step(self, coefficient, keep_old=False):
+    """Block.step with every layer's gradient brought to the global norm by itself."""
+    old_Z = self.Z
+    factors = [
+        torch.linalg.vector_norm(a, dim=(1, 2)) * torch.linalg.vector_norm(b, dim=(1, 2))
+        for a, b in zip(self.right, self.left, strict=True)
+    ]
+    whole = torch.stack(factors).square().sum(0).sqrt()
+    for layer, (z, w, b, a) in enumerate(zip(old_Z, self.W, self.left, self.right, strict=True)):
+        own = (coefficient * whole / factors[layer]).view(-1, 1, 1)
+        z += own * (b.mT @ a.mT)
+        for segment in self.segments:
+            segment.potentials[layer].inverse_mirror_map(z[segment.rows], out=w[segment.rows])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", [False, True])
+def test_normalisation_layer_by_layer_is_seen(judged, monkeypatch, broken):
+    if broken:
+        monkeypatch.setattr(Block, "step", per_layer_step)
+    name = "invariants: one global normalisation keeps them"
+    verdict = judged(name, "invariants", lambda config: config["step"]["rule"] == "normalized")
+    assert verdict.verdict == (FAIL if broken else PASS), verdict.measured
+
+
+right_way = metrics.alignment_and_stable_rank
+
+
+def left_left(W):
+    """alignment_and_stable_rank with the LEFT vector of both layers where their lengths allow it."""
+    if len(W) == 1:
+        return right_way(W)
+    tops = [metrics.top_singular_vectors(layer) for layer in W]
+    values = [
+        (low[0] * (high[0] if high[0].shape == low[0].shape else high[2])).sum(-1).abs() for low, high in pairwise(tops)
+    ]
+    return torch.stack(values).mean(0), right_way(W)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", [False, True])
+def test_alignment_of_the_wrong_sides_is_seen(judged, monkeypatch, broken):
+    if broken:
+        monkeypatch.setattr(metrics, "alignment_and_stable_rank", left_left)
+    name = "layers become rank one and aligned"
+    verdict = judged(name, "limits", lambda c: c["depth"] == 3 and c["potential"] == "quadratic", epochs=3000)
+    assert verdict.verdict == (FAIL if broken else PASS), verdict.measured
+
+
+def unsigned(self, z, out=None):
+    result = z.abs().pow(1.0 / (self.p - 1.0))
+    return result if out is None else out.copy_(result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("inverse", "said"), [(None, PASS), (unsigned, FAIL)])
+def test_an_inverse_map_without_sign_leads_elsewhere(judged, monkeypatch, inverse, said):
+    if inverse:
+        monkeypatch.setattr(Lp, "inverse_mirror_map", inverse)
+    name = "limit of linear p-MD, p=1.5"
+    verdict = judged(name, "limits", lambda c: c["depth"] == 1 and c["potential"] == {"lp": {"p": 1.5}}, epochs=5000)
+    assert verdict.verdict == said, verdict.measured
