@@ -350,7 +350,7 @@ def test_many_conditions_are_cut_into_panels_with_whole_potentials(tmp_path):
 def test_pages_name_what_they_leave_out():
     assert len(pages_of([Group(f"g{i}", []) for i in range(16)], 2)) == 8
     pages = pages_of([Group(f"g{i}", []) for i in range(17)], 2)
-    assert len(pages) == 3 and pages[-1].left_out == [f"g{i}" for i in range(6, 17)]
+    assert len(pages) == 2 and pages[-1].left_out == [f"g{i}" for i in range(4, 17)]
     assert [p.name("x") for p in pages[:2]] == ["x", "x_page2"]
 
 

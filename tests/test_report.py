@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mdcore.analysis import aggregate, compare, places, plotting, sentences, style, tables
+from mdcore.analysis import aggregate, certainty, compare, places, plotting, sentences, style, tables
 from mdcore.analysis.conditions import conditions_of
 from mdcore.analysis.document import Code, Section, Table, Text, escape, md
 from mdcore.analysis.families import FAMILIES
@@ -104,7 +104,7 @@ def test_changed_is_decided_by_the_interval(e, verdict):
     ],
 )
 def test_forecast_sentences(forecast, word):
-    assert word in sentences.forecast_sentence(forecast)
+    assert word in certainty.forecast_sentence(forecast)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +193,21 @@ def test_hostile_runs_are_answered_honestly(tmp_path, options, words):
     assert words in said(results, master, summary)
 
 
+def test_an_unfinished_run_is_answered_as_preliminary(tmp_path):
+    cells = fake.grid_cells()
+    *_, results, master, summary = analysed(tmp_path, cells, missing=[c["cell_id"] for c in cells[::3]])
+    assert said(results, master, summary).startswith("Preliminary, with 12 of 18 runs: depth does not change")
+
+
+def test_quasi_separable_data_are_explained(tmp_path):
+    run = fake.write_run(tmp_path / "20250319_paper", fake.grid_cells(["quadratic"], depths=(1,)))
+    results = load(run)
+    results.final[["separability", "status"]] = "quasi-separable"
+    master = aggregate.master_table(results)
+    text = said(results, master, aggregate.summary_table(results, master))
+    assert "only with margin zero" in text and "none is shown" in text
+
+
 def test_depth_that_changes_the_limit_is_said_to(tmp_path):
     cells = fake.grid_cells(["quadratic"], depths=(1, 2))
     run = fake.write_run(tmp_path / "20250319_paper", cells)
@@ -221,13 +236,13 @@ def test_certainty_counts_certificates_and_what_is_lost(tmp_path):
     cells = fake.grid_cells(["quadratic"], depths=(1, 2), seeds=range(4))
     status = {cells[0]["cell_id"]: "failed", cells[1]["cell_id"]: "transient"}
     *_, results, master, _ = analysed(tmp_path, cells, status=status)
-    text = " ".join(sentences.certainty_sentences(results, master))
+    text = " ".join(certainty.certainty_sentences(results, master))
     assert "6 of 7 runs on separable data (86 %)" in text and "7 of 7 runs" in text and "1 failed" in text
 
 
 def test_one_seed_is_said_to_have_no_interval(tmp_path):
     *_, results, master, summary = analysed(tmp_path, fake.grid_cells(seeds=(0,)))
-    assert "single seed" in " ".join(sentences.certainty_sentences(results, master))
+    assert "single seed" in " ".join(certainty.certainty_sentences(results, master))
     assert "one run, so no interval" in said(results, master, summary)
 
 

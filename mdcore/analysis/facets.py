@@ -56,8 +56,8 @@ _SAYS = {
     "step_rule": "{} step",
     "step_eta": "step size {}",
     "step_decay": "decay {}",
-    "step_anneal": "anneal {}",
-    "init_distribution": "{} init",
+    "step_anneal": "annealed {}",
+    "init_distribution": "{} start",
     "epochs": "{} steps",
     "stop_gap": "stop at gap {}",
     "dataset_n": "n = {}",
@@ -67,6 +67,9 @@ _SAYS = {
     "dataset_test_fraction": "test fraction {}",
     "dtype": "{}",
 }
+
+
+_UNSAID = {("step_anneal", 0), ("init_distribution", "normal")}  # what is not done need not be said
 
 
 def facets_of(conditions: list[Condition]) -> list[Facet]:
@@ -110,7 +113,7 @@ def facets_of(conditions: list[Condition]) -> list[Facet]:
         extra = [
             _SAYS.get(k, k.replace("_", " ") + " {}").format(number_word(example.flat[k]))
             for k in columns
-            if example.flat[k] is not None
+            if example.flat.get(k) is not None and (k, example.flat[k]) not in _UNSAID
         ]
         title = ", ".join([data_title(example.flat), *extra])
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join([example.data, *extra])).strip("-.")

@@ -16,7 +16,7 @@ from mdcore.analysis.results import Results
 
 MOST_LINES = 12  # curves in one panel; more are split by potential
 MOST_PAGES = 8  # of one family
-FIRST_PAGES = 3  # drawn of a family that would have more; what is beyond is counted in the caption
+FIRST_PAGES = 2  # drawn of a family that would have more; what is beyond is counted in the caption
 
 
 @dataclass

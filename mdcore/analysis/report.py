@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mdcore.analysis import aggregate, methods, plotting, sentences
+from mdcore.analysis import aggregate, certainty, methods, plotting, sentences
 from mdcore.analysis.columns import metric
 from mdcore.analysis.conditions import pretty_potential
 from mdcore.analysis.document import Bullets, Code, Figure, Folded, Section, Table, Text
@@ -42,7 +42,7 @@ def answer_section(results: Results, found: list[Verdict], summary: pd.DataFrame
 
 def certainty_section(results: Results, master: pd.DataFrame) -> Section:
     """How sure that is, and what is wrong with the files of the run."""
-    said = sentences.certainty_sentences(results, master)
+    said = certainty.certainty_sentences(results, master)
     blocks: list = [Bullets(said)] if said else [Text("Nothing came through, so there is nothing to be sure of.")]
     if results.problems:
         blocks += [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mdcore.analysis import sentences
+from mdcore.analysis import certainty, sentences
 from mdcore.analysis.columns import STATUSES
 from mdcore.analysis.conditions import pretty_potential
 from mdcore.analysis.document import Section, Table, Text
@@ -22,7 +22,7 @@ def waiting_section(found: list[Verdict]) -> Section:
                 f"{v.counts['transient']} of {v.n}",
                 percent(v.gap.mean),
                 percent(v.gap.max),
-                sentences.forecast_sentence(v.forecast),
+                certainty.forecast_sentence(v.forecast),
             ]
             for v in waiting
         ]
@@ -60,7 +60,9 @@ def waiting_section(found: list[Verdict]) -> Section:
             Table(["condition", "data", "failed", "diverged", "not run", "why"], rows),
         ]
     if not blocks:
-        blocks = [Text("Nothing: every run on separable data carries its certificate, and none failed or diverged.")]
+        some = any(v.separability == "separable" for v in found)
+        words = "Nothing: every run on separable data carries its certificate, and none failed or diverged."
+        blocks = [Text(words if some else "No run failed or diverged. A certificate exists on separable data only.")]
     return Section("waiting", "What has not converged", blocks)
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pandas as pd
 
-from mdcore.analysis.columns import USED
-from mdcore.analysis.numbers import count, duration, is_number, percent, plain, with_interval
+from mdcore.analysis.numbers import plain, with_interval
 from mdcore.analysis.results import Results
-from mdcore.analysis.verdicts import GAP, SAME, Estimate, Forecast, Verdict
+from mdcore.analysis.verdicts import SAME, Estimate, Verdict
 
 
 def plural(n: int, one: str, many: str = "") -> str:
@@ -113,18 +111,16 @@ def limit_sentences(verdicts: list[Verdict]) -> list[str]:
     if settled:
         good = [v for v in settled if v.angles["angle_max_margin"].max <= SAME]
         worst = max(settled, key=lambda v: v.angles["angle_max_margin"].mean)
-        angle = worst.angles["angle_max_margin"]
-        whole = "all" if len(good) == len(settled) else f"{len(good)} of"
-        out.append(
-            f"Potentials reach the max-margin direction of their own norm: in {whole} "
-            f"{plural(len(settled), 'condition')} whose every run is certified, each run ends within {SAME:g}° "
-            f"of the exact lp max-margin direction; the largest mean angle is {degrees(angle)}, for "
-            f"{worst.name} on {worst.facet}."
-            if good
-            else f"None of the {plural(len(settled), 'condition')} whose every run is certified ends within {SAME:g}° "
-            f"of its exact lp max-margin direction; the largest mean angle is {degrees(angle)}, for {worst.name} "
-            f"on {worst.facet}."
-        )
+        whole = plural(len(settled), "condition") + " whose every run is certified"
+        near = f"within {SAME:g}° of the exact lp max-margin direction"
+        if len(good) == len(settled):
+            text = f"Potentials reach the max-margin direction of their own norm: in all {whole}, each run ends {near}"
+        elif good:
+            text = f"In {len(good)} of {whole}, each run ends {near}"
+        else:
+            text = f"None of the {whole} ends {near}"
+        where = f"for {worst.name} on {worst.facet}"
+        out.append(f"{text}; the largest mean angle is {degrees(worst.angles['angle_max_margin'])}, {where}.")
     waiting = [v for v in own if not v.converged]
     if waiting:
         nearer = [v for v in waiting if v.nearest and v.nearest[0] == "angle_max_margin"]
@@ -152,6 +148,22 @@ def overlap_sentences(verdicts: list[Verdict]) -> list[str]:
             f"minimiser; the largest mean angle is {degrees(worst.angles['angle_logreg'])}, for {worst.name}."
         )
     return [out]
+
+
+def quasi_sentences(verdicts: list[Verdict]) -> list[str]:
+    """On quasi-separable data: what that means, and which reference is nearest."""
+    quasi = [v for v in distinct(verdicts) if v.separability == "quasi-separable" and v.used]
+    if not quasi:
+        return []
+    text = (
+        f"The data are quasi-separable for {listed(sorted({v.facet for v in quasi}))}: some points can be classified "
+        "strictly, the others only with margin zero. No margin exists there, and none is shown."
+    )
+    near = [(v, v.nearest) for v in quasi if v.nearest]
+    if near:
+        v, (column, angle) = min(near, key=lambda item: item[1][1].mean)
+        text += f" The nearest reference, for {v.name}, is the {v.reference_names[column]} at {degrees(angle)}."
+    return [text]
 
 
 def potential_sentences(results: Results, summary: pd.DataFrame) -> list[str]:
@@ -186,76 +198,6 @@ def potential_sentences(results: Results, summary: pd.DataFrame) -> list[str]:
     return [text]
 
 
-def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
-    """How sure: the share of certified runs, the size of the gaps, how exact the references are."""
-    counts = master["status"].value_counts()
-    ran = master[master["status"].isin(USED)]
-    separable = ran[ran["separability"] == "separable"]
-    out = []
-    if len(separable):
-        gap = separable["gap"].to_numpy(float)
-        gap = gap[np.isfinite(gap)]
-        sure = int((separable["status"] == "converged").sum())
-        text = (
-            f"{sure:,} of {plural(len(separable), 'run')} on separable data ({percent(sure / len(separable))}) "
-            f"carry a certificate, computed without a solver, that at most {percent(GAP)} of the largest possible "
-            "margin is missing"
-        )
-        out.append(
-            text
-            + (
-                f"; the median certified gap is {percent(float(np.median(gap)))} and the largest "
-                f"{percent(float(gap.max()))}."
-                if gap.size
-                else "."
-            )
-        )
-        trio = separable[["margin_lp", "exact_margin", "gamma_bound"]].dropna().to_numpy(float)
-        if len(trio):
-            ok = int(((trio[:, 0] <= trio[:, 1] * (1 + 1e-6)) & (trio[:, 1] <= trio[:, 2] * (1 + 1e-6))).sum())
-            worst = float(np.nanmax(separable["exact_margin_gap"].to_numpy(float), initial=0.0))
-            out.append(
-                f"The certificate brackets the exact margin of an independent solver in {ok:,} of "
-                f"{plural(len(trio), 'run')}; the exact margins themselves have relative duality gaps of at most "
-                f"{plain(worst, digits=2)}."
-            )
-    seeds = {len(c.cells) for c in results.conditions}
-    if seeds == {1}:
-        out.append("Every condition has a single seed, so nothing here has a standard deviation or an interval.")
-    elif seeds:
-        few = min(seeds)
-        out.append(
-            f"Intervals are bootstrap intervals over {few if len(seeds) == 1 else f'{few} to {max(seeds)}'} seeds"
-            + ("; with so few they are rough and rather too narrow." if few < 10 else ".")
-        )
-    bad = [
-        f"{counts[s]} {w}"
-        for s, w in (("failed", "failed"), ("diverged", "diverged"), ("missing", "not run"))
-        if counts.get(s, 0)
-    ]
-    if bad:
-        out.append(
-            f"Of {plural(len(master), 'run')} of the grid {listed(bad)}; they are counted in every table and are "
-            "in no mean."
-        )
-    return out
-
-
-def forecast_sentence(f: Forecast | None) -> str:
-    """What it would take to converge; always said to be an estimate."""
-    if f is None:
-        return "no curve to judge from"
-    if not is_number(f.exponent):
-        return "too few logged points for a forecast"
-    if f.exponent <= 0.02 or not is_number(f.steps):
-        return "the gap is not falling: more steps of this rule will not do; change the step rule"
-    power = f"the gap falls like the number of steps to the power −{f.exponent:.2f}"
-    if f.factor > 1e4:
-        return f"{power}: about {count(f.factor, 2)} times as many steps, which is out of reach; change the step rule"
-    time = f", {duration(f.seconds)} a run" if is_number(f.seconds) else ""
-    return f"{power}: about {count(f.steps, 2)} steps in all, {f.factor:.2g} times as many{time}"
-
-
 def depth_is_asked_first(question: str) -> bool:
     """Whether the question speaks of depth before it speaks of potentials or norms."""
     depth = re.search(r"\b(depth|deep|layers?)\b", question, re.I)
@@ -266,6 +208,7 @@ def depth_is_asked_first(question: str) -> bool:
 def answer(results: Results, verdicts: list[Verdict], summary: pd.DataFrame) -> list[str]:
     """The answer to the grid's question, first sentence first; says so when there is none."""
     used = [v for v in verdicts if v.used]
+    whole, absent = len(results.cells), sum(status == "missing" for status in results.status.values())
     if not verdicts:
         return ["The run has no cells, so there is no answer."]
     if not used:
@@ -279,10 +222,12 @@ def answer(results: Results, verdicts: list[Verdict], summary: pd.DataFrame) -> 
     others = potential_sentences(results, summary)
     parts = (
         depth + limits + others
-        if depth_is_asked_first(results.question)
+        if depth_is_asked_first(results.question) and any(v.limit_changed for v in used)
         else others + limits + depth
         if "differ" in results.question.lower()
         else limits + others + depth
     )
-    parts += overlap_sentences(verdicts)
+    parts += overlap_sentences(verdicts) + quasi_sentences(verdicts)
+    if parts and absent:
+        parts[0] = f"Preliminary, with {whole - absent:,} of {whole:,} runs: {parts[0][0].lower()}{parts[0][1:]}"
     return parts or ["The runs have ended, but none left a number that answers the question; see the tables below."]

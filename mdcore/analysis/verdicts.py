@@ -70,9 +70,14 @@ class Verdict:
         return sum(self.counts.get(s, 0) for s in USED)
 
     @property
+    def ran(self) -> int:
+        """Cells that have ended somehow; the others are missing."""
+        return self.n - self.counts.get("missing", 0)
+
+    @property
     def converged(self) -> bool:
-        """Every cell of the condition has a certified gap of at most GAP."""
-        return self.counts.get("converged", 0) == self.n
+        """Every cell that ran has a certified gap of at most GAP, and none failed or diverged."""
+        return self.ran > 0 and self.counts.get("converged", 0) == self.ran
 
     @property
     def overlap(self) -> bool:
@@ -90,7 +95,7 @@ class Verdict:
     @property
     def settled(self) -> bool:
         """Every run is certified; on overlapping data, where there is no certificate, every run came through."""
-        return self.converged or (self.overlap and self.counts.get("overlap", 0) == self.n)
+        return self.converged or (self.overlap and self.counts.get("overlap", 0) == self.ran > 0)
 
     @property
     def reached(self) -> bool:
