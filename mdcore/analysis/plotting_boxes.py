@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from mdcore.analysis import style
 from mdcore.analysis.columns import USED, metric
 from mdcore.analysis.conditions import Condition, pretty_potential
-from mdcore.analysis.panels import Absent, Drawn, Group, groups_of, legend_height, page_grid, pages_of, palette
+from mdcore.analysis.panels import Absent, Drawn, Group, Page, groups_of, legend_height, page_grid, pages_of, palette
 from mdcore.analysis.results import Results
 
 BOXES = {
@@ -32,10 +32,10 @@ BOXES = {
 _MOST_ROWS = 18  # boxes in a panel
 
 
-def _groups(results: Results) -> list[Group]:
-    """Facets, potential by potential with its depths below one another, at most about _MOST_ROWS rows."""
+def _groups(results: Results, ids: set[str]) -> list[Group]:
+    """Facets, potential by potential with its depths below one another, at most about _MOST_ROWS rows; only `ids`."""
     out = []
-    for group in groups_of(results, lambda c: True, _MOST_ROWS):
+    for group in groups_of(results, lambda c: c.id in ids, _MOST_ROWS):
         order = list(dict.fromkeys(c.label for c in group.conditions))
         out.append(Group(group.title, sorted(group.conditions, key=lambda c: (order.index(c.label), c.depth))))
     return out
@@ -112,59 +112,58 @@ def _axis(ax: Axes, v: np.ndarray, column: str) -> None:
 
 
 def boxplots(results: Results, master: pd.DataFrame, name: str) -> Iterator[Drawn | Absent]:
-    """One page per facet (or part of one): two by two panels, a row for every condition."""
-    colour, columns = palette(results), BOXES[name]
+    """One page per facet (or part of one): two by two panels, a row for every condition that has a number."""
     used = master[master["status"].isin(USED)]
-    has = {m: set(used.loc[np.isfinite(used[m].to_numpy(float)), "condition_id"]) for m, _ in columns}
-    groups = [
-        g
-        for g in _groups(results)
-        if any(c.id in has[m] and not (metric(m).deep and c.depth == 1) for m, _ in columns for c in g.conditions)
-    ]
+    depth_one = used["depth"].to_numpy() == 1
+    has = {
+        m: set(used.loc[np.isfinite(used[m].to_numpy(float)) & ~(depth_one & metric(m).deep), "condition_id"])
+        for m, _ in BOXES[name]
+    }
+    groups = _groups(results, set().union(*has.values()))
     if not groups:
         yield Absent(name, "no cell has such a number")
-        return
     for page in pages_of(groups, 1):
-        group = page.groups[0]
-        some = {c.id for c in group.conditions}
-        panels = [
-            (m, t)
-            for m, t in columns
-            if any(c.id in has[m] and not (metric(m).deep and c.depth == 1) for c in group.conditions)
-        ]
-        wide = 2 if len(panels) > 1 else 1
-        high = -(-len(panels) // wide)
-        rows = master[master["condition_id"].isin(some)]
-        marks_room = legend_height([]) + 0.35
-        figure, axes = page_grid(high, wide, 0.42 + 0.135 * len(group.conditions) + 0.1, 0.2 + marks_room)
-        seen: set[str] = set()
-        for i, (column, title) in enumerate(panels):
-            ax = axes[i // wide][i % wide]
-            seen |= _draw(ax, rows, group.conditions, column, colour)
-            angle = metric(column).unit == "degrees"
-            ax.set_title(("vs " if angle else "") + style.words(title))
-            if angle:
-                ax.set_xlabel("angle (degrees)")
-            ax.set_ylim(len(group.conditions) - 0.5, -0.5)
-            labels = [
-                style.words(shortened(pretty_potential(c.label, c.flat))) + f", L={c.depth}" for c in group.conditions
-            ]
-            ax.set_yticks(range(len(labels)), labels if i % wide == 0 else [""] * len(labels), fontsize=6.5)
-        for j in range(len(panels), high * wide):
-            axes[j // wide][j % wide].set_visible(False)
-        figure.suptitle(style.safe(group.title), fontsize=8)
-        style.legend_below(figure, style.mark_handles(seen))
-        n = {len(c.cells) for c in group.conditions}
-        lost = rows[~rows["status"].isin(USED)]["status"].value_counts()
-        gone = f" Not shown: {', '.join(f'{k} {s}' for s, k in sorted(lost.items()))}." if len(lost) else ""
-        absent = [t for m, t in columns if (m, t) not in panels]
-        caption = (
-            f"{'Final angles' if 'angles' in name else 'Final margins'} across seeds ({group.title}). Points are "
-            f"single runs, n = {'–'.join(str(k) for k in sorted({min(n), max(n)}))} per condition; box: "
-            "quartiles, line: median, whiskers: full range. Open points have not converged and show no limit."
-            f"{gone}"
-            + (f" Not defined here: {', '.join(absent)}." if absent else "")
-            + page.where()
-            + (f" {len(page.left_out)} more panels are not drawn." if page.left_out else "")
-        )
-        yield Drawn(page.name(name), figure, "boxplots", caption, f"{name.replace('_', ' ')}, {group.title}")
+        yield _page(results, master, name, page, has)
+
+
+def _page(results: Results, master: pd.DataFrame, name: str, page: Page, has: dict[str, set[str]]) -> Drawn:
+    group, colour = page.groups[0], palette(results)
+    ids = {c.id for c in group.conditions}
+    panels = [(m, t) for m, t in BOXES[name] if has[m] & ids]
+    wide = 2 if len(panels) > 1 else 1
+    high = -(-len(panels) // wide)
+    rows = master[master["condition_id"].isin(ids)]
+    figure, axes = page_grid(high, wide, 0.52 + 0.135 * len(ids), 0.55 + legend_height([]))
+    labels = [f"{style.words(shortened(pretty_potential(c.label, c.flat)))}, L={c.depth}" for c in group.conditions]
+    seen: set[str] = set()
+    for i, (column, title) in enumerate(panels):
+        ax = axes[i // wide][i % wide]
+        seen |= _draw(ax, rows, group.conditions, column, colour)
+        angle = metric(column).unit == "degrees"
+        ax.set_title(("vs " if angle else "") + style.words(title))
+        if angle:
+            ax.set_xlabel("angle (degrees)")
+        ax.set_ylim(len(labels) - 0.5, -0.5)
+        ax.set_yticks(range(len(labels)), labels if i % wide == 0 else [""] * len(labels), fontsize=6.5)
+    for j in range(len(panels), high * wide):
+        axes[j // wide][j % wide].set_visible(False)
+    figure.suptitle(style.safe(group.title), fontsize=8)
+    style.legend_below(figure, style.mark_handles(seen))
+    caption = _caption(name, page, rows, [t for m, t in BOXES[name] if (m, t) not in panels])
+    return Drawn(page.name(name), figure, "boxplots", caption, f"{name.replace('_', ' ')}, {group.title}")
+
+
+def _caption(name: str, page: Page, rows: pd.DataFrame, absent: list[str]) -> str:
+    used = rows["status"].isin(USED)
+    n = sorted(set(rows[used].groupby("condition_id").size()))
+    lost = rows[~used]["status"].value_counts()
+    many = str(n[0]) if len(n) == 1 else f"{n[0]} to {n[-1]}"
+    boxes = "box: quartiles, line: median, whiskers: full range" if n[-1] > 1 else "no boxes"
+    return (
+        f"{'Final angles' if 'angles' in name else 'Final margins'} across seeds ({page.groups[0].title}). Points are "
+        f"single runs, n = {many} per condition; {boxes}. Open points have not converged and show no limit."
+        + (f" Not shown: {', '.join(f'{k} {s}' for s, k in sorted(lost.items()))}." if len(lost) else "")
+        + (f" Not defined here: {', '.join(absent)}." if absent else "")
+        + page.where()
+        + (f" {len(page.left_out)} more panels are not drawn." if page.left_out else "")
+    )

@@ -53,7 +53,15 @@ def draw_panel(
         if b.x.size:
             ax.plot(b.x, b.mean, **look, **line)
             if b.n > 1:
-                ax.fill_between(b.x, b.low, b.high, color=colour[c.label], alpha=0.16, linewidth=0, zorder=1.5)
+                ax.fill_between(
+                    b.x,
+                    b.low,
+                    b.high,
+                    color=colour[c.label],
+                    alpha=0.16 if len(conditions) <= 6 else 0.1,
+                    linewidth=0,
+                    zorder=1.5,
+                )
             everything += [b.low, b.high]
             times.append(b.x)
         for curves_, look_ in (
@@ -111,7 +119,12 @@ def draw_page(results: Results, family: Family, page: Page, x: str) -> Drawn | N
     spots = [(g, m, t) for m, t in rows for g in page.groups]
     columns = 2 if len(spots) > 1 else 1
     height = -(-len(spots) // columns)
-    everyone = [c for g in page.groups for c in g.conditions if not (family.deep_only and c.depth == 1)]
+    everyone = [
+        c
+        for g in page.groups
+        for c in g.conditions
+        if not (family.deep_only and c.depth == 1) and any(has_numbers(results, [c], m) for m, _ in rows)
+    ]
     names, depths = names_and_depths(results, everyone)
     base = style.legend_handles(names, colour, depths)
     figure, axes = page_grid(height, columns, 1.12 if columns == 2 else 1.75, 0.6 + legend_height(base + [base[0]] * 2))

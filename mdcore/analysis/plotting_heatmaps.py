@@ -118,6 +118,15 @@ def heatmaps(results: Results, summary: pd.DataFrame, column: str) -> Iterator[D
         )
 
 
+def apart(most: float) -> list[float]:
+    """Round ticks from 1 to `most` for a logarithmic bar, at least a seventh of it from each other."""
+    chosen = [1.0]
+    for t in (1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, *(m * 10.0**k for k in range(1, 13) for m in (1, 3))):
+        if t <= most and np.log(t / chosen[-1]) >= np.log(most) / 7:
+            chosen.append(t)
+    return chosen
+
+
 def _page(results: Results, page: Page, summary: pd.DataFrame, column: str, norm: Normalize, most: int) -> Drawn:
     name, what, see, cmap, _ = HEATMAPS[column]
     rows = len(page.groups)
@@ -132,9 +141,7 @@ def _page(results: Results, page: Page, summary: pd.DataFrame, column: str, norm
     bar.ax.tick_params(labelsize=7)
     bar.ax.minorticks_off()
     if isinstance(norm, LogNorm):
-        ticks = [t for t in (1, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100, 1e3, 1e4, 1e6) if t <= norm.vmax]
-        step = max(1, len(ticks) // 5)
-        chosen = ticks[::step]
+        chosen = apart(norm.vmax)
         bar.set_ticks(chosen, labels=[f"{t:g}" for t in chosen])
     ns = {int(summary.loc[c.id, f"{column}_n"]) for g in page.groups for c in g.conditions} - {0}
     n = f"n = {min(ns)}" if len(ns) == 1 else f"n = {min(ns)} to {max(ns)}"

@@ -142,8 +142,9 @@ def verdict_section(found: list[Verdict]) -> Section:
         "direction changed by depth at equal loss",
     ]
     caption = (
-        "Directions within 1° of a reference in every run count as that reference. The limit is not changed by "
-        "depth when deep and linear runs are all certified and within 1° of the same reference. At equal loss: yes "
+        "A direction counts as a reference when every run lies within 1° of it, or is certified and at most half as "
+        "far from its max-margin direction as from any other reference. The limit is not changed by depth when deep "
+        "and linear runs all count as the same reference. At equal loss: yes "
         "when the 95 % interval of the angle to linear MD lies above 1°, no when below, else open (one run: its "
         "value); that is a difference of paths, not of limits. A click on a head sorts."
     )

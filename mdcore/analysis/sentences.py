@@ -47,7 +47,7 @@ def depth_head(verdicts: list[Verdict]) -> str:
     """Whether depth changes the limit direction, over deep conditions with a linear companion in the grid."""
     by = {k: [v for v in verdicts if v.limit_changed == k] for k in ("no", "yes", "open")}
     total = plural(len(verdicts), "deep condition")
-    same = f"deep and linear runs end within {SAME:g}° of one and the same exact reference"
+    same = "all deep and linear runs have settled at one and the same exact reference"
     waiting = (
         f"; {len(by['open'])} {'is' if len(by['open']) == 1 else 'are'} open, as not all their deep and linear "
         "runs have reached a limit"
