@@ -18,7 +18,7 @@ from mdcore.analysis.plotting_boundaries import draw as draw_boundaries
 from mdcore.analysis.plotting_boundaries import short_angle
 from mdcore.analysis.plotting_boxes import boxplots
 from mdcore.analysis.plotting_curves import curve_figures
-from mdcore.analysis.plotting_heatmaps import heatmaps
+from mdcore.analysis.plotting_heatmaps import apart, heatmaps
 from mdcore.analysis.results import load
 from tests import fake_run as fake
 
@@ -306,6 +306,13 @@ def test_heatmap_numbers_are_the_means_of_the_summary(pairs):
                 shown = [t.get_text().rstrip("*") for t in ax.texts]
                 deep = [c for c in facet.conditions if c.depth == 2]
                 assert shown == [f"{rows.loc[c.id, f'{column}_mean']:.3f}" for c in deep]
+
+
+@pytest.mark.parametrize("most", [1.01, 1.5, 3.0, 40.0, 1e9])
+def test_ticks_of_the_bar_are_apart(most):
+    ticks = np.array(apart(most))
+    assert ticks[0] == 1.0 and ticks[-1] <= most and len(ticks) <= 8
+    assert (np.diff(np.log(ticks)) >= np.log(most) / 7 - 1e-12).all()
 
 
 def test_boxplot_points_are_the_runs(pairs):

@@ -90,7 +90,7 @@ def _draw(ax: Axes, rows: pd.DataFrame, conditions: list[Condition], column: str
     return seen
 
 
-def shortened(name: str, most: int = 20) -> str:
+def shortened(name: str, most: int = 24) -> str:
     """A long name with its middle left out: there is a third of a column for it."""
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
 

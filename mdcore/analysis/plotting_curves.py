@@ -43,6 +43,7 @@ def draw_panel(
 ) -> tuple[set[int], set[str]]:
     """Curves of `conditions` into one panel. Returns (numbers of seeds, statuses of the end points)."""
     counts, seen, everything, times = set(), set(), [], []
+    haze = 0.16 if len(conditions) <= 6 else 0.1
     for c in sorted(conditions, key=lambda c: c.depth):
         b = band(results, c, x, column)
         if b.empty:
@@ -53,15 +54,7 @@ def draw_panel(
         if b.x.size:
             ax.plot(b.x, b.mean, **look, **line)
             if b.n > 1:
-                ax.fill_between(
-                    b.x,
-                    b.low,
-                    b.high,
-                    color=colour[c.label],
-                    alpha=0.16 if len(conditions) <= 6 else 0.1,
-                    linewidth=0,
-                    zorder=1.5,
-                )
+                ax.fill_between(b.x, b.low, b.high, color=colour[c.label], alpha=haze, linewidth=0, zorder=1.5)
             everything += [b.low, b.high]
             times.append(b.x)
         for curves_, look_ in (
