@@ -139,7 +139,8 @@ def measure_commands(bench: Bench, repeats: int) -> None:
         f"{alone.cpu:.0f} s of CPU in all); the baseline would take {bases[-1]:.0f} s on one thread."
     )
     bench.find("command", ratios, said, setting)
-    bench.find("overhead", overheads, f"Workers: {min(runs)}; 1 − (references + training + tables)/(workers · wall).", setting)
+    formula = f"Workers: {min(runs)}; 1 − (references + training + tables)/(workers · wall)."
+    bench.find("overhead", overheads, formula, setting)
     if bench.quick:
         return
     capacity = f"Two processes that only multiply matrices did ×{np.median(left):.2f} the work of one at that time."

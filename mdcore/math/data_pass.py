@@ -17,6 +17,9 @@ from mdcore.math import losses
 
 BLOCK_BYTES = 1664 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
 MOST_CANDIDATES = 512
+LONGEST_WAIT = 512  # steps between two attempts at an active set
+SHORT_LIFE, FULL_LIFE = 32, 256  # passes: a set that lasts less gets more room next time; none lasts longer
+LEAST_ROOM, MOST_ROOM = 0.02, 1.0  # an active set takes the margins up to (1 + room) times the smallest
 
 
 class Pass:
@@ -78,12 +81,14 @@ class DataPass:
         self.blocks = _cache_blocks(A)
         self.buffer = A.new_zeros(0)
         self.passes_saved = 0  # passes that went over the active set only
+        self.room = 0.3
         self.forget()
 
     def forget(self) -> None:
         """Take every point again, as after a change of the cells."""
         self.active: ActiveSet | None = None
         self.active_blocks: list[Tensor] = []
+        self.life = 0  # passes of the present set
         self.wait, self.patience = 64, 64  # steps to the next attempt at an active set, and after a vain one
         self._set_candidates(torch.zeros(0, dtype=torch.long, device=self.A.device))
 
@@ -105,11 +110,20 @@ class DataPass:
             done = self._try(self.active_blocks, now, needs_risk)
             if done and not self._by_loss(now, True) and self.active.holds(now.w, now.smallest, self.slack):
                 self.passes_saved += 1
+                self.life += 1
+                if self.life == FULL_LIFE:
+                    self._retire()
                 return
-            self.active, self.wait = None, 0
+            self._retire()
         if not self._try(self.blocks, now, needs_risk):
             self.first(now, needs_risk)
         self._consider_active_set(now)
+
+    def _retire(self) -> None:
+        """Give the set up. Room is a matter of measurement: little leaves out more points, much lasts longer."""
+        self.room *= 1.5 if self.life < SHORT_LIFE else 0.7
+        self.room = min(max(self.room, LEAST_ROOM), MOST_ROOM)
+        self.active, self.wait = None, 0
 
     def _by_loss(self, now: Pass, needs_risk: bool) -> bool:
         """Whether log R needs the losses: above margins of 40 they are the weights, to rounding."""
@@ -128,7 +142,7 @@ class DataPass:
         self._sweep(blocks, now, shift, by_loss)
         finite = torch.isfinite(now.smallest)
         off = (losses.weight_shift(now.smallest, self.loss) - shift).abs() > self.most_shift_error
-        return not bool((off & finite).any()) and by_loss == self._by_loss(now, needs_risk)
+        return not bool((off & finite).any()) and (by_loss or not self._by_loss(now, needs_risk))
 
     def _single(self, block: Tensor, now: Pass, needs_risk: bool) -> None:
         """All points in one block: the exact scale is there before the weights are needed."""
@@ -137,37 +151,35 @@ class DataPass:
         torch.amin(margins, dim=1, out=now.smallest)
         shift = losses.weight_shift(now.smallest, self.loss)
         by_loss = self._by_loss(now, needs_risk)
-        if by_loss:
-            log_risk = losses.log_risk(margins, self.loss)
+        loss_sum = losses.logistic_sum(margins) if by_loss else None
         weights = losses.scaled_weights_(margins, shift.unsqueeze(1), self.loss)
         torch.sum(weights, dim=1, out=now.weight_sum)
         torch.mm(weights, block, out=now.g)
-        self._close(now, shift)
-        if by_loss:  # wrong for an active set, whose pass is then thrown away
-            now.log_risk = log_risk
+        self._close(now, shift, loss_sum)  # wrong for an active set, whose pass is then thrown away
 
     def _sweep(self, blocks: list[Tensor], now: Pass, shift: Tensor, by_loss: bool) -> None:
         column, K = shift.unsqueeze(1), len(shift)
         now.g.zero_()
         now.weight_sum.zero_()
-        loss_sum = torch.zeros_like(shift)
+        loss_sum = torch.zeros_like(shift) if by_loss else None
         now.smallest = torch.full_like(shift, math.inf)
         for block in blocks:
             margins = self._workspace(K, len(block))
             torch.mm(now.w, block.mT, out=margins)
             now.smallest = torch.minimum(now.smallest, margins.amin(dim=1))
             if by_loss:
-                loss_sum += (losses.log_loss(margins, self.loss) + column).exp_().sum(dim=1)
+                loss_sum += losses.logistic_sum(margins)
             weights = losses.scaled_weights_(margins, column, self.loss)
             now.weight_sum += weights.sum(dim=1)
             now.g.addmm_(weights, block)
-        self._close(now, shift)
-        if by_loss:
-            now.log_risk = loss_sum.log() - now.log_scale
+        self._close(now, shift, loss_sum)
 
-    def _close(self, now: Pass, shift: Tensor) -> None:
+    def _close(self, now: Pass, shift: Tensor, loss_sum: Tensor | None) -> None:
         now.log_scale = shift + math.log(self.n)
         now.log_risk = now.weight_sum.log() - now.log_scale
+        if loss_sum is not None:
+            late = now.smallest > losses.LOGISTIC_IS_EXPONENTIAL
+            now.log_risk = torch.where(late, now.log_risk, loss_sum.log() - math.log(self.n))
 
     def _workspace(self, cells: int, points: int) -> Tensor:
         if self.buffer.numel() < cells * points:
@@ -184,7 +196,7 @@ class DataPass:
         length = torch.linalg.vector_norm(now.w, dim=1, keepdim=True)
         margins = (now.w / length) @ self.A.mT  # (K, n) of the unit vectors
         least = now.smallest.unsqueeze(1) / length
-        taken = (margins <= 2.0 * least + 2.0 * self.slack / length).any(dim=0)
+        taken = (margins <= (1.0 + self.room) * least + 2.0 * self.slack / length).any(dim=0)
         late = bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all()) and bool(torch.isfinite(length).all())
         if late and 2 * int(taken.sum()) <= self.n:
             left_out = ~taken
@@ -196,17 +208,20 @@ class DataPass:
             ))  # fmt: skip
             self.patience = 64
         else:
-            self.patience = min(2 * self.patience, 4096)
+            self.patience = min(2 * self.patience, LONGEST_WAIT)
         self.wait = self.patience
 
     def _use(self, active: ActiveSet) -> None:
-        self.active = active
+        self.active, self.life = active, 0
         self.active_blocks = _cache_blocks(self.A[active.points])
 
     def state(self) -> dict:
         """Everything `load` needs to go on to the bit: which points are summed decides the rounding."""
         active = None if self.active is None else vars(self.active)
-        return {"active": active, "wait": self.wait, "patience": self.patience, "candidates": self.candidates}
+        return {
+            "active": active, "wait": self.wait, "patience": self.patience, "candidates": self.candidates,
+            "room": self.room, "life": self.life,
+        }  # fmt: skip
 
     def load(self, state: dict) -> None:
         """Inverse of `state`."""
@@ -215,6 +230,7 @@ class DataPass:
         self._set_candidates(state["candidates"])
         if state["active"] is not None:
             self._use(ActiveSet(**state["active"]))
+        self.room, self.life = state["room"], state["life"]
 
 
 def _cache_blocks(A: Tensor) -> list[Tensor]:
