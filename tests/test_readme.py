@@ -54,7 +54,7 @@ def test_every_shipped_grid_is_documented_with_its_cells(name):
     opening = (ROOT / "grids" / f"{name}.yaml").read_text().split("\n\n")[0] + (
         ROOT / "grids" / f"{name}.yaml"
     ).read_text().split("\nquestion:")[0]
-    assert re.search(rf"\b{len(grid.cells)} cells", opening), f"{name}: has {len(grid.cells)} cells"
+    assert re.search(rf"\b{len(grid.cells)} cells?\b", opening), f"{name}: has {len(grid.cells)} cells"
     if name in ("quick_debug", "synthetic_potentials", "mnist_pairs"):
         (row,) = re.findall(rf"\| `{name}` \|(.*?)\|\n", README)
         assert f"| {len(grid.cells)} |" in row
