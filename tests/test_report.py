@@ -240,6 +240,16 @@ def test_certainty_counts_certificates_and_what_is_lost(tmp_path):
     assert "6 of 7 runs on separable data (86 %)" in text and "7 of 7 runs" in text and "1 failed" in text
 
 
+def test_seeds_that_change_nothing_are_said_to(tmp_path):
+    *_, results, master, _ = analysed(tmp_path, fake.grid_cells(["quadratic"], depths=(1, 2)))
+    assert certainty.identical_conditions(master) == 0
+    linear = master["depth"] == 1
+    columns = ["log_inverse_loss", "weight_norm", "angle_svm", "angle_logreg"]
+    master.loc[linear, columns] = master.loc[linear, columns].iloc[0].to_numpy()
+    assert certainty.identical_conditions(master) == 1
+    assert "spread of zero is no uncertainty" in " ".join(certainty.certainty_sentences(results, master))
+
+
 def test_one_seed_is_said_to_have_no_interval(tmp_path):
     *_, results, master, summary = analysed(tmp_path, fake.grid_cells(seeds=(0,)))
     assert "single seed" in " ".join(certainty.certainty_sentences(results, master))

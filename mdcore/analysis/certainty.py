@@ -59,6 +59,12 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
             f"Intervals are bootstrap intervals over {few if len(seeds) == 1 else f'{few} to {max(seeds)}'} seeds"
             + ("; with so few they are rough and rather too narrow." if few < 10 else ".")
         )
+    same = identical_conditions(ran)
+    if same:
+        out.append(
+            f"In {plural(same, 'condition')} the runs of all seeds are one and the same to the last bit, as nothing "
+            "in them depends on the seed (data that do not change, a start at zero): their spread of zero is no uncertainty."
+        )
     bad = [
         f"{counts[s]} {w}"
         for s, w in (("failed", "failed"), ("diverged", "diverged"), ("missing", "not run"))
@@ -70,6 +76,16 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
             "in no mean."
         )
     return out
+
+
+def identical_conditions(ran: pd.DataFrame) -> int:
+    """How many conditions have two seeds or more whose end points agree to the last bit."""
+    columns = ["log_inverse_loss", "weight_norm", "angle_svm", "angle_logreg"]
+    groups = ran.groupby("condition_id")
+    same = (groups[columns].nunique(dropna=False) == 1).all(axis=1) & ran["weight_norm"].notna().groupby(
+        ran["condition_id"]
+    ).all()
+    return int((same & (groups.size() > 1)).sum())
 
 
 def forecast_sentence(f: Forecast | None) -> str:

@@ -41,7 +41,7 @@ def _groups(results: Results) -> list[Group]:
 
 def _cell_text(value: float, counts: dict[str, int]) -> str:
     if np.isfinite(value):
-        return f"{value:.3f}" if abs(value) < 10 else f"{value:.3g}" if abs(value) < 1e4 else f"{value:.0e}"
+        return f"{value:.3f}" if value < 10 else f"{value:.3g}" if value < 1e3 else f"{value:.1e}".replace("e+0", "e")
     bad = max(_SHORT, key=lambda s: counts.get(s, 0))
     return _SHORT[bad] if counts.get(bad, 0) else "n/a"
 
@@ -142,7 +142,7 @@ def _page(results: Results, page: Page, summary: pd.DataFrame, column: str, norm
     bar.ax.minorticks_off()
     if isinstance(norm, LogNorm):
         chosen = apart(norm.vmax)
-        bar.set_ticks(chosen, labels=[f"{t:g}" for t in chosen])
+        bar.set_ticks(chosen, labels=[f"{t:g}" if t < 1e4 else f"{t:.0e}".replace("e+0", "e") for t in chosen])
     ns = {int(summary.loc[c.id, f"{column}_n"]) for g in page.groups for c in g.conditions} - {0}
     n = f"n = {min(ns)}" if len(ns) == 1 else f"n = {min(ns)} to {max(ns)}"
     over = f"the mean over {n} seeds" if ns != {1} else "one seed"
