@@ -127,3 +127,24 @@ def test_a_pass_against_the_formula(loss, scale, n):
             torch.nn.functional.softplus(-margins).log() if scale < 5 and loss == "logistic" else slopes, 1
         )
         torch.testing.assert_close(now.log_risk, exact - math.log(n), rtol=1e-9, atol=1e-12 if scale > 5 else 1e-9)
+
+
+@pytest.mark.parametrize("rule", [StepRule("normalized", 1.0), StepRule("adaptive", 1.0)], ids=lambda rule: rule.rule)
+def test_a_restart_with_an_active_set_is_bit_identical(rule):
+    A, cells = data(), [CellPlan((phi,) * 2, 0, 5) for phi in (Quadratic(), Lp(1.5))]
+    plan = StackPlan(rule, 1500, log_spaced_epochs(1500, 25))
+    whole, broken = StackTrainer(A, cells, plan), StackTrainer(A, cells, plan)
+    while not whole.done:
+        whole.advance()
+    cuts, sets = (300, 700, 1100), []
+    for cut in cuts:
+        while broken.epoch < cut:
+            broken.advance(max_steps=cut - broken.epoch)
+        state = broken.state_dict()
+        sets.append(state["data_pass"]["active"] is not None)
+        broken = StackTrainer(A, cells, plan)
+        broken.load_state_dict(state)
+    while not broken.done:
+        broken.advance(max_steps=7)
+    assert any(sets)
+    torch.testing.assert_close(broken.observer.predictors, whole.observer.predictors, rtol=0, atol=0)

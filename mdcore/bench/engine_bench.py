@@ -88,9 +88,9 @@ def measure_late(bench: Bench, windows: int) -> None:
     window = (last - first) // windows
     settings = [("MNIST 3v5 PCA 200", mnist_pair(), 3, window)]
     if not bench.quick:  # a pair of the full 70,000 images has about this size, which is not at hand offline
-        settings.append(("Gaussian, n = 12,000, d = 200", gaussian(12_000, 200, 5.0), 3, window // 10))
+        settings.append(("Gaussian, n = 12,000, d = 200", gaussian(12_000, 200, 5.0), 3, window // 2))
     for number, (name, data, seeds, steps) in enumerate(settings):
-        late = LatePhase(data, seeds, first if number == 0 else 2_000)
+        late = LatePhase(data, seeds, first if number == 0 else 4_000)
         found = timing.by_turns(late.contenders(steps), windows)
         fast, dense = found["active set"], found["dense engine"]
         title = f"late phase, {name}, {len(late.work.cells)} cells"

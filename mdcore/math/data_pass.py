@@ -1,6 +1,8 @@
 """One pass over the data for all cells of a stack: margins, weights and g = A^T v, cache block by cache block.
 
-A block of points is read once: its margins, its weights and its part of g are computed while it is in the cache.
+A block of points is read once: its margins, its weights and its part of g are computed while it is in the cache. The
+scale e^{c} of the sums follows the smallest margin seen so far, and what has been summed is rescaled when that falls
+(as an online softmax; Milakov & Gimelshein 2018), so nothing overflows and no block is read twice.
 Late in training most points weigh less than the rounding of the sum; the active set leaves them out while a bound
 proves that they still do.
 """
@@ -16,7 +18,6 @@ from torch import Tensor
 from mdcore.math import losses
 
 BLOCK_BYTES = 1664 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
-MOST_CANDIDATES = 512
 LONGEST_WAIT = 512  # steps between two attempts at an active set
 SHORT_LIFE, FULL_LIFE = 32, 256  # passes: a set that lasts less gets more room next time; none lasts longer
 LEAST_ROOM, MOST_ROOM = 0.02, 1.0  # an active set takes the margins up to (1 + room) times the smallest
@@ -76,10 +77,10 @@ class DataPass:
         self.n = A.shape[0]
         self.may_be_active = active and self.n > 64
         self.slack = math.log(self.n) - math.log(torch.finfo(A.dtype).eps / 2)
-        self.most_shift_error = 0.4 * math.log(torch.finfo(A.dtype).max)  # clear of overflow; beyond, repeat the pass
         self.norms = torch.linalg.vector_norm(A, dim=1)
         self.blocks = _cache_blocks(A)
         self.buffer = A.new_zeros(0)
+        self.early = loss == "logistic"  # some margin was ≤ 40 in the last full pass: log R needs the losses
         self.passes_saved = 0  # passes that went over the active set only
         self.room = 0.3
         self.forget()
@@ -90,33 +91,27 @@ class DataPass:
         self.active_blocks: list[Tensor] = []
         self.life = 0  # passes of the present set
         self.wait, self.patience = 64, 64  # steps to the next attempt at an active set, and after a vain one
-        self._set_candidates(torch.zeros(0, dtype=torch.long, device=self.A.device))
-
-    def _set_candidates(self, points: Tensor) -> None:
-        """Points that had the smallest margin of some cell: their smallest margin now is the scale to expect."""
-        self.candidates, self.candidate_rows = points, self.A[points]
 
     def first(self, now: Pass, needs_risk: bool) -> None:
-        """The pass of cells that no pass is known of: the scale comes from a product of its own."""
-        now.smallest, least = (now.w @ self.A.mT).min(dim=1)
-        self._sweep(self.blocks, now, losses.weight_shift(now.smallest, self.loss), self._by_loss(now, needs_risk))
-        known = torch.cat([self.candidates, least]).unique()
-        if len(known) <= MOST_CANDIDATES:
-            self._set_candidates(known)
+        """Fill `now` from now.w with a pass over every point."""
+        by_loss = needs_risk and self.early
+        self._sweep(self.blocks, now, by_loss)
+        self.early = self._is_early(now)
+        if needs_risk and self.early and not by_loss:
+            self._sweep(self.blocks, now, by_loss=True)
 
     def __call__(self, now: Pass, needs_risk: bool) -> None:
-        """Fill `now` from now.w."""
+        """Fill `now` from now.w, with a pass over the active set where there is one and its bound holds."""
         if self.active is not None:
-            done = self._try(self.active_blocks, now, needs_risk)
-            if done and not self._by_loss(now, True) and self.active.holds(now.w, now.smallest, self.slack):
+            self._sweep(self.active_blocks, now, by_loss=False)
+            if not self._is_early(now) and self.active.holds(now.w, now.smallest, self.slack):
                 self.passes_saved += 1
                 self.life += 1
                 if self.life == FULL_LIFE:
                     self._retire()
                 return
             self._retire()
-        if not self._try(self.blocks, now, needs_risk):
-            self.first(now, needs_risk)
+        self.first(now, needs_risk)
         self._consider_active_set(now)
 
     def _retire(self) -> None:
@@ -125,59 +120,34 @@ class DataPass:
         self.room = min(max(self.room, LEAST_ROOM), MOST_ROOM)
         self.active, self.wait = None, 0
 
-    def _by_loss(self, now: Pass, needs_risk: bool) -> bool:
+    def _is_early(self, now: Pass) -> bool:
         """Whether log R needs the losses: above margins of 40 they are the weights, to rounding."""
-        return (
-            needs_risk and self.loss == "logistic" and not bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all())
-        )
+        return self.loss == "logistic" and not bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all())
 
-    def _try(self, blocks: list[Tensor], now: Pass, needs_risk: bool) -> bool:
-        """Sweep with the scale of the candidates; False where it was too far off and the sums may have overflowed."""
-        if len(blocks) == 1:
-            self._single(blocks[0], now, needs_risk)
-            return True
-        now.smallest = (now.w @ self.candidate_rows.mT).amin(dim=1)
-        shift = losses.weight_shift(now.smallest, self.loss)
-        by_loss = self._by_loss(now, needs_risk)
-        self._sweep(blocks, now, shift, by_loss)
-        finite = torch.isfinite(now.smallest)
-        off = (losses.weight_shift(now.smallest, self.loss) - shift).abs() > self.most_shift_error
-        return not bool((off & finite).any()) and (by_loss or not self._by_loss(now, needs_risk))
-
-    def _single(self, block: Tensor, now: Pass, needs_risk: bool) -> None:
-        """All points in one block: the exact scale is there before the weights are needed."""
-        margins = self._workspace(len(now.w), len(block))
-        torch.mm(now.w, block.mT, out=margins)
-        torch.amin(margins, dim=1, out=now.smallest)
-        shift = losses.weight_shift(now.smallest, self.loss)
-        by_loss = self._by_loss(now, needs_risk)
-        loss_sum = losses.logistic_sum(margins) if by_loss else None
-        weights = losses.scaled_weights_(margins, shift.unsqueeze(1), self.loss)
-        torch.sum(weights, dim=1, out=now.weight_sum)
-        torch.mm(weights, block, out=now.g)
-        self._close(now, shift, loss_sum)  # wrong for an active set, whose pass is then thrown away
-
-    def _sweep(self, blocks: list[Tensor], now: Pass, shift: Tensor, by_loss: bool) -> None:
-        column, K = shift.unsqueeze(1), len(shift)
-        now.g.zero_()
-        now.weight_sum.zero_()
-        loss_sum = torch.zeros_like(shift) if by_loss else None
-        now.smallest = torch.full_like(shift, math.inf)
-        for block in blocks:
-            margins = self._workspace(K, len(block))
+    def _sweep(self, blocks: list[Tensor], now: Pass, by_loss: bool) -> None:
+        c = loss_sum = None
+        for number, block in enumerate(blocks):
+            margins = self._workspace(len(now.w), len(block))
             torch.mm(now.w, block.mT, out=margins)
-            now.smallest = torch.minimum(now.smallest, margins.amin(dim=1))
-            if by_loss:
-                loss_sum += losses.logistic_sum(margins)
-            weights = losses.scaled_weights_(margins, column, self.loss)
-            now.weight_sum += weights.sum(dim=1)
-            now.g.addmm_(weights, block)
-        self._close(now, shift, loss_sum)
-
-    def _close(self, now: Pass, shift: Tensor, loss_sum: Tensor | None) -> None:
-        now.log_scale = shift + math.log(self.n)
+            smallest = margins.amin(dim=1)
+            if number:
+                smallest, before = torch.minimum(smallest, now.smallest), c
+            now.smallest = smallest
+            c = losses.weight_shift(smallest, self.loss)
+            loss = losses.logistic_sum(margins) if by_loss else None
+            weights = losses.scaled_weights_(margins, c.unsqueeze(1), self.loss)
+            if number == 0:
+                torch.sum(weights, dim=1, out=now.weight_sum)
+                torch.mm(weights, block, out=now.g)
+                loss_sum = loss
+            else:
+                rescale = (c - before).exp_()  # ≤ 1
+                now.weight_sum.mul_(rescale).add_(weights.sum(dim=1))
+                now.g.mul_(rescale.unsqueeze(1)).addmm_(weights, block)
+                loss_sum = loss_sum + loss if by_loss else None
+        now.log_scale = c + math.log(self.n)
         now.log_risk = now.weight_sum.log() - now.log_scale
-        if loss_sum is not None:
+        if by_loss:
             late = now.smallest > losses.LOGISTIC_IS_EXPONENTIAL
             now.log_risk = torch.where(late, now.log_risk, loss_sum.log() - math.log(self.n))
 
@@ -219,15 +189,13 @@ class DataPass:
         """Everything `load` needs to go on to the bit: which points are summed decides the rounding."""
         active = None if self.active is None else vars(self.active)
         return {
-            "active": active, "wait": self.wait, "patience": self.patience, "candidates": self.candidates,
-            "room": self.room, "life": self.life,
+            "active": active, "wait": self.wait, "patience": self.patience, "room": self.room, "life": self.life,
         }  # fmt: skip
 
     def load(self, state: dict) -> None:
         """Inverse of `state`."""
         self.forget()
         self.wait, self.patience = state["wait"], state["patience"]
-        self._set_candidates(state["candidates"])
         if state["active"] is not None:
             self._use(ActiveSet(**state["active"]))
         self.room, self.life = state["room"], state["life"]
