@@ -113,10 +113,13 @@ class Observer:
             return
         sums, masses = self.sums[position], self.masses[position]
         since = masses[index + 1] - masses[: index + 1]
-        usable = since > 1e-6 * masses[index + 1]  # below, the difference of the two sums is mostly rounding
+        usable = since > 0
         if bool(usable.any()):
             window = (sums[index + 1] - sums[: index + 1])[usable]
             bounds = metrics.margin_upper_bound(window, since[usable], p)
+            # the difference of two long sums carries their rounding: the bound is raised by more than that
+            rounding = 32.0 * torch.finfo(self.A.dtype).eps * masses[index + 1] / since[usable]
+            bounds = bounds * (1.0 + rounding)
             self.bound[position] = min(self.bound[position], bounds.nan_to_num(nan=math.inf).amin())
         reached = smallest / metrics.p_norm(self.predictors[position, index], p)
         self.values["margin_lp"][position, index] = reached
