@@ -268,6 +268,10 @@ def test_tables_are_read_back_as_written_and_made_again_where_they_do_not_fit(mn
     again, conditions = aggregate.read_or_write(results, out)
     pd.testing.assert_frame_equal(again, master, check_dtype=False)
     pd.testing.assert_frame_equal(conditions[summary.columns], summary, check_dtype=False)
+    changed = load(results.references_dir.parent)
+    changed.final.loc[3, "angle_svm"] += 1e-9
+    assert aggregate.read_or_write(changed, out)[0].equals(aggregate.master_table(changed))
+    aggregate.write(results, out)
     (tmp_path / "master.csv").write_text("cell_id\nx\n")
     (tmp_path / "summary.csv").write_text("broken")
     fresh, _ = aggregate.read_or_write(results, tmp_path)

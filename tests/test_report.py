@@ -247,7 +247,7 @@ def test_seeds_that_change_nothing_are_said_to(tmp_path):
     columns = ["log_inverse_loss", "weight_norm", "angle_svm", "angle_logreg"]
     master.loc[linear, columns] = master.loc[linear, columns].iloc[0].to_numpy()
     assert certainty.identical_conditions(master) == 1
-    assert "spread of zero is no uncertainty" in " ".join(certainty.certainty_sentences(results, master))
+    assert "a spread of zero there is no uncertainty" in " ".join(certainty.certainty_sentences(results, master))
 
 
 def test_one_seed_is_said_to_have_no_interval(tmp_path):

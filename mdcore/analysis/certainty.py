@@ -62,8 +62,9 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
     same = identical_conditions(ran)
     if same:
         out.append(
-            f"In {plural(same, 'condition')} the runs of all seeds are one and the same to the last bit, as nothing "
-            "in them depends on the seed (data that do not change, a start at zero): their spread of zero is no uncertainty."
+            f"In {plural(same, 'condition')} the runs of all seeds are one and the same to the last bit, as nothing in "
+            "them depends on the seed (data that do not change, a start at zero): a spread of zero there is no "
+            "uncertainty."
         )
     bad = [
         f"{counts[s]} {w}"
