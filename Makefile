@@ -13,14 +13,14 @@ RUN = $(PY) -m mdcore.run_grid --config "$(CONFIG)" --tag "$(TAG)" --jobs $(JOBS
 ANALYSE = $(PY) -m mdcore.run_analysis --tag "$(TAG)"
 
 # What is missing is told before anything is set up.
-NEEDED := $(if $(filter grid plan paper,$(MAKECMDGOALS)),GRID TAG,$(if $(filter analysis,$(MAKECMDGOALS)),TAG))
+NEEDED := $(if $(filter grid plan paper,$(MAKECMDGOALS)),GRID TAG,$(if $(filter analysis,$(MAKECMDGOALS)),TAG)$(if $(filter compare,$(MAKECMDGOALS)),TAGS))
 MISSING := $(strip $(foreach name,$(NEEDED),$(if $($(name)),,$(name))))
 ifneq ($(MISSING),)
-$(error $(MISSING) missing. Example: make $(firstword $(MAKECMDGOALS)) $(if $(filter GRID,$(NEEDED)),GRID=mnist_pairs )TAG=first (GRID: a file of grids/; TAG: the name of the run))
+$(error $(MISSING) missing. Example: make $(firstword $(MAKECMDGOALS)) $(if $(filter GRID,$(NEEDED)),GRID=mnist_pairs )$(if $(filter TAGS,$(NEEDED)),TAGS="first second",TAG=first) (GRID: a file of grids/; TAG: the name of the run))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all chaos lint grid plan analysis paper bench verify lab
+.PHONY: help setup demo test test-all chaos lint grid plan analysis paper compare bench verify lab
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench: $(STAMP)  ## the performance report; QUICK=1 ends in two minutes
 
 verify: $(STAMP)  ## the theorem suite: claim, expected, measured, pass or fail; QUICK=1: one seed each
 	@$(PY) -m mdcore.run_verify --jobs $(JOBS) $(if $(QUICK),--quick)
+
+compare: $(STAMP)  ## what changed between two runs, condition by condition (TAGS="a b")
+	@$(PY) -m mdcore.analysis.compare --tags $(TAGS)
 
 lab: $(STAMP)  ## JupyterLab on notebooks/
 	@$(PY) -m jupyterlab --notebook-dir notebooks

@@ -141,9 +141,11 @@ def final_row(cell, table: pd.DataFrame, diverged_at: int | None, outcome, plan,
     """The row of final.parquet: last logged row, configuration, verdict, and what is known of the data set."""
     last = table.iloc[-1].to_dict() if len(table) else {"cell_id": cell.cell_id}
     exact = found.max_margin.get(plan.limit_p)
+    configuration = cell.flat()
+    configuration["loss_function"] = configuration.pop("loss")  # `loss` is the risk reached, as in the history
     return {
         **last,
-        **cell.flat(),
+        **configuration,
         "condition_id": cell.condition_id,
         "status": outcome[0],
         "message": outcome[1],
