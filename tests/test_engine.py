@@ -106,7 +106,7 @@ def cases():
 
 @pytest.mark.parametrize("potentials, name", list(cases()))
 def test_engine_agrees_with_autograd(potentials, name):
-    """To 1e-10 where every inverse map is Lipschitz; elsewhere within 100 times what another order of the points does."""
+    """To 1e-10 where every inverse map is Lipschitz; else within 100 times what another order of the points does."""
     A, rule, steps = data(), RULES[name], 10 if name == "adaptive_edge" else STEPS
     if Lp(1.1) in potentials:  # the inverse map is a tenth power: the same change of w takes a far shorter step of Z
         rule = dataclasses.replace(rule, eta=0.02 * rule.eta)
@@ -194,7 +194,7 @@ def test_stop_by_certificate_ends_cells_and_keeps_companions():
     cells = [
         dataclasses.replace(cell, follows=tuple(
             j for j, other in enumerate(cells)
-            if cell.depth == 1 and other.depth > 1 and other.seed == cell.seed and other.potentials[0] == cell.potentials[0]
+            if cell.depth == 1 < other.depth and (other.seed, other.potentials[0]) == (cell.seed, cell.potentials[0])
         ))
         for cell in cells
     ]  # fmt: skip
@@ -261,8 +261,9 @@ def test_risk_far_below_the_smallest_double_goes_on():
 def test_float32_and_float64_agree_coarsely():
     A = data()
     cell = [CellPlan((Lp(1.5),) * 2, 0, WIDTH)]
-    angles = [run(StackTrainer(A, cell, StackPlan(StepRule("normalized", 1.0), 200, (200,), dtype=dtype))).observer.predictors[0, -1]
-              for dtype in (torch.float32, torch.float64)]  # fmt: skip
+    rule = StepRule("normalized", 1.0)
+    plans = [StackPlan(rule, 200, (200,), dtype=dtype) for dtype in (torch.float32, torch.float64)]
+    angles = [run(StackTrainer(A, cell, plan)).observer.predictors[0, -1] for plan in plans]
     assert angle(*angles).item() < 0.5
 
 

@@ -47,5 +47,5 @@ def test_a_risk_of_1e_minus_3000_is_kept_apart_from_zero():
 
 
 def test_unknown_loss_is_refused():
-    with pytest.raises(ValueError, match="hinge.*logistic, exponential"):
+    with pytest.raises(ValueError, match=r"hinge.*logistic, exponential"):
         losses.check_loss("hinge")

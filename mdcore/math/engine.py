@@ -116,7 +116,7 @@ class StackTrainer:
         blocks = []
         for (depth, width), members in groups.items():
             alike = list(dict.fromkeys(self.cells[position].potentials for position in members))
-            members.sort(key=lambda position: alike.index(self.cells[position].potentials))  # noqa: B023
+            members.sort(key=lambda position: alike.index(self.cells[position].potentials))
             shapes = layer_shapes(depth, width, self.A.shape[1])
             starts = [
                 initial_weights(cell.seed, shapes, cell.init_scale, cell.init_distribution)

@@ -113,7 +113,7 @@ def alignment_and_stable_rank(W: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def participation(W: Sequence[Tensor], p: float) -> Tensor:
-    """(Σc)²/Σc² with c_i = ‖W_2[:,i]‖_p ‖W_1[i,:]‖_p: the effective number of hidden neurons; 1 at depth 1. Shape (…,)."""
+    """(Σc)²/Σc² with c_i = ‖W_2[:,i]‖_p ‖W_1[i,:]‖_p: effective number of hidden neurons; 1 at depth 1. Shape (…,)."""
     if len(W) == 1:
         return torch.ones(W[0].shape[:-2], dtype=W[0].dtype, device=W[0].device)
     c = p_norm(W[1], p, dim=-2) * p_norm(W[0], p, dim=-1)
