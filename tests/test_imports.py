@@ -22,8 +22,8 @@ ALLOWED = {
     # bench measures all of them and borrows the look of a report
     "bench": ("mdcore.bench", "mdcore.analysis", "mdcore.grid", "mdcore.problems", "mdcore.math"),
 }
-# math knows torch and nothing else: no files, no tables, no YAML, no logging.
-MATH_ONLY = {"torch"}
+# math knows torch, and numba on numpy's view of its memory: no files, no tables, no YAML, no logging.
+MATH_ONLY = {"torch", "numba", "numpy"}
 NOT_IN_MATH = {"os", "io", "pathlib", "shutil", "tempfile", "json", "csv", "pickle", "logging", "subprocess"}
 
 

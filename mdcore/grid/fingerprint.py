@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1]
 SOURCES = ("math/*.py", "problems/*.py", "grid/training.py", "grid/measures.py")
 # torch and numpy train; the others make the data and the exact references.
-PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "clarabel", "mlxtend")
+PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "clarabel", "mlxtend")
 
 
 def sha256(path: Path) -> str:

@@ -5,8 +5,8 @@ g = A^T v ∈ R^d,  b_l = W_L ⋯ W_{l+1}  and  a_l = W_{l−1} ⋯ W_1 g,
 
     G_l = −∂R/∂W_l = b_l^T a_l^T,
 
-so a step touches the data twice (A w and A^T v), whatever depth and width. What a call of torch costs counts here:
-all layers lie in one buffer, so that an inverse mirror map is one call, and so do all b_l and a_l, for their norms.
+so a step touches the data twice (A w and A^T v), whatever depth and width. The loops over entries are in `compiled.py`
+(CPU) and `plain.py` (GPU); the inverse mirror maps are the potentials' own.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mdcore.math import compiled, plain
 from mdcore.math.metrics import p_norm
 from mdcore.math.potentials import Potential, normalisation_exponent
-
-SMALLEST, LARGEST = 1e-100, 1e100  # between them sums of powers keep all their digits, and so do their products
 
 
 @dataclass
@@ -42,22 +41,19 @@ class Segment:
 
 
 class Entries:
-    """All layers of K cells, (K, P) in one buffer, and views of it: `layers`, each (K, out, in)."""
+    """All layers of K cells, (K, P) in one buffer.
 
-    def __init__(self, flat: Tensor, shapes: Sequence[torch.Size]):
-        self.flat, self.shapes = flat, list(shapes)
+    `layers` are views of it, each (K, out, in); `pieces` its parts with one potential each, (potential, view).
+    """
+
+    def __init__(self, flat: Tensor, shapes: Sequence[torch.Size], segments: Sequence[Segment]):
+        self.flat = flat
         ends = [0]
         for rows, columns in shapes:
             ends.append(ends[-1] + rows * columns)
-        self.ends = ends
-        self.layers = [
-            flat[:, start:end].view(-1, *shape) for start, end, shape in zip(ends, ends[1:], shapes)
-        ]
-
-    def pieces(self, segments: Sequence[Segment]) -> list[tuple[Potential, Tensor]]:
-        """(potential, view of its entries) for every segment and run of layers."""
-        return [
-            (phi, self.flat[segment.rows, self.ends[layers.start] : self.ends[layers.stop]])
+        self.layers = [flat[:, start:end].view(-1, *shape) for start, end, shape in zip(ends, ends[1:], shapes)]
+        self.pieces = [
+            (phi, flat[segment.rows, ends[layers.start] : ends[layers.stop]])
             for segment in segments
             for phi, layers in segment.runs()
         ]
@@ -80,7 +76,7 @@ class Block:
         self.shapes = [weight.shape[1:] for weight in weights]
         flat = torch.cat([weight.flatten(1) for weight in weights], dim=1)
         self._allocate(flat.clone(), flat)
-        for (phi, z), (_, w) in zip(self.z_pieces, self.w_pieces):
+        for (phi, z), (_, w) in zip(self.z.pieces, self.w.pieces):
             z.copy_(phi.mirror_map(w))
 
     def _allocate(self, Z: Tensor, W: Tensor) -> None:
@@ -91,20 +87,17 @@ class Block:
                 self.segments[-1].rows = slice(self.segments[-1].rows.start, row + 1)
             else:
                 self.segments.append(Segment(own, slice(row, row + 1)))
-        self.exponents = [segment.q for segment in self.segments]
-        self._use(Entries(Z, self.shapes), Entries(W, self.shapes))
-        self.spare = Entries(torch.zeros_like(Z), self.shapes), Entries(torch.zeros_like(W), self.shapes)
+        self.loops = compiled if Z.device.type == "cpu" else plain
+        view = self.loops.view
         K, L, d, k = self.size, self.depth, self.shapes[0][1], self.shapes[0][0]
-        self.hidden = Z.new_zeros(2, L - 1, K, k)  # b_1 … b_{L−1}, and a_2 … a_L
-        self.left = [*self.hidden[0].unsqueeze(2), Z.new_ones(K, 1, 1)]  # b_l, (K, 1, out)
-        self.right = [Z.new_zeros(K, d, 1), *self.hidden[1].unsqueeze(3)]  # a_l, (K, in, 1)
-        self.sums = Z.new_zeros(2 * L - 1, K)  # Σ|·|^q of a_1 = g, of b_1 … b_{L−1}, and of a_2 … a_L
-        self.hidden_sums = self.sums[1:].view(2, L - 1, K)
-        self.roots = torch.cat([Z.new_full((s.rows.stop - s.rows.start,), 1.0 / s.q) for s in self.segments])
-
-    def _use(self, z: Entries, w: Entries) -> None:
-        self.z, self.w = z, w
-        self.z_pieces, self.w_pieces = z.pieces(self.segments), w.pieces(self.segments)
+        self.z, self.w = (Entries(flat, self.shapes, self.segments) for flat in (Z, W))
+        self.spare = tuple(Entries(torch.zeros_like(flat), self.shapes, self.segments) for flat in (Z, W))
+        b, a = Z.new_zeros(2, L - 1, K, k)
+        g, self.norm, self.scale = Z.new_zeros(K, d), Z.new_zeros(K), Z.new_zeros(K)
+        self.left = [*b.unsqueeze(2), Z.new_ones(K, 1, 1)]  # b_l, (K, 1, out)
+        self.right = [g.unsqueeze(2), *a.unsqueeze(3)]  # a_l, (K, in, 1)
+        q = torch.cat([Z.new_full((segment.rows.stop - segment.rows.start,), segment.q) for segment in self.segments])
+        self.b, self.a, self.g, self.q = view(b), view(a), view(g), view(q)
 
     @property
     def Z(self) -> list[Tensor]:
@@ -128,43 +121,23 @@ class Block:
 
     def end_to_end(self, out: Tensor) -> None:
         """Write w = (W_L ⋯ W_1)^T into `out` (K, d), keeping every left product b_l."""
-        W = self.W
-        if self.depth == 1:
-            out.copy_(W[0].squeeze(1))
-            return
-        self.left[-2].copy_(W[-1])
-        for layer in range(self.depth - 2, 0, -1):
-            torch.bmm(self.left[layer], W[layer], out=self.left[layer - 1])
-        torch.bmm(self.left[0], W[0], out=out.unsqueeze(1))
+        self.loops.left_products(self.loops.view(self.w.flat), self.b, self.loops.view(out))
 
     def gradient(self, g: Tensor) -> None:
         """Keep every right product a_l for g = A^T v (K, d)."""
         self.right[0].copy_(g.unsqueeze(-1))
-        for layer in range(1, self.depth):
-            torch.bmm(self.W[layer - 1], self.right[layer - 1], out=self.right[layer])
+        self.loops.right_products(self.loops.view(self.w.flat), self.g, self.a)
 
     def gradient_norm(self) -> Tensor:
         """N = (Σ_l ‖G_l‖_q^q)^{1/q} over ALL layers, (K,): ‖G_l‖_q = ‖b_l‖_q ‖a_l‖_q as G_l has rank one."""
-        for segment, q in zip(self.segments, self.exponents):
-            rows = segment.rows
-            torch.sum(_powers(self.right[0][rows], q), dim=(1, 2), out=self.sums[0, rows])
-            if self.depth > 1:
-                torch.sum(_powers(self.hidden[:, :, rows], q), dim=-1, out=self.hidden_sums[:, :, rows])
-        if not _within(self.sums):
-            return self._careful_norm()
-        if self.depth == 1:
-            return self.sums[0].pow(self.roots)
-        b, a = self.hidden_sums
-        total = torch.addcmul(a[-1], b[0], self.sums[0])
-        if self.depth > 2:
-            total += (b[1:] * a[:-1]).sum(dim=0)
-        return total.pow_(self.roots)
+        safe = self.loops.gradient_norm(self.b, self.a, self.g, self.q, self.loops.view(self.norm))
+        return self.norm if safe else self._careful_norm()
 
     def _careful_norm(self) -> Tensor:
         """gradient_norm by scaled sums, which neither over- nor underflow."""
         norms = []
-        for segment, q in zip(self.segments, self.exponents):
-            rows = segment.rows
+        for segment in self.segments:
+            rows, q = segment.rows, segment.q
             layers = [
                 p_norm(b[rows].squeeze(1), q) * p_norm(a[rows].squeeze(2), q) for b, a in zip(self.left, self.right)
             ]
@@ -173,26 +146,24 @@ class Block:
 
     def entry_scale(self) -> Tensor:
         """‖W_L ⋯ W_2‖_2 (K,): the factor with which A^T v enters Z_1; 1 at depth 1."""
-        first = self.left[0].squeeze(1)
-        plain = torch.linalg.vector_norm(first, dim=1)
-        return plain if _within(plain) else p_norm(first, 2.0)
+        safe = self.loops.entry_scale(self.b, self.loops.view(self.scale))
+        return self.scale if safe else p_norm(self.left[0].squeeze(1), 2.0)
 
     def step(self, coefficient: Tensor, keep_old: bool = False) -> None:
         """Z_l ← Z_l + coefficient·G_l, W_l ← (∇φ_l)^{-1}(Z_l); coefficient (K,). `keep_old` allows one `undo`."""
         old = self.z
         if keep_old:
-            spare, self.spare = self.spare, (self.z, self.w)
-            self._use(*spare)
-        s = coefficient.view(-1, 1, 1)
-        for before, z, b, a in zip(old.layers, self.Z, self.left, self.right):
-            torch.addcmul(before, (b * s).mT, a.mT, out=z)
-        for (phi, z), (_, w) in zip(self.z_pieces, self.w_pieces):
+            (self.z, self.w), self.spare = self.spare, (self.z, self.w)
+        view = self.loops.view
+        self.loops.ascend(view(old.flat), view(self.z.flat), view(coefficient), self.b, self.a, self.g)
+        for (phi, z), (_, w) in zip(self.z.pieces, self.w.pieces):
             phi.inverse_mirror_map(z, out=w)
 
-    def undo(self, rejected: Tensor) -> None:
-        """Put the cells of the mask `rejected` (K,) back to where the last step started."""
+    def undo(self, rejected: Sequence[int]) -> None:
+        """Put the cells `rejected` back to where the last step started."""
         for kept, old in zip((self.z, self.w), self.spare):
-            kept.flat[rejected] = old.flat[rejected]
+            for row in rejected:
+                kept.flat[row].copy_(old.flat[row])
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all cells but `rows`."""
@@ -209,13 +180,3 @@ class Block:
         self.potentials = [self.potentials[row] for row in rows]
         self._allocate(state["Z"].clone(), state["W"].clone())
 
-
-def _powers(x: Tensor, q: float) -> Tensor:
-    """|x|^q; torch's own vector_norm takes four times as long where q is not 2."""
-    return x.square() if q == 2.0 else x.abs().pow_(q)
-
-
-def _within(sums: Tensor) -> bool:
-    """Whether all lie where nothing over- or underflows; False for NaN."""
-    least, most = sums.aminmax()
-    return bool(least > SMALLEST) and bool(most < LARGEST)

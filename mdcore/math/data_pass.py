@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mdcore.math import losses
+from mdcore.math import compiled, losses, plain
 
-BLOCK_BYTES = 1664 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
+BLOCK_BYTES = 800 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
+LEAST_COLUMNS = 16  # d from which on the compiled products are faster than a BLAS; measured
 LONGEST_WAIT = 512  # steps between two attempts at an active set
 SHORT_LIFE, FULL_LIFE = 32, 256  # passes: a set that lasts less gets more room next time; none lasts longer
 LEAST_ROOM, MOST_ROOM = 0.02, 1.0  # an active set takes the margins up to (1 + room) times the smallest
@@ -35,9 +36,9 @@ class Pass:
         self.weight_sum, self.smallest = like.new_zeros(cells), like.new_zeros(cells)
 
     def put_back(self, rows: Tensor, other: Pass) -> None:
-        """Overwrite the masked rows by those of `other`."""
+        """Overwrite `rows` (indices) by those of `other`."""
         for name, mine in vars(self).items():
-            mine[rows] = getattr(other, name)[rows]
+            mine.index_copy_(0, rows, getattr(other, name).index_select(0, rows))
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but `rows`."""
@@ -77,6 +78,7 @@ class DataPass:
         self.n = A.shape[0]
         self.may_be_active = active and self.n > 64
         self.slack = math.log(self.n) - math.log(torch.finfo(A.dtype).eps / 2)
+        self.loops = compiled if A.device.type == "cpu" and A.shape[1] >= LEAST_COLUMNS else plain
         self.norms = torch.linalg.vector_norm(A, dim=1)
         self.blocks = _cache_blocks(A)
         self.buffer = A.new_zeros(0)
@@ -125,10 +127,10 @@ class DataPass:
         return self.loss == "logistic" and not bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all())
 
     def _sweep(self, blocks: list[Tensor], now: Pass, by_loss: bool) -> None:
-        c = loss_sum = None
+        c, loss_sum, view = None, None, self.loops.view
         for number, block in enumerate(blocks):
             margins = self._workspace(len(now.w), len(block))
-            torch.mm(now.w, block.mT, out=margins)
+            self.loops.margins(view(now.w), view(block), view(margins))
             smallest = margins.amin(dim=1)
             if number:
                 smallest, before = torch.minimum(smallest, now.smallest), c
@@ -138,13 +140,14 @@ class DataPass:
             weights = losses.scaled_weights_(margins, c.unsqueeze(1), self.loss)
             if number == 0:
                 torch.sum(weights, dim=1, out=now.weight_sum)
-                torch.mm(weights, block, out=now.g)
+                now.g.zero_()
                 loss_sum = loss
             else:
                 rescale = (c - before).exp_()  # ≤ 1
                 now.weight_sum.mul_(rescale).add_(weights.sum(dim=1))
-                now.g.mul_(rescale.unsqueeze(1)).addmm_(weights, block)
+                now.g.mul_(rescale.unsqueeze(1))
                 loss_sum = loss_sum + loss if by_loss else None
+            self.loops.add_weighted_points(view(weights), view(block), view(now.g))
         now.log_scale = c + math.log(self.n)
         now.log_risk = now.weight_sum.log() - now.log_scale
         if by_loss:

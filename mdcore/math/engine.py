@@ -168,11 +168,11 @@ class StackTrainer:
         # λ += s_t ‖W_L ⋯ W_2‖ v_t, the coefficient with which A^T v_t entered Z_1
         self.gradient_sum.addcmul_(weight.unsqueeze(1), self.before.g)
         self.mass.addcmul_(weight, self.before.weight_sum)
-        if rule.adapts and bool(rejected.any()):
-            self.now.put_back(rejected, self.before)
+        if rule.adapts and len(back := rejected.nonzero().squeeze(1)):
+            self.now.put_back(back, self.before)
             for block, rows in self._rows():
-                if bool(rejected[rows].any()):
-                    block.undo(rejected[rows])
+                if inside := [row - rows.start for row in back.tolist() if rows.start <= row < rows.stop]:
+                    block.undo(inside)
                     block.end_to_end(self.now.w[rows])
         self._right_products()
 

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mdcore.math import compiled
+
 
 class Potential:
     """Base class: φ(w) summed over the entries of a tensor of any shape.
@@ -153,6 +155,9 @@ class Lp(Potential):
 
 def signed_power(z: Tensor, exponent: float, out: Tensor | None = None) -> Tensor:
     """sign(z)|z|^exponent entry by entry, exact at 0 and ±inf; `out` must not alias `z`."""
+    if exponent == 0.5 and out is not None and z.device.type == "cpu" and z.dim() == 2:
+        compiled.signed_sqrt(z.detach().numpy(), out.numpy())
+        return out
     out = torch.abs(z, out=out)
     if exponent == 2.0:
         return out.mul_(z)
