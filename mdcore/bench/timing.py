@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from mdcore.math import compiled
+
 cpu_seconds = time.process_time
 wall_seconds = time.monotonic
 
@@ -68,6 +70,22 @@ def shaped_rate(cells: int, n: int, d: int) -> float:
     return 2.0 * cells * d * rows / product_seconds(cells, d, rows)
 
 
+def compiled_rate(cells: int, n: int, d: int, flops: float = 1e9) -> float:
+    """The rate of the engine's own two products in the shape of a pass, on a block that fits the cache."""
+    rows = min(n, max(64, 2**19 // (8 * d)))
+    w, g = torch.rand(cells, d, dtype=torch.float64), torch.zeros(cells, d, dtype=torch.float64)
+    A, out = torch.rand(rows, d, dtype=torch.float64), torch.empty(cells, rows, dtype=torch.float64)
+    w, A, out, g = (compiled.view(tensor) for tensor in (w, A, out, g))
+    compiled.margins(w, A, out)
+    compiled.add_weighted_points(out, A, g)
+    times = max(2, round(flops / (4 * rows * d * cells)))
+    start = cpu_seconds()
+    for _ in range(times):
+        compiled.margins(w, A, out)
+        compiled.add_weighted_points(out, A, g)
+    return 4.0 * cells * d * rows * times / (cpu_seconds() - start)
+
+
 def copy_rate(megabytes: int = 64) -> float:
     """Bytes a second, read and written, of a copy that does not fit the cache."""
     a = torch.rand(megabytes * 2**17, dtype=torch.float64)
@@ -80,10 +98,10 @@ def copy_rate(megabytes: int = 64) -> float:
 
 
 def exponential_rate(count: int = 2**15) -> float:
-    """Exponentials a second of torch.exp in float64, in the cache."""
+    """Exponentials a second of torch.exp2 in float64, in the cache."""
     a = torch.rand(count, dtype=torch.float64)
     out = torch.empty_like(a)
     start = cpu_seconds()
     for _ in range(200):
-        torch.exp(a, out=out)
+        torch.exp2(a, out=out)
     return 200 * count / (cpu_seconds() - start)

@@ -43,11 +43,12 @@ class Segment:
 class Entries:
     """All layers of K cells, (K, P) in one buffer.
 
-    `layers` are views of it, each (K, out, in); `pieces` its parts with one potential each, (potential, view).
+    `layers` are views of it, each (K, out, in); `pieces` its parts with one potential each, (potential, view);
+    `memory` is the buffer as the loops take it.
     """
 
-    def __init__(self, flat: Tensor, shapes: Sequence[torch.Size], segments: Sequence[Segment]):
-        self.flat = flat
+    def __init__(self, flat: Tensor, shapes: Sequence[torch.Size], segments: Sequence[Segment], loops):
+        self.flat, self.memory = flat, loops.view(flat)
         ends = [0]
         for rows, columns in shapes:
             ends.append(ends[-1] + rows * columns)
@@ -90,14 +91,17 @@ class Block:
         self.loops = compiled if Z.device.type == "cpu" else plain
         view = self.loops.view
         K, L, d, k = self.size, self.depth, self.shapes[0][1], self.shapes[0][0]
-        self.z, self.w = (Entries(flat, self.shapes, self.segments) for flat in (Z, W))
-        self.spare = tuple(Entries(torch.zeros_like(flat), self.shapes, self.segments) for flat in (Z, W))
+        self.z, self.w = (Entries(flat, self.shapes, self.segments, self.loops) for flat in (Z, W))
+        self.spare = tuple(
+            Entries(torch.zeros_like(flat), self.shapes, self.segments, self.loops) for flat in (Z, W)
+        )
         b, a = Z.new_zeros(2, L - 1, K, k)
         g, self.norm, self.scale = Z.new_zeros(K, d), Z.new_zeros(K), Z.new_zeros(K)
         self.left = [*b.unsqueeze(2), Z.new_ones(K, 1, 1)]  # b_l, (K, 1, out)
         self.right = [g.unsqueeze(2), *a.unsqueeze(3)]  # a_l, (K, in, 1)
         q = torch.cat([Z.new_full((segment.rows.stop - segment.rows.start,), segment.q) for segment in self.segments])
         self.b, self.a, self.g, self.q = view(b), view(a), view(g), view(q)
+        self.norm_memory, self.scale_memory = view(self.norm), view(self.scale)
 
     @property
     def Z(self) -> list[Tensor]:
@@ -121,16 +125,16 @@ class Block:
 
     def end_to_end(self, out: Tensor) -> None:
         """Write w = (W_L ⋯ W_1)^T into `out` (K, d), keeping every left product b_l."""
-        self.loops.left_products(self.loops.view(self.w.flat), self.b, self.loops.view(out))
+        self.loops.left_products(self.w.memory, self.b, self.loops.view(out))
 
     def gradient(self, g: Tensor) -> None:
         """Keep every right product a_l for g = A^T v (K, d)."""
         self.right[0].copy_(g.unsqueeze(-1))
-        self.loops.right_products(self.loops.view(self.w.flat), self.g, self.a)
+        self.loops.right_products(self.w.memory, self.g, self.a)
 
     def gradient_norm(self) -> Tensor:
         """N = (Σ_l ‖G_l‖_q^q)^{1/q} over ALL layers, (K,): ‖G_l‖_q = ‖b_l‖_q ‖a_l‖_q as G_l has rank one."""
-        safe = self.loops.gradient_norm(self.b, self.a, self.g, self.q, self.loops.view(self.norm))
+        safe = self.loops.gradient_norm(self.b, self.a, self.g, self.q, self.norm_memory)
         return self.norm if safe else self._careful_norm()
 
     def _careful_norm(self) -> Tensor:
@@ -146,7 +150,7 @@ class Block:
 
     def entry_scale(self) -> Tensor:
         """‖W_L ⋯ W_2‖_2 (K,): the factor with which A^T v enters Z_1; 1 at depth 1."""
-        safe = self.loops.entry_scale(self.b, self.loops.view(self.scale))
+        safe = self.loops.entry_scale(self.b, self.scale_memory)
         return self.scale if safe else p_norm(self.left[0].squeeze(1), 2.0)
 
     def step(self, coefficient: Tensor, keep_old: bool = False) -> None:
@@ -154,8 +158,7 @@ class Block:
         old = self.z
         if keep_old:
             (self.z, self.w), self.spare = self.spare, (self.z, self.w)
-        view = self.loops.view
-        self.loops.ascend(view(old.flat), view(self.z.flat), view(coefficient), self.b, self.a, self.g)
+        self.loops.ascend(old.memory, self.z.memory, self.loops.view(coefficient), self.b, self.a, self.g)
         for (phi, z), (_, w) in zip(self.z.pieces, self.w.pieces):
             phi.inverse_mirror_map(z, out=w)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mdcore.math import compiled, losses, plain
 
-BLOCK_BYTES = 800 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
+BLOCK_BYTES = 1664 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
 LEAST_COLUMNS = 16  # d from which on the compiled products are faster than a BLAS; measured
 LONGEST_WAIT = 512  # steps between two attempts at an active set
 SHORT_LIFE, FULL_LIFE = 32, 256  # passes: a set that lasts less gets more room next time; none lasts longer
@@ -128,9 +128,11 @@ class DataPass:
 
     def _sweep(self, blocks: list[Tensor], now: Pass, by_loss: bool) -> None:
         c, loss_sum, view = None, None, self.loops.view
+        w, g = view(now.w), view(now.g)
         for number, block in enumerate(blocks):
-            margins = self._workspace(len(now.w), len(block))
-            self.loops.margins(view(now.w), view(block), view(margins))
+            points, margins = view(block), self._workspace(len(now.w), len(block))
+            values = view(margins)
+            self.loops.margins(w, points, values)
             smallest = margins.amin(dim=1)
             if number:
                 smallest, before = torch.minimum(smallest, now.smallest), c
@@ -147,7 +149,7 @@ class DataPass:
                 now.weight_sum.mul_(rescale).add_(weights.sum(dim=1))
                 now.g.mul_(rescale.unsqueeze(1))
                 loss_sum = loss_sum + loss if by_loss else None
-            self.loops.add_weighted_points(view(weights), view(block), view(now.g))
+            self.loops.add_weighted_points(values, points, g)  # the weights are where the margins were
         now.log_scale = c + math.log(self.n)
         now.log_risk = now.weight_sum.log() - now.log_scale
         if by_loss:
