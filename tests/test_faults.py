@@ -313,17 +313,17 @@ def test_an_altered_state_is_refused_whichever_byte_it_is(tmp_path):
 
     file = tmp_path / "state"
     training._write_state(str(file), {"request": "r", "trainer": {"w": torch.arange(50.0)}, "spent": 1.0})
-    assert training._read_state(str(file), "cpu")["spent"] == 1.0
+    assert training._read_state(str(file))["spent"] == 1.0
     whole = file.read_bytes()
     for position in range(0, len(whole), 5):
         data = bytearray(whole)
         data[position] ^= 1
         file.write_bytes(bytes(data))
         with pytest.raises(ValueError, match="does not match its checksum"):
-            training._read_state(str(file), "cpu")
+            training._read_state(str(file))
     file.write_bytes(whole[:20])
     with pytest.raises(ValueError):
-        training._read_state(str(file), "cpu")
+        training._read_state(str(file))
 
 
 # the whole way, with the real training

@@ -16,8 +16,8 @@ MAX_CELLS = 18
 SHARED = ("epochs", "log_points", "loss", "step", "stop", "dtype", "svm_C", "logreg_C", "metrics")
 
 # Seconds of training on one thread, for plans and for an ETA's first guess: measured rates replace them.
-SECONDS_PER_STEP = 7e-5  # of one cell, whatever its data
-SECONDS_PER_ENTRY = 1.2e-9  # of one cell and step, for each of the n·d entries of the data
+SECONDS_PER_STEP = 6e-6  # of one cell of a full stack, whatever its data
+SECONDS_PER_ENTRY = 1e-10  # of one cell and step, for each of the n·d entries of the data
 
 
 @dataclass(frozen=True)

@@ -181,5 +181,5 @@ class Block:
     def load(self, state: dict, rows: Sequence[int]) -> None:
         """Inverse of `state`; `rows` are the cells of this block that the state holds."""
         self.potentials = [self.potentials[row] for row in rows]
-        self._allocate(state["Z"].clone(), state["W"].clone())
+        self._allocate(state["Z"].to(self.z.flat).clone(), state["W"].to(self.w.flat).clone())
 

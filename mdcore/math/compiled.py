@@ -140,7 +140,7 @@ def _row_times_matrix(b, W, out):
 
 @_compiled
 def ascend(before, z, coefficient, left, right, g):
-    """z = before + coefficient b_l^T a_l^T in every layer: b_1 … b_{L−1} = left, a_2 … a_L = right, both (L−1, K, k)."""
+    """z = before + coefficient b_l^T a_l^T in every layer; left (L−1, K, k): b_1 … b_{L−1}, right: a_2 … a_L."""
     hidden, cells, width = left.shape
     for k in range(cells):
         start = 0

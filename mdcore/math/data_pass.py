@@ -202,7 +202,8 @@ class DataPass:
         self.forget()
         self.wait, self.patience = state["wait"], state["patience"]
         if state["active"] is not None:
-            self._use(ActiveSet(**state["active"]))
+            parts = state["active"].items()
+            self._use(ActiveSet(**{k: v.to(self.A.device) if isinstance(v, Tensor) else v for k, v in parts}))
         self.room, self.life = state["room"], state["life"]
 
 

@@ -246,7 +246,7 @@ class StackTrainer:
         }  # fmt: skip
 
     def load_state_dict(self, state: dict) -> None:
-        """Inverse of `state_dict`, on a trainer made from the same A, cells and plan."""
+        """Inverse of `state_dict`, on a trainer made from the same A, cells and plan; the state may lie on the CPU."""
         where = {position: number for number, inside in enumerate(self.members) for position in inside}
         numbers = [where[members[0]] for members in state["members"]]
         for number, members, saved in zip(numbers, state["members"], state["blocks"]):
@@ -254,9 +254,9 @@ class StackTrainer:
         self.blocks = [self.blocks[number] for number in numbers]
         self.members = state["members"]
         self.epoch, self.ended = state["epoch"], dict(state["ended"])
-        self.h, self.gradient_sum, self.mass = state["h"], state["gradient_sum"], state["mass"]
+        self.h, self.gradient_sum, self.mass = (state[name].to(self.A) for name in ("h", "gradient_sum", "mass"))
         self.now, self.before = Pass(self.A, len(self.h)), Pass(self.A, len(self.h))
-        vars(self.now).update(state["pass"])
+        vars(self.now).update({name: value.to(self.A) for name, value in state["pass"].items()})
         self.data_pass.load(state["data_pass"])
         self.observer.load_state_dict(state["observer"])
         w = self.now.w.clone()

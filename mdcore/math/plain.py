@@ -33,7 +33,7 @@ def layers(flat: Tensor, hidden: int, width: int, columns: int) -> list[Tensor]:
 
 
 def ascend(before: Tensor, z: Tensor, coefficient: Tensor, left: Tensor, right: Tensor, g: Tensor) -> None:
-    """z = before + coefficient b_l^T a_l^T in every layer: b_1 … b_{L−1} = left, a_2 … a_L = right, both (L−1, K, k)."""
+    """z = before + coefficient b_l^T a_l^T in every layer; left (L−1, K, k): b_1 … b_{L−1}, right: a_2 … a_L."""
     hidden, _, width = left.shape
     s = coefficient.unsqueeze(1)
     b = [*(left * s), s]
