@@ -19,7 +19,7 @@ from mdcore.math import compiled, losses, plain
 
 BLOCK_BYTES = 1664 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
 LEAST_COLUMNS = 16  # d from which on the compiled products are faster than a BLAS; measured
-LONGEST_WAIT = 512  # steps between two attempts at an active set
+SHORTEST_WAIT, LONGEST_WAIT = 64, 512  # steps between two attempts at an active set
 SHORT_LIFE, FULL_LIFE = 32, 256  # passes: a set that lasts less gets more room next time; none lasts longer
 LEAST_ROOM, MOST_ROOM = 0.02, 1.0  # an active set takes the margins up to (1 + room) times the smallest
 
@@ -92,7 +92,7 @@ class DataPass:
         self.active: ActiveSet | None = None
         self.active_blocks: list[Tensor] = []
         self.life = 0  # passes of the present set
-        self.wait, self.patience = 64, 64  # steps to the next attempt at an active set, and after a vain one
+        self.wait = self.patience = SHORTEST_WAIT  # steps to the next attempt at an active set, and after a vain one
 
     def first(self, now: Pass, needs_risk: bool) -> None:
         """Fill `now` from now.w with a pass over every point."""
@@ -121,6 +121,14 @@ class DataPass:
         self.room *= 1.5 if self.life < SHORT_LIFE else 0.7
         self.room = min(max(self.room, LEAST_ROOM), MOST_ROOM)
         self.active, self.wait = None, 0
+        if self.life < SHORT_LIFE:
+            self._be_patient()  # choosing it cost more than it saved
+        else:
+            self.patience = SHORTEST_WAIT
+
+    def _be_patient(self) -> None:
+        """Wait for the next attempt twice as long as before this vain one."""
+        self.wait, self.patience = self.patience, min(2 * self.patience, LONGEST_WAIT)
 
     def _is_early(self, now: Pass) -> bool:
         """Whether log R needs the losses: above margins of 40 they are the weights, to rounding."""
@@ -181,10 +189,8 @@ class DataPass:
                 excluded_margin=margins[:, left_out].amin(dim=1),
                 excluded_norm=float(self.norms[left_out].max()),
             ))  # fmt: skip
-            self.patience = 64
         else:
-            self.patience = min(2 * self.patience, LONGEST_WAIT)
-        self.wait = self.patience
+            self._be_patient()
 
     def _use(self, active: ActiveSet) -> None:
         self.active, self.life = active, 0
