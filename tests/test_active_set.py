@@ -62,7 +62,7 @@ def test_active_set_is_exact_to_rounding(phi, depth, rule):
     assert before_chaos.sum() >= 5
     assert (got <= 100 * reordered.clamp(min=1e-13))[before_chaos].all()
     if rule.rule == "normalized" and not rule.anneal and phi.limit_p == 2.0 and depth > 1:  # margins of 40 come soon
-        assert with_set.data_pass.passes_saved > EPOCHS / 4
+        assert with_set.data_pass.passes_saved >= 20  # else the comparison says nothing
 
 
 def late_pass(A, w, active=True):

@@ -19,7 +19,7 @@ from mdcore.math import compiled, losses, plain
 
 BLOCK_BYTES = 1664 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
 LEAST_COLUMNS = 16  # d from which on the compiled products are faster than a BLAS; measured
-SHORTEST_WAIT, LONGEST_WAIT = 64, 512  # steps between two attempts at an active set
+SHORTEST_WAIT, LONGEST_WAIT = 16, 512  # steps between two attempts at an active set
 SHORT_LIFE, FULL_LIFE = 32, 256  # passes: a set that lasts less gets more room next time; none lasts longer
 LEAST_ROOM, MOST_ROOM = 0.02, 1.0  # an active set takes the margins up to (1 + room) times the smallest
 
@@ -118,13 +118,13 @@ class DataPass:
 
     def _retire(self) -> None:
         """Give the set up. Room is a matter of measurement: little leaves out more points, much lasts longer."""
-        self.room *= 1.5 if self.life < SHORT_LIFE else 0.7
-        self.room = min(max(self.room, LEAST_ROOM), MOST_ROOM)
         self.active, self.wait = None, 0
-        if self.life < SHORT_LIFE:
-            self._be_patient()  # choosing it cost more than it saved
+        if self.life >= SHORT_LIFE:
+            self.room, self.patience = max(0.7 * self.room, LEAST_ROOM), SHORTEST_WAIT
+        elif self.room < MOST_ROOM:
+            self.room = min(1.5 * self.room, MOST_ROOM)
         else:
-            self.patience = SHORTEST_WAIT
+            self._be_patient()  # choosing it cost more than it saved, and no other would last
 
     def _be_patient(self) -> None:
         """Wait for the next attempt twice as long as before this vain one."""
