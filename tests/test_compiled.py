@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdcore.math import block, compiled, data_pass, plain
+from mdcore.math import block, compiled, data_pass, engine, plain
 from mdcore.math.engine import CellPlan, StackPlan, StackTrainer
 from mdcore.math.potentials import Lp, Quadratic, signed_power
 from mdcore.math.step_rules import StepRule
@@ -105,12 +105,13 @@ def test_sums_out_of_range_are_told(module, value, place):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_signed_sqrt_is_exact_everywhere(dtype):
+@pytest.mark.parametrize("exponent", [0.5, 2.0])
+def test_signed_powers_are_exact_everywhere(dtype, exponent):
     tiny = torch.finfo(dtype).smallest_normal
     edge = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, tiny, -tiny, tiny / 8, 1e-15, -1e-15], dtype=dtype)
     z = torch.cat([edge, random(990, dtype=dtype)]).view(10, 100)[:, 1:]  # a view with gaps, as pieces of a block are
-    found = signed_power(z, 0.5, torch.empty_like(z))
-    want = z.abs().sqrt().copysign(z)
+    found = signed_power(z, exponent, torch.empty_like(z))
+    want = z.abs().pow(exponent).copysign(z)
     torch.testing.assert_close(found, want, rtol=torch.finfo(dtype).eps, atol=0, equal_nan=True)
     assert np.array_equal(np.signbit(found[z == z].numpy()), np.signbit(want[z == z].numpy()))
 
@@ -125,6 +126,7 @@ def test_a_run_is_the_same_on_either(monkeypatch, rule):
         if name == "plain":
             monkeypatch.setattr(block, "compiled", plain)
             monkeypatch.setattr(data_pass, "compiled", plain)
+            monkeypatch.setattr(engine, "compiled", plain)
         trainer = StackTrainer(A, cells, plan)
         assert trainer.data_pass.loops is (compiled if name == "compiled" else plain)
         trainer.advance()

@@ -67,6 +67,8 @@ class Block:
     ----------
     potentials : for every cell its potentials, one per layer; equal ones stand side by side.
     weights : initial W_1 … W_L, each (K, out, in); Z = ∇φ(W) is taken once, here, and is the state from then on.
+
+    Arguments without a type are what `loops.view` makes of a tensor.
     """
 
     def __init__(self, potentials: Sequence[tuple[Potential, ...]], weights: Sequence[Tensor]):
@@ -96,12 +98,11 @@ class Block:
             Entries(torch.zeros_like(flat), self.shapes, self.segments, self.loops) for flat in (Z, W)
         )
         b, a = Z.new_zeros(2, L - 1, K, k)
-        g, self.norm, self.scale = Z.new_zeros(K, d), Z.new_zeros(K), Z.new_zeros(K)
+        g = Z.new_zeros(K, d)
         self.left = [*b.unsqueeze(2), Z.new_ones(K, 1, 1)]  # b_l, (K, 1, out)
         self.right = [g.unsqueeze(2), *a.unsqueeze(3)]  # a_l, (K, in, 1)
         q = torch.cat([Z.new_full((segment.rows.stop - segment.rows.start,), segment.q) for segment in self.segments])
         self.b, self.a, self.g, self.q = view(b), view(a), view(g), view(q)
-        self.norm_memory, self.scale_memory = view(self.norm), view(self.scale)
 
     @property
     def Z(self) -> list[Tensor]:
@@ -123,19 +124,19 @@ class Block:
         """Number of layers L."""
         return len(self.shapes)
 
-    def end_to_end(self, out: Tensor) -> None:
+    def end_to_end(self, out) -> None:
         """Write w = (W_L ⋯ W_1)^T into `out` (K, d), keeping every left product b_l."""
-        self.loops.left_products(self.w.memory, self.b, self.loops.view(out))
+        self.loops.left_products(self.w.memory, self.b, out)
 
-    def gradient(self, g: Tensor) -> None:
+    def gradient(self, g) -> None:
         """Keep every right product a_l for g = A^T v (K, d)."""
-        self.right[0].copy_(g.unsqueeze(-1))
+        self.g[:] = g
         self.loops.right_products(self.w.memory, self.g, self.a)
 
-    def gradient_norm(self) -> Tensor:
-        """N = (Σ_l ‖G_l‖_q^q)^{1/q} over ALL layers, (K,): ‖G_l‖_q = ‖b_l‖_q ‖a_l‖_q as G_l has rank one."""
-        safe = self.loops.gradient_norm(self.b, self.a, self.g, self.q, self.norm_memory)
-        return self.norm if safe else self._careful_norm()
+    def gradient_norm(self, out) -> None:
+        """Write N = (Σ_l ‖G_l‖_q^q)^{1/q} over ALL layers into `out` (K,): ‖G_l‖_q = ‖b_l‖_q ‖a_l‖_q, of rank one."""
+        if not self.loops.gradient_norm(self.b, self.a, self.g, self.q, out):
+            out[:] = self.loops.view(self._careful_norm())
 
     def _careful_norm(self) -> Tensor:
         """gradient_norm by scaled sums, which neither over- nor underflow."""
@@ -148,17 +149,17 @@ class Block:
             norms.append(p_norm(torch.stack(layers, dim=-1), q))
         return torch.cat(norms)
 
-    def entry_scale(self) -> Tensor:
-        """‖W_L ⋯ W_2‖_2 (K,): the factor with which A^T v enters Z_1; 1 at depth 1."""
-        safe = self.loops.entry_scale(self.b, self.scale_memory)
-        return self.scale if safe else p_norm(self.left[0].squeeze(1), 2.0)
+    def entry_scale(self, out) -> None:
+        """Write ‖W_L ⋯ W_2‖_2 into `out` (K,): the factor with which A^T v enters Z_1; 1 at depth 1."""
+        if not self.loops.entry_scale(self.b, out):
+            out[:] = self.loops.view(p_norm(self.left[0].squeeze(1), 2.0))
 
-    def step(self, coefficient: Tensor, keep_old: bool = False) -> None:
+    def step(self, coefficient, keep_old: bool = False) -> None:
         """Z_l ← Z_l + coefficient·G_l, W_l ← (∇φ_l)^{-1}(Z_l); coefficient (K,). `keep_old` allows one `undo`."""
         old = self.z
         if keep_old:
             (self.z, self.w), self.spare = self.spare, (self.z, self.w)
-        self.loops.ascend(old.memory, self.z.memory, self.loops.view(coefficient), self.b, self.a, self.g)
+        self.loops.ascend(old.memory, self.z.memory, coefficient, self.b, self.a, self.g)
         for (phi, z), (_, w) in zip(self.z.pieces, self.w.pieces):
             phi.inverse_mirror_map(z, out=w)
 

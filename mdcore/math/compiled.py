@@ -233,6 +233,14 @@ def entry_scale(left, out):
 
 # ---- entry by entry ----------------------------------------------------------------------------------------------
 @_compiled
+def signed_square(z, out):
+    """out = |z| z for z, out (rows, columns)."""
+    for row in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            out[row, j] = abs(z[row, j]) * z[row, j]
+
+
+@_compiled
 def signed_sqrt(z, out):
     """out = sign(z)√|z| for z, out (rows, columns): six times as fast as torch's square root in float64 (MKL's)."""
     for row in range(z.shape[0]):

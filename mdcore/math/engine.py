@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mdcore.math import losses
+from mdcore.math import compiled, losses, plain
 from mdcore.math.block import Block
 from mdcore.math.data_pass import DataPass, Pass
 from mdcore.math.models import initial_weights, layer_shapes
@@ -94,6 +94,7 @@ class StackTrainer:
     def __init__(self, A: Tensor, cells: Sequence[CellPlan], plan: StackPlan, A_test: Tensor | None = None):
         self.plan, self.cells = plan, list(cells)
         self.A = A.to(device=plan.device, dtype=plan.dtype).contiguous()
+        self.loops = compiled if self.A.device.type == "cpu" else plain
         self.blocks, self.members = self._build_blocks()
         self.epoch = 0
         self.ended: dict[int, str] = {}  # stack position -> "stopped", "diverged"
@@ -144,20 +145,26 @@ class StackTrainer:
 
     # ---- one step ---------------------------------------------------------------------------------------------
     def _end_to_end(self) -> None:
+        w = self.loops.view(self.now.w)
         for block, rows in self._rows():
-            block.end_to_end(self.now.w[rows])
+            block.end_to_end(w[rows])
 
     def _right_products(self) -> None:
+        g = self.loops.view(self.now.g)
         for block, rows in self._rows():
-            block.gradient(self.now.g[rows])
+            block.gradient(g[rows])
 
     def _step(self) -> None:
-        rule = self.plan.step
-        norm = torch.cat([block.gradient_norm() for block in self.blocks]) if rule.needs_norm else None
-        coefficient = rule.coefficient(self.epoch + 1, norm, self.now.log_scale, self.now.log_risk, self.h)
-        weight = coefficient * torch.cat([block.entry_scale() for block in self.blocks])
+        rule, view = self.plan.step, self.loops.view
+        norm, scale = torch.empty_like(self.mass), torch.empty_like(self.mass)
         for block, rows in self._rows():
-            block.step(coefficient[rows], keep_old=rule.adapts)
+            block.entry_scale(view(scale)[rows])
+            if rule.needs_norm:
+                block.gradient_norm(view(norm)[rows])
+        coefficient = rule.coefficient(self.epoch + 1, norm, self.now.log_scale, self.now.log_risk, self.h)
+        weight = coefficient * scale
+        for block, rows in self._rows():
+            block.step(view(coefficient)[rows], keep_old=rule.adapts)
         self.now, self.before = self.before, self.now
         self._end_to_end()
         self.data_pass(self.now, rule.needs_risk)
@@ -173,7 +180,7 @@ class StackTrainer:
             for block, rows in self._rows():
                 if inside := [row - rows.start for row in back.tolist() if rows.start <= row < rows.stop]:
                     block.undo(inside)
-                    block.end_to_end(self.now.w[rows])
+                    block.end_to_end(view(self.now.w)[rows])
         self._right_products()
 
     # ---- the loop ---------------------------------------------------------------------------------------------
@@ -231,8 +238,7 @@ class StackTrainer:
         self.now.keep(rows)
         self.before.keep(rows)
         self.data_pass.forget()
-        for block, kept in self._rows():
-            block.end_to_end(self.now.w[kept])
+        self._end_to_end()
         self._right_products()
 
     # ---- restarts ---------------------------------------------------------------------------------------------
@@ -259,7 +265,7 @@ class StackTrainer:
         vars(self.now).update({name: value.to(self.A) for name, value in state["pass"].items()})
         self.data_pass.load(state["data_pass"])
         self.observer.load_state_dict(state["observer"])
-        w = self.now.w.clone()
+        w = self.loops.view(self.now.w.clone())
         for block, rows in self._rows():
             block.end_to_end(w[rows])  # the left products; w itself is as saved
         self._right_products()

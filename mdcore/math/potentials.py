@@ -155,8 +155,8 @@ class Lp(Potential):
 
 def signed_power(z: Tensor, exponent: float, out: Tensor | None = None) -> Tensor:
     """sign(z)|z|^exponent entry by entry, exact at 0 and ±inf; `out` must not alias `z`."""
-    if exponent == 0.5 and out is not None and z.device.type == "cpu" and z.dim() == 2:
-        compiled.signed_sqrt(z.detach().numpy(), out.numpy())
+    if exponent in (0.5, 2.0) and out is not None and z.device.type == "cpu" and z.dim() == 2:
+        (compiled.signed_sqrt if exponent == 0.5 else compiled.signed_square)(z.detach().numpy(), out.numpy())
         return out
     out = torch.abs(z, out=out)
     if exponent == 2.0:
