@@ -12,9 +12,9 @@ from mdcore.math.potentials import BUILTIN, Cosh, Hypentropy, LayerScaled, Lp, Q
 from mdcore.problems.baselines import soft_margin
 from mdcore.problems.datasets import load_dataset
 from mdcore.problems.references import solve_references
-from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, bars, is_quick, largest, level
+from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, bars, is_quick, largest
 from mdcore.verification.own import degrees, least_factorisation, soft_margin_svm
-from mdcore.verification.shipped import SOLVED, second_opinion
+from mdcore.verification.shipped import SOLVED, residual_picture, second_opinion
 
 CLAIMS = Register()
 G20 = {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1.0}
@@ -147,18 +147,7 @@ def reference_gaps(evidence) -> Outcome:
         table = evidence.final(part)
         gaps += list(table["exact_margin_gap"])
         residuals += list(table["exact_margin_kkt"])
-    numbers = list(range(len(gaps)))
-    picture = Picture(
-        "cell",
-        "residual",
-        (
-            Series("gap", numbers, [max(abs(x), 1e-17) for x in gaps]),
-            Series("KKT", numbers, [max(x, 1e-17) for x in residuals]),
-            level("target", 1e-7, numbers),
-        ),
-        "linear",
-        "log",
-    )
+    picture = residual_picture("cell", gaps, residuals)
     good = at_most(map(abs, gaps), 1e-7) and at_most(residuals, 1e-6)
     return Outcome(f"{len(gaps)} cells; gap ≤ {largest(gaps):.1e}, KKT ≤ {largest(residuals):.1e}", good, picture)
 

@@ -14,7 +14,7 @@ from mdcore.grid.training import load_data
 from mdcore.problems import certificates, conic
 from mdcore.problems.datasets import Dataset
 from mdcore.problems.references import References, solve_references
-from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, bars, is_quick, largest, level
+from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, is_quick, largest, level
 from mdcore.verification.evidence import GRIDS, data_key
 from mdcore.verification.own import degrees, least_polyhedral
 
@@ -28,7 +28,6 @@ SETTING = "every data set of every file in grids/ × every p of its potentials, 
 class Case:
     """A data set that a grid trains on, and its references, solved without a cache."""
 
-    name: str
     data: Dataset
     known: References
 
@@ -46,16 +45,24 @@ def cases(quick: bool) -> tuple[Case, ...]:
     found = []
     for config, ps in wanted.values():
         data = load_data(config, GRIDS)
-        found.append(Case(_name(config), data, solve_references(data, ps, config["svm_C"], config["logreg_C"], None)))
+        found.append(Case(data, solve_references(data, ps, config["svm_C"], config["logreg_C"], None)))
     return tuple(found)
 
 
-def _name(config: dict) -> str:
-    if config["digits"]:
-        return f"{config['digits'][0]}v{config['digits'][1]}/{config['pca']}"
-    dataset = config["dataset"]
-    words = [dataset.get("geometry", dataset["name"].split(":")[-1]), str(dataset.get("dim", "")), f"s{config['seed']}"]
-    return " ".join(filter(None, words))
+def residual_picture(what: str, gaps, residuals) -> Picture:
+    """Duality gaps and KKT residuals by number, with the gap that is asked for."""
+    numbers = list(range(len(gaps)))
+    return Picture(
+        what,
+        "residual",
+        (
+            Series("gap", numbers, [max(abs(x), 1e-17) for x in gaps]),
+            Series("KKT", numbers, [max(x, 1e-17) for x in residuals]),
+            level("target", 1e-7, numbers),
+        ),
+        "linear",
+        "log",
+    )
 
 
 def second_opinion(A: np.ndarray, w: np.ndarray, p: float) -> tuple[np.ndarray, float]:
@@ -85,24 +92,13 @@ def second_opinion(A: np.ndarray, w: np.ndarray, p: float) -> tuple[np.ndarray, 
     "gap ≤ 1e-7; residuals ≤ 1e-6",
 )
 def exact_everywhere(evidence) -> Outcome:
-    names, gaps, residuals = [], [], []
+    gaps, residuals = [], []
     for case in cases(is_quick(evidence)):
-        for what, found in [(f"l{p:g}", m) for p, m in case.known.max_margin.items()] + [("SVM", case.known.svm)]:
-            names.append(f"{case.name} {what}")
+        for found in (*case.known.max_margin.values(), case.known.svm):
             gaps.append(found.gap)
             residuals.append(found.kkt)
     gradients = [case.known.logreg.kkt for case in cases(is_quick(evidence))]
-    picture = Picture(
-        "reference",
-        "residual",
-        (
-            Series("gap", names, [max(abs(x), 1e-17) for x in gaps]),
-            Series("KKT", names, [max(x, 1e-17) for x in residuals]),
-            level("target", 1e-7, names),
-        ),
-        "linear",
-        "log",
-    )
+    picture = residual_picture("reference", gaps, residuals)
     good = at_most(map(abs, gaps), 1e-7) and at_most(residuals, 1e-6) and at_most(gradients, 1e-6)
     said = f"{len(gaps)} references: gap ≤ {largest(map(abs, gaps)):.1e}, KKT ≤ {largest(residuals):.1e}; "
     return Outcome(said + f"{len(gradients)} gradients ≤ {largest(gradients):.1e}", good, picture)
@@ -116,11 +112,12 @@ def exact_everywhere(evidence) -> Outcome:
     "≤ 0.001°",
 )
 def agree_everywhere(evidence) -> Outcome:
-    names, found = [], []
+    found = []
     for case in cases(is_quick(evidence)):
         for p, reference in case.known.max_margin.items():
             w, gap = second_opinion(case.data.A, reference.w, p)
-            names.append(f"{case.name} l{p:g}")
             found.append(degrees(w, reference.w) if gap < SOLVED else math.nan)  # else it compares nothing
-    picture = bars(names, [max(x, 1e-14) for x in found], "angle (°)", {"tolerance": 1e-3}, "log")
+    numbers = list(range(len(found)))
+    pairs = Series("pairs", numbers, [max(x, 1e-14) for x in found])
+    picture = Picture("reference", "angle (°)", (pairs, level("tolerance", 1e-3, numbers)), "linear", "log")
     return Outcome(f"{len(found)} pairs; largest {largest(found):.1e}°", at_most(found, 1e-3), picture)
