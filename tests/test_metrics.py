@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mdcore.grid.measures import equal_loss_angles
 from mdcore.math import metrics
 from mdcore.math.models import end_to_end, initial_weights, layer_shapes
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
@@ -130,3 +131,27 @@ def test_zero_start_is_refused_where_it_is_a_saddle():
     with pytest.raises(ValueError, match="saddle"):
         initial_weights(0, layer_shapes(2, 3, 4), 0.0)
     assert not initial_weights(0, layer_shapes(1, None, 4), 0.0)[0].any()
+
+
+@pytest.mark.parametrize("loss", ["logistic", "exponential"])
+@pytest.mark.parametrize(
+    ("start", "separates"), [((-9e3, -9e3), False), ((-5, 4), False), ((1, 0.4), True), ((0.8, 4), True)]
+)
+def test_two_paths_at_equal_loss_are_read_where_the_level_is_reached(start, separates, loss):
+    """One interval leads from `start` far beyond the level of the other path."""
+    A = torch.tensor([[1.0, 0.2], [0.3, 1.0], [0.8, 0.7]], dtype=torch.float64)
+
+    def level(w):
+        m = w @ A.T
+        log_loss = -m if loss == "exponential" else torch.nn.functional.softplus(-m).log().where(m < 30, -m)
+        return (math.log(len(A)) - torch.logsumexp(log_loss, -1)).numpy()
+
+    deep = torch.tensor([start, (3000.0, 2900.0)], dtype=torch.float64)
+    linear = torch.tensor([(0.2, 0.2), (40.0, 40.0)], dtype=torch.float64)
+    found = equal_loss_angles(deep, level(deep), linear, level(linear))[-1]
+    assert math.isnan(found) != separates
+    if separates:
+        segment = deep[0] + torch.linspace(0, 1, 200001, dtype=torch.float64)[:, None] * (deep[1] - deep[0])
+        first = segment[int(np.argmax(level(segment) >= level(linear)[1]))]
+        assert found == pytest.approx(float(metrics.angle(first, linear[1])), abs=0.3)
+    assert equal_loss_angles(linear, level(linear), linear, level(linear))[-1] == 0

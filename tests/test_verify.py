@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import math
 from pathlib import Path
 
@@ -12,16 +13,20 @@ import torch
 from ideal_evidence import IdealEvidence
 
 from mdcore import run_verify
+from mdcore.grid.plugins import potentials_for
 from mdcore.grid.spec import load_grid
+from mdcore.grid.training import load_data
 from mdcore.math import metrics
 from mdcore.math.potentials import Lp, signed_power
-from mdcore.verification import exact, figures, report
+from mdcore.problems import datasets, synthetic
+from mdcore.verification import exact, figures, report, shipped
 from mdcore.verification.claim import COLUMNS, FAIL, PASS, Claim, Outcome, Picture, Series, Verdict, at_most, within
 from mdcore.verification.evidence import PARTS, Evidence
 
 ROOT = Path(__file__).resolve().parents[1]
 BY_NAME = {claim.name: claim for claim in report.CLAIMS}
-TRAINED = [claim for claim in report.CLAIMS if claim not in exact.CLAIMS.claims or claim.name == "references are exact"]
+UNTRAINED = [c for c in exact.CLAIMS.claims + shipped.CLAIMS.claims if c.name != "references are exact"]
+TRAINED = [claim for claim in report.CLAIMS if claim not in UNTRAINED]
 
 
 @pytest.fixture(scope="session")
@@ -247,7 +252,7 @@ def test_another_minimiser_is_seen(monkeypatch, ideal):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [c.name for c in exact.CLAIMS.claims if c.name != "references are exact"])
+@pytest.mark.parametrize("name", [claim.name for claim in UNTRAINED])
 def test_claims_without_training_pass(name):
     verdict = BY_NAME[name].judge(None)
     assert verdict.verdict == PASS, verdict.measured
@@ -264,6 +269,104 @@ def test_an_svm_with_an_intercept_is_seen(monkeypatch):
 
     monkeypatch.setattr(exact, "soft_margin", with_intercept)
     assert BY_NAME["references agree with a second solver"].judge(None).verdict == FAIL
+
+
+def sample_deviation(monkeypatch):
+    """Coordinates standardised by n − 1."""
+    right = datasets._reduce
+
+    def wrong(X_train, *rest):
+        train, test, record = right(X_train, *rest)
+        share = math.sqrt(1 - 1 / len(X_train))
+        return share * train, share * test, record
+
+    monkeypatch.setattr(datasets, "_reduce", wrong)
+
+
+def points_before_the_planted_one(monkeypatch):
+    monkeypatch.setattr(synthetic, "CLEARANCE", -0.2)
+
+
+def one_hidden_neuron(monkeypatch):
+    right = exact.least_factorisation
+    monkeypatch.setattr(
+        exact, "least_factorisation", lambda w, p, widths, starts: right(w, p, (1,) * len(widths), starts)
+    )
+
+
+def another_power(monkeypatch):
+    right = exact.least_factorisation
+    monkeypatch.setattr(exact, "least_factorisation", lambda w, p, *rest, **how: right(w, 1.001 * p, *rest, **how))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "mutate"),
+    [
+        ("MNIST: separability and margins", sample_deviation),
+        ("planted data: the direction is ψ_p(a_0)", points_before_the_planted_one),
+        ("value of the factorisation minimum", one_hidden_neuron),
+        ("value of the factorisation minimum", another_power),
+    ],
+)
+def test_a_defect_fails_its_claim_and_no_other(name, mutate, monkeypatch):
+    mutate(monkeypatch)
+    shipped.cases.cache_clear()  # the grids' data are made with the defect too
+    failed = {claim.name for claim in UNTRAINED if claim.judge(None).verdict == FAIL}
+    shipped.cases.cache_clear()
+    assert failed == {name}
+
+
+def turned_reference(best):
+    """Off by 1e-4 radians; its stored certificate is the old one."""
+    u = np.roll(best.w, 1)
+    u -= (u @ best.w) / (best.w @ best.w) * best.w
+    return dataclasses.replace(best, w=best.w + 1e-4 * np.linalg.norm(best.w) / np.linalg.norm(u) * u)
+
+
+EXACT, AGREE = (claim.name for claim in shipped.CLAIMS.claims)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "failed"),
+    [
+        (lambda best: best, set()),
+        (lambda best: dataclasses.replace(best, gap=2e-7), {EXACT}),
+        (lambda best: dataclasses.replace(best, gap=-2e-7), {EXACT}),
+        (lambda best: dataclasses.replace(best, kkt=math.nan), {EXACT}),
+        (turned_reference, {AGREE}),
+        (lambda best: dataclasses.replace(best, w=-best.w), {AGREE}),
+    ],
+)
+def test_one_spoiled_reference_among_all_is_seen(spoil, failed, monkeypatch):
+    kept = [case for case in shipped.cases(True) if len(case.data.A) < 100 and case.known.max_margin]
+    *rest, last = kept
+    p = max(last.known.max_margin)
+    worse = last.known.max_margin | {p: spoil(last.known.max_margin[p])}
+    kept = [*rest, dataclasses.replace(last, known=dataclasses.replace(last.known, max_margin=worse))]
+    monkeypatch.setattr(shipped, "cases", lambda quick: kept)
+    assert {claim.name for claim in shipped.CLAIMS.claims if claim.judge(None).verdict == FAIL} == failed
+
+
+def test_a_second_solver_that_finds_nothing_agrees_with_nothing(monkeypatch):
+    small = [case for case in shipped.cases(True) if len(case.data.A) < 100]
+    monkeypatch.setattr(shipped, "cases", lambda quick: small)
+    monkeypatch.setattr(shipped.conic, "solve", lambda A, p: (np.ones(A.shape[1]), np.ones(len(A))))
+    assert BY_NAME[AGREE].judge(None).verdict == FAIL
+
+
+def test_every_data_set_and_exponent_of_the_shipped_grids_has_its_reference():
+    """Counted another way: by the fingerprints of the data."""
+    prints: dict[str, str] = {}
+    for path in sorted((ROOT / "grids").glob("*.yaml")):
+        for cell in load_grid(path).cells:
+            if cell.config["seed"] == 0 or path.stem == "theorems_invariants":
+                about = repr([cell.config[key] for key in ("dataset", "digits", "pca")])
+                if about not in prints:
+                    prints[about] = load_data(cell.config, ROOT / "grids").fingerprint
+                (case,) = [c for c in shipped.cases(True) if c.data.fingerprint == prints[about]]
+                wanted = {phi.limit_p for phi in potentials_for(cell.config)}
+                assert case.known.separability != "separable" or wanted <= set(case.known.max_margin)
 
 
 # ---- the suite as a command ---------------------------------------------------------------------------------------

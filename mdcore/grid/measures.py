@@ -85,8 +85,11 @@ def against_linear(observer, deep: int, linear: int | None) -> dict[str, np.ndar
 def equal_loss_angles(deep: Tensor, deep_level, linear: Tensor, linear_level) -> np.ndarray:
     """Angle (T,) between two paths at the largest log(1/R) that both have reached up to each logged epoch.
 
-    A path is read where it first reaches the level, its direction interpolated linearly in log(1/R) between the
-    logged epochs on both sides. NaN until both paths reach a common level from below.
+    A path is read where it first reaches the level, its predictor interpolated linearly in log(1/R) between the
+    logged epochs on both sides: log(1/R) is close to the smallest margin, which is concave in w, so that the point
+    read has reached the level too; a mean of directions may have not. NaN until both paths reach a common level from
+    below, and where a path leads from R ≥ 1, misclassified points, past the level within one interval: it was at no
+    point between that could be named.
     """
     reached = [
         np.maximum.accumulate(np.nan_to_num(level, nan=-np.inf)) for level in (deep_level, linear_level)
@@ -102,13 +105,15 @@ def _direction_at(path: Tensor, reached: np.ndarray, level: np.ndarray) -> Tenso
     low, high = reached[before], reached[after]
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(high > low, (level - low) / (high - low), 1.0)
-    # a level below the first logged one was never passed through: nothing to compare there
-    share = np.where((level < reached[0]) | ~np.isfinite(low) & (before != after), math.nan, share)
+    share = np.where(level >= high, 1.0, share)
+    # a level below the first logged one, or leapt over from misclassified points: nothing to compare there
+    unknown = ~np.isfinite(level) | (level < reached[0]) | ((level < high) & ~(low > 0))
+    share = np.where(unknown, math.nan, share)
     weight = torch.as_tensor(share).unsqueeze(1)
-    directions = unit(path)
-    return torch.where(
-        weight >= 1.0, directions[after], (1 - weight) * directions[before] + weight * directions[after]
-    )
+    low_w, high_w = path[before], path[after]
+    size = torch.maximum(low_w.abs().amax(1), high_w.abs().amax(1)).clamp(min=1e-300).unsqueeze(1)
+    between = (1 - weight) * (low_w / size) + weight * (high_w / size)
+    return torch.where(weight >= 1.0, unit(high_w), unit(between))
 
 
 def verdict(table: pd.DataFrame, diverged_at: int | None, plan, found) -> tuple[str, str]:

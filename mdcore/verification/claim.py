@@ -99,6 +99,11 @@ class Register:
         return take
 
 
+def is_quick(evidence) -> bool:
+    """True for evidence of the quick suite, and for none: what needs no run is then measured quickly."""
+    return getattr(evidence, "quick", True)
+
+
 def at_most(values: Iterable[float], bound: float) -> bool:
     """True where there are values, all of them numbers, all ≤ bound."""
     values = np.asarray(list(values), dtype=float)

@@ -49,6 +49,12 @@ PARTS = (
 )
 
 
+def data_key(config: dict) -> tuple[str, ...]:
+    """(data set, digits, pca, seed) of a configuration, as text: equal where the data are; MNIST has no seed."""
+    seed = config["seed"] if config["dataset"]["name"] != "mnist" else None
+    return tuple(map(repr, (config["dataset"], config["digits"], config["pca"], seed)))
+
+
 class Evidence:
     """Runs by part name, read when a claim first asks for one.
 
@@ -60,7 +66,7 @@ class Evidence:
         self.runs_dir, self.quick = Path(runs_dir), quick
         self._runs: dict[str, RunData] = {}
         self._configs: dict[str, dict[str, dict]] = {}
-        self._data: dict[str, Dataset] = {}
+        self._data: dict[tuple, Dataset] = {}
 
     @cached_property
     def parts(self) -> dict[str, Part]:
@@ -107,8 +113,7 @@ class Evidence:
     def data(self, part: str, cell_id: str) -> Dataset:
         """The data set that a cell trained on."""
         config = self.configs(part)[cell_id]
-        seed = config["seed"] if config["dataset"]["name"] != "mnist" else None
-        key = repr((config["dataset"], config["digits"], config["pca"], seed))
+        key = data_key(config)
         if key not in self._data:
             self._data[key] = load_data(config, GRIDS)
         return self._data[key]

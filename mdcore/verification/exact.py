@@ -9,12 +9,12 @@ import torch
 
 from mdcore.math import metrics
 from mdcore.math.potentials import BUILTIN, Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
-from mdcore.problems import certificates, conic
 from mdcore.problems.baselines import soft_margin
 from mdcore.problems.datasets import load_dataset
 from mdcore.problems.references import solve_references
-from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, bars, largest, level
+from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, bars, is_quick, largest
 from mdcore.verification.own import degrees, least_factorisation, soft_margin_svm
+from mdcore.verification.shipped import SOLVED, residual_picture, second_opinion
 
 CLAIMS = Register()
 G20 = {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1.0}
@@ -46,10 +46,6 @@ def inverse_maps(evidence) -> Outcome:
     )
     picture = bars(list(off), [max(x, 1e-17) for x in off.values()], "relative error", {"tolerance": 1e-9}, "log")
     return Outcome(f"{largest(off.values()):.1e}; ψ_10(1e-15) = {small:.4f}", good, picture)
-
-
-def _quick(evidence) -> bool:
-    return getattr(evidence, "quick", True)
 
 
 def _range(phi) -> tuple[float, float]:
@@ -151,18 +147,7 @@ def reference_gaps(evidence) -> Outcome:
         table = evidence.final(part)
         gaps += list(table["exact_margin_gap"])
         residuals += list(table["exact_margin_kkt"])
-    numbers = list(range(len(gaps)))
-    picture = Picture(
-        "cell",
-        "residual",
-        (
-            Series("gap", numbers, [max(abs(x), 1e-17) for x in gaps]),
-            Series("KKT", numbers, [max(x, 1e-17) for x in residuals]),
-            level("target", 1e-7, numbers),
-        ),
-        "linear",
-        "log",
-    )
+    picture = residual_picture("cell", gaps, residuals)
     good = at_most(map(abs, gaps), 1e-7) and at_most(residuals, 1e-6)
     return Outcome(f"{len(gaps)} cells; gap ≤ {largest(gaps):.1e}, KKT ≤ {largest(residuals):.1e}", good, picture)
 
@@ -176,12 +161,12 @@ def reference_gaps(evidence) -> Outcome:
 )
 def second_solver(evidence) -> Outcome:
     ps, found, names = (1.1, 1.5, 2.0, 3.0, 6.0), [], []
-    for seed in range(2 if _quick(evidence) else 5):
+    for seed in range(2 if is_quick(evidence) else 5):
         data = load_dataset(G20, seed=seed)
         known = solve_references(data, ps, 1, 1, None)
         for p in ps:
-            w, lam = conic.solve(data.A / known.max_margin[p].margin, p)
-            if certificates.max_margin_gap(data.A, w, lam, p) < 1e-8:  # where the other one is exact itself
+            w, gap = second_opinion(data.A, known.max_margin[p].w, p)
+            if gap < SOLVED:  # where the other one is exact itself
                 names.append(f"l{p:g}")
                 found.append(degrees(w, known.max_margin[p].w))
                 if p == 2:
@@ -233,7 +218,7 @@ def factorisation(evidence) -> Outcome:
             shrink = np.prod([k ** -max(0.0, 1 - 2 / p) for k in widths])
             names.append(f"p={p:g} k={widths}")
             expected.append(depth * (np.sum(np.abs(w) ** p) ** (1 / p) * shrink) ** (p / depth))
-            found.append(least_factorisation(w, p, widths, starts=3 if _quick(evidence) else 8))
+            found.append(least_factorisation(w, p, widths, starts=3 if is_quick(evidence) else 8))
     off = [abs(a / b - 1) for a, b in zip(found, expected, strict=True)]
     picture = Picture("", "minimum", (Series("found", names, found), Series("formula", names, expected, "prediction")))
     return Outcome(f"off by {largest(off):.1e}", at_most(off, 1e-5), picture)

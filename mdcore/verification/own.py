@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import clarabel
 import numpy as np
 import torch
+from scipy import sparse
 from scipy.optimize import minimize
 
 
@@ -74,6 +76,29 @@ def soft_margin_svm(A: np.ndarray, C: float) -> np.ndarray:
         options={"maxiter": 50000, "maxfun": 100000, "ftol": 1e-16, "gtol": 1e-10, "maxcor": 50},
     )
     return A.T @ answer.x
+
+
+def least_polyhedral(A: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:
+    """(w, λ) of min Σr (p = 1) or min r (p = ∞) s.t. Aw ≥ 1, −r ≤ w ≤ r; A (n, d), the optimum of size about 1.
+
+    By clarabel's interior point; λ (n,) ≥ 0 are the multipliers of Aw ≥ 1. Its status is not looked at: certify.
+    """
+    n, d = A.shape
+    bound = np.eye(d) if p == 1 else np.ones((d, 1))
+    rows = np.block([[-A, np.zeros((n, bound.shape[1]))], [np.eye(d), -bound], [-np.eye(d), -bound]])
+    size = rows.shape[1]
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.tol_gap_rel = settings.tol_gap_abs = settings.tol_feas = 1e-13
+    answer = clarabel.DefaultSolver(
+        sparse.csc_matrix((size, size)),
+        np.r_[np.zeros(d), np.ones(size - d)],
+        sparse.csc_matrix(rows),
+        np.r_[-np.ones(n), np.zeros(2 * d)],
+        [clarabel.NonnegativeConeT(n + 2 * d)],
+        settings,
+    ).solve()
+    return np.array(answer.x)[:d], np.maximum(0.0, np.array(answer.z)[:n])
 
 
 def least_factorisation(w: np.ndarray, p: float, widths: tuple[int, ...], starts: int) -> float:
