@@ -71,7 +71,9 @@ def said(results, master, summary):
         (Estimate(0.3123, 0.281, 0.349, 3), "0.31° (95 % interval 0.28° to 0.35°, n = 3)"),
         (Estimate(2.0, n=1), "2.0° (one run, so no interval)"),
         (Estimate(), "not measured"),
-        (Estimate(0.02, 0.02, 0.02, 3), "0.0200° (95 % interval 0.0200° to 0.0200°, n = 3)"),
+        (Estimate(0.02, 0.02, 0.02, 3), "0.020° (the same in all 3 runs)"),
+        (Estimate(2e-14, 1e-14, 3e-14, 3), "under 10⁻⁶° (n = 3)"),
+        (Estimate(2e-14, n=1), "under 10⁻⁶° (one run, so no interval)"),
     ],
 )
 def test_degrees(e, text):

@@ -7,6 +7,7 @@ import numpy as np
 from mdcore.analysis.columns import metric
 from mdcore.analysis.conditions import Condition
 from mdcore.analysis.results import Results
+from mdcore.analysis.style import BELOW
 
 
 def why_empty(results: Results, conditions: list[Condition], column: str) -> str:
@@ -40,5 +41,7 @@ def end_words(statuses: set[str]) -> str:
         words.append("open end points have not converged and show no limit")
     if statuses & {"failed", "diverged"}:
         words.append("thin lines with a cross failed or diverged and are in no mean")
+    if BELOW in statuses:
+        words.append("triangles at the foot of a panel: the end lies below its axis")
     text = "; ".join(words)
     return f" {text[0].upper()}{text[1:]}." if text else ""
