@@ -195,6 +195,41 @@ def test_hostile_runs_are_answered_honestly(tmp_path, options, words):
     assert words in said(results, master, summary)
 
 
+def test_a_question_of_depth_is_not_answered_where_no_depths_are_compared(tmp_path):
+    *_, results, master, summary = analysed(tmp_path / "a", fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)))
+    text = said(results, master, summary)
+    assert text.startswith("Whether depth changes the limit direction cannot be said: the grid has no depth above 1.")
+    assert "in the 1 condition whose every run" in text
+    *_, results, master, summary = analysed(tmp_path / "b", fake.grid_cells(["quadratic"], depths=(2,)))
+    assert "no deep run has a linear companion" in said(results, master, summary)
+
+
+def test_runs_without_a_common_loss_are_left_out_of_the_comparison_at_equal_loss(tmp_path):
+    *_, results, master, summary = analysed(tmp_path, fake.grid_cells(["quadratic", {"lp": {"p": 3.0}}]))
+    deep = summary.index[(summary["depth"] == 2) & (summary["potential"] == "lp")]
+    summary.loc[deep, ["angle_linear_md_equal_loss_mean", "angle_linear_md_equal_loss_n"]] = [179.0, 2]
+    text = said(results, master, summary)
+    assert "179" not in text and "In 1 deep condition (lp, p = 3, L = 2 on Gaussian, d = 20) some runs" in text
+
+
+def test_differences_of_potentials_are_counted_over_all_depths(tmp_path):
+    *_, results, master, summary = analysed(tmp_path, fake.grid_cells())
+    rows = summary[summary["angle_reference_potential_n"] > 0]
+    far = int((rows["angle_reference_potential_ci_low"] > 1).sum())
+    text = said(results, master, summary)
+    assert f"more than 1° in {far} of {len(rows)} comparisons with quadratic at the same depth, L = 1 and 2." in text
+
+
+@pytest.mark.parametrize(("kind", "reached"), [("hard-margin SVM", True), ("soft-margin SVM", False)])
+def test_the_hard_margin_svm_is_no_rival_of_the_l2_max_margin(tmp_path, kind, reached):
+    *_, results, master, summary = analysed(tmp_path, fake.grid_cells(["quadratic"], depths=(1,)))
+    (v,) = verdicts(results, master, summary)
+    far, near = Estimate(9.0, 8.0, 9.5, 3, 8.0, 9.5), Estimate(1.5, 1.2, 1.6, 3, 1.2, 1.6)
+    v.angles = {"angle_max_margin": near, "angle_svm": near, "angle_logreg": far}
+    v.reference_names = {**v.reference_names, "angle_svm": kind}
+    assert v.converged and v.reached is reached
+
+
 def test_an_unfinished_run_is_answered_as_preliminary(tmp_path):
     cells = fake.grid_cells()
     *_, results, master, summary = analysed(tmp_path, cells, missing=[c["cell_id"] for c in cells[::3]])
@@ -284,6 +319,7 @@ def test_sections_of_the_report(pairs):
     for word in ("PCA", "bootstrap", "ddof 1", "quadratic", "adaptive", "without bias", "10,000 steps"):
         assert word in methods
     assert "--config runs_out/20250319_paper/grid.yaml" in report["reproduce"].markdown()
+    assert "--print-to-pdf=analysis_results/paper/report.pdf" in report["reproduce"].markdown()
 
 
 def test_no_place_of_this_machine_in_any_result(pairs):

@@ -124,12 +124,13 @@ def limit_sentences(verdicts: list[Verdict]) -> list[str]:
         worst = max(settled, key=lambda v: v.angles["angle_max_margin"].mean)
         whole = plural(len(settled), "condition") + " whose every run is certified"
         near = f"within {SAME:g}° of the exact lp max-margin direction"
+        every = f"{'all' if len(settled) > 1 else 'the'} {whole}"
         if len(good) == len(settled):
-            text = f"Potentials reach the max-margin direction of their own norm: in all {whole}, each run ends {near}"
+            text = f"Potentials reach the max-margin direction of their own norm: in {every}, each run ends {near}"
         elif all(v.nearest[0] == "angle_max_margin" for v in settled):
             text = (
                 f"Potentials go to the max-margin direction of their own norm: it is the nearest exact reference in "
-                f"all {whole}, and in {len(good)} of them each run ends within {SAME:g}° of it"
+                f"{every}, and in {len(good)} of them each run ends within {SAME:g}° of it"
             )
         elif good:
             text = f"In {len(good)} of {whole}, each run ends {near}"
@@ -247,9 +248,14 @@ def answer(results: Results, verdicts: list[Verdict], summary: pd.DataFrame) -> 
         return [f"There is no answer: no run came through ({words}). See below why."]
     depth, limits = depth_sentences(verdicts), limit_sentences(verdicts)
     others = potential_sentences(results, summary)
+    asked = depth_is_asked_first(results.question)
+    if asked and not any(v.limit_changed for v in used) and not "".join(depth).startswith("Whether"):
+        deep = any(v.condition.depth > 1 for v in verdicts)
+        why = "no deep run has a linear companion to compare it with" if deep else "the grid has no depth above 1"
+        depth = [f"Whether depth changes the limit direction cannot be said: {why}.", *depth]
     parts = (
         depth + limits + others
-        if depth_is_asked_first(results.question) and any(v.limit_changed for v in used)
+        if asked
         else others + limits + depth
         if "differ" in results.question.lower()
         else limits + others + depth
