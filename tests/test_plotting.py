@@ -10,9 +10,10 @@ import pytest
 from matplotlib import pyplot as plt
 
 from mdcore.analysis import aggregate, plotting, style
-from mdcore.analysis.curves import band
+from mdcore.analysis.curves import band, seeds_text
 from mdcore.analysis.exact import Picture
 from mdcore.analysis.families import FAMILIES
+from mdcore.analysis.panel_words import end_words
 from mdcore.analysis.panels import Absent, Group, pages_of, split
 from mdcore.analysis.plotting_boundaries import draw as draw_boundaries
 from mdcore.analysis.plotting_boundaries import short_angle
@@ -424,6 +425,34 @@ def test_ends_below_the_axis_and_bands_are_named_in_the_legend(tmp_path, monkeyp
     (mark,) = [line for line in ax.lines if line.get_marker() == "v"]
     assert mark.get_ydata()[0] == ax.get_ylim()[0] > 1e-9 and "below its axis" in item.caption
     assert overlaps(item.figure) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({3}, "Line: mean, band: min–max, over n = 3 seeds."),
+        ({0, 1, 3}, "over n = 1 to 3 seeds."),
+        ({1}, "One seed:"),
+        ({0}, "No run came through"),
+        (set(), "No run came through"),
+    ],
+)
+def test_bands_say_over_what_they_are(counts, words):
+    assert words in seeds_text(counts)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "words"),
+    [
+        ({"converged"}, " Filled end points have converged."),
+        ({"overlap"}, " Filled end points: the data overlap, so no limit is certified."),
+        ({"converged", "overlap"}, " Filled end points have converged (or data that overlap, where"),
+        ({"diverged"}, " Thin lines with a cross failed or diverged"),
+        (set(), ""),
+    ],
+)
+def test_end_points_are_explained(statuses, words):
+    assert end_words(statuses).startswith(words) and bool(end_words(statuses)) == bool(words)
 
 
 @pytest.mark.parametrize(

@@ -293,6 +293,12 @@ def test_one_seed_is_said_to_have_no_interval(tmp_path):
     assert "one run, so no interval" in said(results, master, summary)
 
 
+def test_a_run_without_ends_is_said_to_have_no_interval_at_all(tmp_path):
+    *_, results, master, _ = analysed(tmp_path, fake.grid_cells(), status="diverged")
+    text = " ".join(certainty.certainty_sentences(results, master))
+    assert "18 diverged" in text and "ntervals" not in text
+
+
 # sections and files
 
 

@@ -32,11 +32,11 @@ def has_numbers(results: Results, conditions: list[Condition], column: str) -> b
 
 def end_words(statuses: set[str]) -> str:
     words = []
-    if statuses & {"converged", "overlap"}:
-        words.append(
-            "filled end points have converged"
-            + (" (or data that overlap, where nothing is certified)" if "overlap" in statuses else "")
-        )
+    if "converged" in statuses:
+        tail = " (or data that overlap, where nothing is certified)" if "overlap" in statuses else ""
+        words.append("filled end points have converged" + tail)
+    elif "overlap" in statuses:
+        words.append("filled end points: the data overlap, so no limit is certified")
     if statuses & {"transient", "quasi-separable"}:
         words.append("open end points have not converged and show no limit")
     if statuses & {"failed", "diverged"}:

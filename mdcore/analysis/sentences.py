@@ -6,6 +6,7 @@ import re
 
 import pandas as pd
 
+from mdcore.analysis.conditions import pretty_potential
 from mdcore.analysis.numbers import angle, with_interval
 from mdcore.analysis.results import Results
 from mdcore.analysis.verdicts import SAME, Estimate, Verdict, changed
@@ -198,15 +199,14 @@ def potential_sentences(results: Results, summary: pd.DataFrame) -> list[str]:
                     *(float(row[f"angle_reference_potential_{s}"]) for s in ("mean", "ci_low", "ci_high")),
                     int(row["angle_reference_potential_n"]),
                 )
-                all_of.append((c.depth, e, reference.label))
+                other = pretty_potential(reference.label, reference.flat)
+                all_of.append((c.depth, e, other))
                 if c.depth > min(d.depth for d in facet.conditions):
                     continue
                 if c.label not in best or e.mean > best[c.label][0].mean:
-                    best[c.label] = (e, facet.title, reference.label, c)
+                    best[c.label] = (e, facet.title, other, c)
     if not best:
         return []
-    from mdcore.analysis.conditions import pretty_potential
-
     far = max(best.values(), key=lambda b: b[0].mean)
     near = min(best.values(), key=lambda b: b[0].mean)
     text = (
