@@ -551,6 +551,20 @@ def test_a_browser_opens_the_page_without_complaint(tmp_path, width):
     assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page is not printed")
+def test_a_browser_prints_the_report_as_pdf(tmp_path):
+    run, out, *_ = analysed(tmp_path, fake.grid_cells(["quadratic"], seeds=(0, 1)), figures=True)
+    report = build(run, out)
+    publish(executed(report.values(), out / "report.ipynb"), out)
+    (line,) = [k for k in report["reproduce"].blocks[-1].text.splitlines() if k.startswith("chromium ")]
+    options = [k.replace("analysis_results/paper", str(out)) for k in line.split()[1:]]
+    command = [CHROMIUM, "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", *options]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    data = (out / "report.pdf").read_bytes()
+    assert data.startswith(b"%PDF") and len(data) > 50_000
+
+
 # comparing runs
 
 
