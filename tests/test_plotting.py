@@ -10,15 +10,17 @@ import pytest
 from matplotlib import pyplot as plt
 
 from mdcore.analysis import aggregate, plotting, style
-from mdcore.analysis.curves import band
+from mdcore.analysis.curves import band, seeds_text
 from mdcore.analysis.exact import Picture
 from mdcore.analysis.families import FAMILIES
+from mdcore.analysis.panel_words import end_words
 from mdcore.analysis.panels import Absent, Group, pages_of, split
 from mdcore.analysis.plotting_boundaries import draw as draw_boundaries
 from mdcore.analysis.plotting_boundaries import short_angle
-from mdcore.analysis.plotting_boxes import boxplots
+from mdcore.analysis.plotting_boxes import boxplots, few_ticks, power
 from mdcore.analysis.plotting_curves import curve_figures
 from mdcore.analysis.plotting_heatmaps import apart, heatmaps
+from mdcore.analysis.report import figures_section
 from mdcore.analysis.results import load
 from tests import fake_run as fake
 
@@ -354,11 +356,132 @@ def test_many_conditions_are_cut_into_panels_with_whole_potentials(tmp_path):
             assert sum(c.label == label for c in part) == 3
 
 
-def test_pages_name_what_they_leave_out():
-    assert len(pages_of([Group(f"g{i}", []) for i in range(16)], 2)) == 8
-    pages = pages_of([Group(f"g{i}", []) for i in range(17)], 2)
-    assert len(pages) == 2 and pages[-1].left_out == [f"g{i}" for i in range(4, 17)]
+@pytest.mark.parametrize(
+    ("groups", "cells", "drawn", "shown", "left"),
+    [
+        (16, 100, 8, 8, 0),
+        (17, 100, 9, 2, 0),
+        (48, 2000, 24, 2, 0),
+        (49, 2000, 24, 2, 1),
+        (16, 10_000, 8, 8, 0),
+        (17, 10_000, 2, 2, 13),
+    ],
+)
+def test_every_page_is_drawn_up_to_a_stated_rule(groups, cells, drawn, shown, left):
+    pages, beyond = pages_of([Group(f"g{i}", []) for i in range(groups)], 2, cells, "x")
+    assert [p.number for p in pages] == list(range(1, drawn + 1)) and {p.of for p in pages} == {drawn}
+    assert sum(not p.album("x") for p in pages) == shown and {p.album("x") for p in pages} <= {"", "x_more"}
     assert [p.name("x") for p in pages[:2]] == ["x", "x_page2"]
+    titles = [g.title for p in pages for g in p.groups]
+    assert len(titles) + left == groups
+    if left:
+        (absent,) = beyond
+        assert absent.name.startswith(f"x: {left} of {groups} panels") and f"g{groups - left}" in absent.reason
+        assert ("more than 2,000 cells" in absent.reason) == (cells > 2000)
+    else:
+        assert beyond == []
+
+
+@pytest.mark.slow
+def test_pages_the_report_has_no_room_for_are_one_pdf(tmp_path, monkeypatch):
+    monkeypatch.setattr(plotting, "figures", lambda r, m, s: boxplots(r, m, "final_angles_boxplot"))
+    data = [{"dataset": {**fake.GAUSSIAN, "n": 40 + k}} for k in range(10)]
+    cells = fake.grid_cells(["quadratic"], depths=(1, 2), seeds=(0,), datasets=data)
+    found = make(tmp_path, cells)
+    index = plotting.write(*found, tmp_path / "out")
+    place = tmp_path / "out" / "figures"
+    albums = {a["name"]: a for a in index["albums"]}
+    assert set(albums) == {"final_angles_boxplot_more"}
+    for name, album in albums.items():
+        data = (place / f"{name}.pdf").read_bytes()
+        assert album["first"] == 3 and len(album["captions"]) == 8 == len(re.findall(rb"/Type /Page\b[^s]", data))
+        assert b"CreationDate" not in data and b"ModDate" not in data
+        for k, caption in enumerate(album["captions"], 3):
+            assert f"Page {k} of 10." in caption and f"n = {40 + k - 1}" in caption
+    shown = [f["name"] for f in index["figures"] if f["name"].startswith("final_angles")]
+    assert shown == ["final_angles_boxplot", "final_angles_boxplot_page2"]
+    section = figures_section(tmp_path / "out", index).markdown()
+    assert "Pages 3 to 10 are in figures/final\\_angles\\_boxplot\\_more.pdf" in section and "Page 10 of 10" in section
+    before = {p.name: p.read_bytes() for p in place.iterdir()}
+    plotting.write(*found, tmp_path / "out")
+    assert before == {p.name: p.read_bytes() for p in place.iterdir()}
+
+
+def test_ends_below_the_axis_and_bands_are_named_in_the_legend(tmp_path, monkeypatch):
+    results, _, _ = make(tmp_path, fake.grid_cells(["quadratic", {"lp": {"p": 3.0}}], depths=(1,)))
+    gap = type(results.curves).get
+
+    def low(curves, cell, column):
+        values = gap(curves, cell, column).copy()
+        if column == "gap" and "quadratic" in cell:
+            values[-1] = 1e-12
+        return values
+
+    monkeypatch.setattr(type(results.curves), "get", low)
+    item = next(curve_figures(results, FAMILIES["gap"], "epoch"))
+    labels = [t.get_text() for t in item.figure.legends[0].get_texts()]
+    assert "end: below" in labels and "min–max, n = 3" in labels
+    ax = item.figure.axes[0]
+    (mark,) = [line for line in ax.lines if line.get_marker() == "v"]
+    assert mark.get_ydata()[0] == ax.get_ylim()[0] > 1e-9 and "below its axis" in item.caption
+    assert overlaps(item.figure) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({3}, "Line: mean, band: min–max, over n = 3 seeds."),
+        ({0, 1, 3}, "over n = 1 to 3 seeds."),
+        ({1}, "One seed:"),
+        ({0}, "No run came through"),
+        (set(), "No run came through"),
+    ],
+)
+def test_bands_say_over_what_they_are(counts, words):
+    assert words in seeds_text(counts)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "words"),
+    [
+        ({"converged"}, " Filled end points have converged."),
+        ({"overlap"}, " Filled end points: the data overlap, so no limit is certified."),
+        ({"converged", "overlap"}, " Filled end points have converged (or data that overlap, where"),
+        ({"diverged"}, " Thin lines with a cross failed or diverged"),
+        (set(), ""),
+    ],
+)
+def test_end_points_are_explained(statuses, words):
+    assert end_words(statuses).startswith(words) and bool(end_words(statuses)) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "ticks"),
+    [
+        (2e-5, 1.5e-3, 2, [3e-5, 1e-3]),
+        (0.05, 2.0, 3, [0.1, 0.3, 1.0]),
+        (0.09, 35.0, 3, [0.1, 1.0, 30.0]),
+        (0.9, 2.0, 3, [1.0]),
+    ],
+)
+def test_few_ticks(low, high, most, ticks):
+    assert few_ticks(low, high, most) == ticks
+
+
+@pytest.mark.parametrize(("value", "text"), [(3e-5, r"$3\!\cdot\!10^{-5}$"), (1e-4, "$10^{-4}$")])
+def test_powers_of_ten(value, text):
+    assert power(value) == text
+
+
+@pytest.mark.parametrize("spread", [1e-9, 1e-5])
+def test_boxes_of_values_that_hardly_differ_have_short_ticks(tmp_path, spread):
+    results, master, _ = make(tmp_path, fake.grid_cells())
+    master["margin_ratio"] = 1 - spread * np.arange(1, len(master) + 1)
+    master["gap"] = 3e-5 * np.geomspace(1, 40, len(master))
+    item = next(iter(boxplots(results, master, "final_margins_boxplot")))
+    assert overlaps(item.figure) == []
+    drawn = [t.get_text() for t in item.figure.axes[0].get_xticklabels()]
+    assert all(len(t) <= 5 for t in drawn)
 
 
 # decision boundaries

@@ -71,7 +71,9 @@ def said(results, master, summary):
         (Estimate(0.3123, 0.281, 0.349, 3), "0.31° (95 % interval 0.28° to 0.35°, n = 3)"),
         (Estimate(2.0, n=1), "2.0° (one run, so no interval)"),
         (Estimate(), "not measured"),
-        (Estimate(0.02, 0.02, 0.02, 3), "0.0200° (95 % interval 0.0200° to 0.0200°, n = 3)"),
+        (Estimate(0.02, 0.02, 0.02, 3), "0.020° (the same in all 3 runs)"),
+        (Estimate(2e-14, 1e-14, 3e-14, 3), "under 10⁻⁶° (n = 3)"),
+        (Estimate(2e-14, n=1), "under 10⁻⁶° (one run, so no interval)"),
     ],
 )
 def test_degrees(e, text):
@@ -193,6 +195,41 @@ def test_hostile_runs_are_answered_honestly(tmp_path, options, words):
     assert words in said(results, master, summary)
 
 
+def test_a_question_of_depth_is_not_answered_where_no_depths_are_compared(tmp_path):
+    *_, results, master, summary = analysed(tmp_path / "a", fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)))
+    text = said(results, master, summary)
+    assert text.startswith("Whether depth changes the limit direction cannot be said: the grid has no depth above 1.")
+    assert "in the 1 condition whose every run" in text
+    *_, results, master, summary = analysed(tmp_path / "b", fake.grid_cells(["quadratic"], depths=(2,)))
+    assert "no deep run has a linear companion" in said(results, master, summary)
+
+
+def test_runs_without_a_common_loss_are_left_out_of_the_comparison_at_equal_loss(tmp_path):
+    *_, results, master, summary = analysed(tmp_path, fake.grid_cells(["quadratic", {"lp": {"p": 3.0}}]))
+    deep = summary.index[(summary["depth"] == 2) & (summary["potential"] == "lp")]
+    summary.loc[deep, ["angle_linear_md_equal_loss_mean", "angle_linear_md_equal_loss_n"]] = [179.0, 2]
+    text = said(results, master, summary)
+    assert "179" not in text and "In 1 deep condition (lp, p = 3, L = 2 on Gaussian, d = 20) some runs" in text
+
+
+def test_differences_of_potentials_are_counted_over_all_depths(tmp_path):
+    *_, results, master, summary = analysed(tmp_path, fake.grid_cells())
+    rows = summary[summary["angle_reference_potential_n"] > 0]
+    far = int((rows["angle_reference_potential_ci_low"] > 1).sum())
+    text = said(results, master, summary)
+    assert f"more than 1° in {far} of {len(rows)} comparisons with quadratic at the same depth, L = 1 and 2." in text
+
+
+@pytest.mark.parametrize(("kind", "reached"), [("hard-margin SVM", True), ("soft-margin SVM", False)])
+def test_the_hard_margin_svm_is_no_rival_of_the_l2_max_margin(tmp_path, kind, reached):
+    *_, results, master, summary = analysed(tmp_path, fake.grid_cells(["quadratic"], depths=(1,)))
+    (v,) = verdicts(results, master, summary)
+    far, near = Estimate(9.0, 8.0, 9.5, 3, 8.0, 9.5), Estimate(1.5, 1.2, 1.6, 3, 1.2, 1.6)
+    v.angles = {"angle_max_margin": near, "angle_svm": near, "angle_logreg": far}
+    v.reference_names = {**v.reference_names, "angle_svm": kind}
+    assert v.converged and v.reached is reached
+
+
 def test_an_unfinished_run_is_answered_as_preliminary(tmp_path):
     cells = fake.grid_cells()
     *_, results, master, summary = analysed(tmp_path, cells, missing=[c["cell_id"] for c in cells[::3]])
@@ -256,6 +293,12 @@ def test_one_seed_is_said_to_have_no_interval(tmp_path):
     assert "one run, so no interval" in said(results, master, summary)
 
 
+def test_a_run_without_ends_is_said_to_have_no_interval_at_all(tmp_path):
+    *_, results, master, _ = analysed(tmp_path, fake.grid_cells(), status="diverged")
+    text = " ".join(certainty.certainty_sentences(results, master))
+    assert "18 diverged" in text and "ntervals" not in text
+
+
 # sections and files
 
 
@@ -282,6 +325,7 @@ def test_sections_of_the_report(pairs):
     for word in ("PCA", "bootstrap", "ddof 1", "quadratic", "adaptive", "without bias", "10,000 steps"):
         assert word in methods
     assert "--config runs_out/20250319_paper/grid.yaml" in report["reproduce"].markdown()
+    assert "--print-to-pdf=analysis_results/paper/report.pdf" in report["reproduce"].markdown()
 
 
 def test_no_place_of_this_machine_in_any_result(pairs):
@@ -505,6 +549,20 @@ def test_a_browser_opens_the_page_without_complaint(tmp_path, width):
         r"wide=-\d+ sorted=ascending images=true", title
     ), title
     assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page is not printed")
+def test_a_browser_prints_the_report_as_pdf(tmp_path):
+    run, out, *_ = analysed(tmp_path, fake.grid_cells(["quadratic"], seeds=(0, 1)), figures=True)
+    report = build(run, out)
+    publish(executed(report.values(), out / "report.ipynb"), out)
+    (line,) = [k for k in report["reproduce"].blocks[-1].text.splitlines() if k.startswith("chromium ")]
+    options = [k.replace("analysis_results/paper", str(out)) for k in line.split()[1:]]
+    command = [CHROMIUM, "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", *options]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    data = (out / "report.pdf").read_bytes()
+    assert data.startswith(b"%PDF") and len(data) > 50_000
 
 
 # comparing runs

@@ -14,7 +14,7 @@ from mdcore.analysis.columns import USED
 from mdcore.analysis.numbers import parts, with_interval
 from mdcore.analysis.results import load
 from mdcore.analysis.tables import SCALE, bold_in_column
-from mdcore.analysis.tables_more import PAIRED, paired_cell
+from mdcore.analysis.tables_more import PAIRED, paired_cell, references_table
 from tests import fake_run as fake
 
 NASTY = r"Is 50% of A_b & C#1 {true}? ~^\ $x_1$ <β → ∞> „naïve” 数"
@@ -89,18 +89,79 @@ def test_every_number_of_the_paired_table_is_found_again_in_master(pairs):
             assert (r"\boldsymbol" in cell) == (numbers(cell)[1] > 0 or numbers(cell)[2] < 0)
 
 
-def test_references_are_those_of_master(pairs):
-    master = pd.read_csv(pairs / "master.csv")
-    _, rows = rows_of((pairs / "tables" / "references.tex").read_text())
-    separable = [cells for cells, _ in rows if cells[4] == "separable"]
-    assert len(rows) == 12 and len(separable) == 9
-    for cells, _ in rows:
-        if cells[4] == "overlapping":
-            assert cells[5] == "--"
-    everything = master["exact_margin"].dropna()
-    for cells in separable:
-        for value in numbers(cells[5].split(" to ")[0]):
-            assert np.isclose(everything, value, atol=0.006).any()
+def reference_cells(rows, synthetic):
+    """The cells of the references table that these rows of master.csv, of one data set and one p, must give."""
+    margins, p = rows["exact_margin"].dropna(), rows["limit_p"].iloc[0]
+    if margins.empty:
+        margin = "--"
+    elif margins.max() - margins.min() <= 1e-9 * margins.max():
+        margin = f"${margins.max():.5g}$"
+    else:  # three significant digits of the spread
+        decimals = max(0, 2 - int(np.floor(np.log10(margins.max() - margins.min()))))
+        margin = f"${margins.min():.{decimals}f}$ to ${margins.max():.{decimals}f}$"
+
+    def worst(column):
+        v = rows[column].max()
+        if v < 1e-12:
+            return "$< 10^{-12}$"
+        return "--" if np.isnan(v) else "${:.1f}\\times 10^{{{}}}$".format(*np_power(v))
+
+    short = {"hard-margin": "hard", "soft-margin": "soft", "unregularised": "plain", "l2": "l2"}
+    return [
+        r"$\infty$" if np.isinf(p) else f"{p:g}",
+        str(rows["seed"].nunique() if synthetic else 1),
+        " / ".join(f"{v:g}" for v in sorted(rows["n_train"].unique())),
+        " / ".join(f"{v:g}" for v in sorted(rows["dim"].unique())),
+        " / ".join(sorted(rows["separability"].unique())),
+        margin,
+        worst("exact_margin_gap"),
+        worst("exact_margin_kkt"),
+        *(" / ".join(sorted({short[v] for v in rows[k]})) for k in ("svm_kind", "logreg_kind")),
+    ]
+
+
+def np_power(v):
+    """(mantissa, exponent of ten) of a number, as a calculator shows it."""
+    mantissa, exponent = f"{v:.1e}".split("e")
+    return float(mantissa), int(exponent)
+
+
+REFERENCES = {
+    "pairs": (fake.mnist_cells, 12, lambda c: c["digits"] == [3, 5] and c["pca"] == 50),
+    "synthetic": (
+        lambda: fake.grid_cells(
+            [*fake.POTENTIALS, {"cosh": {"beta": 1.0}}],
+            datasets=[{"dataset": fake.GAUSSIAN}, {"dataset": {**fake.GAUSSIAN, "n": 90}}],
+        ),
+        8,
+        lambda c: False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_every_cell_of_the_references_table_is_found_again_in_master(tmp_path, name):
+    make, many, overlap = REFERENCES[name]
+    results = load(fake.write_run(tmp_path / "20250319_x", make(), overlap=overlap))
+    master, _ = aggregate.write(results, tmp_path / "out")
+    separable = master["separability"] == "separable"
+    random = np.random.default_rng(0)  # every cell its own residuals, so that the largest is told from the others
+    for column in ("exact_margin_gap", "exact_margin_kkt"):
+        master.loc[separable, column] = 10.0 ** random.uniform(-12, -7, separable.sum())
+    exact = master["limit_p"] == 3.0
+    master.loc[exact & separable, "exact_margin_gap"] = -2e-16
+    if name == "pairs":  # one data set for all seeds: one exact margin
+        master["exact_margin"] = master.groupby(["digits", "pca", "limit_p"])["exact_margin"].transform("first")
+    master.to_csv(tmp_path / "master.csv", index=False)
+    read = pd.read_csv(tmp_path / "master.csv")
+    _, rows = rows_of(references_table(results, master))
+    assert len(rows) == many == len({where for _, where in rows})
+    for cells, where in rows:
+        slug, p = where.split(" p=")
+        ids = {c.id for f in results.facets if f.slug == slug for c in f.conditions}
+        exponent = np.inf if "infty" in p else float(p)
+        mine = read[read["condition_id"].isin(ids) & (read["limit_p"] == exponent)]
+        assert len(mine) and cells == reference_cells(mine, name == "synthetic")
 
 
 def test_no_margin_of_an_overlapping_condition(pairs):
@@ -140,6 +201,7 @@ def test_transients_carry_a_dagger_and_lost_runs_are_named(tmp_path):
         ([1.0, 2.0], [0.1, 0.1], "", [False, False]),
         ([1.0, 2.0, np.nan], [np.nan] * 3, "low", [True, False, False]),
         ([np.nan, np.nan], [0.1, 0.1], "low", [False] * 2),
+        ([1.0, 0.999999, 0.9999], [0.0, 0.0, 0.0], "high", [True, True, False]),
     ],
 )
 def test_rule_of_bold_type(means, stds, better, bold):

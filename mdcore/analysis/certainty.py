@@ -51,9 +51,9 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
             "minimiser, the limit of every potential and depth."
         )
     seeds = {len(c.cells) for c in results.conditions}
-    if seeds == {1}:
+    if seeds == {1} and len(ran):
         out.append("Every condition has a single seed, so nothing here has a standard deviation or an interval.")
-    elif seeds:
+    elif len(ran):
         few = min(seeds)
         out.append(
             f"Intervals are bootstrap intervals over {few if len(seeds) == 1 else f'{few} to {max(seeds)}'} seeds"

@@ -76,8 +76,10 @@ def band(results: Results, condition: Condition, x: str, y: str) -> Band:
 
 
 def seeds_text(counts: set[int]) -> str:
-    """ "n = 3 seeds", "n = 1 to 3 seeds", with what one seed means for the band."""
-    counts = {c for c in counts if c} or {0}
+    """ "n = 3 seeds", "n = 1 to 3 seeds", with what one seed, or none that came through, means for the band."""
+    counts = {c for c in counts if c}
+    if not counts:
+        return "No run came through, so there is neither mean nor band: lines are single runs."
     low, high = min(counts), max(counts)
     many = f"n = {high} seed{'s' * (high != 1)}" if low == high else f"n = {low} to {high} seeds"
     if high > 1:

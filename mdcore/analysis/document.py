@@ -151,7 +151,8 @@ def _key(key: float | str) -> str:
 
 def escape(text: str) -> str:
     """User text as HTML, with lp and l2 set as norms; "95 %" and "L = 2" stay on one line."""
-    text = html.escape(re.sub(r"(?<=\d) (?=%)|(?<=\b[a-zA-ZαβηL]) (?== )|(?<= [a-zA-Zαβη] =) ", "\u00a0", str(text)))
+    together = r"(?<=\d) (?=%)|(?<=≤) |(?<=\b[a-zA-ZαβηL]) (?== )|(?<= [a-zA-Zαβη] =) "
+    text = html.escape(re.sub(together, "\u00a0", str(text)))
     return re.sub(r"(?<![\w&;])l(p|∞|\d+(?:\.\d+)?)(?![\w-]*\w)", r"ℓ<sub>\1</sub>", text)
 
 

@@ -78,6 +78,11 @@ def with_interval(mean: float, low: float, high: float, most: int = 3) -> tuple[
     return tuple(_fixed(v, min(decimals, most)) for v in (mean, low, high))
 
 
+def angle(degrees: float) -> str:
+    """ "0.31°", two significant digits; what lies below any use is not spelt out: "under 10⁻⁶°"."""
+    return "under 10⁻⁶°" if 0 <= degrees < 1e-6 else plain(degrees, unit="°", digits=2)
+
+
 def percent(x: float) -> str:
     """ "0.31 %"; two significant digits, at least one decimal below 10."""
     if not is_number(x):

@@ -7,6 +7,7 @@ import numpy as np
 from mdcore.analysis.columns import metric
 from mdcore.analysis.conditions import Condition
 from mdcore.analysis.results import Results
+from mdcore.analysis.style import BELOW
 
 
 def why_empty(results: Results, conditions: list[Condition], column: str) -> str:
@@ -31,14 +32,16 @@ def has_numbers(results: Results, conditions: list[Condition], column: str) -> b
 
 def end_words(statuses: set[str]) -> str:
     words = []
-    if statuses & {"converged", "overlap"}:
-        words.append(
-            "filled end points have converged"
-            + (" (or data that overlap, where nothing is certified)" if "overlap" in statuses else "")
-        )
+    if "converged" in statuses:
+        tail = " (or data that overlap, where nothing is certified)" if "overlap" in statuses else ""
+        words.append("filled end points have converged" + tail)
+    elif "overlap" in statuses:
+        words.append("filled end points: the data overlap, so no limit is certified")
     if statuses & {"transient", "quasi-separable"}:
         words.append("open end points have not converged and show no limit")
     if statuses & {"failed", "diverged"}:
         words.append("thin lines with a cross failed or diverged and are in no mean")
+    if BELOW in statuses:
+        words.append("triangles at the foot of a panel: the end lies below its axis")
     text = "; ".join(words)
     return f" {text[0].upper()}{text[1:]}." if text else ""

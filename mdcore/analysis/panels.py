@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -15,8 +15,10 @@ from mdcore.analysis.conditions import Condition, pretty_potential
 from mdcore.analysis.results import Results
 
 MOST_LINES = 12  # curves in one panel; more are split by potential
-MOST_PAGES = 8  # of one family
-FIRST_PAGES = 2  # drawn of a family that would have more; what is beyond is counted in the caption
+SHOWN_PAGES = 8  # of one family in the report, each a PNG and a PDF
+FIRST_PAGES = 2  # in the report of a family that has more; the rest is one PDF of many pages
+MOST_PAGES = 24  # drawn of one family: a page takes most of a second
+LARGE = 2000  # cells; beyond, a family with more than SHOWN_PAGES is drawn to its first pages only
 
 
 @dataclass
@@ -29,13 +31,17 @@ class Group:
 
 @dataclass
 class Drawn:
-    """One figure: file stem, the figure, what it shows and what to see in it, words for who cannot see it."""
+    """One figure: file stem, the figure, what it shows and what to see in it, words for who cannot see it.
+
+    `album`: "" for a figure of the report, else the stem of the PDF of many pages it goes into.
+    """
 
     name: str
     figure: Figure
     family: str
     caption: str
     alt: str = ""
+    album: str = ""
 
 
 @dataclass
@@ -48,18 +54,26 @@ class Absent:
 
 @dataclass
 class Page:
-    """Groups on one page; `number` of `of`."""
+    """Groups on one page; `number` of `of` that are drawn, of which the report shows the first `shown`."""
 
     groups: list[Group]
     number: int = 1
     of: int = 1
-    left_out: list[str] = field(default_factory=list)
+    shown: int = SHOWN_PAGES
 
     def name(self, family: str) -> str:
         return family if self.number == 1 else f"{family}_page{self.number}"
 
+    def album(self, family: str) -> str:
+        return album_of(family) if self.number > self.shown else ""
+
     def where(self) -> str:
         return f" Page {self.number} of {self.of}." if self.of > 1 else ""
+
+
+def album_of(family: str) -> str:
+    """The stem of the PDF that holds the pages of a family beyond those in the report."""
+    return f"{family}_more"
 
 
 def split(conditions: list[Condition], most: int) -> list[list[Condition]]:
@@ -85,14 +99,36 @@ def groups_of(results: Results, keep: Callable[[Condition], bool], most: int = M
     return out
 
 
-def pages_of(groups: list[Group], size: int) -> list[Page]:
-    """Pages of at most `size` groups. Of more than MOST_PAGES the first FIRST_PAGES; the last names those left out."""
+def pages_of(groups: list[Group], size: int, cells: int, name: str) -> tuple[list[Page], list[Absent]]:
+    """(pages of at most `size` groups each, what is not drawn and why) of the family `name`, in a run of `cells` cells.
+
+    All pages, but at most MOST_PAGES; of more than SHOWN_PAGES in a run of more than LARGE cells, FIRST_PAGES.
+    """
     chunks = [groups[i : i + size] for i in range(0, len(groups), size)]
-    shown = chunks if len(chunks) <= MOST_PAGES else chunks[:FIRST_PAGES]
-    pages = [Page(chunk, i + 1, len(shown)) for i, chunk in enumerate(shown)]
-    if len(chunks) > len(shown):
-        pages[-1].left_out = [g.title for chunk in chunks[len(shown) :] for g in chunk]
-    return pages
+    short = len(chunks) > SHOWN_PAGES
+    most = FIRST_PAGES if short and cells > LARGE else MOST_PAGES
+    drawn, beyond = chunks[:most], [g.title for chunk in chunks[most:] for g in chunk]
+    shown = FIRST_PAGES if short else SHOWN_PAGES
+    pages = [Page(chunk, i + 1, len(drawn), shown) for i, chunk in enumerate(drawn)]
+    if not beyond:
+        return pages, []
+    rule = (
+        f"a run of more than {LARGE:,} cells draws {FIRST_PAGES} pages of a kind of figure that has more than "
+        f"{SHOWN_PAGES}"
+        if most == FIRST_PAGES
+        else f"at most {MOST_PAGES} pages of one kind of figure are drawn"
+    )
+    left = Absent(
+        f"{name}: {len(beyond)} of {len(groups)} panels, on {len(chunks) - most} more pages",
+        f"{rule}; their numbers are in the tables and in summary.csv; left out are {brief(beyond)}",
+    )
+    return pages, [left]
+
+
+def brief(titles: list[str], most: int = 6) -> str:
+    """The first titles; "…" for the others."""
+    titles = list(dict.fromkeys(titles))
+    return "; ".join(titles[:most]) + ("; …" if len(titles) > most else "")
 
 
 def wrapped(text: str, width: int = 25) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.backends.backend_pdf import PdfPages
 
 from mdcore.analysis import style
 from mdcore.analysis.families import FAMILIES, own_family
@@ -44,19 +46,34 @@ def figures(results: Results, master: pd.DataFrame, summary: pd.DataFrame) -> It
 def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_dir: str | Path) -> dict:
     """Write figures/*.png, *.pdf and index.json under output_dir; figures of an earlier analysis are removed.
 
-    Returns the index: {"figures": [{"name", "family", "caption", "alt"}], "absent": [{"name", "reason"}]}.
+    Returns the index: {"figures": [{"name", "family", "caption", "alt"}], "albums": [{"name", "family", "first",
+    "captions"}], "absent": [{"name", "reason"}]}. An album is a PDF of the pages that the report has no room for:
+    its first page is page `first` of its kind, and each page has its caption.
     """
     place = Path(output_dir) / "figures"
     place.mkdir(parents=True, exist_ok=True)
-    index: dict[str, list] = {"figures": [], "absent": []}
+    index: dict[str, list] = {"figures": [], "albums": [], "absent": []}
     kept = {INDEX}
     gc.freeze()  # the tables and modules stay; looking through them after every figure doubles the time
-    for item in figures(results, master, summary):
-        if isinstance(item, Absent):
-            index["absent"].append({"name": item.name, "reason": item.reason})
-            continue
-        kept.update(style.save(item.figure, place / item.name))
-        index["figures"].append({"name": item.name, "family": item.family, "caption": item.caption, "alt": item.alt})
+    albums: dict[str, dict] = {}
+    with ExitStack() as files:
+        books: dict[str, PdfPages] = {}
+        for item in figures(results, master, summary):
+            if isinstance(item, Absent):
+                index["absent"].append({"name": item.name, "reason": item.reason})
+            elif item.album:
+                if item.album not in books:
+                    books[item.album] = files.enter_context(style.book(place / f"{item.album}.pdf"))
+                    first = int(item.name.rpartition("_page")[2])
+                    albums[item.album] = {"name": item.album, "family": item.family, "first": first, "captions": []}
+                style.add(item.figure, books[item.album])
+                albums[item.album]["captions"].append(item.caption)
+            else:
+                kept.update(style.save(item.figure, place / item.name))
+                words = {"family": item.family, "caption": item.caption, "alt": item.alt}
+                index["figures"].append({"name": item.name, **words})
+    index["albums"] = list(albums.values())
+    kept.update(f"{name}.pdf" for name in albums)
     for old in place.iterdir():
         if old.suffix in (".png", ".pdf") and old.name not in kept:
             old.unlink()

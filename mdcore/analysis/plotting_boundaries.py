@@ -14,7 +14,7 @@ from mdcore.analysis.columns import USED
 from mdcore.analysis.conditions import Condition, pretty_potential
 from mdcore.analysis.exact import Picture, picture
 from mdcore.analysis.facets import Facet
-from mdcore.analysis.panels import MOST_PAGES, Absent, Drawn, palette
+from mdcore.analysis.panels import Absent, Drawn, Group, pages_of, palette
 from mdcore.analysis.results import Results
 
 _MOST_POINTS = 300
@@ -185,12 +185,14 @@ def _facet(results: Results, facet: Facet) -> tuple[Picture, list, int, dict] | 
 
 def decision_boundaries(results: Results) -> Iterator[Drawn | Absent]:
     """One page per two-dimensional facet, for its first seed with results."""
-    colour, number, said = palette(results), 0, []
+    colour, number, said, flat = palette(results), 0, [], []
     for facet in results.facets:
         cells = [i for c in facet.conditions for i in c.cells.values()]
-        flat = [results.predictors[i] for i in cells if i in results.predictors]
-        if not any(len(w) == 2 for w in flat):
-            continue
+        if any(len(results.predictors[i]) == 2 for i in cells if i in results.predictors):
+            flat.append(facet)
+    groups = [Group(f.title, f.conditions) for f in flat]
+    pages, beyond = pages_of(groups, 1, len(results.cells), "decision_boundaries")
+    for facet, page in zip(flat, pages, strict=False):  # those beyond the last page are in `beyond`
         try:
             found = _facet(results, facet)
         except (ValueError, KeyError, OSError) as error:
@@ -200,9 +202,6 @@ def decision_boundaries(results: Results) -> Iterator[Drawn | Absent]:
             said.append(Absent(f"decision_boundaries: {facet.title}", "no cell of it came through"))
             continue
         number += 1
-        if number > MOST_PAGES:
-            said.append(Absent(f"decision_boundaries: {facet.title}", "no room: the first pages show what to expect"))
-            continue
         shown, learned, seed, limits = found
         names = {c.label: pretty_potential(c.label, c.flat) for c, _, _ in learned}
         figure, off = draw(facet.title, shown, learned, colour, limits, seed, names)
@@ -221,8 +220,9 @@ def decision_boundaries(results: Results) -> Iterator[Drawn | Absent]:
             f"y = −1.{square} {lies} Above all of them, below each potential alone, with its largest distance "
             f"from its own reference. Baselines: {shown.svm_name}; {shown.logreg_name}.{waiting}"
         )
-        name = "decision_boundaries" + (f"_page{number}" if number > 1 else "")
-        yield Drawn(name, figure, "boundaries", caption, f"Decision boundaries, {facet.title}")
+        name = "decision_boundaries"
+        alt = f"Decision boundaries, {facet.title}"
+        yield Drawn(page.name(name), figure, "boundaries", caption + page.where(), alt, page.album(name))
     if not number and not said:
         said.append(Absent("decision_boundaries", "no data set of this grid has two dimensions"))
-    yield from said
+    yield from said + beyond

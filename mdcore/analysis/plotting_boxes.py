@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mdcore.analysis import style
 from mdcore.analysis.columns import USED, metric
@@ -99,16 +100,38 @@ def _axis(ax: Axes, v: np.ndarray, column: str) -> None:
     positive = v[v > 0]
     span = positive.max() / positive.min() if positive.size else 1.0
     if (column == "gap" or metric(column).unit == "degrees") and span >= 10:
+        low, high = positive.min() / 1.6, positive.max() * 1.6
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(numticks=4) if span >= 60 else LogLocator(subs=(1, 3)))
+        ax.xaxis.set_major_locator(LogLocator(numticks=4))
         if span < 60:
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+            short = low >= 1e-2
+            ticks = few_ticks(low, high, 3 if short else 2)
+            ax.set_xticks(ticks, [f"{t:g}" if short else power(t) for t in ticks])
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xlim(positive.min() / 1.6, positive.max() * 1.6)
+        ax.set_xlim(low, high)
         return
+    if v.size:  # points that agree to three digits lie on one line, and the ticks stay short
+        middle, half = (v.max() + v.min()) / 2, (v.max() - v.min()) / 2
+        if half < 1e-3 * abs(middle):
+            ax.set_xlim(middle - 2e-3 * abs(middle), middle + 2e-3 * abs(middle))
     ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10], min_n_ticks=2))
     ax.ticklabel_format(axis="x", useOffset=False)
     ax.margins(x=0.12)
+
+
+def few_ticks(low: float, high: float, most: int) -> list[float]:
+    """1 and 3 times powers of ten between low and high: at most `most` (2 or 3), those at the rim among them."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    inside = [t for k in powers for t in (float(f"1e{k}"), float(f"3e{k}")) if low <= t <= high]
+    if len(inside) <= most:
+        return inside
+    return [inside[0], *([inside[(len(inside) - 1) // 2]] if most > 2 else []), inside[-1]]
+
+
+def power(x: float) -> str:
+    """ "3e-5" as the words of a tick: short enough for a third of a column."""
+    digit, exponent = f"{x:.0e}".split("e")
+    return rf"$10^{{{int(exponent)}}}$" if digit == "1" else rf"${digit}\!\cdot\!10^{{{int(exponent)}}}$"
 
 
 def boxplots(results: Results, master: pd.DataFrame, name: str) -> Iterator[Drawn | Absent]:
@@ -122,8 +145,10 @@ def boxplots(results: Results, master: pd.DataFrame, name: str) -> Iterator[Draw
     groups = _groups(results, set().union(*has.values()))
     if not groups:
         yield Absent(name, "no cell has such a number")
-    for page in pages_of(groups, 1):
+    pages, beyond = pages_of(groups, 1, len(results.cells), name)
+    for page in pages:
         yield _page(results, master, name, page, has)
+    yield from beyond
 
 
 def _page(results: Results, master: pd.DataFrame, name: str, page: Page, has: dict[str, set[str]]) -> Drawn:
@@ -150,7 +175,8 @@ def _page(results: Results, master: pd.DataFrame, name: str, page: Page, has: di
     figure.suptitle(style.safe(group.title), fontsize=8)
     style.legend_below(figure, style.mark_handles(seen))
     caption = _caption(name, page, rows, [t for m, t in BOXES[name] if (m, t) not in panels])
-    return Drawn(page.name(name), figure, "boxplots", caption, f"{name.replace('_', ' ')}, {group.title}")
+    alt = f"{name.replace('_', ' ')}, {group.title}"
+    return Drawn(page.name(name), figure, "boxplots", caption, alt, page.album(name))
 
 
 def _caption(name: str, page: Page, rows: pd.DataFrame, absent: list[str]) -> str:
@@ -165,5 +191,4 @@ def _caption(name: str, page: Page, rows: pd.DataFrame, absent: list[str]) -> st
         + (f" Not shown: {', '.join(f'{k} {s}' for s, k in sorted(lost.items()))}." if len(lost) else "")
         + (f" Not defined here: {', '.join(absent)}." if absent else "")
         + page.where()
-        + (f" {len(page.left_out)} more panels are not drawn." if page.left_out else "")
     )

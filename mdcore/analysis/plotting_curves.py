@@ -30,6 +30,8 @@ from mdcore.analysis.panels import (
 from mdcore.analysis.results import Results
 from mdcore.analysis.scales import time_axis, value_axis
 
+SUFFIX = {"epoch": "vs_epochs", "log_inverse_loss": "vs_log_inverse_loss"}
+
 
 def draw_panel(
     ax: Axes,
@@ -42,7 +44,7 @@ def draw_panel(
     target: float | None = None,
 ) -> tuple[set[int], set[str]]:
     """Curves of `conditions` into one panel. Returns (numbers of seeds, statuses of the end points)."""
-    counts, seen, everything, times = set(), set(), [], []
+    counts, seen, everything, times, marked = set(), set(), [], [], []
     haze = 0.16 if len(conditions) <= 6 else 0.1
     for c in sorted(conditions, key=lambda c: c.depth):
         b = band(results, c, x, column)
@@ -67,6 +69,7 @@ def draw_panel(
                 everything.append(ys)
                 times.append(xs)
         ends = _ends(b)
+        marked.append((ends, look["color"]))
         for statuses, marker, face in (
             (("converged", "overlap"), "o", colour[c.label]),
             (("transient", "quasi-separable"), "o", "white"),
@@ -79,7 +82,7 @@ def draw_panel(
                     some[:, 1],
                     marker,
                     color=colour[c.label],
-                    markersize=3.2 if face else 4,
+                    markersize=4 if not face else 3.2 if len(some) == 1 else 2.4,
                     markerfacecolor=face,
                     markeredgewidth=0.9,
                     zorder=5,
@@ -88,6 +91,12 @@ def draw_panel(
     if everything:
         value_axis(ax, np.concatenate(everything), log, target)
         time_axis(ax, np.concatenate(times))
+        foot = ax.get_ylim()[0]
+        for ends, tone in marked:
+            below = [e[0] for e in ends if e[1] < foot]
+            if below:
+                ax.plot(below, [foot] * len(below), "v", color=tone, markersize=3.2, zorder=5, clip_on=False)
+                seen.add(style.BELOW)
     return counts, seen
 
 
@@ -120,7 +129,7 @@ def draw_page(results: Results, family: Family, page: Page, x: str) -> Drawn | N
     ]
     names, depths = names_and_depths(results, everyone)
     base = style.legend_handles(names, colour, depths)
-    figure, axes = page_grid(height, columns, 1.12 if columns == 2 else 1.75, 0.6 + legend_height(base + [base[0]] * 2))
+    figure, axes = page_grid(height, columns, 1.12 if columns == 2 else 1.75, 0.6 + legend_height(base + [base[0]] * 3))
     counts, seen = set(), set()
     for i, (group, column, title) in enumerate(spots):
         title = style.words(title)
@@ -159,7 +168,7 @@ def draw_page(results: Results, family: Family, page: Page, x: str) -> Drawn | N
         last = [axes[j // columns][k] for j in range(len(spots)) if j % columns == k]
         if last:
             last[-1].set_xlabel(AXES[x])
-    style.legend_below(figure, base + style.mark_handles(seen))
+    style.legend_below(figure, base + style.band_handles(counts) + style.mark_handles(seen))
     what = family.what + (" " + ", ".join(t for _, t in rows) if family.name == "angles" else "")
     against = "epochs" if x == "epoch" else "log(1/R)"
     data = "; ".join(g.title for g in page.groups)
@@ -168,17 +177,15 @@ def draw_page(results: Results, family: Family, page: Page, x: str) -> Drawn | N
         f"{what}, against {against} ({data}). {family.see} {seeds_text(counts)}{end_words(seen)}"
         + (f" Not shown, as it is not defined here: {', '.join(absent)}." if absent else "")
         + page.where()
-        + (f" Not drawn for want of room: {len(page.left_out)} more panels; see summary.csv." if page.left_out else "")
     )
-    suffix = "vs_epochs" if x == "epoch" else "vs_log_inverse_loss"
-    name = page.name(f"{family.name}_{suffix}")
-    return Drawn(name, figure, family.name, caption, f"{what} against {against}, {data}")
+    name = f"{family.name}_{SUFFIX[x]}"
+    alt = f"{what} against {against}, {data}"
+    return Drawn(page.name(name), figure, family.name, caption, alt, page.album(name))
 
 
 def curve_figures(results: Results, family: Family, x: str) -> Iterator[Drawn | Absent]:
     """All pages of one family against one axis; an Absent with the reason where there is nothing to draw."""
-    suffix = "vs_epochs" if x == "epoch" else "vs_log_inverse_loss"
-    name = f"{family.name}_{suffix}"
+    name = f"{family.name}_{SUFFIX[x]}"
     groups = groups_of(results, lambda c: not (family.deep_only and c.depth == 1))
     full = [g for g in groups if any(has_numbers(results, g.conditions, m) for m, _ in family.rows)]
     if not full:
@@ -186,10 +193,12 @@ def curve_figures(results: Results, family: Family, x: str) -> Iterator[Drawn | 
         reasons = {why_empty(results, everyone, m) for m, _ in family.rows}
         yield Absent(name, "; ".join(sorted(reasons)) if results.conditions else "the run has no cells")
         return
-    for page in pages_of(full, 2 if len(family.rows) > 1 else 6):
+    pages, beyond = pages_of(full, 2 if len(family.rows) > 1 else 6, len(results.cells), name)
+    for page in pages:
         drawn = draw_page(results, family, page, x)
         if drawn:
             yield drawn
+    yield from beyond
     skipped: list[Group] = [g for g in groups if g not in full]
     if skipped:
         yield Absent(

@@ -109,8 +109,10 @@ def heatmaps(results: Results, summary: pd.DataFrame, column: str) -> Iterator[D
     ids = [c.id for g in full for c in g.conditions]
     norm = _norm(summary.loc[ids, f"{column}_mean"].to_numpy(float), log)
     most = max(len({c.label for c in g.conditions}) for g in full)
-    for page in pages_of(full, max(1, min(4, 24 // most))):
+    pages, beyond = pages_of(full, max(1, min(4, 24 // most)), len(results.cells), name)
+    for page in pages:
         yield _page(results, page, summary, column, norm, most)
+    yield from beyond
     skipped = [g.title for g in groups if g not in full]
     if skipped:
         yield Absent(
@@ -131,6 +133,7 @@ def _page(results: Results, page: Page, summary: pd.DataFrame, column: str, norm
     name, what, see, cmap, _ = HEATMAPS[column]
     rows = len(page.groups)
     figure, axes = page_grid(rows, 1, 0.42 + 0.2 * most, 0.75)
+    figure.get_layout_engine().set(w_pad=0.06)  # room for the longest name beside a bar that is laid out last
     image = None
     for ax, group in zip((r[0] for r in axes), page.groups, strict=True):
         image = _draw(ax, group, summary, column, norm, cmap)
@@ -154,4 +157,4 @@ def _page(results: Results, page: Page, summary: pd.DataFrame, column: str, norm
         f"{what}. {see} Numbers are {over}; hatched: not in the grid; depth 1 has one layer and is left out."
         f"{star}{tail} ({'; '.join(g.title for g in page.groups)}).{page.where()}"
     )
-    return Drawn(page.name(name), figure, "heatmaps", caption, what)
+    return Drawn(page.name(name), figure, "heatmaps", caption, what, page.album(name))

@@ -54,5 +54,8 @@ def commands(results: Results) -> str:
             "# only this report, from the same run:",
             f"python -m mdcore.run_analysis --input_dir runs_out/{results.name} "
             f"--output_dir analysis_results/{results.tag}",
+            "# the report as PDF, where a Chromium is installed:",
+            f"chromium --headless --no-pdf-header-footer --print-to-pdf=analysis_results/{results.tag}/report.pdf "
+            f"analysis_results/{results.tag}/report.html",
         ]
     )

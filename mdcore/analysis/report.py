@@ -65,6 +65,12 @@ def figures_section(output_dir: Path, index: dict) -> Section:
         for f in members:
             number += 1
             blocks.append(Figure(output_dir / "figures" / f"{f['name']}.png", f["caption"], f["alt"], number))
+        for album in (a for a in index.get("albums", []) if a["family"] == family):
+            first, last = album["first"], album["first"] + len(album["captions"]) - 1
+            pages = f"Page {first} is" if first == last else f"Pages {first} to {last} are"
+            blocks.append(
+                Folded(f"{pages} in figures/{album['name']}.pdf, with these captions", [Bullets(album["captions"])])
+            )
     if not number:
         blocks.append(Text("No figure could be drawn."))
     if index["absent"]:

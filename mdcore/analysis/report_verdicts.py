@@ -6,7 +6,7 @@ from mdcore.analysis import certainty, sentences
 from mdcore.analysis.columns import STATUSES
 from mdcore.analysis.conditions import pretty_potential
 from mdcore.analysis.document import Section, Table, Text
-from mdcore.analysis.numbers import DASH, percent, plain, share
+from mdcore.analysis.numbers import DASH, angle, percent, share
 from mdcore.analysis.verdicts import Verdict, changed
 
 
@@ -70,12 +70,10 @@ def _direction(v: Verdict) -> str:
     near = v.nearest
     if near is None:
         return "no usable run" if not v.used else "not measured"
-    name, angle = v.reference_names[near[0]], plain(near[1].mean, unit="°", digits=2)
+    words = f"{v.reference_names[near[0]]} ({angle(near[1].mean)})"
     if v.reached:
-        return f"{name} ({angle})"
-    if v.overlap:
-        return f"nearest: {name} ({angle})"
-    return f"{'transient; ' if not v.converged else ''}nearest: {name} ({angle})"
+        return words
+    return f"{'transient; ' if not (v.converged or v.overlap) else ''}nearest: {words}"
 
 
 def _depth(v: Verdict) -> tuple[str, str]:
@@ -110,7 +108,7 @@ def verdict_section(found: list[Verdict]) -> Section:
                 _direction(v),
                 gap,
                 share(v.ratio.mean) if v.ratio.known else DASH,
-                plain(v.depth_equal_steps.mean, unit="°", digits=2) if v.depth_equal_steps.known else DASH,
+                angle(v.depth_equal_steps.mean) if v.depth_equal_steps.known else DASH,
                 *_depth(v),
             ]
         )

@@ -6,9 +6,10 @@ import re
 
 import pandas as pd
 
-from mdcore.analysis.numbers import plain, with_interval
+from mdcore.analysis.conditions import pretty_potential
+from mdcore.analysis.numbers import angle, with_interval
 from mdcore.analysis.results import Results
-from mdcore.analysis.verdicts import SAME, Estimate, Verdict
+from mdcore.analysis.verdicts import SAME, Estimate, Verdict, changed
 
 
 def plural(n: int, one: str, many: str = "") -> str:
@@ -25,11 +26,15 @@ def listed(items: list[str], most: int = 4) -> str:
 
 
 def degrees(e: Estimate) -> str:
-    """ "0.31° (95 % interval 0.28° to 0.35°, n = 3)"; one run is said to be one run."""
+    """ "0.31° (95 % interval 0.28° to 0.35°, n = 3)"; one run, and runs that are all the same, are said to be that."""
     if not e.known:
         return "not measured"
     if e.n == 1:
-        return f"{plain(e.mean, unit='°', digits=2)} (one run, so no interval)"
+        return f"{angle(e.mean)} (one run, so no interval)"
+    if max(e.mean, e.high) < 1e-6:
+        return f"{angle(e.mean)} (n = {e.n})"
+    if e.high - e.low <= 1e-9 * e.mean:
+        return f"{angle(e.mean)} (the same in all {e.n} runs)"
     m, low, high = (v.replace("-", "−") for v in with_interval(e.mean, e.low, e.high, 9))
     return f"{m}° (95 % interval {low}° to {high}°, n = {e.n})"
 
@@ -40,7 +45,8 @@ def distinct(verdicts: list[Verdict]) -> list[Verdict]:
 
 
 def _named(verdicts: list[Verdict]) -> str:
-    return listed([f"{v.name} on {v.facet}" for v in verdicts], 3)
+    names = [f"{v.name} on {v.facet}" for v in verdicts]
+    return "; ".join(names if len(names) <= 4 else [*names[:3], f"and {len(names) - 3} more"])
 
 
 def depth_head(verdicts: list[Verdict]) -> str:
@@ -84,7 +90,7 @@ def depth_sentences(verdicts: list[Verdict]) -> list[str]:
             f"Where the limit is the same, the end points of deep and linear runs are on average at most "
             f"{degrees(worst.depth_equal_steps)} apart, for {worst.name} on {worst.facet}."
         )
-    known = [v for v in deep if v.depth_equal_loss.known]
+    known = [v for v in deep if v.depth_equal_loss.n == v.used]
     if known:
         worst = max(known, key=lambda v: v.depth_equal_loss.mean)
         differ = [v for v in known if v.depth_changed == "yes"]
@@ -97,6 +103,12 @@ def depth_sentences(verdicts: list[Verdict]) -> list[str]:
             )
         else:
             out.append(f"Compared at equal loss, deep and linear directions differ by at most {text}.")
+    apart = [v for v in deep if v.depth_equal_loss.n < v.used]
+    if apart:
+        out.append(
+            f"In {plural(len(apart), 'deep condition')} ({_named(apart)}) some runs and their linear companions have "
+            "no loss in common; they are left out of the comparison at equal loss."
+        )
     return out
 
 
@@ -113,8 +125,14 @@ def limit_sentences(verdicts: list[Verdict]) -> list[str]:
         worst = max(settled, key=lambda v: v.angles["angle_max_margin"].mean)
         whole = plural(len(settled), "condition") + " whose every run is certified"
         near = f"within {SAME:g}° of the exact lp max-margin direction"
+        every = f"{'all' if len(settled) > 1 else 'the'} {whole}"
         if len(good) == len(settled):
-            text = f"Potentials reach the max-margin direction of their own norm: in all {whole}, each run ends {near}"
+            text = f"Potentials reach the max-margin direction of their own norm: in {every}, each run ends {near}"
+        elif all(v.nearest[0] == "angle_max_margin" for v in settled):
+            text = (
+                f"Potentials go to the max-margin direction of their own norm: it is the nearest exact reference in "
+                f"{every}, and in {len(good)} of them each run ends within {SAME:g}° of it"
+            )
         elif good:
             text = f"In {len(good)} of {whole}, each run ends {near}"
         else:
@@ -161,8 +179,8 @@ def quasi_sentences(verdicts: list[Verdict]) -> list[str]:
     )
     near = [(v, v.nearest) for v in quasi if v.nearest]
     if near:
-        v, (column, angle) = min(near, key=lambda item: item[1][1].mean)
-        text += f" The nearest reference, for {v.name}, is the {v.reference_names[column]} at {degrees(angle)}."
+        v, (column, found) = min(near, key=lambda item: item[1][1].mean)
+        text += f" The nearest reference, for {v.name}, is the {v.reference_names[column]} at {degrees(found)}."
     return [text]
 
 
@@ -172,29 +190,39 @@ def potential_sentences(results: Results, summary: pd.DataFrame) -> list[str]:
     if "angle_reference_potential_n" not in rows:
         return []
     best: dict[str, tuple] = {}
+    all_of: list[tuple] = []
     for facet in results.facets:
         for c in facet.conditions:
             row, reference = rows.loc[c.id], facet.reference(c.depth)
-            if c.depth == min(d.depth for d in facet.conditions) and row["angle_reference_potential_n"] > 0:
+            if row["angle_reference_potential_n"] > 0:
                 e = Estimate(
                     *(float(row[f"angle_reference_potential_{s}"]) for s in ("mean", "ci_low", "ci_high")),
                     int(row["angle_reference_potential_n"]),
                 )
+                other = pretty_potential(reference.label, reference.flat)
+                all_of.append((c.depth, e, other))
+                if c.depth > min(d.depth for d in facet.conditions):
+                    continue
                 if c.label not in best or e.mean > best[c.label][0].mean:
-                    best[c.label] = (e, facet.title, reference.label, c)
+                    best[c.label] = (e, facet.title, other, c)
     if not best:
         return []
-    from mdcore.analysis.conditions import pretty_potential
-
     far = max(best.values(), key=lambda b: b[0].mean)
     near = min(best.values(), key=lambda b: b[0].mean)
     text = (
         f"The learned directions differ between potentials by up to {degrees(far[0])}, "
         f"between {pretty_potential(far[3].label, far[3].flat)} and {far[2]} on {far[1]}, L = {far[3].depth}."
     )
+    if len(all_of) > 1:
+        differ = sum(changed(e) == "yes" for _, e, _ in all_of)
+        depths = listed([str(d) for d in sorted({d for d, *_ in all_of})])
+        text += (
+            f" They differ by more than {SAME:g}° in {differ} of {len(all_of)} comparisons with "
+            f"{listed([k for *_, k in all_of])} at the same depth, L = {depths}."
+        )
     if near is not far and near[0].mean < SAME:
         both = f"{pretty_potential(near[3].label, near[3].flat)} and {near[2]}"
-        text += f" {both} share their direction: at most {degrees(near[0])}."
+        text += f" {both} share their direction at L = {near[3].depth}: at most {degrees(near[0])}."
     return [text]
 
 
@@ -220,9 +248,14 @@ def answer(results: Results, verdicts: list[Verdict], summary: pd.DataFrame) -> 
         return [f"There is no answer: no run came through ({words}). See below why."]
     depth, limits = depth_sentences(verdicts), limit_sentences(verdicts)
     others = potential_sentences(results, summary)
+    asked = depth_is_asked_first(results.question)
+    if asked and not any(v.limit_changed for v in used) and not "".join(depth).startswith("Whether"):
+        deep = any(v.condition.depth > 1 for v in verdicts)
+        why = "no deep run has a linear companion to compare it with" if deep else "the grid has no depth above 1"
+        depth = [f"Whether depth changes the limit direction cannot be said: {why}.", *depth]
     parts = (
         depth + limits + others
-        if depth_is_asked_first(results.question) and any(v.limit_changed for v in used)
+        if asked
         else others + limits + depth
         if "differ" in results.question.lower()
         else limits + others + depth

@@ -10,9 +10,11 @@ import re
 from pathlib import Path
 
 import matplotlib
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 COLUMN = 3.25  # inches
 RC = {
@@ -84,7 +86,9 @@ _OTHERS = [
     "#6699CC",
     "#000000",
 ]
+BELOW = "below"  # beside the statuses of end points: one that lies below the axis
 BASELINES = {"svm": "0.15", "logreg": "0.45"}
+_UNDATED = {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None}
 _STYLES = [
     "-",
     (0, (4, 1.5)),
@@ -148,6 +152,15 @@ def legend_handles(names: dict[str, str], palette: dict[str, str], depths: list[
     return handles
 
 
+def band_handles(counts: set[int]) -> list[Patch]:
+    """The legend entry of the bands: what they are and over how many seeds; none where every line is one run."""
+    counts = {c for c in counts if c > 1}
+    if not counts:
+        return []
+    n = "–".join(str(c) for c in sorted({min(counts), max(counts)}))
+    return [Patch(facecolor="0.5", alpha=0.3, linewidth=0, label=f"min–max, n = {n}")]
+
+
 def mark_handles(statuses: set[str]) -> list[Line2D]:
     """Legend entries for end points: filled (settled), open (not at its limit), cross (failed or diverged)."""
     look = {"color": "0.25", "linestyle": "", "markersize": 3.4, "markeredgewidth": 0.9}
@@ -158,6 +171,8 @@ def mark_handles(statuses: set[str]) -> list[Line2D]:
         out.append(Line2D([], [], marker="o", markerfacecolor="white", label="end: transient", **look))
     if statuses & {"failed", "diverged"}:
         out.append(Line2D([], [], marker="x", label="failed / diverged", **look))
+    if BELOW in statuses:
+        out.append(Line2D([], [], marker="v", label="end: below", **look))
     return out
 
 
@@ -193,12 +208,23 @@ def save(fig: Figure, stem: Path) -> list[str]:
 
     freeze(fig)
     fig.savefig(stem.with_name(stem.name + ".png"), metadata={"Software": None})
-    fig.savefig(
-        stem.with_name(stem.name + ".pdf"),
-        metadata={"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
-    )
+    fig.savefig(stem.with_name(stem.name + ".pdf"), metadata=_UNDATED)
     plt.close(fig)
     return [stem.name + ".png", stem.name + ".pdf"]
+
+
+def book(path: Path) -> PdfPages:
+    """A PDF of many figures, without dates; a context manager."""
+    return PdfPages(path, metadata=_UNDATED)
+
+
+def add(fig: Figure, pages: PdfPages) -> None:
+    """The figure as the next page of a book; closes it."""
+    from matplotlib import pyplot as plt
+
+    freeze(fig)
+    pages.savefig(fig)
+    plt.close(fig)
 
 
 def jitter(name: str, n: int, width: float) -> list[float]:

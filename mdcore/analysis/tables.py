@@ -57,7 +57,7 @@ COUNTS = (
 )
 COLUMN_RULE = (
     r"Bold: the best mean of its block and every mean that differs from it by no more than the larger of "
-    r"the two standard deviations."
+    r"the two standard deviations, or by less than $10^{-5}$ of it."
 )
 
 
@@ -126,14 +126,16 @@ _RATIO = ("margin_ratio", "gap")
 def bold_in_column(means: list[float], stds: list[float], better: str) -> list[bool]:
     """The best mean, and those that differ from it by at most the larger of the two standard deviations.
 
-    Nothing is bold where all would be, or where there is nothing to compare.
+    A difference of less than 1e-5 of the best mean does not show in the digits, and is none. Nothing is bold where
+    all would be, or where there is nothing to compare.
     """
     known = [i for i, m in enumerate(means) if is_number(m)]
     if len(known) < 2 or not better:
         return [False] * len(means)
     best = min(known, key=lambda i: means[i] if better == "low" else -means[i])
     wide = [s if is_number(s) else 0.0 for s in stds]
-    marked = [i in known and abs(means[i] - means[best]) <= max(wide[i], wide[best]) for i in range(len(means))]
+    least = 1e-5 * abs(means[best])
+    marked = [i in known and abs(means[i] - means[best]) <= max(wide[i], wide[best], least) for i in range(len(means))]
     return [False] * len(means) if sum(marked) == len(known) else marked
 
 

@@ -107,7 +107,10 @@ class Verdict:
         near = self.nearest
         if near is None or not self.settled:
             return False
-        others = [e.min for k, e in self.angles.items() if k != near[0] and e.known]
+        names = self.reference_names
+        one = {"l2 max-margin", "hard-margin SVM"}  # two names of one direction
+        same = {k for k in self.angles if {names.get(k), names.get(near[0])} == one}
+        others = [e.min for k, e in self.angles.items() if k != near[0] and k not in same and e.known]
         clearly = near[0] == "angle_max_margin" and all(2.0 * near[1].max <= other for other in others)
         return near[1].max <= SAME or (self.converged and clearly)
 
