@@ -145,6 +145,8 @@ class _TwoCurves:
             "linear": ([0.4, 1.0, 2.0], [5.0, 4.0, 3.0]),
             "late": ([7.0, 8.0], [1.0, 1.0]),
             "empty": ([], []),
+            "leap": ([-9.0, 100.0], [8.0, 1.0]),
+            "landing": ([-9.0, 2.0], [8.0, 1.0]),
         }
 
         @classmethod
@@ -164,6 +166,9 @@ class _TwoCurves:
         ("deep", "deep", 0.0),
         ("deep", "late", math.nan),
         ("empty", "deep", math.nan),
+        ("leap", "linear", math.nan),  # from misclassified points past the level: read nowhere
+        ("linear", "leap", math.nan),
+        ("landing", "linear", 1.0 - 3.0),  # on the level itself
     ],
 )
 def test_equal_loss_compares_at_the_largest_common_level(cell, other, expected):

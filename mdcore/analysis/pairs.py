@@ -23,10 +23,23 @@ def _trace(results: Results, cell_id: str, column: str) -> tuple[np.ndarray, np.
     return x[new], y[new]
 
 
+def _at_level(x: np.ndarray, y: np.ndarray, level: float) -> float:
+    """y where x, strictly rising from x[0] ≤ level, reaches `level`, linear between logged epochs.
+
+    NaN where the path leaps over the level from R ≥ 1 (x ≤ 0), misclassified points, as in
+    `grid.measures.equal_loss_angles`.
+    """
+    after = min(int(np.searchsorted(x, level)), len(x) - 1)
+    if x[after] > level and x[after - 1] <= 0:
+        return float("nan")
+    return float(np.interp(level, x, y))
+
+
 def at_equal_loss(results: Results, cell: str, other: str, column: str) -> float:
     """column(cell) − column(other) at the largest log(1/R) both have reached, linear between logged epochs.
 
-    NaN where one of them starts beyond the other's end, or the column is undefined.
+    NaN where one of them starts beyond the other's end or leaps over the level from misclassified points, or the
+    column is undefined.
     """
     (x, y), (u, v) = _trace(results, cell, column), _trace(results, other, column)
     if not x.size or not u.size:
@@ -34,7 +47,7 @@ def at_equal_loss(results: Results, cell: str, other: str, column: str) -> float
     level = min(x[-1], u[-1])
     if level < max(x[0], u[0]):
         return float("nan")
-    return float(np.interp(level, x, y) - np.interp(level, u, v))
+    return _at_level(x, y, level) - _at_level(u, v, level)
 
 
 def _difference(results: Results, cell: str, other: str, column: str) -> float:

@@ -91,13 +91,10 @@ def verdict_section(found: list[Verdict]) -> Section:
     rows, keys = [], []
     for v in found:
         status = ", ".join(f"{int(v.counts[s])} {s}" for s in STATUSES if v.counts.get(s))
-        gap = (
-            DASH
-            if not v.gap.known
-            else percent(v.gap.mean)
-            if v.n == 1
-            else f"{percent(v.gap.mean)} (≤ {percent(v.gap.max)})"
-        )
+        gap = DASH
+        if v.gap.known:
+            gap, largest = percent(v.gap.mean), percent(v.gap.max)
+            gap = gap if v.n == 1 or largest == gap else f"{gap} (≤ {largest})"
         near = v.nearest
         rows.append(
             [
