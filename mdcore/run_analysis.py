@@ -47,12 +47,12 @@ def places(options) -> tuple[Path, Path]:
 
 def analyse(run_dir: Path, output: Path) -> None:
     """Execute the three notebooks, one kernel each, and publish the report."""
-    from mdcore.grid.kernels import Kernels
+    from mdcore.grid.kernels import FOR_ANALYSIS, Kernels
     from mdcore.grid.notebooks import execute
 
     output.mkdir(parents=True, exist_ok=True)
     parameters = {"input_dir": str(run_dir), "output_dir": str(output)}
-    with Kernels() as kernels:
+    with Kernels(FOR_ANALYSIS) as kernels:
         for name in NOTEBOOKS:
             print(f"{name} …", flush=True)
             executed = output / (f"{name}.ipynb" if name == "report" else f".{name}.ipynb")

@@ -44,7 +44,7 @@ def train(options) -> int:
 def judge(options) -> list[dict[str, str]]:
     """Execute notebooks/verify.ipynb, publish the report, and return the rows of claims.csv."""
     from mdcore.analysis.publishing import publish
-    from mdcore.grid.kernels import Kernels
+    from mdcore.grid.kernels import FOR_ANALYSIS, Kernels
     from mdcore.grid.notebooks import execute
     from mdcore.verification.report import read_claims
 
@@ -53,7 +53,7 @@ def judge(options) -> list[dict[str, str]]:
     claims = output / "claims.csv"
     claims.unlink(missing_ok=True)  # never the verdicts of another time
     parameters = {"runs_dir": str(options.runs_dir), "output_dir": str(output), "quick": bool(options.quick)}
-    with Kernels() as kernels:
+    with Kernels(FOR_ANALYSIS) as kernels:
         execute(NOTEBOOK, output / "report.ipynb", parameters, Path.cwd(), kernels)
     publish(output / "report.ipynb", output)
     return read_claims(claims)

@@ -51,11 +51,11 @@ def kill_kernel(site: Site, ledger: Ledger, random: Random) -> str | None:
 
 
 def kill_worker(site: Site, ledger: Ledger, random: Random) -> str | None:
-    """A Dask worker: the parent of a kernel, or a process of the cluster without a kernel."""
+    """A Dask worker: the parent of a kernel's server, or a process of the cluster without a kernel."""
     runner = alive(site)
     if runner is None:
         return None
-    workers = {k.ppid() for k in site.kernels()} - {runner.pid, 1}
+    workers = {server.ppid() for k in site.kernels() if (server := k.parent())} - {runner.pid, 1}
     workers = [p for p in site.processes() if p.pid in workers and p.pid != runner.pid]
     if not workers:
         return None

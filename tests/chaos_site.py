@@ -89,8 +89,12 @@ class Site:
         return found
 
     def kernels(self) -> list[psutil.Process]:
-        """The kernels that train, by their place in the command line."""
-        return [p for p in self.processes() if "mdcore.grid.kernel_main" in words(p)]
+        """The kernels that train."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.Error):
+                found += [process] * (process.name() == "mdcore-kernel")
+        return found
 
     def training(self) -> bool:
         """A saved training state is there and a kernel is at work: a kill hits inside a stack."""

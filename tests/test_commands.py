@@ -310,7 +310,7 @@ def process(tmp_path, fake_notebook):
 def kernels_of(pid: int) -> list[psutil.Process]:
     try:
         family = psutil.Process(pid).children(recursive=True)
-        return [p for p in family if "mdcore.grid.kernel_main" in " ".join(p.cmdline())]
+        return [p for p in family if p.name() == "mdcore-kernel"]
     except psutil.Error:
         return []
 
@@ -355,13 +355,15 @@ def test_sigkill_of_the_runner_leaves_no_kernel_and_no_lock(process):
     (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
     runner = process()
     kernels = training(process, runner)
+    family = psutil.Process(runner.pid).children(recursive=True)
+    assert len(family) > len(kernels)  # the server that they are forked from is there too
     second = process()
     _, err = second.communicate(timeout=30)
     assert second.returncode == 2
     assert f"process {runner.pid}" in err
     runner.kill()
     runner.wait()
-    wait_for(lambda: gone(kernels), 10)
+    wait_for(lambda: gone(family), 10)
     (process.place / "runs" / "behave.json").write_text("{}")
     (run,) = (process.place / "runs").glob("*_t")
     states = [p.parent.name for p in run.glob("stacks/.*/state")]
@@ -380,25 +382,28 @@ def test_a_run_opens_no_port_and_its_private_directory_goes(process, number):
     kernels = training(process, runner)
     family = [psutil.Process(runner.pid), *psutil.Process(runner.pid).children(recursive=True)]
     assert [c for member in family for c in member.net_connections("inet")] == []
-    files = [Path(word) for kernel in kernels for word in kernel.cmdline() if word.endswith(".json")]
-    (private,) = {file.parent for file in files}
+    sockets = [c.laddr for kernel in kernels for c in kernel.net_connections("unix") if c.laddr]
+    (private,) = {Path(socket).parent for socket in sockets}
+    files = list(private.glob("*.json"))
+    assert len(files) == 2
     assert private.name.startswith("mdcore-")
     assert private.stat().st_mode & 0o777 == 0o700
     assert all(json.loads(file.read_text())["transport"] == "ipc" for file in files)
     runner.send_signal(number)
     runner.communicate(timeout=30)
-    wait_for(lambda: gone(kernels), 10)
+    wait_for(lambda: gone(family), 10)
     if number == signal.SIGKILL:
         sweep()  # what the next run does first
     assert not private.exists()
 
 
-def test_a_killed_kernel_is_tried_again(process):
+@pytest.mark.parametrize("which", ["kernel", "server"])
+def test_a_killed_kernel_is_tried_again(process, which):
     (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
     runner = process("--only", "seed=0")
     (kernel,) = training(process, runner, 1)
     (process.place / "runs" / "behave.json").write_text("{}")
-    kernel.kill()
+    (kernel if which == "kernel" else kernel.parent()).kill()  # kernels end with the server they were forked from
     out, err = runner.communicate(timeout=60)
     assert runner.returncode == 0, err
     assert "attempt 1 failed: the kernel died" in out

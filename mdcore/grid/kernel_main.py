@@ -1,13 +1,23 @@
-"""The kernel process: ends with its parent, opens no TCP port, and else is an ordinary IPython kernel."""
+"""The server that kernels are forked from, and the kernel process: it ends with its parent and opens no TCP port.
+
+Importing torch and what stands on it takes a kernel longer than many a stack. The server imports them once, and each
+kernel is a fork of it: an ordinary IPython kernel, in a session of its own, with one thread until then.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
+import importlib
+import json
 import os
+import selectors
 import signal
+import socket
 import sys
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 
 
 def end_with_parent(parent: int) -> None:
@@ -22,6 +32,12 @@ def end_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def be_called(name: str) -> None:
+    """Take a name of up to 15 letters, which `top` and `ps` show."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode())
+
+
 def launch() -> None:
     """ipykernel's own launch, without its TCP port for prints of forked children: others could reach it."""
     from ipykernel import kernelapp
@@ -34,6 +50,99 @@ def launch() -> None:
     kernelapp.launch_new_instance()
 
 
-if __name__ == "__main__":
-    end_with_parent(int(os.environ.pop("MDCORE_PARENT", "0")))
-    launch()
+def serve(listener: socket.socket, modules: list[str]) -> None:
+    """Import `modules`, then fork a kernel for every connection, until standard input is closed.
+
+    A connection brings one line of JSON {argv, env, cwd, log} and is sent a line with the kernel's process id, and
+    one with its exit status when it has ended. Standard input is a pipe of the process that started the server:
+    when that ends, however it ended, the pipe closes, and the server kills the kernels and ends too.
+    """
+    be_called("mdcore-server")
+    for name in modules:
+        importlib.import_module(name)
+    gc.freeze()  # what is shared with the forks is not touched by their collector
+    woken, wake = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    waiting = selectors.DefaultSelector()
+    for file in (listener, sys.stdin, woken):
+        waiting.register(file, selectors.EVENT_READ)
+    kernels: dict[int, socket.socket] = {}
+    while True:
+        ready = {key.fileobj for key, _ in waiting.select()}
+        if woken in ready:
+            os.read(woken, 4096)
+            _reap(kernels)
+        if sys.stdin in ready:
+            break
+        if listener in ready:
+            connection, _ = listener.accept()
+            request = json.loads(connection.makefile("r").readline() or "null")
+            if request is None:
+                continue
+            pid = os.fork()
+            if pid == 0:
+                waiting.close()
+                _become_kernel(request, [listener, connection, *kernels.values()], [woken, wake])
+            kernels[pid] = connection
+            _tell(connection, pid)
+    for pid in kernels:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _reap(kernels: dict[int, socket.socket]) -> None:
+    for pid in list(kernels):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            connection = kernels.pop(pid)
+            _tell(connection, os.waitstatus_to_exitcode(status))
+            connection.close()
+
+
+def _tell(connection: socket.socket, number: int) -> None:
+    with contextlib.suppress(OSError):  # who asked is gone
+        connection.sendall(f"{number}\n".encode())
+
+
+def _become_kernel(request: dict, sockets: list[socket.socket], files: list[int]) -> None:
+    """In the fork: leave everything of the server behind and be a kernel until the end."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        parent = os.getppid()
+        os.setsid()
+        end_with_parent(parent)
+        be_called("mdcore-kernel")
+        for one in sockets:
+            one.close()
+        for number in files:
+            os.close(number)
+        for number, path, flags in (
+            (0, os.devnull, os.O_RDONLY),
+            (1, request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT),
+            (2, request["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT),
+        ):
+            opened = os.open(path, flags, 0o644)
+            os.dup2(opened, number)
+            os.close(opened)
+        os.chdir(request["cwd"])
+        os.environ.clear()
+        os.environ.update(request["env"])
+        sys.argv = request["argv"]
+        launch()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":  # python -m mdcore.grid.kernel_main --serve SOCKET MODULE …
+    serve(socket.socket(fileno=int(sys.argv[2])), sys.argv[3:])

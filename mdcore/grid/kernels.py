@@ -1,22 +1,33 @@
 """Kernels on private sockets: one directory of mode 0700 for each run, no TCP port, no kernel left behind.
 
-A kernel is started from the running interpreter (no installed kernel spec is looked at), talks over unix
-sockets in the run's private directory, has one thread, and ends with its parent, however the parent ends.
+A kernel is a fork of a server (kernel_main.py) that the running interpreter started (no installed kernel spec is
+looked at), talks over unix sockets in the run's private directory, has one thread, and ends with the process that
+asked for it, however that ends.
 """
 
 from __future__ import annotations
 
 import fcntl
 import itertools
+import json
 import os
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]  # the directory that holds the package mdcore
 PREFIX = "mdcore-"
+# Imported before a fork. Not pyplot: it looks for its notebook when it is imported.
+KERNEL = ("ipykernel.kernelapp", "matplotlib.backends.backend_agg", "matplotlib.font_manager")
+FOR_TRAINING = (*KERNEL, "mdcore.grid.training", "mdcore.grid.glance")
+FOR_ANALYSIS = (*KERNEL, "pandas", "scipy.stats", "mdcore.grid.store")
 SOCKET_PATH_LIMIT = 60  # a unix socket path has about 100 bytes; the directory's own name takes the rest
 
 ONE_THREAD = {
@@ -38,20 +49,23 @@ def kernel_environment(directory: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
         "IPYTHONDIR": str(directory / "ipython"),  # the user's own has start-up files
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "MDCORE_PARENT": str(os.getpid()),
     }
 
 
 class Kernels:
-    """The kernels of one process: their private directory and their process ids.
+    """The kernels of one process: their private directory, their server and their process ids.
 
-    A context manager. A lock holds the directory, so that what a killed process left is told from a live one.
+    A context manager. `modules` are what the server imports before it forks. A lock holds the directory, so that
+    what a killed process left is told from a live one.
     """
 
-    def __init__(self):
+    def __init__(self, modules: Sequence[str] = FOR_TRAINING):
+        self.modules = modules
         self._numbers = itertools.count(1)
         self._pids: dict[int, None] = {}
         self._lock = None
+        self._server: Server | None = None
+        self._starting = threading.Lock()
         self.directory: Path | None = None
         self.stopped = False
 
@@ -68,21 +82,42 @@ class Kernels:
 
     def __exit__(self, *_):
         self.stop()
+        if self._server is not None:
+            self._server.close()
         shutil.rmtree(self.directory, ignore_errors=True)
         self._lock.close()
+
+    def fork(self, argv: list[str], env: dict[str, str], cwd: str, log: str) -> ForkedKernel:
+        """A kernel forked from the server, which is started at the first call, and anew when it was killed."""
+        with self._starting:
+            if self._server is None or self._server.process.poll() is not None:
+                if self._server is not None:
+                    self._server.close()
+                self._server = Server(self.directory, self.modules)
+                self._pids[self._server.process.pid] = None
+        return self._server.fork(argv, env, cwd, log)
 
     def manager(self, log: Path | None = None):
         """A kernel manager class for one kernel; `log` takes what the process writes to its own streams."""
         from jupyter_client.kernelspec import KernelSpec
         from jupyter_client.manager import AsyncKernelManager
+        from jupyter_client.provisioning import LocalProvisioner
 
         board, place = self, self.directory / str(next(self._numbers))
         spec = KernelSpec(
-            argv=[sys.executable, "-m", "mdcore.grid.kernel_main", "-f", "{connection_file}"],
+            argv=["mdcore-kernel", "-f", "{connection_file}"],
             env=kernel_environment(self.directory),
             display_name="Python 3",
             language="python",
         )
+
+        class Forked(LocalProvisioner):
+            async def launch_kernel(self, cmd, env=None, cwd=None, **kwargs):
+                stream = str(Path(log).resolve()) if log else os.devnull
+                self.process = board.fork(cmd, env, str(cwd or os.getcwd()), stream)
+                self.pid = self.pgid = self.process.pid  # it leads its own session
+                self.cwd = cwd
+                return self.connection_info
 
         class PrivateKernel(AsyncKernelManager):
             def __init__(self, **kwargs):
@@ -96,8 +131,8 @@ class Kernels:
             async def start_kernel(self, **kwargs):
                 if board.stopped:
                     raise RuntimeError("the run is stopping: no kernel is started")
-                with open(log or os.devnull, "ab") as stream:
-                    await super().start_kernel(stdout=stream, stderr=stream, **kwargs)
+                self.provisioner = Forked(kernel_id=place.name, kernel_spec=spec, parent=self)
+                await super().start_kernel(**kwargs)
                 self.started_pid = self.provisioner.pid
                 board._pids[self.started_pid] = None
                 if board.stopped:  # stopped while this one was starting
@@ -114,6 +149,95 @@ class Kernels:
         self.stopped = True
         for pid in list(self._pids):
             kill(pid)
+
+
+class Server:
+    """The process that kernels are forked from."""
+
+    def __init__(self, directory: Path, modules: Sequence[str]):
+        self.address = str(directory / f"server-{time.monotonic_ns()}")
+        self.log = directory / "server.log"
+        with socket.socket(socket.AF_UNIX) as listener, open(self.log, "ab") as stream:
+            listener.bind(self.address)
+            listener.listen(64)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mdcore.grid.kernel_main", "--serve", str(listener.fileno()), *modules],
+                env=os.environ | kernel_environment(directory),
+                stdin=subprocess.PIPE,  # closed when this process ends: the server ends then, and its kernels
+                stdout=stream,
+                stderr=stream,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,
+            )
+
+    def fork(self, argv: list[str], env: dict[str, str], cwd: str, log: str) -> ForkedKernel:
+        """A new kernel. Raises RuntimeError when the server has ended."""
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(self.address)
+            connection.sendall(json.dumps({"argv": argv, "env": env, "cwd": cwd, "log": log}).encode() + b"\n")
+            answer = b""
+            while not answer.endswith(b"\n") and (byte := connection.recv(1)):  # no more than the line
+                answer += byte
+        except OSError:
+            answer = b""
+        if not answer.endswith(b"\n"):
+            connection.close()
+            said = self.log.read_text(errors="replace").strip().splitlines()[-1:] if self.log.exists() else []
+            raise RuntimeError(f"Kernel died before it was forked: {said[0] if said else 'its server was killed'}")
+        return ForkedKernel(int(answer), connection)
+
+    def close(self) -> None:
+        """End the server."""
+        self.process.stdin.close()
+        kill(self.process.pid)
+        self.process.wait()
+
+
+class ForkedKernel:
+    """A kernel's process, as jupyter_client wants it: like a Popen."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int, connection: socket.socket):
+        self.pid, self.returncode = pid, None
+        self._connection = connection
+        connection.setblocking(False)
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs. A kernel without a server has been killed with it."""
+        if self.returncode is None:
+            try:
+                told = self._connection.recv(64).strip()
+            except BlockingIOError:
+                return None
+            except OSError:
+                told = b""
+            self.returncode = int(told) if told else -signal.SIGKILL
+            self._connection.close()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, once it has ended; subprocess.TimeoutExpired after `timeout` seconds."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while self.poll() is None:
+            if end is not None and time.monotonic() > end:
+                raise subprocess.TimeoutExpired("kernel", timeout)
+            time.sleep(0.02)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
 
 
 def kill(pid: int) -> None:
