@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pandas as pd
@@ -35,7 +36,8 @@ def degrees(e: Estimate) -> str:
         return f"{angle(e.mean)} (n = {e.n})"
     if e.high - e.low <= 1e-9 * e.mean:
         return f"{angle(e.mean)} (the same in all {e.n} runs)"
-    m, low, high = (v.replace("-", "−") for v in with_interval(e.mean, e.low, e.high, 9))
+    decimals = min(9, max(2, 3 - math.floor(math.log10(abs(e.mean))))) if e.mean else 9  # four digits say enough
+    m, low, high = (v.replace("-", "−") for v in with_interval(e.mean, e.low, e.high, decimals))
     return f"{m}° (95 % interval {low}° to {high}°, n = {e.n})"
 
 
