@@ -51,7 +51,7 @@ def launch() -> None:
 
 
 def serve(listener: socket.socket, modules: list[str]) -> None:
-    """Import `modules`, then fork a kernel for every connection, until standard input is closed.
+    """Import `modules`, call their `warm_up` where they have one, then fork a kernel for every connection.
 
     A connection brings one line of JSON {argv, env, cwd, log} and is sent a line with the kernel's process id, and
     one with its exit status when it has ended. Standard input is a pipe of the process that started the server:
@@ -59,7 +59,8 @@ def serve(listener: socket.socket, modules: list[str]) -> None:
     """
     be_called("mdcore-server")
     for name in modules:
-        importlib.import_module(name)
+        module = importlib.import_module(name)
+        getattr(module, "warm_up", lambda: None)()
     gc.freeze()  # what is shared with the forks is not touched by their collector
     woken, wake = os.pipe()
     os.set_blocking(woken, False)

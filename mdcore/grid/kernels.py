@@ -24,7 +24,7 @@ from pathlib import Path
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]  # the directory that holds the package mdcore
 PREFIX = "mdcore-"
-# Imported before a fork. Not pyplot: it looks for its notebook when it is imported.
+# Imported before a fork. Not pyplot, nor a backend of notebooks: they look for theirs when they are imported.
 KERNEL = ("ipykernel.kernelapp", "matplotlib.backends.backend_agg", "matplotlib.font_manager")
 FOR_TRAINING = (*KERNEL, "mdcore.grid.training", "mdcore.grid.glance")
 FOR_ANALYSIS = (*KERNEL, "pandas", "scipy.stats", "mdcore.grid.store")
@@ -78,23 +78,27 @@ class Kernels:
             self._lock = open(self.directory / "lock", "w")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             if (self.directory / "lock").exists():  # else another process swept it before it was held
-                return self
+                break
+        self._serve()  # imports while this process goes on
+        return self
+
+    def _serve(self) -> None:
+        self._server = Server(self.directory, self.modules)
+        self._pids[self._server.process.pid] = None
 
     def __exit__(self, *_):
         self.stop()
-        if self._server is not None:
-            self._server.close()
+        self._server.close()
         shutil.rmtree(self.directory, ignore_errors=True)
         self._lock.close()
 
     def fork(self, argv: list[str], env: dict[str, str], cwd: str, log: str) -> ForkedKernel:
-        """A kernel forked from the server, which is started at the first call, and anew when it was killed."""
+        """A kernel forked from the server, which is started anew when it was killed."""
         with self._starting:
-            if self._server is None or self._server.process.poll() is not None:
-                if self._server is not None:
-                    self._server.close()
-                self._server = Server(self.directory, self.modules)
-                self._pids[self._server.process.pid] = None
+            if self._server.process.poll() is not None:
+                self._pids.pop(self._server.process.pid, None)
+                self._server.close()
+                self._serve()
         return self._server.fork(argv, env, cwd, log)
 
     def manager(self, log: Path | None = None):

@@ -19,6 +19,7 @@ from mdcore.grid import measures
 from mdcore.grid.identity import Cell, make_cell
 from mdcore.grid.plugins import companion_config, load_dataset, load_metric, potentials_for
 from mdcore.math.engine import CellPlan, StackPlan, StackTrainer, log_spaced_epochs
+from mdcore.math.potentials import Lp
 from mdcore.math.step_rules import StepRule
 from mdcore.problems import datasets, references
 
@@ -214,6 +215,13 @@ def _write_state(path: str, state: dict) -> None:
     torch.save(state, buffer)
     sealed = hashlib.sha256(buffer.getbuffer()).digest() + buffer.getvalue()
     _replace(path, lambda place: Path(place).write_bytes(sealed))
+
+
+def warm_up() -> None:
+    """Two steps of a small stack: what is compiled for training is then loaded, for this process and its forks."""
+    cells = [CellPlan((Lp(p),) * 2, seed=0, width=2) for p in (1.5, 2.0, 3.0)]
+    A = torch.ones(9, 16, dtype=torch.float64)
+    StackTrainer(A, cells, StackPlan(StepRule("normalized", 1.0), 2, (2,))).advance()
 
 
 def _read_state(path: str) -> dict:

@@ -19,7 +19,7 @@ from mdcore.math import compiled, losses, plain
 
 BLOCK_BYTES = 1664 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
 LEAST_COLUMNS = 16  # d from which on the compiled products are faster than a BLAS; measured
-SHORTEST_WAIT, LONGEST_WAIT = 16, 512  # steps between two attempts at an active set
+SHORTEST_WAIT, LONGEST_WAIT = 64, 512  # steps between two attempts at an active set
 SHORT_LIFE, FULL_LIFE = 32, 256  # passes: a set that lasts less gets more room next time; none lasts longer
 LEAST_ROOM, MOST_ROOM = 0.02, 1.0  # an active set takes the margins up to (1 + room) times the smallest
 
@@ -177,7 +177,9 @@ class DataPass:
         if self.wait > 0:
             return
         length = torch.linalg.vector_norm(now.w, dim=1, keepdim=True)
-        margins = (now.w / length) @ self.A.mT  # (K, n) of the unit vectors
+        direction = now.w / length
+        margins = self.A.new_empty(len(direction), self.n)  # of the unit vectors
+        self.loops.margins(*map(self.loops.view, (direction, self.A, margins)))
         least = now.smallest.unsqueeze(1) / length
         taken = (margins <= (1.0 + self.room) * least + 2.0 * self.slack / length).any(dim=0)
         late = bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all()) and bool(torch.isfinite(length).all())
@@ -185,7 +187,7 @@ class DataPass:
             left_out = ~taken
             self._use(ActiveSet(
                 points=taken.nonzero().squeeze(1),
-                direction=now.w / length,
+                direction=direction,
                 excluded_margin=margins[:, left_out].amin(dim=1),
                 excluded_norm=float(self.norms[left_out].max()),
             ))  # fmt: skip

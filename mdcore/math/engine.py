@@ -12,6 +12,7 @@ A naive twin, autograd with `MirrorDescent`, stands in the tests.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ class StackTrainer:
         self.A = A.to(device=plan.device, dtype=plan.dtype).contiguous()
         self.loops = compiled if self.A.device.type == "cpu" else plain
         self.blocks, self.members = self._build_blocks()
+        self._number_rows()
         self.epoch = 0
         self.ended: dict[int, str] = {}  # stack position -> "stopped", "diverged"
         K = len(self.cells)
@@ -137,33 +139,32 @@ class StackTrainer:
         """True when every cell has ended or reached the last epoch."""
         return self.epoch >= self.plan.epochs or not self.members
 
-    def _rows(self):
-        start = 0
-        for block in self.blocks:
-            yield block, slice(start, start + block.size)
-            start += block.size
+    def _number_rows(self) -> None:
+        """`rows`: every block with its rows of the stack."""
+        ends = list(itertools.accumulate((block.size for block in self.blocks), initial=0))
+        self.rows = [(block, slice(*ends[i : i + 2])) for i, block in enumerate(self.blocks)]
 
     # ---- one step ---------------------------------------------------------------------------------------------
     def _end_to_end(self) -> None:
         w = self.loops.view(self.now.w)
-        for block, rows in self._rows():
+        for block, rows in self.rows:
             block.end_to_end(w[rows])
 
     def _right_products(self) -> None:
         g = self.loops.view(self.now.g)
-        for block, rows in self._rows():
+        for block, rows in self.rows:
             block.gradient(g[rows])
 
     def _step(self) -> None:
         rule, view = self.plan.step, self.loops.view
         norm, scale = torch.empty_like(self.mass), torch.empty_like(self.mass)
-        for block, rows in self._rows():
+        for block, rows in self.rows:
             block.entry_scale(view(scale)[rows])
             if rule.needs_norm:
                 block.gradient_norm(view(norm)[rows])
         coefficient = rule.coefficient(self.epoch + 1, norm, self.now.log_scale, self.now.log_risk, self.h)
         weight = coefficient * scale
-        for block, rows in self._rows():
+        for block, rows in self.rows:
             block.step(view(coefficient)[rows], keep_old=rule.adapts)
         self.now, self.before = self.before, self.now
         self._end_to_end()
@@ -177,7 +178,7 @@ class StackTrainer:
         self.mass.addcmul_(weight, self.before.weight_sum)
         if rule.adapts and len(back := rejected.nonzero().squeeze(1)):
             self.now.put_back(back, self.before)
-            for block, rows in self._rows():
+            for block, rows in self.rows:
                 if inside := [row - rows.start for row in back.tolist() if rows.start <= row < rows.stop]:
                     block.undo(inside)
                     block.end_to_end(view(self.now.w)[rows])
@@ -234,6 +235,7 @@ class StackTrainer:
                 members.append([position for position, flag in zip(inside, flags) if flag])
         rows = torch.tensor([i for i, flag in enumerate(keep) if flag], device=self.A.device, dtype=torch.long)
         self.blocks, self.members = blocks, members
+        self._number_rows()
         self.h, self.gradient_sum, self.mass = self.h[rows], self.gradient_sum[rows], self.mass[rows]
         self.now.keep(rows)
         self.before.keep(rows)
@@ -259,6 +261,7 @@ class StackTrainer:
             self.blocks[number].load(saved, [self.members[number].index(position) for position in members])
         self.blocks = [self.blocks[number] for number in numbers]
         self.members = state["members"]
+        self._number_rows()
         self.epoch, self.ended = state["epoch"], dict(state["ended"])
         self.h, self.gradient_sum, self.mass = (state[name].to(self.A) for name in ("h", "gradient_sum", "mass"))
         self.now, self.before = Pass(self.A, len(self.h)), Pass(self.A, len(self.h))
@@ -266,6 +269,6 @@ class StackTrainer:
         self.data_pass.load(state["data_pass"])
         self.observer.load_state_dict(state["observer"])
         w = self.loops.view(self.now.w.clone())
-        for block, rows in self._rows():
+        for block, rows in self.rows:
             block.end_to_end(w[rows])  # the left products; w itself is as saved
         self._right_products()
