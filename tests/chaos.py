@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="of the schedule")
     p.add_argument("--faults", type=int, default=36)
     p.add_argument("--stacks", type=int, default=9, help="of eight cells each")
-    p.add_argument("--epochs", type=int, default=2000)
+    p.add_argument("--epochs", type=int, default=12_000)
     p.add_argument("--output_dir", default="analysis_results/chaos")
     p.add_argument("--keep", action="store_true", help="leave the working directory")
     return p
