@@ -28,7 +28,7 @@ fixed:
   epochs: {epochs}
   log_points: 60
 vary:
-  potential: [quadratic, {{lp: {{p: 1.5}}}}, {{lp: {{p: 3}}}}, {{hypentropy: {{beta: 1}}}}]
+  potential: [quadratic, {{lp: {{p: 1.5}}}}, {{lp: {{p: 3}}}}, {{cosh: {{beta: 1}}}}]
   depth: [1, 2]
   seed: [{seeds}]
 """  # eight cells a seed, and a seed is a stack: its data are its own
