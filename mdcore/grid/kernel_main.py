@@ -58,7 +58,7 @@ def serve(listener: socket.socket, modules: list[str]) -> None:
     when that ends, however it ended, the pipe closes, and the server kills the kernels and ends too.
     """
     be_called("mdcore-server")
-    for name in modules:
+    for name in modules if sys.platform == "linux" else ():  # elsewhere a fork of what is imported may crash
         module = importlib.import_module(name)
         getattr(module, "warm_up", lambda: None)()
     gc.freeze()  # what is shared with the forks is not touched by their collector

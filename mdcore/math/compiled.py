@@ -15,7 +15,7 @@ import numba
 import numpy as np
 import torch
 
-SMALLEST, LARGEST = 1e-100, 1e100  # between them sums of powers keep all their digits, and so do their products
+from mdcore.math.plain import LARGEST, SMALLEST
 
 
 def _compiled(function):
