@@ -109,7 +109,8 @@ def depth_sentences(verdicts: list[Verdict]) -> list[str]:
     if apart:
         out.append(
             f"In {plural(len(apart), 'deep condition')} ({_named(apart)}) some runs and their linear companions have "
-            "no loss in common; they are left out of the comparison at equal loss."
+            "no loss in common at which both can be read: a step leaps past it, or their ranges do not meet. They are "
+            "left out of the comparison at equal loss."
         )
     return out
 
