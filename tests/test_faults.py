@@ -333,7 +333,7 @@ question: Does it end the same?
 fixed:
   dataset: {name: synthetic, geometry: gaussian, dim: 20, n: 200, separation: 0.5, noise: 1}
   step: {rule: constant, eta: 10}
-  epochs: 20000
+  epochs: 150000
   log_points: 30
   width: 4
   seed: 0

@@ -61,7 +61,7 @@ def per_layer_step(self, coefficient, keep_old=False):
     ]
     whole = torch.stack(factors).square().sum(0).sqrt()
     for layer, (z, w, b, a) in enumerate(zip(old_Z, self.W, self.left, self.right, strict=True)):
-        own = (coefficient * whole / factors[layer]).view(-1, 1, 1)
+        own = (torch.as_tensor(coefficient) * whole / factors[layer]).view(-1, 1, 1)
         z += own * (b.mT @ a.mT)
         for segment in self.segments:
             segment.potentials[layer].inverse_mirror_map(z[segment.rows], out=w[segment.rows])
