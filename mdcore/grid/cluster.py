@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mdcore.grid.attempt import PROGRESS, Outcome, attempt
 from mdcore.grid.commits import partial_dir
-from mdcore.grid.kernels import Kernels
+from mdcore.grid.kernels import Kernels, PrivateDirectory
 from mdcore.grid.runner import Job, Result, Runner
 from mdcore.grid.store import RunError
 
@@ -141,7 +141,7 @@ def connected(jobs: int, scheduler: str | None):
         with client:
             yield client
         return
-    with Kernels() as ours:  # for its private directory, which the next run removes if this one is killed
+    with PrivateDirectory() as ours:  # the next run removes it if this one is killed
         cluster = LocalCluster(
             n_workers=jobs, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
             local_directory=ours.directory, silence_logs="CRITICAL",

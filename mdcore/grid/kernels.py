@@ -52,24 +52,15 @@ def kernel_environment(directory: Path) -> dict[str, str]:
     }
 
 
-class Kernels:
-    """The kernels of one process: their private directory, their server and their process ids.
+class PrivateDirectory:
+    """A directory of mode 0700 under the system's temporary one, removed at the end: a context manager.
 
-    A context manager. `modules` are what the server imports before it forks. A lock holds the directory, so that
-    what a killed process left is told from a live one.
+    A lock holds it, so that what a killed process left is told from a live one.
     """
 
-    def __init__(self, modules: Sequence[str] = FOR_TRAINING):
-        self.modules = modules
-        self._numbers = itertools.count(1)
-        self._pids: dict[int, None] = {}
-        self._lock = None
-        self._server: Server | None = None
-        self._starting = threading.Lock()
-        self.directory: Path | None = None
-        self.stopped = False
+    directory: Path
 
-    def __enter__(self) -> Kernels:
+    def __enter__(self):
         sweep()
         base = tempfile.gettempdir()
         base = base if len(base) < SOCKET_PATH_LIMIT else "/tmp"
@@ -78,19 +69,39 @@ class Kernels:
             self._lock = open(self.directory / "lock", "w")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             if (self.directory / "lock").exists():  # else another process swept it before it was held
-                break
+                return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self._lock.close()
+
+
+class Kernels(PrivateDirectory):
+    """The kernels of one process: their private directory, their server and their process ids.
+
+    A context manager. `modules` are what the server imports before it forks.
+    """
+
+    def __init__(self, modules: Sequence[str] = FOR_TRAINING):
+        self.modules = modules
+        self._numbers = itertools.count(1)
+        self._pids: dict[int, None] = {}
+        self._starting = threading.Lock()
+        self.stopped = False
+
+    def __enter__(self) -> Kernels:
+        super().__enter__()
         self._serve()  # imports while this process goes on
         return self
-
-    def _serve(self) -> None:
-        self._server = Server(self.directory, self.modules)
-        self._pids[self._server.process.pid] = None
 
     def __exit__(self, *_):
         self.stop()
         self._server.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
-        self._lock.close()
+        super().__exit__()
+
+    def _serve(self) -> None:
+        self._server = Server(self.directory, self.modules)
+        self._pids[self._server.process.pid] = None
 
     def fork(self, argv: list[str], env: dict[str, str], cwd: str, log: str) -> ForkedKernel:
         """A kernel forked from the server, which is started anew when it was killed."""
