@@ -104,8 +104,10 @@ class Kernels(PrivateDirectory):
         self._pids[self._server.process.pid] = None
 
     def fork(self, argv: list[str], env: dict[str, str], cwd: str, log: str) -> ForkedKernel:
-        """A kernel forked from the server, which is started anew when it was killed."""
+        """A kernel forked from the server, which is started anew when it was killed. RuntimeError when stopping."""
         with self._starting:
+            if self.stopped:
+                raise RuntimeError("the run is stopping: no kernel is started")
             if self._server.process.poll() is not None:
                 self._pids.pop(self._server.process.pid, None)
                 self._server.close()
