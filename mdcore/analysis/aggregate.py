@@ -11,21 +11,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from mdcore.analysis.columns import BASE, EFFECTS, HISTORY, STATUSES, USED
+from mdcore.analysis.columns import BASE, EFFECTS, FINAL_NUMBERS, HISTORY, STATUSES, USED
 from mdcore.analysis.conditions import Condition
 from mdcore.analysis.pairs import effects, pairings
 from mdcore.analysis.results import Results
 from mdcore.analysis.statistics import describe_values
 
-_FINAL = [
-    "exact_margin",
-    "exact_margin_gap",
-    "exact_margin_kkt",
-    "gamma_bound",
-    "separability_value",
-    "steps",
-    "seconds",
-]
 _PAIRED = ["angle_reference_potential", *(f"{prefix}_{m}" for prefix, (_, ms) in EFFECTS.items() for m in ms)]
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one in C writes the same, ten times as fast
 _WORDS = ["separability", "svm_kind", "logreg_kind", "message"]
@@ -39,13 +30,13 @@ def condition_columns(results: Results, flat: dict) -> dict:
 
 def metric_columns(results: Results) -> list[str]:
     """Every column that gets statistics: the final metrics, metrics of the user's own, paired differences."""
-    return [*HISTORY, *_FINAL, *results.own_metrics, *_PAIRED]
+    return [*HISTORY, *FINAL_NUMBERS, *results.own_metrics, *_PAIRED]
 
 
 def master_table(results: Results) -> pd.DataFrame:
     """One row per cell of the manifest, in reading order: also cells that are missing, failed or diverged."""
     paired, rows = effects(results), []
-    numbers = [*HISTORY, *_FINAL, *results.own_metrics]
+    numbers = [*HISTORY, *FINAL_NUMBERS, *results.own_metrics]
     for c in results.conditions:
         for seed, cell in c.cells.items():
             found = results.row.get(cell, {})

@@ -95,6 +95,7 @@ ANGLE_POTENTIAL = _angle(
 )
 
 HISTORY = [m.name for m in _HISTORY]
+FINAL_NUMBERS = [m.name for m in _FINAL]
 METRICS: dict[str, Metric] = {m.name: m for m in _HISTORY + _FINAL + [ANGLE_POTENTIAL]}
 for _prefix, (_what, _names) in EFFECTS.items():
     for _name in _names:

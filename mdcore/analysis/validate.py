@@ -5,18 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mdcore.analysis.columns import HISTORY, METRICS, SEPARABLE_ONLY, SIZES, STATUSES, WORDS
+from mdcore.analysis.columns import FINAL_NUMBERS, HISTORY, METRICS, SEPARABLE_ONLY, SIZES, STATUSES, WORDS
 from mdcore.analysis.conditions import flatten
-
-_FINAL_NUMBERS = [
-    "exact_margin",
-    "exact_margin_gap",
-    "exact_margin_kkt",
-    "gamma_bound",
-    "separability_value",
-    "steps",
-    "seconds",
-]
 
 
 def _some(ids) -> str:
@@ -93,7 +83,7 @@ def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame |
         # the column is then the name of the loss function, a column of the configuration
         final["loss"] = np.exp(-pd.to_numeric(final["log_inverse_loss"], errors="coerce"))
     empty = not len(final)
-    numbers = _numbers(final, HISTORY + _FINAL_NUMBERS + SIZES + own, "final", [] if empty else problems)
+    numbers = _numbers(final, HISTORY + FINAL_NUMBERS + SIZES + own, "final", [] if empty else problems)
     words = {
         c: final[c].astype(object).where(final[c].notna(), "").astype(str)
         if c in final
@@ -110,7 +100,7 @@ def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame |
         )
         out.loc[odd, "message"] = [f"unknown status {s!r}" for s in out["status"][odd]]
         out.loc[odd, "status"] = "failed"
-    _ranges(out, HISTORY + _FINAL_NUMBERS, "final", problems)
+    _ranges(out, HISTORY + FINAL_NUMBERS, "final", problems)
     _bracket(out, problems)
     inseparable = out["separability"].isin(("overlapping", "quasi-separable"))
     inseparable |= out["status"].isin(("overlap", "quasi-separable"))

@@ -64,15 +64,20 @@ def dgemm_rate(size: int = 1024) -> float:
     return 2.0 * size**3 / product_seconds(size, size, size, flops=6e9)
 
 
+def _rows_in_the_cache(n: int, d: int) -> int:
+    """Points of d numbers, at most n, that take half a megabyte."""
+    return min(n, max(64, 2**19 // (8 * d)))
+
+
 def shaped_rate(cells: int, n: int, d: int) -> float:
     """The rate of products in the shape of a pass over the data, (cells × d)(d × rows), rows that fit the cache."""
-    rows = min(n, max(64, 2**19 // (8 * d)))
+    rows = _rows_in_the_cache(n, d)
     return 2.0 * cells * d * rows / product_seconds(cells, d, rows)
 
 
 def compiled_rate(cells: int, n: int, d: int, flops: float = 1e9) -> float:
     """The rate of the engine's own two products in the shape of a pass, on a block that fits the cache."""
-    rows = min(n, max(64, 2**19 // (8 * d)))
+    rows = _rows_in_the_cache(n, d)
     w, g = torch.rand(cells, d, dtype=torch.float64), torch.zeros(cells, d, dtype=torch.float64)
     A, out = torch.rand(rows, d, dtype=torch.float64), torch.empty(cells, rows, dtype=torch.float64)
     w, A, out, g = (compiled.view(tensor) for tensor in (w, A, out, g))

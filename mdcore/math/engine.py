@@ -158,14 +158,15 @@ class StackTrainer:
     def _step(self) -> None:
         rule, view = self.plan.step, self.loops.view
         norm, scale = torch.empty_like(self.mass), torch.empty_like(self.mass)
+        norms, scales = view(norm), view(scale)
         for block, rows in self.rows:
-            block.entry_scale(view(scale)[rows])
+            block.entry_scale(scales[rows])
             if rule.needs_norm:
-                block.gradient_norm(view(norm)[rows])
+                block.gradient_norm(norms[rows])
         coefficient = rule.coefficient(self.epoch + 1, norm, self.now.log_scale, self.now.log_risk, self.h)
-        weight = coefficient * scale
+        weight, lengths = coefficient * scale, view(coefficient)
         for block, rows in self.rows:
-            block.step(view(coefficient)[rows], keep_old=rule.adapts)
+            block.step(lengths[rows], keep_old=rule.adapts)
         self.now, self.before = self.before, self.now
         self._end_to_end()
         self.data_pass(self.now, rule.needs_risk)
