@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from mdcore.math import compiled
 from mdcore.math.data_pass import DataPass, Pass
 from mdcore.math.engine import CellPlan, StackPlan, StackTrainer, log_spaced_epochs
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
@@ -65,10 +66,16 @@ def test_active_set_is_exact_to_rounding(phi, depth, rule):
         assert with_set.data_pass.passes_saved >= 20  # else the comparison says nothing
 
 
+def a_pass(A, w):
+    """A pass that is to be made at `w` (K, d)."""
+    now = Pass(A, len(w), compiled.view)
+    now.w.copy_(w)
+    return now
+
+
 def late_pass(A, w, active=True):
     """A pass at `w` (K, d) with an active set chosen at w."""
-    passes, now = DataPass(A, "logistic", active), Pass(A, len(w))
-    now.w = w.clone()
+    passes, now = DataPass(A, "logistic", active), a_pass(A, w)
     passes.first(now, True)
     passes.wait = 1
     passes(now, True)
@@ -88,13 +95,12 @@ def test_the_active_set_is_dropped_when_the_bound_fails():
     assert passes.active is not None and len(passes.active.points) < len(A) / 2
     other = separator(A, 3e4)
     other[0, 0] *= -0.5  # far from where the set was chosen
-    now, full = Pass(A, 1), Pass(A, 1)
-    now.w, full.w = other.clone(), other.clone()
+    now, full = a_pass(A, other), a_pass(A, other)
     passes(now, True)
     assert passes.passes_saved == 0
     DataPass(A, "logistic", active=False).first(full, True)
-    for name in vars(full):
-        torch.testing.assert_close(getattr(now, name), getattr(full, name), rtol=1e-13, atol=1e-13)
+    for name, value in full.tensors().items():
+        torch.testing.assert_close(getattr(now, name), value, rtol=1e-13, atol=1e-13)
 
 
 def test_the_active_set_is_not_used_early_or_on_overlapping_data():
@@ -111,11 +117,10 @@ def test_a_pass_against_the_formula(loss, scale, n):
     generator = torch.Generator().manual_seed(2)
     A = 1.0 + 0.2 * torch.randn(n, 12, generator=generator, dtype=torch.float64)
     w = scale * (1 + 0.1 * torch.rand(3, 12, generator=generator, dtype=torch.float64))
-    passes, now = DataPass(A, loss, active=False), Pass(A, 3)
-    now.w = w.clone()
+    passes, now = DataPass(A, loss, active=False), a_pass(A, w)
     passes.first(now, True)
     for jump in (1.0, 1.3, 0.7):  # the scale to expect changes from pass to pass
-        now.w = jump * w
+        now.w.copy_(jump * w)
         passes(now, True)
         margins = now.w @ A.mT
         slopes = torch.nn.functional.logsigmoid(-margins) if loss == "logistic" else -margins

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mdcore.math import block, compiled, data_pass, engine, plain
+from mdcore.math.compiled.points import _exp2 as exp2
 from mdcore.math.engine import CellPlan, StackPlan, StackTrainer
 from mdcore.math.potentials import Lp, Quadratic, signed_power
 from mdcore.math.step_rules import StepRule
@@ -52,7 +53,7 @@ def layers(depth: int, width: int, d: int, cells: int, dtype: torch.dtype, seed:
     width = width if depth > 1 else 1
     entries = d if depth == 1 else width * d + (depth - 2) * width**2 + width
     buffer = random(cells, entries, seed=seed, dtype=dtype) / math.sqrt(width)
-    left, right = (random(depth - 1, cells, width, seed=seed + i, dtype=dtype) for i in (1, 2))
+    left, right = (random(cells, depth - 1, width, seed=seed + i, dtype=dtype) for i in (1, 2))
     return buffer, left, right, random(cells, d, seed=seed + 3, dtype=dtype)
 
 
@@ -84,11 +85,11 @@ def test_the_products_are_those_of_the_layers(depth, module):
         product = torch.eye(1, dtype=torch.float64)
         for layer in range(depth - 1, -1, -1):
             product = product @ per_layer[layer][cell]
-            torch.testing.assert_close(left[layer - 1, cell] if layer else w[cell], product[0])
+            torch.testing.assert_close(left[cell, layer - 1] if layer else w[cell], product[0])
         a = g[cell]
         for layer in range(depth - 1):
             a = per_layer[layer][cell] @ a
-            torch.testing.assert_close(right[layer, cell], a)
+            torch.testing.assert_close(right[cell, layer], a)
 
 
 @pytest.mark.parametrize("place", ["left", "right", "g"])
@@ -97,23 +98,106 @@ def test_the_products_are_those_of_the_layers(depth, module):
 def test_sums_out_of_range_are_told(module, value, place):
     _, left, right, g = layers(3, 4, 6, 2, torch.float64)
     q = torch.full((2,), 2.0, dtype=torch.float64)
-    {"left": left[1, 1], "right": right[0, 1], "g": g[1]}[place][:] = value
+    {"left": left[1, 1], "right": right[1, 0], "g": g[1]}[place][:] = value
     arguments = [module.view(tensor) for tensor in (left, right, g, q, torch.zeros_like(q))]
     assert not module.gradient_norm(*arguments)
-    left[0] = value
+    left[:, 0] = value
     assert not module.entry_scale(module.view(left), module.view(torch.zeros_like(q)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("exponent", [0.5, 2.0])
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "beside"])
+@pytest.mark.parametrize(("width", "d"), [(1, 1), (4, 2), (7, 20), (50, 33)])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_a_mirror_step_is_ascent_inverse_maps_and_left_products(depth, width, d, in_place, dtype):
+    """Every exponent in some cell and layer, scales of its own: the three parts one after the other, in torch."""
+    cells, rounding = 4, torch.finfo(dtype).eps
+    Z, left, right, g = layers(depth, width, d, cells, dtype)
+    s = random(cells, seed=9, dtype=dtype)
+    exponent = torch.tensor([0.5, 1.0, 2.0], dtype=dtype)[(torch.arange(cells)[:, None] + torch.arange(depth)) % 3]
+    scale = random(cells, depth, seed=11, dtype=dtype).abs() + 0.5
+    want_z, want_left, want_w = torch.empty_like(Z), left.clone(), torch.empty_like(g)
+    plain.ascend(Z, want_z, s, left, right, g)
+    want_W = torch.empty_like(Z)
+    shape = depth - 1, width, d
+    for layer, (z, w) in enumerate(zip(plain.layers(want_z, *shape), plain.layers(want_W, *shape))):
+        for cell in range(cells):
+            w[cell] = scale[cell, layer] * signed_power(z[cell], exponent[cell, layer].item())
+    plain.left_products(want_W, want_left, want_w)
+    z, W, w = Z if in_place else torch.zeros_like(Z), torch.zeros_like(Z), torch.zeros_like(g)
+    compiled.mirror_step(*map(compiled.view, (Z, z, W, s, left, right, g, scale, exponent, w)))
+    for mine, twin in ((z, want_z), (W, want_W), (left, want_left), (w, want_w)):
+        torch.testing.assert_close(mine, twin, rtol=500 * rounding, atol=500 * rounding * (1.0 + twin.abs().sum()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
 def test_signed_powers_are_exact_everywhere(dtype, exponent):
     tiny = torch.finfo(dtype).smallest_normal
     edge = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, tiny, -tiny, tiny / 8, 1e-15, -1e-15], dtype=dtype)
-    z = torch.cat([edge, random(990, dtype=dtype)]).view(10, 100)[:, 1:]  # a view with gaps, as pieces of a block are
-    found = signed_power(z, exponent, torch.empty_like(z))
+    z = torch.cat([edge, random(990, dtype=dtype)]).unsqueeze(0)
     want = z.abs().pow(exponent).copysign(z)
-    torch.testing.assert_close(found, want, rtol=torch.finfo(dtype).eps, atol=0, equal_nan=True)
-    assert np.array_equal(np.signbit(found[z == z].numpy()), np.signbit(want[z == z].numpy()))
+    found, nothing = torch.empty_like(z), z.new_zeros(1, 0, 1)
+    still, one = z.new_zeros(1), z.new_ones(1, 1)
+    by_loop = [z.clone(), z.clone(), found, still, nothing, nothing, torch.zeros_like(z), one, exponent * one]
+    compiled.mirror_step(*map(compiled.view, [*by_loop, torch.zeros_like(z)]))
+    for w in (found, signed_power(z, exponent), signed_power(z, exponent, torch.empty_like(z))):
+        torch.testing.assert_close(w, want, rtol=torch.finfo(dtype).eps, atol=0, equal_nan=True)
+        assert np.array_equal(np.signbit(w[z == z].numpy()), np.signbit(want[z == z].numpy())) or w is found
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("logistic", [True, False])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 30.0, 1e3, 1e6])
+def test_weights_block_after_block(scale, logistic, dtype):
+    """Blocks with falling and rising smallest margins; negative margins too."""
+    own = {}
+    for module in (compiled, plain):
+        state = [torch.full((5,), math.inf, dtype=dtype), torch.zeros(5, dtype=dtype), random(5, 3, dtype=dtype)]
+        weights = []
+        for number, shift in enumerate((0.0, -1.0, 2.0)):
+            margins = scale * (random(5, 67, seed=number, dtype=dtype) + shift)
+            module.weigh(*map(module.view, (margins, *state)), logistic)
+            weights.append(margins)
+            if number == 0:
+                state[2] += 1.0
+        own[module] = [*state, *weights]
+    rounding = torch.finfo(dtype).eps
+    for mine, twin in zip(own[compiled], own[plain], strict=True):
+        # an exponent of up to 1000 carries its own rounding into the weight
+        torch.testing.assert_close(mine, twin, rtol=2000 * rounding, atol=torch.finfo(dtype).tiny, equal_nan=True)
+
+
+@pytest.mark.parametrize("bad", [math.nan, -math.inf, math.inf])
+def test_a_margin_that_is_no_number_is_told(bad):
+    for module in (compiled, plain):
+        margins = random(2, 9)
+        margins[1] = bad if math.isinf(bad) else margins[1]
+        margins[1, 4] = bad
+        smallest = torch.full((2,), math.inf, dtype=torch.float64)
+        module.weigh(*map(module.view, (margins, smallest, torch.zeros(2), random(2, 3).float())), True)
+        assert torch.isfinite(smallest).tolist() == [True, False]
+
+
+def test_powers_of_two_to_rounding():
+    x = torch.cat([random(2000, seed=3) * 200, torch.tensor([0.0, 0.5, -0.5, 1.0, 1003.0, -1003.0])]).double()
+    found = np.array([exp2(value) for value in x.tolist()])
+    assert np.abs(found / np.exp2(x.numpy()) - 1.0).max() < 4e-16
+
+
+@pytest.mark.parametrize("slack", [-5.0, 0.0, 1.0, 40.0])
+def test_the_bound_of_the_active_set(slack):
+    w, u = random(6, 20), torch.nn.functional.normalize(random(6, 20) + 0.3 * random(6, 20, seed=4))
+    smallest = 0.5 * random(6, seed=8)
+    smallest[2] = math.nan
+    for cell in range(6):  # one cell alone, so that one verdict does not hide another's
+        parts = [w[cell : cell + 1], u[cell : cell + 1], random(6, seed=5)[cell : cell + 1]]
+        answers = [
+            module.still_below_rounding(*map(module.view, parts), 1.5, module.view(smallest[cell : cell + 1]), slack)
+            for module in (compiled, plain)
+        ]
+        assert answers[0] == answers[1]
+        assert cell != 2 or answers[0]
 
 
 @pytest.mark.parametrize("rule", ["constant", "normalized", "adaptive"])
@@ -124,9 +208,8 @@ def test_a_run_is_the_same_on_either(monkeypatch, rule):
     runs = []
     for name in ("compiled", "plain"):
         if name == "plain":
-            monkeypatch.setattr(block, "compiled", plain)
-            monkeypatch.setattr(data_pass, "compiled", plain)
-            monkeypatch.setattr(engine, "compiled", plain)
+            for module in (block, data_pass, engine):
+                monkeypatch.setattr(module, "loops_for", lambda tensor: plain)
         trainer = StackTrainer(A, cells, plan)
         assert trainer.data_pass.loops is (compiled if name == "compiled" else plain)
         trainer.advance()

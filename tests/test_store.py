@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +24,7 @@ from mdcore.grid.commits import (
     read_notes,
     set_aside,
 )
-from mdcore.grid.fingerprint import changes, code_parts, fingerprint
+from mdcore.grid.fingerprint import PACKAGE, changes, code_parts, fingerprint
 from mdcore.grid.provenance import provenance
 from mdcore.grid.spec import load_grid
 from mdcore.grid.store import (
@@ -291,11 +292,16 @@ def test_a_run_that_is_none_is_refused(tmp_path):
         read_run(tmp_path)
 
 
+def sources(part):
+    """Every Python file of a wing of the package, however deep."""
+    return [Path(place, name) for place, _, names in os.walk(PACKAGE / part) for name in names if name.endswith(".py")]
+
+
 def test_what_decides_a_number_and_what_changed():
     parts = code_parts()
-    assert {"mdcore/grid/training.py", "mdcore/math/potentials.py", "mdcore/problems/datasets.py"} <= set(
-        parts
-    )
+    every = {f"mdcore/{path.relative_to(PACKAGE)}" for part in ("math", "problems") for path in sources(part)}
+    assert "mdcore/math/compiled/layers.py" in every
+    assert every | {"mdcore/grid/training.py"} <= set(parts)
     assert {"torch", "numpy"} <= set(parts)
     assert "mdcore/grid/runner.py" not in parts  # how it is run decides nothing
     new = parts | {"torch": "9.9", "mdcore/math/potentials.py": "0" * 64, "plug-in mine.py": "1" * 64}

@@ -52,19 +52,20 @@ def judged(cache, tmp_path):
     return call
 
 
-def per_layer_step(self, coefficient, keep_old=False):
+def per_layer_step(self, coefficient, out, keep_old=False):
     """Block.step with every layer's gradient brought to the global norm by itself."""
     old_Z = self.Z
     factors = [
-        torch.linalg.vector_norm(a, dim=(1, 2)) * torch.linalg.vector_norm(b, dim=(1, 2))
+        torch.linalg.vector_norm(a, dim=1) * torch.linalg.vector_norm(b, dim=1)
         for a, b in zip(self.right, self.left, strict=True)
     ]
     whole = torch.stack(factors).square().sum(0).sqrt()
     for layer, (z, w, b, a) in enumerate(zip(old_Z, self.W, self.left, self.right, strict=True)):
         own = (torch.as_tensor(coefficient) * whole / factors[layer]).view(-1, 1, 1)
-        z += own * (b.mT @ a.mT)
+        z += own * b.unsqueeze(2) * a.unsqueeze(1)
         for segment in self.segments:
             segment.potentials[layer].inverse_mirror_map(z[segment.rows], out=w[segment.rows])
+    self.end_to_end(out)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
-SOURCES = ("math/*.py", "problems/*.py", "grid/training.py", "grid/measures.py")
+SOURCES = ("math/**/*.py", "problems/**/*.py", "grid/training.py", "grid/measures.py")
 # torch and numpy train; the others make the data and the exact references.
 PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "clarabel", "mlxtend")
 

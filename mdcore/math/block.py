@@ -5,21 +5,22 @@ g = A^T v ∈ R^d,  b_l = W_L ⋯ W_{l+1}  and  a_l = W_{l−1} ⋯ W_1 g,
 
     G_l = −∂R/∂W_l = b_l^T a_l^T,
 
-so a step touches the data twice (A w and A^T v), whatever depth and width. The loops over entries are in `compiled.py`
-(CPU) and `plain.py` (GPU); the inverse mirror maps are the potentials' own.
+so a step touches the data twice (A w and A^T v), whatever depth and width. The loops over entries are in `compiled/`
+(CPU), with the inverse maps that are simple powers, and in `plain.py` (GPU).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mdcore.math import compiled, plain
+from mdcore.math.loops import loops_for
 from mdcore.math.metrics import p_norm
-from mdcore.math.potentials import Potential, normalisation_exponent
+from mdcore.math.potentials import Potential, PowerPotential, normalisation_exponent
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Segment:
 class Entries:
     """All layers of K cells, (K, P) in one buffer.
 
-    `layers` are views of it, each (K, out, in); `pieces` its parts with one potential each, (potential, view);
+    `layers` are views of it, each (K, out, in); `pieces` its parts with one potential each, (potential, rows, view);
     `memory` is the buffer as the loops take it.
     """
 
@@ -54,7 +55,7 @@ class Entries:
             ends.append(ends[-1] + rows * columns)
         self.layers = [flat[:, start:end].view(-1, *shape) for start, end, shape in zip(ends, ends[1:], shapes)]
         self.pieces = [
-            (phi, flat[segment.rows, ends[layers.start] : ends[layers.stop]])
+            (phi, segment.rows, flat[segment.rows, ends[layers.start] : ends[layers.stop]])
             for segment in segments
             for phi, layers in segment.runs()
         ]
@@ -79,7 +80,7 @@ class Block:
         self.shapes = [weight.shape[1:] for weight in weights]
         flat = torch.cat([weight.flatten(1) for weight in weights], dim=1)
         self._allocate(flat.clone(), flat)
-        for (phi, z), (_, w) in zip(self.z.pieces, self.w.pieces):
+        for (phi, _, z), (_, _, w) in zip(self.z.pieces, self.w.pieces):
             z.copy_(phi.mirror_map(w))
 
     def _allocate(self, Z: Tensor, W: Tensor) -> None:
@@ -90,19 +91,31 @@ class Block:
                 self.segments[-1].rows = slice(self.segments[-1].rows.start, row + 1)
             else:
                 self.segments.append(Segment(own, slice(row, row + 1)))
-        self.loops = compiled if Z.device.type == "cpu" else plain
+        self.loops = loops_for(Z)
         view = self.loops.view
         K, L, d, k = self.size, self.depth, self.shapes[0][1], self.shapes[0][0]
         self.z, self.w = (Entries(flat, self.shapes, self.segments, self.loops) for flat in (Z, W))
         self.spare = tuple(
             Entries(torch.zeros_like(flat), self.shapes, self.segments, self.loops) for flat in (Z, W)
         )
-        b, a = Z.new_zeros(2, L - 1, K, k)
+        b, a = Z.new_zeros(2, K, L - 1, k)
         g = Z.new_zeros(K, d)
-        self.left = [*b.unsqueeze(2), Z.new_ones(K, 1, 1)]  # b_l, (K, 1, out)
-        self.right = [g.unsqueeze(2), *a.unsqueeze(3)]  # a_l, (K, in, 1)
+        self.left = [*b.unbind(1), Z.new_ones(K, 1)]  # b_l, (K, out)
+        self.right = [g, *a.unbind(1)]  # a_l, (K, in)
         q = torch.cat([Z.new_full((segment.rows.stop - segment.rows.start,), segment.q) for segment in self.segments])
         self.b, self.a, self.g, self.q = view(b), view(a), view(g), view(q)
+        self.runs = self._runs(Z)
+
+    def _runs(self, like: Tensor) -> list[tuple[slice, tuple | None]]:
+        """Neighbouring rows, with the scales and exponents (rows, L) of `mirror_step` where it can do their step."""
+        own = [_fused_powers(potentials, self.loops.FUSED_EXPONENTS) for potentials in self.potentials]
+        runs, row = [], 0
+        for fused, group in itertools.groupby(own, key=lambda powers: powers is not None):
+            powers = list(group)
+            both = [self.loops.view(like.new_tensor(part)) for part in zip(*powers)] if fused else None
+            runs.append((slice(row, row + len(powers)), both))
+            row += len(powers)
+        return runs
 
     @property
     def Z(self) -> list[Tensor]:
@@ -144,7 +157,7 @@ class Block:
         for segment in self.segments:
             rows, q = segment.rows, segment.q
             layers = [
-                p_norm(b[rows].squeeze(1), q) * p_norm(a[rows].squeeze(2), q) for b, a in zip(self.left, self.right)
+                p_norm(b[rows], q) * p_norm(a[rows], q) for b, a in zip(self.left, self.right)
             ]
             norms.append(p_norm(torch.stack(layers, dim=-1), q))
         return torch.cat(norms)
@@ -152,22 +165,36 @@ class Block:
     def entry_scale(self, out) -> None:
         """Write ‖W_L ⋯ W_2‖_2 into `out` (K,): the factor with which A^T v enters Z_1; 1 at depth 1."""
         if not self.loops.entry_scale(self.b, out):
-            out[:] = self.loops.view(p_norm(self.left[0].squeeze(1), 2.0))
+            out[:] = self.loops.view(p_norm(self.left[0], 2.0))
 
-    def step(self, coefficient, keep_old: bool = False) -> None:
-        """Z_l ← Z_l + coefficient·G_l, W_l ← (∇φ_l)^{-1}(Z_l); coefficient (K,). `keep_old` allows one `undo`."""
-        old = self.z
+    def step(self, coefficient, out, keep_old: bool = False) -> None:
+        """Z_l ← Z_l + coefficient·G_l, W_l ← (∇φ_l)^{-1}(Z_l), then `end_to_end(out)`; coefficient (K,).
+
+        `keep_old` allows one `undo`.
+        """
+        old = self.z.memory
         if keep_old:
             (self.z, self.w), self.spare = self.spare, (self.z, self.w)
-        self.loops.ascend(old.memory, self.z.memory, coefficient, self.b, self.a, self.g)
-        for (phi, z), (_, w) in zip(self.z.pieces, self.w.pieces):
-            phi.inverse_mirror_map(z, out=w)
+        z, w = self.z.memory, self.w.memory
+        for rows, fused in self.runs:
+            b, a, g = self.b[rows], self.a[rows], self.g[rows]
+            if fused is not None:
+                self.loops.mirror_step(old[rows], z[rows], w[rows], coefficient[rows], b, a, g, *fused, out[rows])
+                continue
+            self.loops.ascend(old[rows], z[rows], coefficient[rows], b, a, g)
+            for (phi, segment, dual), (_, _, primal) in zip(self.z.pieces, self.w.pieces):
+                if rows.start <= segment.start < rows.stop:
+                    phi.inverse_mirror_map(dual, out=primal)
+            self.loops.left_products(w[rows], b, out[rows])
 
-    def undo(self, rejected: Sequence[int]) -> None:
+    def undo(self, rejected: Sequence[int], out) -> None:
         """Put the cells `rejected` back to where the last step started."""
         for kept, old in zip((self.z, self.w), self.spare):
             for row in rejected:
                 kept.flat[row].copy_(old.flat[row])
+        for row in rejected:
+            one = slice(row, row + 1)
+            self.loops.left_products(self.w.memory[one], self.b[one], out[one])
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all cells but `rows`."""
@@ -176,11 +203,23 @@ class Block:
         self._allocate(self.z.flat[index], self.w.flat[index])
 
     def state(self) -> dict:
-        """Everything `load` needs to go on to the bit."""
-        return {"Z": self.z.flat.clone(), "W": self.w.flat.clone()}
+        """Everything `load` needs to go on to the bit; the left products too, whose sums have no single order."""
+        left = torch.stack(self.left[:-1], dim=1) if self.depth > 1 else None
+        return {"Z": self.z.flat.clone(), "W": self.w.flat.clone(), "left": left}
 
     def load(self, state: dict, rows: Sequence[int]) -> None:
         """Inverse of `state`; `rows` are the cells of this block that the state holds."""
         self.potentials = [self.potentials[row] for row in rows]
         self._allocate(state["Z"].to(self.z.flat).clone(), state["W"].to(self.w.flat).clone())
+        for layer, b in enumerate(self.left[:-1]):
+            b.copy_(state["left"][:, layer])
 
+
+def _fused_powers(potentials: Sequence[Potential], exponents: Sequence[float]) -> tuple[list, list] | None:
+    """(scales, exponents) of the inverse maps, one a layer, where all are simple powers with one of `exponents`."""
+    for phi in potentials:
+        if type(phi).inverse_mirror_map is not PowerPotential.inverse_mirror_map:  # a map of its own
+            return None
+        if phi.inverse_exponent not in exponents:
+            return None
+    return [phi.inverse_scale for phi in potentials], [phi.inverse_exponent for phi in potentials]

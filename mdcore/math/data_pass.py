@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
-from mdcore.math import compiled, losses, plain
+from mdcore.math import losses, plain
+from mdcore.math.loops import loops_for
 
 BLOCK_BYTES = 1664 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
 LEAST_COLUMNS = 16  # d from which on the compiled products are faster than a BLAS; measured
@@ -27,23 +29,36 @@ LEAST_ROOM, MOST_ROOM = 0.02, 1.0  # an active set takes the margins up to (1 + 
 class Pass:
     """What a pass leaves, a row a live cell: w and g (K, d); c + log n, log R, Σ_n of the weights, min m (K,).
 
-    g and the weights are those of the risk, scaled by n e^{c}.
+    g and the weights are those of the risk, scaled by n e^{c}. `memory` holds them as the loops take them.
     """
 
-    def __init__(self, like: Tensor, cells: int):
-        self.w, self.g = like.new_zeros(cells, like.shape[1]), like.new_zeros(cells, like.shape[1])
-        self.log_scale, self.log_risk = like.new_zeros(cells), like.new_zeros(cells)
-        self.weight_sum, self.smallest = like.new_zeros(cells), like.new_zeros(cells)
+    NAMES = ("w", "g", "log_scale", "log_risk", "weight_sum", "smallest")
+
+    def __init__(self, like: Tensor, cells: int, view):
+        d = like.shape[1]
+        self.view = view
+        self._hold({name: like.new_zeros((cells, d) if name in ("w", "g") else cells) for name in self.NAMES})
+
+    def _hold(self, tensors: dict[str, Tensor]) -> None:
+        vars(self).update(tensors)
+        self.memory = SimpleNamespace(**{name: self.view(tensor) for name, tensor in tensors.items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name."""
+        return {name: getattr(self, name) for name in self.NAMES}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Inverse of `tensors`."""
+        self._hold({name: tensors[name].to(self.w) for name in self.NAMES})
 
     def put_back(self, rows: Tensor, other: Pass) -> None:
         """Overwrite `rows` (indices) by those of `other`."""
-        for name, mine in vars(self).items():
+        for name, mine in self.tensors().items():
             mine.index_copy_(0, rows, getattr(other, name).index_select(0, rows))
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but `rows`."""
-        for name, mine in vars(self).items():
-            setattr(self, name, mine[rows])
+        self._hold({name: mine[rows] for name, mine in self.tensors().items()})
 
 
 @dataclass
@@ -59,12 +74,10 @@ class ActiveSet:
     excluded_margin: Tensor  # μ, (K,)
     excluded_norm: float  # X
 
-    def holds(self, w: Tensor, smallest: Tensor, slack: float) -> bool:
+    def holds(self, now: Pass, slack: float, loops) -> bool:
         """True where every excluded point's margin exceeds min m by at least `slack`, in every finite cell."""
-        along = (w * self.direction).sum(dim=1)
-        across = torch.linalg.vector_norm(w - along.unsqueeze(1) * self.direction, dim=1)
-        proven = along * self.excluded_margin - self.excluded_norm * across - smallest >= slack
-        return bool((proven | ~torch.isfinite(smallest)).all())
+        u, least = loops.view(self.direction), loops.view(self.excluded_margin)
+        return loops.still_below_rounding(now.memory.w, u, least, self.excluded_norm, now.memory.smallest, slack)
 
 
 class DataPass:
@@ -78,9 +91,10 @@ class DataPass:
         self.n = A.shape[0]
         self.may_be_active = active and self.n > 64
         self.slack = math.log(self.n) - math.log(torch.finfo(A.dtype).eps / 2)
-        self.loops = compiled if A.device.type == "cpu" and A.shape[1] >= LEAST_COLUMNS else plain
+        self.loops = loops_for(A)
+        self.products = self.loops if A.shape[1] >= LEAST_COLUMNS else plain
         self.norms = torch.linalg.vector_norm(A, dim=1)
-        self.blocks = _cache_blocks(A)
+        self.blocks = self._cache_blocks(A)
         self.buffer = A.new_zeros(0)
         self.early = loss == "logistic"  # some margin was ≤ 40 in the last full pass: log R needs the losses
         self.passes_saved = 0  # passes that went over the active set only
@@ -90,7 +104,7 @@ class DataPass:
     def forget(self) -> None:
         """Take every point again, as after a change of the cells."""
         self.active: ActiveSet | None = None
-        self.active_blocks: list[Tensor] = []
+        self.active_blocks: list = []
         self.life = 0  # passes of the present set
         self.wait = self.patience = SHORTEST_WAIT  # steps to the next attempt at an active set, and after a vain one
 
@@ -106,7 +120,7 @@ class DataPass:
         """Fill `now` from now.w, with a pass over the active set where there is one and its bound holds."""
         if self.active is not None:
             self._sweep(self.active_blocks, now, by_loss=False)
-            if not self._is_early(now) and self.active.holds(now.w, now.smallest, self.slack):
+            if not self._is_early(now) and self.active.holds(now, self.slack, self.loops):
                 self.passes_saved += 1
                 self.life += 1
                 if self.life == FULL_LIFE:
@@ -134,35 +148,26 @@ class DataPass:
         """Whether log R needs the losses: above margins of 40 they are the weights, to rounding."""
         return self.loss == "logistic" and not bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all())
 
-    def _sweep(self, blocks: list[Tensor], now: Pass, by_loss: bool) -> None:
-        c, loss_sum, view = None, None, self.loops.view
-        w, g = view(now.w), view(now.g)
-        for number, block in enumerate(blocks):
-            points, margins = view(block), self._workspace(len(now.w), len(block))
-            values = view(margins)
-            self.loops.margins(w, points, values)
-            smallest = margins.amin(dim=1)
-            if number:
-                smallest, before = torch.minimum(smallest, now.smallest), c
-            now.smallest = smallest
-            c = losses.weight_shift(smallest, self.loss)
-            loss = losses.logistic_sum(margins) if by_loss else None
-            weights = losses.scaled_weights_(margins, c.unsqueeze(1), self.loss)
-            if number == 0:
-                torch.sum(weights, dim=1, out=now.weight_sum)
-                now.g.zero_()
-                loss_sum = loss
-            else:
-                rescale = (c - before).exp_()  # ≤ 1
-                now.weight_sum.mul_(rescale).add_(weights.sum(dim=1))
-                now.g.mul_(rescale.unsqueeze(1))
-                loss_sum = loss_sum + loss if by_loss else None
-            self.loops.add_weighted_points(values, points, g)  # the weights are where the margins were
-        now.log_scale = c + math.log(self.n)
-        now.log_risk = now.weight_sum.log() - now.log_scale
+    def _sweep(self, blocks: list, now: Pass, by_loss: bool) -> None:
+        w, g, of = self.products.view(now.w), self.products.view(now.g), now.memory
+        logistic = self.loss == "logistic"
+        loss_sum = 0.0
+        now.smallest.fill_(math.inf)
+        now.weight_sum.zero_()
+        now.g.zero_()
+        for points in blocks:
+            margins = self._workspace(len(w), len(points))
+            values = self.products.view(margins)
+            self.products.margins(w, points, values)
+            if by_loss:
+                loss_sum = loss_sum + losses.logistic_sum(margins)
+            self.loops.weigh(self.loops.view(margins), of.smallest, of.weight_sum, of.g, logistic)
+            self.products.add_weighted_points(values, points, g)  # the weights are where the margins were
+        torch.add(losses.weight_shift(now.smallest, self.loss), math.log(self.n), out=now.log_scale)
+        torch.log(now.weight_sum, out=now.log_risk).sub_(now.log_scale)
         if by_loss:
             late = now.smallest > losses.LOGISTIC_IS_EXPONENTIAL
-            now.log_risk = torch.where(late, now.log_risk, loss_sum.log() - math.log(self.n))
+            torch.where(late, now.log_risk, loss_sum.log() - math.log(self.n), out=now.log_risk)
 
     def _workspace(self, cells: int, points: int) -> Tensor:
         if self.buffer.numel() < cells * points:
@@ -179,7 +184,7 @@ class DataPass:
         length = torch.linalg.vector_norm(now.w, dim=1, keepdim=True)
         direction = now.w / length
         margins = self.A.new_empty(len(direction), self.n)  # of the unit vectors
-        self.loops.margins(*map(self.loops.view, (direction, self.A, margins)))
+        self.products.margins(*map(self.products.view, (direction, self.A, margins)))
         least = now.smallest.unsqueeze(1) / length
         taken = (margins <= (1.0 + self.room) * least + 2.0 * self.slack / length).any(dim=0)
         late = bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all()) and bool(torch.isfinite(length).all())
@@ -196,7 +201,7 @@ class DataPass:
 
     def _use(self, active: ActiveSet) -> None:
         self.active, self.life = active, 0
-        self.active_blocks = _cache_blocks(self.A[active.points])
+        self.active_blocks = self._cache_blocks(self.A[active.points])
 
     def state(self) -> dict:
         """Everything `load` needs to go on to the bit: which points are summed decides the rounding."""
@@ -214,8 +219,7 @@ class DataPass:
             self._use(ActiveSet(**{k: v.to(self.A.device) if isinstance(v, Tensor) else v for k, v in parts}))
         self.room, self.life = state["room"], state["life"]
 
-
-def _cache_blocks(A: Tensor) -> list[Tensor]:
-    """A cut into equal blocks of rows that fit the cache."""
-    rows = max(64, BLOCK_BYTES // (A.shape[1] * A.element_size()))
-    return list(A.tensor_split(max(1, math.ceil(A.shape[0] / rows))))
+    def _cache_blocks(self, A: Tensor) -> list:
+        """A cut into equal blocks of rows that fit the cache, as the products take them."""
+        rows = max(64, BLOCK_BYTES // (A.shape[1] * A.element_size()))
+        return [self.products.view(part) for part in A.tensor_split(max(1, math.ceil(A.shape[0] / rows)))]

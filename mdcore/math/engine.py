@@ -20,9 +20,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mdcore.math import compiled, losses, plain
+from mdcore.math import losses
 from mdcore.math.block import Block
 from mdcore.math.data_pass import DataPass, Pass
+from mdcore.math.loops import loops_for
 from mdcore.math.models import initial_weights, layer_shapes
 from mdcore.math.observe import Observer
 from mdcore.math.potentials import Potential
@@ -95,7 +96,7 @@ class StackTrainer:
     def __init__(self, A: Tensor, cells: Sequence[CellPlan], plan: StackPlan, A_test: Tensor | None = None):
         self.plan, self.cells = plan, list(cells)
         self.A = A.to(device=plan.device, dtype=plan.dtype).contiguous()
-        self.loops = compiled if self.A.device.type == "cpu" else plain
+        self.loops = loops_for(self.A)
         self.blocks, self.members = self._build_blocks()
         self._number_rows()
         self.epoch = 0
@@ -104,7 +105,7 @@ class StackTrainer:
         self.h = self.A.new_full((K,), plan.step.eta)
         self.gradient_sum = self.A.new_zeros(K, self.A.shape[1])  # A^Tλ of the certificate, λ = Σ_t λ_t
         self.mass = self.A.new_zeros(K)  # Σ_n λ_n
-        self.now, self.before = Pass(self.A, K), Pass(self.A, K)
+        self.now, self.before = (Pass(self.A, K, self.loops.view) for _ in range(2))
         self.data_pass = DataPass(self.A, plan.loss, active=plan.separable and plan.active_set)
         self.observer = Observer(self.cells, plan, self.A, None if A_test is None else A_test.to(self.A))
         self.observer.start(self.blocks, self.members)
@@ -146,14 +147,12 @@ class StackTrainer:
 
     # ---- one step ---------------------------------------------------------------------------------------------
     def _end_to_end(self) -> None:
-        w = self.loops.view(self.now.w)
         for block, rows in self.rows:
-            block.end_to_end(w[rows])
+            block.end_to_end(self.now.memory.w[rows])
 
     def _right_products(self) -> None:
-        g = self.loops.view(self.now.g)
         for block, rows in self.rows:
-            block.gradient(g[rows])
+            block.gradient(self.now.memory.g[rows])
 
     def _step(self) -> None:
         rule, view = self.plan.step, self.loops.view
@@ -165,10 +164,9 @@ class StackTrainer:
                 block.gradient_norm(norms[rows])
         coefficient = rule.coefficient(self.epoch + 1, norm, self.now.log_scale, self.now.log_risk, self.h)
         weight, lengths = coefficient * scale, view(coefficient)
-        for block, rows in self.rows:
-            block.step(lengths[rows], keep_old=rule.adapts)
         self.now, self.before = self.before, self.now
-        self._end_to_end()
+        for block, rows in self.rows:
+            block.step(lengths[rows], self.now.memory.w[rows], keep_old=rule.adapts)
         self.data_pass(self.now, rule.needs_risk)
         if rule.adapts:
             rejected = ~(self.now.log_risk < self.before.log_risk)  # a risk that is not finite is rejected too
@@ -181,8 +179,7 @@ class StackTrainer:
             self.now.put_back(back, self.before)
             for block, rows in self.rows:
                 if inside := [row - rows.start for row in back.tolist() if rows.start <= row < rows.stop]:
-                    block.undo(inside)
-                    block.end_to_end(view(self.now.w)[rows])
+                    block.undo(inside, self.now.memory.w[rows])
         self._right_products()
 
     # ---- the loop ---------------------------------------------------------------------------------------------
@@ -249,7 +246,7 @@ class StackTrainer:
         """Everything needed to go on to the bit."""
         return {
             "epoch": self.epoch, "ended": dict(self.ended), "members": self.members, "h": self.h,
-            "gradient_sum": self.gradient_sum, "mass": self.mass, "pass": vars(self.now),
+            "gradient_sum": self.gradient_sum, "mass": self.mass, "pass": self.now.tensors(),
             "blocks": [block.state() for block in self.blocks], "observer": self.observer.state_dict(),
             "data_pass": self.data_pass.state(),
         }  # fmt: skip
@@ -265,11 +262,8 @@ class StackTrainer:
         self._number_rows()
         self.epoch, self.ended = state["epoch"], dict(state["ended"])
         self.h, self.gradient_sum, self.mass = (state[name].to(self.A) for name in ("h", "gradient_sum", "mass"))
-        self.now, self.before = Pass(self.A, len(self.h)), Pass(self.A, len(self.h))
-        vars(self.now).update({name: value.to(self.A) for name, value in state["pass"].items()})
+        self.now, self.before = (Pass(self.A, len(self.h), self.loops.view) for _ in range(2))
+        self.now.load(state["pass"])
         self.data_pass.load(state["data_pass"])
         self.observer.load_state_dict(state["observer"])
-        w = self.loops.view(self.now.w.clone())
-        for block, rows in self.rows:
-            block.end_to_end(w[rows])  # the left products; w itself is as saved
         self._right_products()

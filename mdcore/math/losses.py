@@ -49,6 +49,11 @@ def log_weights(margins: Tensor, loss: str, dim: int = -1) -> Tensor:
     return slopes - math.log(margins.shape[dim])
 
 
+def weight_edge(dtype: torch.dtype) -> float:
+    """log2 of the ratio at which `scaled_weights_` cuts: no weight is a subnormal number."""
+    return 0.98 * math.log2(torch.finfo(dtype).max)
+
+
 def scaled_weights_(margins: Tensor, shift: Tensor, loss: str) -> Tensor:
     """Overwrite margins (K, n) by −ℓ'(m) e^{shift}; `shift` is (K, 1).
 
@@ -58,8 +63,7 @@ def scaled_weights_(margins: Tensor, shift: Tensor, loss: str) -> Tensor:
     e^x is taken as 2^{x log2 e}, three times as fast in torch: rounding x log2 e changes a weight by less than half
     the rounding of the largest.
     """
-    edge = 0.98 * math.log2(torch.finfo(margins.dtype).max)
-    margins.sub_(shift).mul_(math.log2(math.e)).clamp_(max=edge)
+    margins.sub_(shift).mul_(math.log2(math.e)).clamp_(max=weight_edge(margins.dtype))
     if loss == "exponential":
         return margins.neg_().exp2_()
     return margins.exp2_().add_(torch.exp(-shift)).reciprocal_()

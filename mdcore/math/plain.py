@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mdcore.math import losses
+
+FUSED_EXPONENTS = ()  # a block's step is `ascend`, the potentials' inverse maps, `left_products`
 SMALLEST, LARGEST = 1e-100, 1e100  # between them sums of powers keep all their digits, and so do their products
 
 
@@ -23,6 +26,28 @@ def add_weighted_points(V: Tensor, A: Tensor, g: Tensor) -> None:
     g.add_(torch.mm(V, A))  # addmm_ takes twice as long where d is small
 
 
+def weigh(margins: Tensor, smallest: Tensor, total: Tensor, g: Tensor, logistic: bool) -> None:
+    """margins (K, n) ← the weights −ℓ'(m) e^c; smallest and total (K,) then take these points in, g (K, d) is rescaled.
+
+    c = losses.weight_shift(smallest) follows the smallest margin seen so far.
+    """
+    loss = "logistic" if logistic else "exponential"
+    before = losses.weight_shift(smallest, loss).clone()
+    c = losses.weight_shift(torch.minimum(smallest, margins.amin(dim=1), out=smallest), loss)
+    losses.scaled_weights_(margins, c.unsqueeze(1), loss)
+    rescale = (c - before).exp_()  # ≤ 1
+    g.mul_(rescale.unsqueeze(1))
+    total.mul_(rescale).add_(margins.sum(dim=1))
+
+
+def still_below_rounding(w, direction, excluded_margin, excluded_norm: float, smallest, slack: float) -> bool:
+    """True where ActiveSet.holds is, in every cell whose smallest margin is finite."""
+    along = (w * direction).sum(dim=1)
+    across = torch.linalg.vector_norm(w - along.unsqueeze(1) * direction, dim=1)
+    proven = along * excluded_margin - excluded_norm * across - smallest >= slack
+    return bool((proven | ~torch.isfinite(smallest)).all())
+
+
 def layers(flat: Tensor, hidden: int, width: int, columns: int) -> list[Tensor]:
     """Views (K, out, in) of the L = hidden + 1 layers that lie in `flat` (K, entries), input layer first."""
     if hidden == 0:
@@ -33,39 +58,39 @@ def layers(flat: Tensor, hidden: int, width: int, columns: int) -> list[Tensor]:
 
 
 def ascend(before: Tensor, z: Tensor, coefficient: Tensor, left: Tensor, right: Tensor, g: Tensor) -> None:
-    """z = before + coefficient b_l^T a_l^T in every layer; left (L−1, K, k): b_1 … b_{L−1}, right: a_2 … a_L."""
-    hidden, _, width = left.shape
+    """z = before + coefficient b_l^T a_l^T in every layer; left (K, L−1, k): b_1 … b_{L−1}, right: a_2 … a_L."""
+    _, hidden, width = left.shape
     s = coefficient.unsqueeze(1)
-    b = [*(left * s), s]
-    a = [g, *right]
+    b = [*(left * s.unsqueeze(2)).unbind(1), s]
+    a = [g, *right.unbind(1)]
     shape = hidden, width, g.shape[1]
     for old, new, b_l, a_l in zip(layers(before, *shape), layers(z, *shape), b, a):
         torch.addcmul(old, b_l.unsqueeze(2), a_l.unsqueeze(1), out=new)
 
 
 def left_products(W: Tensor, left: Tensor, w: Tensor) -> None:
-    """left (L−1, K, k): b_l = W_L ⋯ W_{l+1}; w (K, d) = W_L ⋯ W_1."""
-    hidden, _, width = left.shape
+    """left (K, L−1, k): b_l = W_L ⋯ W_{l+1}; w (K, d) = W_L ⋯ W_1."""
+    _, hidden, width = left.shape
     product = None
     for number, layer in reversed(list(enumerate(layers(W, hidden, width, w.shape[1])))):
         product = layer if product is None else torch.bmm(product, layer)
-        (left[number - 1] if number else w).copy_(product.squeeze(1))
+        (left[:, number - 1] if number else w).copy_(product.squeeze(1))
 
 
 def right_products(W: Tensor, g: Tensor, right: Tensor) -> None:
-    """right (L−1, K, k): a_{l+1} = W_l ⋯ W_1 g."""
-    hidden, _, width = right.shape
+    """right (K, L−1, k): a_{l+1} = W_l ⋯ W_1 g."""
+    _, hidden, width = right.shape
     product = g.unsqueeze(1)
     for number, layer in enumerate(layers(W, hidden, width, g.shape[1])[:hidden]):
         product = torch.bmm(product, layer.mT)  # a row times W^T: three times as fast as W times a column
-        right[number].copy_(product.squeeze(1))
+        right[:, number].copy_(product.squeeze(1))
 
 
 def gradient_norm(left: Tensor, right: Tensor, g: Tensor, q: Tensor, out: Tensor) -> bool:
     """out (K,) = (Σ_l ‖b_l‖_q^q ‖a_l‖_q^q)^{1/q}, q (K,). False where a sum leaves the range that is safe."""
     power = q.unsqueeze(1)
-    b = [*left.abs().pow(power).sum(dim=2), torch.ones_like(out)]
-    a = [g.abs().pow(power).sum(dim=1), *right.abs().pow(power).sum(dim=2)]
+    b = [*left.abs().pow(power.unsqueeze(2)).sum(dim=2).unbind(1), torch.ones_like(out)]
+    a = [g.abs().pow(power).sum(dim=1), *right.abs().pow(power.unsqueeze(2)).sum(dim=2).unbind(1)]
     out.copy_(sum(one * other for one, other in zip(b, a)).pow(1.0 / q))
     least, most = torch.stack([*a, *b]).aminmax()
     return bool(least > SMALLEST) and bool(most < LARGEST)
@@ -73,10 +98,10 @@ def gradient_norm(left: Tensor, right: Tensor, g: Tensor, q: Tensor, out: Tensor
 
 def entry_scale(left: Tensor, out: Tensor) -> bool:
     """out (K,) = ‖b_1‖_2, 1 at depth 1. False where a sum of squares leaves the range that is safe."""
-    if len(left) == 0:
+    if left.shape[1] == 0:
         out.fill_(1.0)
         return True
-    square = left[0].square().sum(dim=1)
+    square = left[:, 0].square().sum(dim=1)
     out.copy_(square.sqrt())
     least, most = square.aminmax()
     return bool(least > SMALLEST) and bool(most < LARGEST)

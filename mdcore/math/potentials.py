@@ -16,8 +16,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mdcore.math import compiled
-
 
 class Potential:
     """Base class: φ(w) summed over the entries of a tensor of any shape.
@@ -89,7 +87,21 @@ def _into(result: Tensor, out: Tensor | None) -> Tensor:
     return result if out is None else out.copy_(result)
 
 
-class LayerScaled(Potential):
+class PowerPotential(Potential):
+    """A potential with (φ')^{-1}(z) = c sign(z)|z|^e: `inverse_scale` c, `inverse_exponent` e.
+
+    The engine takes e = 1, 2 and ½ inside its own loops, unless a subclass has an `inverse_mirror_map` of its own.
+    """
+
+    inverse_scale: float = 1.0
+    inverse_exponent: float = 1.0
+
+    def inverse_mirror_map(self, z, out=None):
+        w = signed_power(z, self.inverse_exponent, out)
+        return w if self.inverse_scale == 1.0 else w.mul_(self.inverse_scale)
+
+
+class LayerScaled(PowerPotential):
     """φ(w) = α w²/2; ∇φ = α w; φ* = z²/(2α). Limit: l_2 max-margin, with α_l‖W_l‖_F² equal in all layers."""
 
     name = "layer_scaled"
@@ -98,15 +110,13 @@ class LayerScaled(Potential):
 
     def __init__(self, alpha: float):
         self.alpha = _positive("layer_scaled", "alpha", alpha)
+        self.inverse_scale = 1.0 / self.alpha
 
     def value_per_entry(self, w):
         return 0.5 * self.alpha * w * w
 
     def mirror_map(self, w):
         return self.alpha * w
-
-    def inverse_mirror_map(self, z, out=None):
-        return torch.div(z, self.alpha, out=out)
 
     def conjugate_per_entry(self, z):
         return z * z / (2 * self.alpha)
@@ -121,11 +131,8 @@ class Quadratic(LayerScaled):
     def __init__(self):
         super().__init__(1.0)
 
-    def inverse_mirror_map(self, z, out=None):
-        return _into(z if out is not None else z.clone(), out)
 
-
-class Lp(Potential):
+class Lp(PowerPotential):
     """φ(w) = |w|^p/p; ∇φ = sign(w)|w|^{p−1}; inverse ψ_p(z) = sign(z)|z|^{1/(p−1)}; φ* = |z|^q/q.
 
     p > 1, q = p/(p−1). Limit: l_p max-margin (Sun et al. 2022, theorem 1). Exponents 1, 2 and ½ of the inverse
@@ -139,6 +146,7 @@ class Lp(Potential):
         self.p = _positive("lp", "p", p, above=1.0)
         self.q = self.p / (self.p - 1.0)
         self.limit_p = self.p
+        self.inverse_exponent = 1.0 / (self.p - 1.0)
 
     def value_per_entry(self, w):
         return w.abs().pow(self.p) / self.p
@@ -146,25 +154,19 @@ class Lp(Potential):
     def mirror_map(self, w):
         return signed_power(w, self.p - 1.0)
 
-    def inverse_mirror_map(self, z, out=None):
-        return signed_power(z, 1.0 / (self.p - 1.0), out)
-
     def conjugate_per_entry(self, z):
         return z.abs().pow(self.q) / self.q
 
 
 def signed_power(z: Tensor, exponent: float, out: Tensor | None = None) -> Tensor:
     """sign(z)|z|^exponent entry by entry, exact at 0 and ±inf; `out` must not alias `z`."""
-    if exponent in (0.5, 2.0) and out is not None and z.device.type == "cpu" and z.dim() == 2:
-        (compiled.signed_sqrt if exponent == 0.5 else compiled.signed_square)(z.detach().numpy(), out.numpy())
-        return out
+    if exponent == 1.0:
+        return z.clone() if out is None else out.copy_(z)
     out = torch.abs(z, out=out)
     if exponent == 2.0:
         return out.mul_(z)
     if exponent == 0.5:
         return out.sqrt_().copysign_(z)
-    if exponent == 1.0:
-        return out.copy_(z)
     return out.pow_(exponent).copysign_(z)
 
 

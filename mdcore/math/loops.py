@@ -1,0 +1,14 @@
+"""Which module does the loops of a step: `compiled` on the CPU, `plain` elsewhere. Their functions are the same."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from torch import Tensor
+
+from mdcore.math import compiled, plain
+
+
+def loops_for(tensor: Tensor) -> ModuleType:
+    """The module for data that lie where `tensor` does."""
+    return compiled if tensor.device.type == "cpu" else plain
