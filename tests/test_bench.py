@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from recorded_graph import RecordedGraph, take_the_place_of_cuda
 
 from mdcore.bench import engine_bench, timing, workloads
 from mdcore.bench.baseline import train_by_hand
@@ -134,6 +135,18 @@ def test_the_report_shows_goals_bounds_figures_and_numbers(measured):
                                       numbers_section(bench)))  # fmt: skip
     assert text.count("<img") == 3 and "not measured" in text
     assert len(list((place / "figures").glob("*.pdf"))) == 3
+
+
+def test_a_gpu_gets_its_rows_where_there_is_one(monkeypatch):
+    take_the_place_of_cuda(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    engine = workloads.Workload.engine
+    monkeypatch.setattr(workloads.Workload, "engine", lambda self, device="cpu": engine(self))
+    bench = Bench(quick=True)
+    engine_bench.measure(bench, tiny(), 1)
+    (row,) = bench.table().query("contender == 'engine, device cuda'").to_dict("records")
+    assert row["seconds_per_cell_step"] > 0 and row["clock"] == "wall" and RecordedGraph.made
 
 
 def test_contenders_take_turns():

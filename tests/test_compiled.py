@@ -94,15 +94,27 @@ def test_the_products_are_those_of_the_layers(depth, module):
 
 @pytest.mark.parametrize("place", ["left", "right", "g"])
 @pytest.mark.parametrize("value", [1e-200, 1e200, math.nan, math.inf, 0.0])
-@pytest.mark.parametrize("module", [compiled, plain], ids=["compiled", "plain"])
-def test_sums_out_of_range_are_told(module, value, place):
+def test_sums_out_of_range_are_told(value, place):
+    """The compiled loops say so, and a block then takes the twin, which scales by the largest entry."""
     _, left, right, g = layers(3, 4, 6, 2, torch.float64)
     q = torch.full((2,), 2.0, dtype=torch.float64)
     {"left": left[1, 1], "right": right[1, 0], "g": g[1]}[place][:] = value
-    arguments = [module.view(tensor) for tensor in (left, right, g, q, torch.zeros_like(q))]
-    assert not module.gradient_norm(*arguments)
+    found = torch.zeros(2, dtype=torch.float64)
+    assert not compiled.gradient_norm(*map(compiled.view, (left, right, g, q, found)))
+    assert plain.gradient_norm(left, right, g, q, found)
+    for cell in range(2):
+        norms = [math.hypot(*b) for b in left[cell].tolist()] + [1.0]
+        each = [one * math.hypot(*a) for one, a in zip(norms, [g[cell].tolist(), *right[cell].tolist()], strict=True)]
+        if math.isfinite(math.hypot(*each)):
+            torch.testing.assert_close(found[cell].item(), math.hypot(*each), rtol=1e-12, atol=0)
+        else:
+            assert not torch.isfinite(found[cell])
     left[:, 0] = value
-    assert not module.entry_scale(module.view(left), module.view(torch.zeros_like(q)))
+    assert not compiled.entry_scale(compiled.view(left), compiled.view(found))
+    plain.entry_scale(left, found)
+    assert found.isfinite().all() == math.isfinite(value)
+    if math.isfinite(value):
+        torch.testing.assert_close(found, torch.full_like(found, 2.0 * value), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from mdcore.bench import timing
 from mdcore.bench.goals import Bench
@@ -27,18 +28,19 @@ def measure_engine(bench: Bench, repeats: int) -> None:
 def measure(bench: Bench, work: Workload, repeats: int) -> tuple[np.ndarray, str]:
     """One workload, by turns; its shares of the matrix rate, and what bounds it."""
     cells, (n, d) = len(work.cells), work.data.X_train.shape
-    found = timing.by_turns(
-        {
-            "baseline": work.baseline_seconds,
-            "engine": work.engine_seconds,
-            "dgemm": timing.dgemm_rate,
-            "shaped": lambda: timing.shaped_rate(cells, n, d),
-            "compiled": lambda: timing.compiled_rate(cells, n, d),
-            "copy": timing.copy_rate,
-            "exp": timing.exponential_rate,
-        },
-        repeats,
-    )
+    contenders = {
+        "baseline": work.baseline_seconds,
+        "engine": work.engine_seconds,
+        "dgemm": timing.dgemm_rate,
+        "shaped": lambda: timing.shaped_rate(cells, n, d),
+        "compiled": lambda: timing.compiled_rate(cells, n, d),
+        "data": lambda: timing.copy_rate(8 * n * d),
+        "layers": lambda: timing.copy_rate(16 * cells * layer_entries(work)),
+        "weights": lambda: timing.weights_rate(cells, n),
+    }
+    if torch.cuda.is_available():
+        contenders["gpu"] = work.gpu_seconds
+    found = timing.by_turns(contenders, repeats)
     base, engine, dgemm = found["baseline"], found["engine"], found["dgemm"]
     flops = work.pass_flops
     bench.row(work.title, "baseline", base, base / base)
@@ -49,7 +51,9 @@ def measure(bench: Bench, work: Workload, repeats: int) -> tuple[np.ndarray, str
     setting = QUICK if bench.quick else ""
     own = found["compiled"]
     bench.row(work.title, "compiled products, in the cache", flops / own, base * own / flops, flops, dgemm)
-    bound = roofline(work, *(float(np.median(found[name])) for name in ("engine", "compiled", "copy", "exp", "shaped")))
+    if "gpu" in found:
+        bench.row(work.title, "engine, device cuda", found["gpu"], base / found["gpu"], flops, clock="wall")
+    bound = roofline(work, {name: float(np.median(values)) for name, values in found.items()})
     if work.key in ("dense_18", "planted"):
         bench.find(work.key, base / engine, bound, setting)
     else:
@@ -63,26 +67,30 @@ def layer_entries(work: Workload) -> float:
     return float(np.mean([d if c.depth == 1 else c.width * (d + (c.depth - 2) * c.width + 1) for c in work.cells]))
 
 
-def roofline(work: Workload, seconds: float, own: float, copy: float, exponentials: float, shaped: float) -> str:
-    """Where a cell's step goes: counted flops, bytes and exponentials over the machine's own rates.
+def roofline(work: Workload, rate: dict[str, float]) -> str:
+    """Where a cell's step goes: counted flops, bytes and weights over the machine's own rates.
 
-    Data pass: 4·n·d flops at the rate of its products in the cache, A read once a step for all cells, n exponentials.
-    Layers: 8 flops and 56 bytes an entry: Z read and written, W written by the inverse map and read twice, for the
-    products from left and right, and what of it was written comes back from memory.
+    Data pass: 4·n·d flops at the rate of its products in the cache, A read once a step for all cells, n weights.
+    Layers: 8 flops and 32 bytes an entry: Z read and written, W written, and read for the products from the right;
+    those from the left find it in the cache.
     """
-    n, entries = work.data.X_train.shape[0], layer_entries(work)
-    a_share = 8.0 * work.data.X_train.size / copy / len(work.cells)
+    n, entries, cells = work.data.X_train.shape[0], layer_entries(work), len(work.cells)
     floors = {
-        f"products {work.pass_flops / 1e6:.2f} Mflop at {own / 1e9:.0f} Gflop/s, as the compiled loops reach in the "
-        f"cache (a BLAS with {len(work.cells)} rows: {shaped / 1e9:.0f})": work.pass_flops / own,
-        f"{8e-6 * work.data.X_train.size:.1f} MB of A, read once by all cells": a_share,
-        f"{n:,} exponentials": n / exponentials,
-        f"layers {entries:,.0f} entries, {56e-3 * entries:.0f} kB and {8e-3 * entries:.0f} kflop": 56 * entries / copy,
+        f"products {work.pass_flops / 1e6:.2f} Mflop at {rate['compiled'] / 1e9:.0f} Gflop/s, as the compiled loops "
+        f"reach in the cache (a BLAS with {cells} rows: {rate['shaped'] / 1e9:.0f})": (
+            work.pass_flops / rate["compiled"]
+        ),
+        f"{8e-6 * work.data.X_train.size:.2g} MB of A, read once by all cells": (
+            8.0 * work.data.X_train.size / rate["data"] / cells
+        ),
+        f"{n:,} weights": n / rate["weights"],
+        f"layers {entries:,.0f} entries, {32e-3 * entries:.0f} kB at {rate['layers'] / 1e9:.0f} GB/s, as a copy of "
+        f"their size reaches, and {8e-3 * entries:.0f} kflop": 32 * entries / rate["layers"],
     }
-    told = "; ".join(f"{what}: {1e6 * floor:.1f} µs" for what, floor in floors.items())
-    rest = seconds - sum(floors.values())
-    small = f"the rest, calls of torch and small work: {1e6 * rest:.1f} µs"
-    return f"{1e6 * seconds:.1f} µs a cell and step. {told}; {small}."
+    told = "; ".join(f"{what}: {1e6 * floor:.2g} µs" for what, floor in floors.items())
+    rest = rate["engine"] - sum(floors.values())
+    small = f"the rest, square roots, short rows, calls and small work: {1e6 * rest:.2g} µs"
+    return f"{1e6 * rate['engine']:.3g} µs a cell and step. {told}; {small}."
 
 
 def measure_late(bench: Bench, windows: int) -> None:

@@ -6,6 +6,7 @@ clock counts their work. Whole commands are measured by the wall clock.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,22 +92,26 @@ def compiled_rate(cells: int, n: int, d: int, flops: float = 1e9) -> float:
     return 4.0 * cells * d * rows * times / (cpu_seconds() - start)
 
 
-def copy_rate(megabytes: int = 64) -> float:
-    """Bytes a second, read and written, of a copy that does not fit the cache."""
-    a = torch.rand(megabytes * 2**17, dtype=torch.float64)
+def copy_rate(size: float) -> float:
+    """Bytes a second, read and written, of copies of one half of `size` bytes to the other, from the cache they fit."""
+    a = torch.rand(max(1, int(size / 16)), dtype=torch.float64)
     b = torch.empty_like(a)
     b.copy_(a)
+    times = max(4, round(2.5e8 / (8 * len(a))))
     start = cpu_seconds()
-    for _ in range(4):
+    for _ in range(times):
         b.copy_(a)
-    return 4 * 2 * 8 * len(a) / (cpu_seconds() - start)
+    return times * 2 * 8 * len(a) / (cpu_seconds() - start)
 
 
-def exponential_rate(count: int = 2**15) -> float:
-    """Exponentials a second of torch.exp2 in float64, in the cache."""
-    a = torch.rand(count, dtype=torch.float64)
-    out = torch.empty_like(a)
+def weights_rate(cells: int, points: int) -> float:
+    """Weights a second of the engine's own loop, from margins in the cache: one exponential and one division each."""
+    margins, state = torch.rand(cells, points, dtype=torch.float64), torch.full((3, cells), math.inf).double()
+    g = torch.zeros(cells, 1, dtype=torch.float64)
+    arguments = [compiled.view(tensor) for tensor in (margins, state[0], state[1], g)]
+    compiled.weigh(*arguments, True)
+    times = max(4, round(4e6 / margins.numel()))
     start = cpu_seconds()
-    for _ in range(200):
-        torch.exp2(a, out=out)
-    return 200 * count / (cpu_seconds() - start)
+    for _ in range(times):
+        compiled.weigh(*arguments, True)  # of what were weights, which costs the same
+    return times * margins.numel() / (cpu_seconds() - start)

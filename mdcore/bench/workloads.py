@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from mdcore.bench.baseline import train_by_hand
-from mdcore.bench.timing import cpu_seconds
+from mdcore.bench.timing import cpu_seconds, wall_seconds
+from mdcore.math.captured import WARM_UP
 from mdcore.math.engine import CellPlan, StackPlan, StackTrainer
 from mdcore.math.potentials import Lp, Potential, Quadratic
 from mdcore.math.step_rules import StepRule
@@ -43,15 +44,26 @@ class Workload:
         """4·n·d: the two products of a pass, a cell and step; nothing else is counted."""
         return 4.0 * self.data.X_train.shape[0] * self.data.X_train.shape[1]
 
-    def engine(self, active_set: bool = True) -> StackTrainer:
+    def engine(self, active_set: bool = True, device: str = "cpu") -> StackTrainer:
         """The stack, before its first step."""
-        return StackTrainer(self.A, self.cells, StackPlan(self.rule, FOR_EVER, (FOR_EVER,), active_set=active_set))
+        plan = StackPlan(self.rule, FOR_EVER, (FOR_EVER,), active_set=active_set, device=device)
+        return StackTrainer(self.A, self.cells, plan)
 
     def engine_seconds(self) -> float:
         """CPU seconds a cell and step of a fresh stack."""
         trainer = self.engine()
         trainer.advance(self.warm_up)
         return advance_seconds(trainer, self.steps)
+
+    def gpu_seconds(self) -> float:
+        """Wall seconds a cell and step of a fresh stack on the GPU, its steps captured before."""
+        trainer = self.engine(device="cuda")
+        trainer.advance(max(self.warm_up, 4 * WARM_UP))
+        torch.cuda.synchronize()
+        start = wall_seconds()
+        trainer.advance(10 * self.steps)
+        torch.cuda.synchronize()
+        return (wall_seconds() - start) / (10 * self.steps * len(self.cells))
 
     def baseline_seconds(self) -> float:
         """The same of the baseline: the mean over the cells, each distinct potential, depth and width run once."""

@@ -83,6 +83,8 @@ def train_request(path: str | Path) -> StackOutput:
         stack_plan(shared, found.separability == "separable", device),
         torch.from_numpy(data.y_test[:, None] * data.X_test) if len(data.y_test) else None,
     )
+    if trainer.captured and trainer.captured.why_not:
+        notes.append(f"slow: steps are launched one by one on the GPU, since {trainer.captured.why_not}")
     spent = _train(trainer, request, notes)
     clock["trained"] = time.monotonic()
     extra = {name: load_metric(name, plugin_dir) for name in shared.get("metrics", ())}

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mdcore.math import plain
 from mdcore.math.loops import loops_for
-from mdcore.math.metrics import p_norm
 from mdcore.math.potentials import Potential, PowerPotential, normalisation_exponent
 
 
@@ -103,7 +103,8 @@ class Block:
         self.left = [*b.unbind(1), Z.new_ones(K, 1)]  # b_l, (K, out)
         self.right = [g, *a.unbind(1)]  # a_l, (K, in)
         q = torch.cat([Z.new_full((segment.rows.stop - segment.rows.start,), segment.q) for segment in self.segments])
-        self.b, self.a, self.g, self.q = view(b), view(a), view(g), view(q)
+        self.factors = b, a, g, q  # of the gradient, and its norm's exponents
+        self.b, self.a, self.g, self.q = map(view, self.factors)
         self.runs = self._runs(Z)
 
     def _runs(self, like: Tensor) -> list[tuple[slice, tuple | None]]:
@@ -148,24 +149,13 @@ class Block:
 
     def gradient_norm(self, out) -> None:
         """Write N = (Σ_l ‖G_l‖_q^q)^{1/q} over ALL layers into `out` (K,): ‖G_l‖_q = ‖b_l‖_q ‖a_l‖_q, of rank one."""
-        if not self.loops.gradient_norm(self.b, self.a, self.g, self.q, out):
-            out[:] = self.loops.view(self._careful_norm())
-
-    def _careful_norm(self) -> Tensor:
-        """gradient_norm by scaled sums, which neither over- nor underflow."""
-        norms = []
-        for segment in self.segments:
-            rows, q = segment.rows, segment.q
-            layers = [
-                p_norm(b[rows], q) * p_norm(a[rows], q) for b, a in zip(self.left, self.right)
-            ]
-            norms.append(p_norm(torch.stack(layers, dim=-1), q))
-        return torch.cat(norms)
+        if not self.loops.gradient_norm(self.b, self.a, self.g, self.q, out):  # it would over- or underflow
+            plain.gradient_norm(*self.factors, torch.as_tensor(out))
 
     def entry_scale(self, out) -> None:
         """Write ‖W_L ⋯ W_2‖_2 into `out` (K,): the factor with which A^T v enters Z_1; 1 at depth 1."""
         if not self.loops.entry_scale(self.b, out):
-            out[:] = self.loops.view(p_norm(self.left[0], 2.0))
+            plain.entry_scale(self.factors[0], torch.as_tensor(out))
 
     def step(self, coefficient, out, keep_old: bool = False) -> None:
         """Z_l ← Z_l + coefficient·G_l, W_l ← (∇φ_l)^{-1}(Z_l), then `end_to_end(out)`; coefficient (K,).
@@ -187,14 +177,10 @@ class Block:
                     phi.inverse_mirror_map(dual, out=primal)
             self.loops.left_products(w[rows], b, out[rows])
 
-    def undo(self, rejected: Sequence[int], out) -> None:
-        """Put the cells `rejected` back to where the last step started."""
-        for kept, old in zip((self.z, self.w), self.spare):
-            for row in rejected:
-                kept.flat[row].copy_(old.flat[row])
-        for row in rejected:
-            one = slice(row, row + 1)
-            self.loops.left_products(self.w.memory[one], self.b[one], out[one])
+    def undo(self, rejected, out) -> None:
+        """Put the cells `rejected` (K,) back to where the last step started, and their rows of `out` too."""
+        kept, old = ([entries.memory for entries in both] for both in ((self.z, self.w), self.spare))
+        self.loops.restore(kept, old, rejected, self.b, out)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all cells but `rows`."""
@@ -204,15 +190,13 @@ class Block:
 
     def state(self) -> dict:
         """Everything `load` needs to go on to the bit; the left products too, whose sums have no single order."""
-        left = torch.stack(self.left[:-1], dim=1) if self.depth > 1 else None
-        return {"Z": self.z.flat.clone(), "W": self.w.flat.clone(), "left": left}
+        return {"Z": self.z.flat.clone(), "W": self.w.flat.clone(), "left": self.factors[0].clone()}
 
     def load(self, state: dict, rows: Sequence[int]) -> None:
         """Inverse of `state`; `rows` are the cells of this block that the state holds."""
         self.potentials = [self.potentials[row] for row in rows]
         self._allocate(state["Z"].to(self.z.flat).clone(), state["W"].to(self.w.flat).clone())
-        for layer, b in enumerate(self.left[:-1]):
-            b.copy_(state["left"][:, layer])
+        self.factors[0].copy_(state["left"])
 
 
 def _fused_powers(potentials: Sequence[Potential], exponents: Sequence[float]) -> tuple[list, list] | None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mdcore.math import losses, plain
-from mdcore.math.loops import loops_for
+from mdcore.math.loops import loops_for, runs_ahead
 
 BLOCK_BYTES = 1664 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
 LEAST_COLUMNS = 16  # d from which on the compiled products are faster than a BLAS; measured
@@ -52,9 +52,10 @@ class Pass:
         self._hold({name: tensors[name].to(self.w) for name in self.NAMES})
 
     def put_back(self, rows: Tensor, other: Pass) -> None:
-        """Overwrite `rows` (indices) by those of `other`."""
+        """Overwrite `rows` (K,), a mask, by those of `other`."""
         for name, mine in self.tensors().items():
-            mine.index_copy_(0, rows, getattr(other, name).index_select(0, rows))
+            mask = rows.unsqueeze(1) if mine.dim() == 2 else rows
+            torch.where(mask, getattr(other, name), mine, out=mine)
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but `rows`."""
@@ -89,7 +90,8 @@ class DataPass:
     def __init__(self, A: Tensor, loss: str, active: bool = True):
         self.A, self.loss = A, loss
         self.n = A.shape[0]
-        self.may_be_active = active and self.n > 64
+        self.runs_ahead = runs_ahead(A)
+        self.may_be_active = active and self.n > 64 and not self.runs_ahead
         self.slack = math.log(self.n) - math.log(torch.finfo(A.dtype).eps / 2)
         self.loops = loops_for(A)
         self.products = self.loops if A.shape[1] >= LEAST_COLUMNS else plain
@@ -110,6 +112,9 @@ class DataPass:
 
     def first(self, now: Pass, needs_risk: bool) -> None:
         """Fill `now` from now.w with a pass over every point."""
+        if self.runs_ahead:  # cell by cell, the sweep itself sees which sum is needed
+            self._sweep(self.blocks, now, by_loss=needs_risk and self.loss == "logistic")
+            return
         by_loss = needs_risk and self.early
         self._sweep(self.blocks, now, by_loss)
         self.early = self._is_early(now)
@@ -220,6 +225,6 @@ class DataPass:
         self.room, self.life = state["room"], state["life"]
 
     def _cache_blocks(self, A: Tensor) -> list:
-        """A cut into equal blocks of rows that fit the cache, as the products take them."""
-        rows = max(64, BLOCK_BYTES // (A.shape[1] * A.element_size()))
+        """A cut into equal blocks of rows that fit the cache, as the products take them; a GPU takes them at once."""
+        rows = len(A) if self.runs_ahead else max(64, BLOCK_BYTES // (A.shape[1] * A.element_size()))
         return [self.products.view(part) for part in A.tensor_split(max(1, math.ceil(A.shape[0] / rows)))]

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from mdcore.math import losses
 from mdcore.math.block import Block
+from mdcore.math.captured import CapturedSteps
 from mdcore.math.data_pass import DataPass, Pass
-from mdcore.math.loops import loops_for
+from mdcore.math.loops import loops_for, runs_ahead
 from mdcore.math.models import initial_weights, layer_shapes
 from mdcore.math.observe import Observer
 from mdcore.math.potentials import Potential
@@ -112,6 +113,7 @@ class StackTrainer:
         self._end_to_end()
         self.data_pass.first(self.now, plan.step.needs_risk)
         self._right_products()
+        self._capture()
 
     def _build_blocks(self) -> tuple[list[Block], list[list[int]]]:
         groups: dict[tuple, list[int]] = {}
@@ -145,6 +147,13 @@ class StackTrainer:
         ends = list(itertools.accumulate((block.size for block in self.blocks), initial=0))
         self.rows = [(block, slice(*ends[i : i + 2])) for i, block in enumerate(self.blocks)]
 
+    def _capture(self) -> None:
+        """On a GPU, steps are captured anew whenever the cells have changed."""
+        self.captured = None
+        if runs_ahead(self.A) and self.members:
+            potentials = (phi for block in self.blocks for own in block.potentials for phi in own)
+            self.captured = CapturedSteps(self._step, lambda: self.now, self.epoch, potentials)
+
     # ---- one step ---------------------------------------------------------------------------------------------
     def _end_to_end(self) -> None:
         for block, rows in self.rows:
@@ -154,7 +163,8 @@ class StackTrainer:
         for block, rows in self.rows:
             block.gradient(self.now.memory.g[rows])
 
-    def _step(self) -> None:
+    def _step(self, t: int | Tensor) -> None:
+        """Step number t = 1, 2, …; a tensor on a GPU, where nothing may be read back."""
         rule, view = self.plan.step, self.loops.view
         norm, scale = torch.empty_like(self.mass), torch.empty_like(self.mass)
         norms, scales = view(norm), view(scale)
@@ -162,7 +172,7 @@ class StackTrainer:
             block.entry_scale(scales[rows])
             if rule.needs_norm:
                 block.gradient_norm(norms[rows])
-        coefficient = rule.coefficient(self.epoch + 1, norm, self.now.log_scale, self.now.log_risk, self.h)
+        coefficient = rule.coefficient(t, norm, self.now.log_scale, self.now.log_risk, self.h)
         weight, lengths = coefficient * scale, view(coefficient)
         self.now, self.before = self.before, self.now
         for block, rows in self.rows:
@@ -170,17 +180,27 @@ class StackTrainer:
         self.data_pass(self.now, rule.needs_risk)
         if rule.adapts:
             rejected = ~(self.now.log_risk < self.before.log_risk)  # a risk that is not finite is rejected too
-            self.h = torch.where(rejected, ADAPTIVE_SHRINK * self.h, ADAPTIVE_GROWTH * self.h)
+            torch.where(rejected, ADAPTIVE_SHRINK * self.h, ADAPTIVE_GROWTH * self.h, out=self.h)
             weight = weight.masked_fill_(rejected, 0.0)
         # λ += s_t ‖W_L ⋯ W_2‖ v_t, the coefficient with which A^T v_t entered Z_1
         self.gradient_sum.addcmul_(weight.unsqueeze(1), self.before.g)
         self.mass.addcmul_(weight, self.before.weight_sum)
-        if rule.adapts and len(back := rejected.nonzero().squeeze(1)):
-            self.now.put_back(back, self.before)
+        if rule.adapts and (self.captured or bool(rejected.any())):
+            self.now.put_back(rejected, self.before)
             for block, rows in self.rows:
-                if inside := [row - rows.start for row in back.tolist() if rows.start <= row < rows.stop]:
-                    block.undo(inside, self.now.memory.w[rows])
+                block.undo(view(rejected)[rows], self.now.memory.w[rows])
         self._right_products()
+
+    def _steps(self, most: int) -> dict[int, int]:
+        """At least one step, at most `most`: {row of a cell that is not finite any more: the epoch that showed it}."""
+        if self.captured:
+            steps, finite = self.captured.take(most)
+            self.epoch += steps
+            return {row: self.epoch - steps + good + 1 for row, good in enumerate(finite) if good < steps}
+        self.epoch += 1
+        self._step(self.epoch)
+        finite = torch.isfinite(self.now.smallest)
+        return {} if bool(finite.all()) else {row: self.epoch for row, good in enumerate(finite.tolist()) if not good}
 
     # ---- the loop ---------------------------------------------------------------------------------------------
     def advance(self, max_steps: int | None = None) -> bool:
@@ -188,10 +208,8 @@ class StackTrainer:
         target = next(epoch for epoch in self.plan.log_epochs if epoch > self.epoch)
         last = target if max_steps is None else min(target, self.epoch + max_steps)
         while self.epoch < last:
-            self._step()
-            self.epoch += 1
-            if not bool(torch.isfinite(self.now.smallest).all()):
-                self._end_diverged()
+            if diverged := self._steps(last - self.epoch):
+                self._end_diverged(diverged)
                 if not self.members:
                     return True
         if self.epoch < target:
@@ -206,12 +224,11 @@ class StackTrainer:
             self._drop_ended()
         return True
 
-    def _end_diverged(self) -> None:
-        finite = torch.isfinite(self.now.smallest).tolist()
-        for position, good in zip(self.alive, finite):
-            if not good:
-                self.ended[position] = "diverged"
-                self.observer.diverged(position, self.epoch)
+    def _end_diverged(self, diverged: dict[int, int]) -> None:
+        alive = self.alive
+        for row, epoch in diverged.items():
+            self.ended[alive[row]] = "diverged"
+            self.observer.diverged(alive[row], epoch)
         self._drop_ended()
 
     def _drop_ended(self) -> None:
@@ -240,6 +257,7 @@ class StackTrainer:
         self.data_pass.forget()
         self._end_to_end()
         self._right_products()
+        self._capture()
 
     # ---- restarts ---------------------------------------------------------------------------------------------
     def state_dict(self) -> dict:
@@ -267,3 +285,4 @@ class StackTrainer:
         self.data_pass.load(state["data_pass"])
         self.observer.load_state_dict(state["observer"])
         self._right_products()
+        self._capture()

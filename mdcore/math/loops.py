@@ -12,3 +12,8 @@ from mdcore.math import compiled, plain
 def loops_for(tensor: Tensor) -> ModuleType:
     """The module for data that lie where `tensor` does."""
     return compiled if tensor.device.type == "cpu" else plain
+
+
+def runs_ahead(tensor: Tensor) -> bool:
+    """Whether steps are queued on a GPU: nothing may then depend on a value that the processor reads back."""
+    return tensor.device.type == "cuda"

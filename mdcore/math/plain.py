@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from mdcore.math import losses
 
 FUSED_EXPONENTS = ()  # a block's step is `ascend`, the potentials' inverse maps, `left_products`
-SMALLEST, LARGEST = 1e-100, 1e100  # between them sums of powers keep all their digits, and so do their products
 
 
 def view(tensor: Tensor) -> Tensor:
@@ -86,22 +87,34 @@ def right_products(W: Tensor, g: Tensor, right: Tensor) -> None:
         right[:, number].copy_(product.squeeze(1))
 
 
+def restore(kept: Sequence[Tensor], old: Sequence[Tensor], rejected: Tensor, left: Tensor, w: Tensor) -> None:
+    """Rows `rejected` (K,) of Z and W (K, entries) ← the old ones, with the left products and w that belong to them."""
+    for new, before in zip(kept, old):
+        torch.where(rejected.unsqueeze(1), before, new, out=new)
+    left_products(kept[1], left, w)
+
+
+def _norm(x: Tensor, q: Tensor) -> Tensor:
+    """‖x‖_q along the last axis for q (K,), x (K, …), scaled by the largest entry: no power over- or underflows."""
+    power = q.view(-1, *[1] * (x.dim() - 1))
+    largest = x.abs().amax(dim=-1, keepdim=True)
+    safe = torch.where(largest > 0, largest, torch.ones_like(largest))
+    return (largest * (x / safe).abs().pow(power).sum(dim=-1, keepdim=True).pow(1.0 / power)).squeeze(-1)
+
+
 def gradient_norm(left: Tensor, right: Tensor, g: Tensor, q: Tensor, out: Tensor) -> bool:
-    """out (K,) = (Σ_l ‖b_l‖_q^q ‖a_l‖_q^q)^{1/q}, q (K,). False where a sum leaves the range that is safe."""
-    power = q.unsqueeze(1)
-    b = [*left.abs().pow(power.unsqueeze(2)).sum(dim=2).unbind(1), torch.ones_like(out)]
-    a = [g.abs().pow(power).sum(dim=1), *right.abs().pow(power.unsqueeze(2)).sum(dim=2).unbind(1)]
-    out.copy_(sum(one * other for one, other in zip(b, a)).pow(1.0 / q))
-    least, most = torch.stack([*a, *b]).aminmax()
-    return bool(least > SMALLEST) and bool(most < LARGEST)
+    """out (K,) = (Σ_l ‖b_l‖_q^q ‖a_l‖_q^q)^{1/q}, q (K,). True: no sum of these leaves the range that is safe."""
+    one = torch.ones_like(out).unsqueeze(1)
+    b = torch.cat([_norm(left, q), one], dim=1) if left.shape[1] else one
+    a = [_norm(g, q).unsqueeze(1), *([_norm(right, q)] if right.shape[1] else [])]
+    out.copy_(_norm(b * torch.cat(a, dim=1), q))
+    return True
 
 
 def entry_scale(left: Tensor, out: Tensor) -> bool:
-    """out (K,) = ‖b_1‖_2, 1 at depth 1. False where a sum of squares leaves the range that is safe."""
-    if left.shape[1] == 0:
+    """out (K,) = ‖b_1‖_2, 1 at depth 1. True, as gradient_norm."""
+    if left.shape[1]:
+        out.copy_(_norm(left[:, 0], torch.full_like(out, 2.0)))
+    else:
         out.fill_(1.0)
-        return True
-    square = left[:, 0].square().sum(dim=1)
-    out.copy_(square.sqrt())
-    least, most = square.aminmax()
-    return bool(least > SMALLEST) and bool(most < LARGEST)
+    return True

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mdcore.math.loops import runs_ahead
+
 
 class Potential:
     """Base class: φ(w) summed over the entries of a tensor of any shape.
@@ -254,7 +256,7 @@ class Scaled(Potential):
         low = torch.maximum(target / 2.0, (target / 4.0).pow(1.0 / 3.0)) * (1.0 - 1e-12)  # pow rounds up to 1e-14
         high = 2.1 * low
         r = low.clone()
-        for _ in range(60):
+        for _ in range(12):  # five are enough but for the last digit
             shrink = self._shrink(r)
             excess = r * shrink * (4.0 - 2.0 * shrink) - target
             slope = 2.0 * shrink * (2.0 - shrink) + 8.0 * shrink * (1.0 - shrink) ** 2
@@ -264,7 +266,7 @@ class Scaled(Potential):
             updated = torch.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
             moved = (updated - r).abs() > 2.0 * torch.finfo(r.dtype).eps * r
             r = updated
-            if not bool(moved.any()):
+            if not runs_ahead(z) and not bool(moved.any()):
                 break
         return _into(r.copysign(z), out)
 

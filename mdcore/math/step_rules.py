@@ -56,15 +56,22 @@ class StepRule:
         """True where s_t, or whether it is taken, depends on log R."""
         return self.rule in ("adaptive", "loss_scaled")
 
-    def coefficient(self, t: int, norm: Tensor | None, log_scale: Tensor, log_risk: Tensor, h: Tensor) -> Tensor:
+    def length(self, t: float | Tensor) -> float | Tensor:
+        """η t^{a−1} (1 − (t−1)/T)^c of the normalised rule; t is a number, or a tensor where steps are queued."""
+        eta = self.eta * t ** (self.decay - 1.0)
+        if self.anneal:
+            rest = 1.0 - (t - 1) / self.horizon
+            eta = eta * (rest.clamp(min=0.0) if isinstance(rest, Tensor) else max(0.0, rest)) ** self.anneal
+        return eta
+
+    def coefficient(
+        self, t: float | Tensor, norm: Tensor | None, log_scale: Tensor, log_risk: Tensor, h: Tensor
+    ) -> Tensor:
         """s_t e^{−c} (K,) from N e^{c} (`norm`), c (`log_scale`), log R and the adaptive h, each (K,)."""
-        if self.rule == "constant":
-            return self.eta * torch.exp(-log_scale)
-        if self.rule == "normalized":
-            eta = self.eta * t ** (self.decay - 1.0)
-            if self.anneal:
-                eta *= max(0.0, 1.0 - (t - 1) / self.horizon) ** self.anneal
-            return eta / norm
         if self.rule == "adaptive":
             return h / norm
+        if self.rule == "normalized":
+            return self.length(t) / norm
+        if self.rule == "constant":
+            return self.eta * torch.exp(-log_scale)
         return self.eta * torch.exp(-log_scale - log_risk)

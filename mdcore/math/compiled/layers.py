@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from mdcore.math.compiled.jit import compiled
-from mdcore.math.plain import LARGEST, SMALLEST
 
+SMALLEST, LARGEST = 1e-100, 1e100  # between them sums of powers keep all their digits, and so do their products
 FUSED_EXPONENTS = (0.5, 1.0, 2.0)  # of the inverse mirror maps that `mirror_step` takes itself
 
 
@@ -194,3 +194,12 @@ def entry_scale(left, out):
         safe = safe and SMALLEST < square < LARGEST
         out[k] = math.sqrt(square)
     return safe
+
+
+def restore(kept, old, rejected, left, w):
+    """Rows `rejected` (K,) of Z and W (K, entries) ← the old ones, with the left products and w that belong to them."""
+    for row in np.flatnonzero(rejected):
+        one = slice(row, row + 1)
+        for new, before in zip(kept, old):
+            new[one] = before[one]
+        left_products(kept[1][one], left[one], w[one])
