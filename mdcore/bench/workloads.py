@@ -133,7 +133,10 @@ def dense_workloads(quick: bool) -> list[Workload]:
 
 
 class LatePhase:
-    """The same stack twice from epoch `first` on: with the active set, and the dense engine."""
+    """The same stack twice from epoch `first` on: with the active set, and the dense engine.
+
+    `alone` is the stack with one data point: what a step costs when the pass over the data costs nothing.
+    """
 
     def __init__(self, data: Dataset, seeds: int, first: int):
         cells = stack(LATE_POTENTIALS, (2,), seeds, 2 * seeds)
@@ -141,6 +144,8 @@ class LatePhase:
         self.active, self.dense = self.work.engine(), self.work.engine(active_set=False)
         self.active.advance(first)
         self.saved_before = self.active.data_pass.passes_saved
+        self.alone = StackTrainer(self.work.A[:1], cells, self.active.plan)
+        self.alone.advance(100)
         state = self.active.state_dict()
         state["data_pass"] |= {"active": None}
         self.dense.load_state_dict(copied(state))
@@ -150,6 +155,7 @@ class LatePhase:
         return {
             "active set": lambda: advance_seconds(self.active, window),
             "dense engine": lambda: advance_seconds(self.dense, window),
+            "one point": lambda: advance_seconds(self.alone, window),
         }
 
     @property

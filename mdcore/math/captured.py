@@ -104,11 +104,12 @@ class CapturedSteps:
 
 def reads_back(potentials: Iterable[Potential], like: Tensor) -> str:
     """'' when no inverse mirror map makes the processor wait for the GPU; else which one does, in words."""
+    z, w = torch.zeros_like(like), torch.empty_like(like)
     for phi in dict.fromkeys(potentials):
         mode = torch.cuda.get_sync_debug_mode()
         torch.cuda.set_sync_debug_mode("error")
         try:
-            phi.inverse_mirror_map(torch.zeros_like(like), out=torch.empty_like(like))
+            phi.inverse_mirror_map(z, out=w)
         except RuntimeError as error:
             return f"{phi!r}: {str(error).splitlines()[0]}"
         finally:

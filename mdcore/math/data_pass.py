@@ -117,9 +117,10 @@ class DataPass:
             return
         by_loss = needs_risk and self.early
         self._sweep(self.blocks, now, by_loss)
-        self.early = self._is_early(now)
-        if needs_risk and self.early and not by_loss:
-            self._sweep(self.blocks, now, by_loss=True)
+        if needs_risk:
+            self.early = self._is_early(now)
+            if self.early and not by_loss:
+                self._sweep(self.blocks, now, by_loss=True)
 
     def __call__(self, now: Pass, needs_risk: bool) -> None:
         """Fill `now` from now.w, with a pass over the active set where there is one and its bound holds."""
