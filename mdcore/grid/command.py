@@ -16,6 +16,7 @@ from mdcore.grid.attempt import REQUEST, read_json
 from mdcore.grid.commits import Committed, atomic_write, committed, set_aside, stacks_dir
 from mdcore.grid.fingerprint import code_parts
 from mdcore.grid.lock import RunIsHeld, RunLock
+from mdcore.grid.order import evidence_of
 from mdcore.grid.plan import Plan, describe, failure_table, make_plan
 from mdcore.grid.progress import Log, Progress
 from mdcore.grid.store import Run, RunError, check_tag, open_run, write_head
@@ -122,8 +123,9 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
         cells = [cell for stack in plan.stacks for cell in stack.cell_ids]
         atomic_write(opened.path / RERUN, json.dumps({"cells": cells, "since": state.next_serial}))
     runner = Runner(
-        opened.path, progress, state.next_serial, parts, options.device, grid.plugin_dir, options.fail_fast
-    )
+        opened.path, progress, state.next_serial, parts, options.device, grid.plugin_dir, options.fail_fast,
+        evidence=evidence_of(grid.cells, state.records),
+    )  # fmt: skip
     with progress:
         if options.backend == "dask":
             from mdcore.grid.cluster import run_dask
