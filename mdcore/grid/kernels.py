@@ -25,7 +25,7 @@ from pathlib import Path
 SOURCE_ROOT = Path(__file__).resolve().parents[2]  # the directory that holds the package mdcore
 PREFIX = "mdcore-"
 # Imported before a fork. Not pyplot, nor a backend of notebooks: they look for theirs when they are imported.
-KERNEL = ("ipykernel.kernelapp", "matplotlib.backends.backend_agg", "matplotlib.font_manager")
+KERNEL = ("ipykernel.kernelapp", "matplotlib.backends.backend_agg", "matplotlib.figure")
 FOR_TRAINING = (*KERNEL, "mdcore.grid.training", "mdcore.grid.glance")
 FOR_ANALYSIS = (*KERNEL, "pandas", "scipy.stats", "mdcore.grid.store")
 SOCKET_PATH_LIMIT = 60  # a unix socket path has about 100 bytes; the directory's own name takes the rest
