@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 from conftest import fake_cells
@@ -106,7 +107,7 @@ def train(run_dir, monkeypatch, stacks, steps: dict, dies: Stack | None = None) 
     (run_dir / "stacks").mkdir()
     monkeypatch.setattr(runners, "attempt", attempt)
     progress = Progress(stacks, 1, 0, Log(run_dir / "grid.log"), stream=io.StringIO())
-    result = Runner(run_dir, progress, 1, {"code": "1"}).run_local(stacks, 1)
+    result = Runner(run_dir, progress, 1, {"code": "1"}).run_local(stacks, 1, SimpleNamespace(stop=lambda: None))
     assert (result.fatal, result.failed) == ("", {})
     assert result.trained == sum(len(stack.cells) for stack in stacks)
     return tried

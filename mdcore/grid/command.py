@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from mdcore.grid.attempt import REQUEST, read_json
@@ -104,6 +105,19 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
     if not plan.stacks and not opened.notes:  # another runner did it while this one waited
         print(f"nothing to do: {len(plan.done)} cells are done in {opened.path}")
         return conclude(opened.path, options, plan.failed)
+    with early_kernels(plan, options) as kernels:
+        return carry_out(plan, state, kernels, opened, grid, parts, options, jobs, argv, log)
+
+
+def early_kernels(plan: Plan, options):
+    """The kernels of a local run: their server imports what it needs while the run is still being prepared."""
+    from mdcore.grid.kernels import Kernels
+
+    return Kernels() if plan.stacks and options.backend == "local" else nullcontext()
+
+
+def carry_out(plan: Plan, state: Committed, kernels, opened: Run, grid, parts, options, jobs: int, argv, log) -> int:
+    """Write the run's head, train what the plan says, tell how it ended."""
     from mdcore.grid.provenance import provenance
 
     write_head(opened, grid, provenance())
@@ -132,7 +146,7 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
 
             result = run_dask(runner, plan.stacks, jobs, options.scheduler)
         else:
-            result = runner.run_local(plan.stacks, min(jobs, len(plan.stacks)))
+            result = runner.run_local(plan.stacks, min(jobs, len(plan.stacks)), kernels)
     go_on = f"What is finished is kept. To go on:\n  {command(to_go_on(argv, options.rerun))}"
     if result.interrupted:
         return tell(f"interrupted. {go_on}", INTERRUPTED, log)

@@ -63,7 +63,7 @@ class Runner:
         self.stopping = threading.Event()
         self._lock = threading.Lock()
 
-    def run_local(self, stacks: list[Stack], jobs: int) -> Result:
+    def run_local(self, stacks: list[Stack], jobs: int, kernels: Kernels) -> Result:
         """joblib's threads drive papermill; the work itself is in the kernels, children of this process.
 
         Threads, not worker processes: nothing stands between the runner and a kernel that could die or stay.
@@ -71,7 +71,7 @@ class Runner:
         from joblib import Parallel, delayed
 
         waiting = list(stacks)
-        with Kernels() as kernels, self.signals(kernels.stop):
+        with self.signals(kernels.stop):
             ended = Parallel(jobs, backend="threading", batch_size=1, return_as="generator_unordered")(
                 delayed(self.see_one_through)(waiting, kernels) for _ in stacks
             )
