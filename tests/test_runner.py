@@ -203,7 +203,8 @@ def test_retries_and_halving_find_the_culprits(tmp_path, fake_notebook):
     (tmp_path / "behave.json").write_text(json.dumps(behave))
     stacks = compose(fake_cells(4), max_cells=2)
     runner = runner_for(run, stacks, fake_notebook)
-    result = runner.run_local(stacks, 2)
+    with Kernels() as kernels:
+        result = runner.run_local(stacks, 2, kernels)
     state = committed(run)
     assert {c: state.status(c) for c in sorted(state.newest)} == {
         "cell_s0": "diverged",

@@ -10,12 +10,14 @@ import os
 import shlex
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from mdcore.grid.attempt import REQUEST, read_json
 from mdcore.grid.commits import Committed, atomic_write, committed, set_aside, stacks_dir
 from mdcore.grid.fingerprint import code_parts
 from mdcore.grid.lock import RunIsHeld, RunLock
+from mdcore.grid.order import evidence_of
 from mdcore.grid.plan import Plan, describe, failure_table, make_plan
 from mdcore.grid.progress import Log, Progress
 from mdcore.grid.store import Run, RunError, check_tag, open_run, write_head
@@ -103,6 +105,19 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
     if not plan.stacks and not opened.notes:  # another runner did it while this one waited
         print(f"nothing to do: {len(plan.done)} cells are done in {opened.path}")
         return conclude(opened.path, options, plan.failed)
+    with early_kernels(plan, options) as kernels:
+        return carry_out(plan, state, kernels, opened, grid, parts, options, jobs, argv, log)
+
+
+def early_kernels(plan: Plan, options):
+    """The kernels of a local run: their server imports what it needs while the run is still being prepared."""
+    from mdcore.grid.kernels import Kernels
+
+    return Kernels() if plan.stacks and options.backend == "local" else nullcontext()
+
+
+def carry_out(plan: Plan, state: Committed, kernels, opened: Run, grid, parts, options, jobs: int, argv, log) -> int:
+    """Write the run's head, train what the plan says, tell how it ended."""
     from mdcore.grid.provenance import provenance
 
     write_head(opened, grid, provenance())
@@ -122,15 +137,16 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
         cells = [cell for stack in plan.stacks for cell in stack.cell_ids]
         atomic_write(opened.path / RERUN, json.dumps({"cells": cells, "since": state.next_serial}))
     runner = Runner(
-        opened.path, progress, state.next_serial, parts, options.device, grid.plugin_dir, options.fail_fast
-    )
+        opened.path, progress, state.next_serial, parts, options.device, grid.plugin_dir, options.fail_fast,
+        evidence=evidence_of(grid.cells, state.records),
+    )  # fmt: skip
     with progress:
         if options.backend == "dask":
             from mdcore.grid.cluster import run_dask
 
             result = run_dask(runner, plan.stacks, jobs, options.scheduler)
         else:
-            result = runner.run_local(plan.stacks, min(jobs, len(plan.stacks)))
+            result = runner.run_local(plan.stacks, min(jobs, len(plan.stacks)), kernels)
     go_on = f"What is finished is kept. To go on:\n  {command(to_go_on(argv, options.rerun))}"
     if result.interrupted:
         return tell(f"interrupted. {go_on}", INTERRUPTED, log)

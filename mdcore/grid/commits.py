@@ -39,6 +39,7 @@ class Record:
     code: str = ""
     code_parts: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    steps: int = 0  # of all its cells together; 0: not counted
     serial: int = -1
     problem: str | None = None
 
@@ -92,6 +93,7 @@ def read_record(path: Path) -> Record:
             raise _Mismatch(f"{RECORD} does not match its own checksum")
         for key in ("cells", "status", "messages", "files", "code", "code_parts", "seconds", "serial"):
             setattr(record, key, told[key])
+        record.steps = steps if isinstance(steps := told.get("steps"), int) else 0
         for name, digest in record.files.items():
             if sha256(path / name) != digest:
                 raise _Mismatch(f"{name} does not match its checksum")
@@ -165,7 +167,7 @@ def read_notes(output: Path, cell_ids: list[str]) -> dict:
     for name, digest in notes.get("files", {}).items():
         if sha256(output / name) != digest:
             raise ResultError(f"{name} is not as the notebook wrote it")
-    return {"seconds": {}, "blas": [], "notes": []} | notes
+    return {"seconds": {}, "steps": 0, "blas": [], "notes": []} | notes
 
 
 def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, code_parts: dict, serial: int):
@@ -184,6 +186,7 @@ def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, cod
         "code": fingerprint(code_parts),
         "code_parts": code_parts,
         "seconds": notes.get("seconds", {}),
+        "steps": notes.get("steps", 0),
         "notes": notes.get("notes", []),
         "blas": notes.get("blas", []),
         "serial": serial,

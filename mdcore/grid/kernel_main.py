@@ -39,7 +39,11 @@ def be_called(name: str) -> None:
 
 
 def launch() -> None:
-    """ipykernel's own launch, without its TCP port for prints of forked children: others could reach it."""
+    """ipykernel's own launch, without its TCP port for prints of forked children: others could reach it.
+
+    Nor is there a debugger, which would listen on TCP, and takes as long to import as all else that is left to do.
+    """
+    sys.modules.setdefault("debugpy", None)
     from ipykernel import kernelapp
 
     class Output(kernelapp.IOPubThread):
@@ -58,10 +62,12 @@ def serve(listener: socket.socket, modules: list[str]) -> None:
     when that ends, however it ended, the pipe closes, and the server kills the kernels and ends too.
     """
     be_called("mdcore-server")
+    gc.disable()  # an import makes little garbage, and much that the collector would look through again and again
     for name in modules if sys.platform == "linux" else ():  # elsewhere a fork of what is imported may crash
         module = importlib.import_module(name)
         getattr(module, "warm_up", lambda: None)()
     gc.freeze()  # what is shared with the forks is not touched by their collector
+    gc.enable()
     woken, wake = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(wake, False)

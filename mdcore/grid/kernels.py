@@ -25,7 +25,7 @@ from pathlib import Path
 SOURCE_ROOT = Path(__file__).resolve().parents[2]  # the directory that holds the package mdcore
 PREFIX = "mdcore-"
 # Imported before a fork. Not pyplot, nor a backend of notebooks: they look for theirs when they are imported.
-KERNEL = ("ipykernel.kernelapp", "matplotlib.backends.backend_agg", "matplotlib.font_manager")
+KERNEL = ("ipykernel.kernelapp", "matplotlib.backends.backend_agg", "matplotlib.figure")
 FOR_TRAINING = (*KERNEL, "mdcore.grid.training", "mdcore.grid.glance")
 FOR_ANALYSIS = (*KERNEL, "pandas", "scipy.stats", "mdcore.grid.store")
 SOCKET_PATH_LIMIT = 60  # a unix socket path has about 100 bytes; the directory's own name takes the rest
@@ -116,50 +116,19 @@ class Kernels(PrivateDirectory):
 
     def manager(self, log: Path | None = None):
         """A kernel manager class for one kernel; `log` takes what the process writes to its own streams."""
-        from jupyter_client.kernelspec import KernelSpec
-        from jupyter_client.manager import AsyncKernelManager
-        from jupyter_client.provisioning import LocalProvisioner
+        from mdcore.grid.kernel_manager import manager_class
 
-        board, place = self, self.directory / str(next(self._numbers))
-        spec = KernelSpec(
-            argv=["mdcore-kernel", "-f", "{connection_file}"],
-            env=kernel_environment(self.directory),
-            display_name="Python 3",
-            language="python",
-        )
+        return manager_class(self, self.directory / str(next(self._numbers)), kernel_environment(self.directory), log)
 
-        class Forked(LocalProvisioner):
-            async def launch_kernel(self, cmd, env=None, cwd=None, **kwargs):
-                stream = str(Path(log).resolve()) if log else os.devnull
-                self.process = board.fork(cmd, env, str(cwd or os.getcwd()), stream)
-                self.pid = self.pgid = self.process.pid  # it leads its own session
-                self.cwd = cwd
-                return self.connection_info
+    def started(self, pid: int) -> None:
+        """A kernel has this process id."""
+        self._pids[pid] = None
+        if self.stopped:  # while this one was starting
+            self.stop()
 
-        class PrivateKernel(AsyncKernelManager):
-            def __init__(self, **kwargs):
-                super().__init__(**kwargs)
-                self.transport, self.ip, self.connection_file = "ipc", str(place), f"{place}.json"
-
-            @property
-            def kernel_spec(self):
-                return spec
-
-            async def start_kernel(self, **kwargs):
-                if board.stopped:
-                    raise RuntimeError("the run is stopping: no kernel is started")
-                self.provisioner = Forked(kernel_id=place.name, kernel_spec=spec, parent=self)
-                await super().start_kernel(**kwargs)
-                self.started_pid = self.provisioner.pid
-                board._pids[self.started_pid] = None
-                if board.stopped:  # stopped while this one was starting
-                    board.stop()
-
-            async def cleanup_resources(self, restart=False):
-                await super().cleanup_resources(restart=restart)
-                board._pids.pop(getattr(self, "started_pid", None), None)
-
-        return PrivateKernel
+    def ended(self, pid: int | None) -> None:
+        """It needs no end any more."""
+        self._pids.pop(pid, None)
 
     def stop(self) -> None:
         """Kill every kernel, now and for good. Takes no lock: a signal handler may call it."""

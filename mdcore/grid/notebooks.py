@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from mdcore.grid.kernels import SOURCE_ROOT, Kernels
 
 START_TIMEOUT = 300  # seconds; many kernels may start at once on a loaded machine
+
+
+# jsonschema compiles a grammar of foreign addresses when it finds this package, which takes longer than all else that
+# papermill imports; no notebook's schema has one.
+GRAMMAR = "rfc3987_syntax"
 
 
 class NotebookFailed(Exception):
@@ -31,7 +37,8 @@ def execute(
     Places of this machine (home, installation, run directory) are cut from what is saved. Raises
     NotebookFailed when a cell raises, KernelDied when the kernel ends.
     """
-    import papermill
+    with without(GRAMMAR):
+        import papermill
     from nbclient.exceptions import DeadKernelError
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
@@ -62,6 +69,19 @@ def execute(
         if "ernel died" in str(error) or "Kernel didn't respond" in str(error) or "stopping" in str(error):
             raise KernelDied(str(error)) from None
         raise
+
+
+@contextmanager
+def without(module: str):
+    """What is imported inside does not find `module`, unless that was imported before."""
+    hidden = module not in sys.modules
+    if hidden:
+        sys.modules[module] = None
+    try:
+        yield
+    finally:
+        if hidden:
+            sys.modules.pop(module, None)
 
 
 def _register_engine() -> None:

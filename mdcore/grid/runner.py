@@ -24,6 +24,7 @@ from mdcore.grid.commits import (
 )
 from mdcore.grid.fingerprint import fingerprint
 from mdcore.grid.kernels import Kernels
+from mdcore.grid.order import Evidence
 from mdcore.grid.progress import Progress
 from mdcore.grid.stacks import Stack, halve
 
@@ -51,33 +52,39 @@ class Runner:
     """The stacks of one run and what becomes of them. Only this class commits, and one thread at a time."""
 
     def __init__(self, run_dir: Path, progress: Progress, serial: int, code_parts: dict, device: str = "auto",
-                 plugin_dir=None, fail_fast: bool = False, notebook: Path | None = None):  # fmt: skip
+                 plugin_dir=None, fail_fast: bool = False, notebook: Path | None = None,
+                 evidence: Evidence | None = None):  # fmt: skip
         self.run_dir, self.progress, self.serial = Path(run_dir), progress, serial
         self.code_parts, self.code = code_parts, fingerprint(code_parts)
         self.device, self.plugin_dir, self.fail_fast = device, plugin_dir, fail_fast
         self.notebook = notebook or attempts.TRAIN_NOTEBOOK
+        self.evidence = evidence or Evidence()
         self.result = Result()
         self.stopping = threading.Event()
         self._lock = threading.Lock()
 
-    def run_local(self, stacks: list[Stack], jobs: int) -> Result:
+    def run_local(self, stacks: list[Stack], jobs: int, kernels: Kernels) -> Result:
         """joblib's threads drive papermill; the work itself is in the kernels, children of this process.
 
         Threads, not worker processes: nothing stands between the runner and a kernel that could die or stay.
         """
         from joblib import Parallel, delayed
 
-        with Kernels() as kernels, self.signals(kernels.stop):
+        waiting = list(stacks)
+        with self.signals(kernels.stop):
             ended = Parallel(jobs, backend="threading", batch_size=1, return_as="generator_unordered")(
-                delayed(self.see_through)(stack, kernels) for stack in stacks
+                delayed(self.see_one_through)(waiting, kernels) for _ in stacks
             )
             for _ in ended:
                 if self.stopping.is_set():
                     kernels.stop()
         return self.result
 
-    def see_through(self, stack: Stack, kernels: Kernels) -> None:
-        """Train one stack, with its second try and its halves."""
+    def see_one_through(self, waiting: list[Stack], kernels: Kernels) -> None:
+        """Take the stack that is expected to take longest; train it, with its second try and its halves."""
+        with self._lock:
+            stack = self.evidence.longest(waiting)
+            waiting.remove(stack)
         jobs = [Job(stack)]
         while jobs and not self.stopping.is_set():
             job = jobs.pop(0)
@@ -158,6 +165,7 @@ class Runner:
                 why = notes["messages"].get(cell) or status
                 self.result.failed[cell] = (f"{status}: {why}", str(where / NOTEBOOK))
             self.result.trained += len(stack.cells) - len(bad)
+            self.evidence.learn(stack.cells, notes["steps"])
         shutil.rmtree(partial_dir(self.run_dir, stack.name), ignore_errors=True)
         self.progress.ended(stack, len(stack.cells) - len(bad), len(bad), notes["seconds"].get("training"))
         self.progress.log.write(f"{where.name}: {len(stack.cells)} cells committed, {outcome.seconds:.1f} s")
