@@ -103,20 +103,20 @@ def measure_late(bench: Bench, windows: int) -> None:
     for number, (name, data, seeds, steps) in enumerate(settings):
         late = LatePhase(data, seeds, first if number == 0 else 4_000)
         found = timing.by_turns(late.contenders(steps), windows)
-        fast, dense, alone = found["active set"], found["dense engine"], found["one point"]
+        fast, dense, alone = found["active set"], found["dense engine"], found["layers alone"]
         title = f"late phase, {name}, {len(late.work.cells)} cells"
         bench.row(title, "dense engine", dense, flops=late.work.pass_flops)
         bench.row(title, "active set", fast)
-        bench.row(title, "one data point", alone)
+        bench.row(title, "layers alone", alone)
         active = late.active.data_pass.active
         points = len(active.points) if active is not None else late.work.data.X_train.shape[0]
         saved = late.passes_saved / (steps * windows)
         bound = (
             f"{100 * saved:.0f} % of the passes went over the active set, {points} of {len(data.y_train):,} points at "
             f"the end: {1e6 * np.median(fast):.1f} µs a cell and step, {1e6 * np.median(dense):.1f} dense. The layers, "
-            f"{layer_entries(late.work):,.0f} entries a cell, cost the same with and without an active set: with one "
-            f"data point in all a step takes {1e6 * np.median(alone):.1f} µs, so no choice of points could gain more "
-            f"than ×{np.median(dense / alone):.1f}."
+            f"{layer_entries(late.work):,.0f} entries a cell, cost the same with and without an active set: "
+            f"{1e6 * np.median(alone):.1f} µs without any pass, so no choice of points could gain more than "
+            f"×{np.median(dense / alone):.1f}."
         )
         bench.curves[title] = np.stack([fast, dense])
         if number == 0:

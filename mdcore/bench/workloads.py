@@ -85,6 +85,19 @@ def advance_seconds(trainer: StackTrainer, steps: int) -> float:
     return (cpu_seconds() - start) / (steps * len(trainer.cells))
 
 
+def layers_seconds(trainer: StackTrainer, steps: int) -> float:
+    """CPU seconds a cell and step of `steps` steps of length 0, which change no layer, without their passes."""
+    still = np.zeros(len(trainer.mass))
+    start = cpu_seconds()
+    for _ in range(steps):
+        for block, rows in trainer.rows:
+            block.entry_scale(np.empty(block.size))
+            block.gradient_norm(np.empty(block.size))
+            block.step(still[rows], trainer.now.memory.w[rows], keep_old=trainer.plan.step.adapts)
+            block.gradient(trainer.now.memory.g[rows])
+    return (cpu_seconds() - start) / (steps * len(trainer.cells))
+
+
 def stack(potentials: tuple[Potential, ...], depths: tuple[int, ...], seeds: int, most: int) -> tuple[CellPlan, ...]:
     """Width 50, the default start; at most `most` cells."""
     cells = [
@@ -133,10 +146,7 @@ def dense_workloads(quick: bool) -> list[Workload]:
 
 
 class LatePhase:
-    """The same stack twice from epoch `first` on: with the active set, and the dense engine.
-
-    `alone` is the stack with one data point: what a step costs when the pass over the data costs nothing.
-    """
+    """The same stack twice from epoch `first` on: with the active set, and the dense engine."""
 
     def __init__(self, data: Dataset, seeds: int, first: int):
         cells = stack(LATE_POTENTIALS, (2,), seeds, 2 * seeds)
@@ -144,8 +154,6 @@ class LatePhase:
         self.active, self.dense = self.work.engine(), self.work.engine(active_set=False)
         self.active.advance(first)
         self.saved_before = self.active.data_pass.passes_saved
-        self.alone = StackTrainer(self.work.A[:1], cells, self.active.plan)
-        self.alone.advance(100)
         state = self.active.state_dict()
         state["data_pass"] |= {"active": None}
         self.dense.load_state_dict(copied(state))
@@ -155,7 +163,7 @@ class LatePhase:
         return {
             "active set": lambda: advance_seconds(self.active, window),
             "dense engine": lambda: advance_seconds(self.dense, window),
-            "one point": lambda: advance_seconds(self.alone, window),
+            "layers alone": lambda: layers_seconds(self.dense, window),
         }
 
     @property
