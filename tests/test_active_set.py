@@ -7,7 +7,8 @@ import torch
 
 from mdcore.math import compiled
 from mdcore.math.data_pass import DataPass, Pass
-from mdcore.math.engine import CellPlan, StackPlan, StackTrainer, log_spaced_epochs
+from mdcore.math.engine import StackTrainer
+from mdcore.math.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
 from mdcore.math.step_rules import StepRule
 

@@ -10,7 +10,8 @@ import torch
 from recorded_graph import RecordedGraph, take_the_place_of_cuda
 
 from mdcore.math import block, captured, data_pass, engine, plain
-from mdcore.math.engine import CellPlan, StackPlan, StackTrainer, log_spaced_epochs
+from mdcore.math.engine import StackTrainer
+from mdcore.math.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
 from mdcore.math.step_rules import StepRule
 

@@ -10,7 +10,8 @@ import torch
 
 from mdcore.math import block, compiled, data_pass, engine, plain
 from mdcore.math.compiled.points import _exp2 as exp2
-from mdcore.math.engine import CellPlan, StackPlan, StackTrainer
+from mdcore.math.engine import StackTrainer
+from mdcore.math.plans import CellPlan, StackPlan
 from mdcore.math.potentials import Lp, Quadratic, signed_power
 from mdcore.math.step_rules import StepRule
 

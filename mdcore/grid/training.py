@@ -18,7 +18,8 @@ import torch
 from mdcore.grid import measures
 from mdcore.grid.identity import Cell, make_cell
 from mdcore.grid.plugins import companion_config, load_dataset, load_metric, potentials_for
-from mdcore.math.engine import CellPlan, StackPlan, StackTrainer, log_spaced_epochs
+from mdcore.math.engine import StackTrainer
+from mdcore.math.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.potentials import Lp
 from mdcore.math.step_rules import StepRule
 from mdcore.problems import datasets, references

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from mdcore.math import losses, metrics
 from mdcore.math.block import Block
-
-if TYPE_CHECKING:
-    from mdcore.math.engine import CellPlan, StackPlan
+from mdcore.math.plans import CellPlan, StackPlan
 
 LOGGED = (
     "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm", "margin_l2", "margin_lp", "gap",

@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from mdcore.math.engine import CellPlan, StackPlan, StackTrainer
+from mdcore.math.engine import StackTrainer
+from mdcore.math.plans import CellPlan, StackPlan
 from mdcore.math.potentials import Lp, Quadratic
 from mdcore.math.step_rules import StepRule
 from mdcore.problems.datasets import load_dataset

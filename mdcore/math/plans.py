@@ -1,0 +1,62 @@
+"""What a stack is to train: its cells, and what they share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from mdcore.math import losses
+from mdcore.math.potentials import Potential
+from mdcore.math.step_rules import StepRule
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """What distinguishes a cell in its stack. `follows` lists stack positions whose linear companion this cell is."""
+
+    potentials: tuple[Potential, ...]
+    seed: int
+    width: int | None = None
+    init_scale: float = 0.3
+    init_distribution: str = "normal"
+    follows: tuple[int, ...] = ()
+
+    @property
+    def depth(self) -> int:
+        """Number of layers: one potential each."""
+        return len(self.potentials)
+
+    @property
+    def limit_p(self) -> float | None:
+        """p of the predicted l_p max-margin limit: the input layer's potential decides (THEORY prediction 2)."""
+        return self.potentials[0].limit_p
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """What the cells of a stack share."""
+
+    step: StepRule
+    epochs: int
+    log_epochs: tuple[int, ...]
+    loss: str = "logistic"
+    stop_gap: float | None = None
+    separable: bool = True
+    active_set: bool = True  # leave out points whose weight is provably below rounding, see data_pass.py
+    dtype: torch.dtype = torch.float64
+    device: str = "cpu"
+
+    def __post_init__(self):
+        losses.check_loss(self.loss)
+        if not self.log_epochs or self.log_epochs[-1] != self.epochs:
+            raise ValueError("the last logged epoch must be the last epoch")
+
+
+def log_spaced_epochs(epochs: int, points: int) -> tuple[int, ...]:
+    """At most `points` epochs from 1 to `epochs`, spaced evenly in log t, both ends included."""
+    if points == 1:
+        return (epochs,)
+    exact = [math.exp(math.log(epochs) * i / (points - 1)) for i in range(points)]
+    return tuple(sorted({max(1, round(t)) for t in exact} | {epochs}))
