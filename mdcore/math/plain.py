@@ -1,4 +1,4 @@
-"""The loops of a training step in torch: on a GPU, for data of a few columns, and to hold `compiled.py` to in tests."""
+"""The loops of a training step in torch: on a GPU, for data of a few columns, and to hold `compiled` to in tests."""
 
 from __future__ import annotations
 
