@@ -61,7 +61,8 @@ def curves(history):
         axis.set(xscale="log", xlabel="epoch", ylabel=label)
         axis.grid(alpha=0.3)
     axes[0].set_yscale("log")
-    axes[1].set_ylim(bottom=max(axes[1].get_ylim()[0], -0.1) if "margin_ratio" in panels else None)
+    if "margin_ratio" in panels:  # what is far below 0, a point misclassified, is of no interest
+        axes[1].set_ylim(-0.1, 1.05)
     if history["cell_id"].nunique() <= 4:
         axes[1].legend(fontsize=6)
     png = io.BytesIO()
