@@ -12,7 +12,7 @@ from mdcore.math import block, compiled, data_pass, engine, plain
 from mdcore.math.compiled.points import _exp2 as exp2
 from mdcore.math.engine import StackTrainer
 from mdcore.math.plans import CellPlan, StackPlan
-from mdcore.math.potentials import Lp, Quadratic, signed_power
+from mdcore.math.potentials import Hypentropy, Lp, Quadratic, signed_power
 from mdcore.math.step_rules import StepRule
 
 DTYPES = (torch.float64, torch.float32)
@@ -229,3 +229,28 @@ def test_a_run_is_the_same_on_either(monkeypatch, rule):
         runs.append(trainer.now)
     torch.testing.assert_close(runs[0].w, runs[1].w, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(runs[0].g, runs[1].g, rtol=1e-7, atol=1e-9)
+
+
+class Halved(Quadratic):
+    """A potential whose inverse map is not its parent's: φ(w) = w²."""
+
+    def mirror_map(self, w):
+        return 2.0 * w
+
+    def inverse_mirror_map(self, z, out=None):
+        return torch.div(z, 2.0, out=out)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_an_inverse_map_of_ones_own_is_taken(depth):
+    """Beside cells whose maps the loops take themselves; several runs of rows in one block."""
+    potentials = [Quadratic(), Halved(), Lp(3.0), Hypentropy(0.5), Lp(1.5), Lp(2.5)]
+    cells = [CellPlan((phi,) * depth, 1, 6) for phi in potentials]
+    trainer = StackTrainer(random(50, 20, seed=5) + 0.6, cells, StackPlan(StepRule("normalized", 0.5), 3, (3,)))
+    (one,) = trainer.blocks
+    assert [fused is not None for _, fused in one.runs] == [True, False, True, False, True, False]
+    trainer.advance()
+    for row, phi in enumerate(potentials):
+        for z, w in zip(one.Z, one.W, strict=True):
+            torch.testing.assert_close(w[row], phi.inverse_mirror_map(z[row]), rtol=1e-14, atol=0)
+            assert w[row].any()
