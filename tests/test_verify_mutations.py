@@ -55,12 +55,14 @@ def judged(cache, tmp_path):
 def per_layer_step(self, coefficient, out, keep_old=False):
     """Block.step with every layer's gradient brought to the global norm by itself."""
     old_Z = self.Z
+    b, a, g, _ = self.factors
+    left, right = [*b.unbind(1), torch.ones_like(g[:, :1])], [g, *a.unbind(1)]
     factors = [
         torch.linalg.vector_norm(a, dim=1) * torch.linalg.vector_norm(b, dim=1)
-        for a, b in zip(self.right, self.left, strict=True)
+        for a, b in zip(right, left, strict=True)
     ]
     whole = torch.stack(factors).square().sum(0).sqrt()
-    for layer, (z, w, b, a) in enumerate(zip(old_Z, self.W, self.left, self.right, strict=True)):
+    for layer, (z, w, b, a) in enumerate(zip(old_Z, self.W, left, right, strict=True)):
         own = (torch.as_tensor(coefficient) * whole / factors[layer]).view(-1, 1, 1)
         z += own * b.unsqueeze(2) * a.unsqueeze(1)
         for segment in self.segments:

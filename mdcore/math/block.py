@@ -100,10 +100,8 @@ class Block:
         )
         b, a = Z.new_zeros(2, K, L - 1, k)
         g = Z.new_zeros(K, d)
-        self.left = [*b.unbind(1), Z.new_ones(K, 1)]  # b_l, (K, out)
-        self.right = [g, *a.unbind(1)]  # a_l, (K, in)
         q = torch.cat([Z.new_full((segment.rows.stop - segment.rows.start,), segment.q) for segment in self.segments])
-        self.factors = b, a, g, q  # of the gradient, and its norm's exponents
+        self.factors = b, a, g, q  # b_1 … b_{L−1}, a_2 … a_L (K, L−1, k); a_1 = g (K, d); q of the norm (K,)
         self.b, self.a, self.g, self.q = map(view, self.factors)
         self.runs = self._runs(Z)
 

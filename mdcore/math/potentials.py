@@ -85,10 +85,6 @@ def _positive(owner: str, name: str, value: float, above: float = 0.0) -> float:
     return value
 
 
-def _into(result: Tensor, out: Tensor | None) -> Tensor:
-    return result if out is None else out.copy_(result)
-
-
 class PowerPotential(Potential):
     """A potential with (φ')^{-1}(z) = c sign(z)|z|^e: `inverse_scale` c, `inverse_exponent` e.
 
@@ -268,7 +264,7 @@ class Scaled(Potential):
             r = updated
             if not runs_ahead(z) and not bool(moved.any()):
                 break
-        return _into(r.copysign(z), out)
+        return torch.copysign(r, z, out=out)
 
 
 BUILTIN: dict[str, type[Potential]] = {cls.name: cls for cls in (Quadratic, LayerScaled, Lp, Scaled, Hypentropy, Cosh)}
