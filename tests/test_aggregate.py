@@ -53,7 +53,9 @@ def test_every_statistic_is_what_master_says(mnist):
                 assert row[f"{m}_mean"] == pytest.approx(v.mean(), rel=1e-12)
                 assert row[f"{m}_std"] == pytest.approx(v.std(ddof=1), rel=1e-9)
                 assert (row[f"{m}_min"], row[f"{m}_max"]) == (v.min(), v.max())
-                assert v.min() <= row[f"{m}_ci_low"] <= row[f"{m}_ci_high"] <= v.max()
+                half = 4.302652729911275 * v.std(ddof=1) / math.sqrt(3)  # Student's t, 2 degrees of freedom
+                assert row[f"{m}_ci_low"] == pytest.approx(v.mean() - half, rel=1e-9, abs=1e-12)
+                assert row[f"{m}_ci_high"] == pytest.approx(v.mean() + half, rel=1e-9, abs=1e-12)
 
 
 def test_overlapping_conditions_have_no_margin_anywhere(mnist):

@@ -322,7 +322,7 @@ def test_sections_of_the_report(pairs):
     assert len(over) == 6 and all(r[5] == r[6] == "–" for r in over)
     assert all("max-margin" not in r[4] for r in over)
     methods = report["methods"].markdown()
-    for word in ("PCA", "bootstrap", "ddof 1", "quadratic", "adaptive", "without bias", "10,000 steps"):
+    for word in ("PCA", "Student's t", "ddof 1", "quadratic", "adaptive", "without bias", "10,000 steps"):
         assert word in methods
     assert "--config runs_out/20250319_paper/grid.yaml" in report["reproduce"].markdown()
     assert "--print-to-pdf=analysis_results/paper/report.pdf" in report["reproduce"].markdown()

@@ -7,77 +7,114 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap
+from scipy.stats import ttest_1samp
 
 from mdcore.analysis import numbers
-from mdcore.analysis.statistics import RESAMPLES, bootstrap_interval, describe, generator, power_law, steps_to_reach
+from mdcore.analysis.statistics import (
+    all_the_same,
+    describe,
+    excludes_zero,
+    mean_interval,
+    power_law,
+    steps_to_reach,
+)
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 
 
 def test_describe_by_hand():
-    got = describe(pd.DataFrame({"x": [1.0, 2.0, 6.0]}), "c")
+    got = describe(pd.DataFrame({"x": [1.0, 2.0, 6.0]}))
     assert got["x_n"] == 3 and got["x_mean"] == 3.0 and got["x_min"] == 1.0 and got["x_max"] == 6.0
     assert got["x_std"] == pytest.approx(math.sqrt(7.0))  # ((−2)² + (−1)² + 3²)/(3 − 1)
 
 
 def test_one_seed_has_a_mean_and_no_spread():
-    got = describe(pd.DataFrame({"x": [2.5]}), "c")
+    got = describe(pd.DataFrame({"x": [2.5]}))
     assert (got["x_n"], got["x_mean"], got["x_min"], got["x_max"]) == (1, 2.5, 2.5, 2.5)
     assert all(math.isnan(got[f"x_{s}"]) for s in ("std", "ci_low", "ci_high"))
 
 
 def test_values_that_are_not_finite_are_left_out_and_counted():
     table = pd.DataFrame({"x": [1.0, np.nan, 3.0, np.inf], "y": [np.nan] * 4, "z": [1.0, 2.0, 3.0, 4.0]})
-    got = describe(table, "c")
+    got = describe(table)
     assert (got["x_n"], got["x_mean"]) == (2, 2.0)
     assert got["y_n"] == 0 and math.isnan(got["y_mean"])
     assert (got["z_n"], got["z_mean"]) == (4, 2.5)
 
 
 def test_no_rows_at_all():
-    got = describe(pd.DataFrame({"x": np.empty(0)}), "c")
+    got = describe(pd.DataFrame({"x": np.empty(0)}))
     assert got["x_n"] == 0 and math.isnan(got["x_mean"])
 
 
-def test_interval_is_scipys_bca_with_the_generator_of_the_name():
-    values = np.array([[0.3, 0.5, 0.9, 0.2, 0.7]])
-    got = bootstrap_interval(values, generator("c"))[0]
-    expected = bootstrap((values,), np.mean, axis=-1, n_resamples=RESAMPLES, method="BCa", rng=generator("c"))
-    assert tuple(got) == (expected.confidence_interval.low[0], expected.confidence_interval.high[0])
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
+def test_the_interval_is_students(n):
+    values = np.random.default_rng(n).standard_normal((4, n)) * 3 + 1
+    for row, (low, high) in zip(values, mean_interval(values), strict=True):
+        test = ttest_1samp(row, 0.0).confidence_interval(0.95)
+        assert (low, high) == pytest.approx((test.low, test.high), rel=1e-12)
+        # by its definition: the means that a two-sided t test at 5 % does not reject
+        assert ttest_1samp(row, low).pvalue == pytest.approx(0.05) == ttest_1samp(row, high).pvalue
 
 
-def test_the_interval_belongs_to_the_condition_alone():
+def test_the_interval_by_the_table_of_student():
+    got = describe(pd.DataFrame({"x": [1.0, 2.0, 6.0]}))
+    half = 4.302653 * math.sqrt(7.0 / 3)  # t for 2 degrees of freedom at 97.5 %
+    assert (got["x_ci_low"], got["x_ci_high"]) == pytest.approx((3 - half, 3 + half), rel=1e-6)
+
+
+def test_the_interval_belongs_to_its_values_alone():
     table = pd.DataFrame({"x": [1.0, 2.0, 4.0, 8.0]})
-    first = describe(table, "c")
-    assert describe(table.assign(other=[4.0, 3.0, 2.0, 1.0]), "c")["x_ci_low"] == first["x_ci_low"]
-    assert describe(table, "d")["x_ci_low"] != first["x_ci_low"]
+    more = describe(table.assign(other=[4.0, np.nan, 2.0, 1.0]))
+    assert {k: v for k, v in more.items() if k.startswith("x_")} == describe(table)
 
 
 @given(st.lists(finite, min_size=2, max_size=12))
 @settings(max_examples=60, deadline=None)
-def test_the_interval_lies_within_the_range_and_mean_within_too(values):
-    got = describe(pd.DataFrame({"x": values}), "c")
-    low, high = got["x_ci_low"], got["x_ci_high"]
-    slack = 1e-9 * max(1.0, max(map(abs, values)))
-    assert min(values) - slack <= low <= high <= max(values) + slack
+def test_the_mean_is_in_the_middle_of_the_interval_and_within_the_range(values):
+    got = describe(pd.DataFrame({"x": values}))
+    low, high, slack = got["x_ci_low"], got["x_ci_high"], 1e-9 * max(1.0, max(map(abs, values)))
+    assert low <= got["x_mean"] <= high
+    assert (low + high) / 2 == pytest.approx(got["x_mean"], abs=slack)
     assert min(values) <= got["x_mean"] <= max(values)
 
 
-def test_equal_values_have_an_interval_of_width_zero():
-    assert bootstrap_interval([[2.0, 2.0, 2.0]], generator("c")).tolist() == [[2.0, 2.0]]
+@pytest.mark.parametrize("scale", [1e-308, 1e-300, 1e-160, 1.0, 1e160, 1e300])
+def test_a_spread_is_seen_in_any_scale(scale):
+    """The risk falls below 1e-300: squares of what it differs by are no doubles."""
+    got = describe(pd.DataFrame({"x": np.array([1.0, 2.0, 6.0]) * scale}))
+    assert got["x_std"] == pytest.approx(math.sqrt(7.0) * scale, rel=1e-6)
+    assert got["x_ci_low"] < got["x_min"] < got["x_max"] < got["x_ci_high"]
 
 
-def test_degenerate_bca_falls_back_to_the_percentile_interval():
-    got = bootstrap_interval([[0.0, 0.0, 0.0, 0.0, 1e-300]], generator("c"))
-    assert np.isfinite(got).all()
+@pytest.mark.parametrize("value", [2.0, 0.1, 1 / 3, -1e-300, 0.0, 7e12])
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_equal_values_have_an_interval_of_width_zero_and_are_known_as_such(value, n):
+    got = describe(pd.DataFrame({"x": [value] * n, "y": [value] * (n - 1) + [value + 1e-3 * (abs(value) + 1)]}))
+    assert [got[f"x_{s}"] for s in ("mean", "std", "ci_low", "ci_high")] == [value, 0.0, value, value]
+    assert all_the_same(got, "x") and not all_the_same(got, "y")
+    assert not excludes_zero(got, "x")
 
 
-def test_coverage_of_the_interval_is_near_its_name():
-    rng = np.random.default_rng(7)
-    samples = rng.standard_normal((400, 30))
-    covered = [low <= 0 <= high for low, high in bootstrap_interval(samples, generator("coverage"))]
-    assert 0.90 <= np.mean(covered) <= 0.98
+def test_one_value_is_not_called_the_same():
+    assert not all_the_same(describe(pd.DataFrame({"x": [2.5]})), "x")
+    assert not all_the_same({}, "x") and not excludes_zero({}, "x")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 1.1, 1.2], True),
+        ([-1.0, -1.1, -1.2], True),
+        ([1.0, 1.000001], False),  # two values
+        ([1.0, 1.0, 1.0], False),  # the same to the last bit
+        ([0.1, 1.1, 1.2], False),
+        ([1.0, 1.1, np.nan], False),
+        ([np.nan] * 3, False),
+    ],
+)
+def test_when_an_interval_tells_a_mean_from_zero(values, expected):
+    assert excludes_zero(describe(pd.DataFrame({"x": values})), "x") == expected
 
 
 @pytest.mark.parametrize("exponent", [0.3, 0.8, 1.5])

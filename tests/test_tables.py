@@ -13,8 +13,9 @@ from mdcore.analysis import aggregate, floats, latex, tables
 from mdcore.analysis.columns import USED
 from mdcore.analysis.numbers import parts, with_interval
 from mdcore.analysis.results import load
+from mdcore.analysis.statistics import describe
 from mdcore.analysis.tables import SCALE, bold_in_column
-from mdcore.analysis.tables_more import PAIRED, paired_cell, references_table
+from mdcore.analysis.tables_more import PAIRED, paired_cell, paired_table, references_table
 from tests import fake_run as fake
 
 NASTY = r"Is 50% of A_b & C#1 {true}? ~^\ $x_1$ <β → ∞> „naïve” 数"
@@ -86,7 +87,9 @@ def test_every_number_of_the_paired_table_is_found_again_in_master(pairs):
                 continue
             low, high = (summary.loc[condition, f"{prefix}_{column}_ci_{e}"] * PAIRED[column] for e in ("low", "high"))
             assert numbers(cell) == pytest.approx([float(x) for x in with_interval(v.mean(), low, high)])
-            assert (r"\boldsymbol" in cell) == (numbers(cell)[1] > 0 or numbers(cell)[2] < 0)
+            assert cells[2] == "3" and len(v) == 3
+            told = v.nunique() > 1 and (numbers(cell)[1] > 0 or numbers(cell)[2] < 0)
+            assert (r"\boldsymbol" in cell) == told
 
 
 def reference_cells(rows, synthetic):
@@ -209,18 +212,32 @@ def test_rule_of_bold_type(means, stds, better, bold):
 
 
 @pytest.mark.parametrize(
-    ("numbers_", "expected"),
+    ("values", "expected"),
     [
-        ((0.5, 0.2, 0.8), r"$\boldsymbol{0.5\;[0.2,\,0.8]}$"),
-        ((0.1, -0.2, 0.4), r"$0.1\;[-0.2,\,0.4]$"),
-        ((1.0, np.nan, np.nan), "$1.00$"),
-        ((np.nan, np.nan, np.nan), "--"),
-        ((1e-5, 0.9e-5, 1.1e-5), r"$0.000\;[0.000,\,0.000]$"),
+        ([0.4, 0.5, 0.6], r"$\boldsymbol{0.5\;[0.3,\,0.7]}$"),
+        ([-0.4, -0.5, -0.6], r"$\boldsymbol{-0.5\;[-0.7,\,-0.3]}$"),
+        ([0.0, 0.1, 0.2], r"$0.1\;[-0.1,\,0.3]$"),
+        ([0.50, 0.52], r"$0.51\;[0.38,\,0.64]$"),  # too few pairs for bold type
+        ([1.0, 1.0, 1.0], r"$1.00\;[1.00,\,1.00]$"),  # all the same to the last bit: no evidence
+        ([1.0], "$1.00$"),
+        ([np.nan], "--"),
+        ([1e-5, 1.1e-5, 0.9e-5], r"$0.000\;[0.000,\,0.000]$"),
     ],
 )
-def test_paired_cells(numbers_, expected):
-    row = dict(zip(("x_mean", "x_ci_low", "x_ci_high"), numbers_, strict=True))
-    assert paired_cell(row, "x") == expected
+def test_paired_cells(values, expected):
+    assert paired_cell(describe(pd.DataFrame({"x": values})), "x") == expected
+
+
+def test_a_row_of_the_paired_table_says_how_many_pairs_each_of_its_cells_has(tmp_path):
+    results = load(fake.write_run(tmp_path / "20250319_x", fake.grid_cells(seeds=range(4))))
+    master, _ = aggregate.write(results, tmp_path / "out")
+    deep = master.index[(master["potential"] == "quadratic") & (master["depth"] == 2)]
+    master.loc[deep[0], "depth_effect_angle_svm"] = np.nan
+    by_id = {r["condition_id"]: r for r in aggregate.summary_table(results, master).to_dict("records")}
+    _, rows = rows_of(paired_table(results, by_id))
+    counts = {name: cells[2] for cells, name in rows}
+    assert counts.pop(f"{master.loc[deep[0], 'condition_id']} depth_effect") == "3 to 4"
+    assert set(counts.values()) == {"4"}
 
 
 def test_captions_and_labels_are_there_and_labels_differ(pairs):

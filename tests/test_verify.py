@@ -11,21 +11,25 @@ import numpy as np
 import pytest
 import torch
 from ideal_evidence import IdealEvidence
+from scipy.special import erfinv, stdtrit
 
 from mdcore import run_verify
+from mdcore.analysis import statistics
 from mdcore.grid.plugins import potentials_for
 from mdcore.grid.spec import load_grid
 from mdcore.grid.training import load_data
 from mdcore.math import metrics
 from mdcore.math.potentials import Lp, signed_power
 from mdcore.problems import datasets, synthetic
-from mdcore.verification import exact, figures, report, shipped
+from mdcore.verification import coverage, exact, figures, report, shipped
 from mdcore.verification.claim import COLUMNS, FAIL, PASS, Claim, Outcome, Picture, Series, Verdict, at_most, within
 from mdcore.verification.evidence import PARTS, Evidence
 
 ROOT = Path(__file__).resolve().parents[1]
 BY_NAME = {claim.name: claim for claim in report.CLAIMS}
-UNTRAINED = [c for c in exact.CLAIMS.claims + shipped.CLAIMS.claims if c.name != "references are exact"]
+UNTRAINED = [
+    claim for part in (exact, shipped, coverage) for claim in part.CLAIMS.claims if claim.name != "references are exact"
+]
 TRAINED = [claim for claim in report.CLAIMS if claim not in UNTRAINED]
 
 
@@ -216,6 +220,26 @@ def test_a_changed_angle_is_seen(mutant, monkeypatch):
     assert BY_NAME["angles are signed and resolved"].judge(None).verdict == PASS
     monkeypatch.setattr(metrics, "angle", mutant)
     assert BY_NAME["angles are signed and resolved"].judge(None).verdict == FAIL
+
+
+@pytest.mark.parametrize("confidence", [0.90, 0.95, 0.97])
+def test_an_interval_of_another_level_is_seen(confidence, monkeypatch):
+    monkeypatch.setattr(statistics, "CONFIDENCE", confidence)
+    assert BY_NAME["95 % intervals hold their level"].judge(None).verdict == (PASS if confidence == 0.95 else FAIL)
+
+
+def normal_quantile(n, p):
+    return np.sqrt(2) * erfinv(2 * p - 1)
+
+
+def one_degree_more(n, p):
+    return stdtrit(n + 1, p)
+
+
+@pytest.mark.parametrize("quantile", [normal_quantile, one_degree_more])
+def test_an_interval_of_another_law_is_seen(quantile, monkeypatch):
+    monkeypatch.setattr(statistics, "stdtrit", quantile)
+    assert BY_NAME["95 % intervals hold their level"].judge(None).verdict == FAIL
 
 
 def test_another_recipe_of_the_data_is_seen(monkeypatch):

@@ -71,7 +71,7 @@ def summary_table(results: Results, master: pd.DataFrame) -> pd.DataFrame:
         row |= {"n": len(mine), "n_used": len(used)}
         row |= {f"n_{s.replace('-', '_')}": int((status[mine] == s).sum()) for s in STATUSES}
         row["separability"] = " / ".join(sorted({s for s in verdict[mine] if s}))
-        rows.append(row | describe_values(values[used], metrics, c.id))
+        rows.append(row | describe_values(values[used], metrics))
     table = pd.DataFrame(rows)
     counts = [f"{m}_n" for m in metrics]
     return table.astype(dict.fromkeys(counts, int)) if len(table) else table
@@ -136,7 +136,7 @@ def condition_record(results: Results, c: Condition, rows: list[dict], stats: di
             | {"preprocessing": preprocessing},
             "counts": {s: statuses.count(s) for s in STATUSES} | {"n": len(rows)},
             "statistics": {m: v for m, v in nested.items() if v["n"]},
-            "statistics_over": f"cells with status {', '.join(USED)}; std with ddof 1; 95 % BCa bootstrap of the mean",
+            "statistics_over": f"cells with status {', '.join(USED)}; std with ddof 1; 95 % Student's t of the mean",
             "pairs": [
                 {
                     "kind": kind,

@@ -54,10 +54,10 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
     if seeds == {1} and len(ran):
         out.append("Every condition has a single seed, so nothing here has a standard deviation or an interval.")
     elif len(ran):
-        few = min(seeds)
+        many = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{min(seeds)}"
         out.append(
-            f"Intervals are bootstrap intervals over {few if len(seeds) == 1 else f'{few} to {max(seeds)}'} seeds"
-            + ("; with so few they are rough and rather too narrow." if few < 10 else ".")
+            f"Intervals are Student's t intervals of the mean over {many} seeds: they hold it in 95 % of all cases "
+            "where values are normal, and less often where they are skewed (88 % for exponential ones at n = 3)."
         )
     same = identical_conditions(ran)
     if same:

@@ -22,7 +22,7 @@ from mdcore.analysis.conditions import Condition, data_title, pretty_potential
 from mdcore.analysis.document import Bullets, Section, Table, Text
 from mdcore.analysis.numbers import DASH, is_number, plain
 from mdcore.analysis.results import Results, load
-from mdcore.analysis.statistics import describe
+from mdcore.analysis.statistics import FEWEST, describe, excludes_zero
 
 # What a condition is about; it is never a setting that two runs may differ in.
 _SUBJECT = {
@@ -118,7 +118,7 @@ def change(c: Condition, d: Condition, rows_a: pd.DataFrame, rows_b: pd.DataFram
         int(same.sum()),
         _statuses(x),
         _statuses(y),
-        describe(difference, f"{c.id} to {d.id}"),
+        describe(difference),
     )
 
 
@@ -183,7 +183,7 @@ def _cell(c: Change, m: str) -> str:
     sign = "+" if mean > 0 else ""
     if mean == 0:
         return "0"
-    mark = "" if not is_number(low) or low <= 0 <= high else " *"
+    mark = " *" if excludes_zero(c.stats, m) else ""
     return f"{sign}{plain(mean, (high - low) / 2 if is_number(low) else None, digits=2)}{mark}"
 
 
@@ -241,8 +241,8 @@ def summary(a: Results, b: Results) -> tuple[Section, pd.DataFrame]:
                 ["data", "condition", "n", "runs", *[metric(m).axis for m in shown]],
                 rows,
                 None,
-                f"{b.tag} minus {a.tag}: mean over seeds ± half the 95 % interval; *: the interval does not "
-                "hold zero. Conditions without a change are left out.",
+                f"{b.tag} minus {a.tag}: mean over seeds ± half its 95 % Student's t interval; *: the interval, over "
+                f"at least {FEWEST} seeds that differ, does not hold zero. Conditions without a change are left out.",
             )
         )
     return Section("changes", f"From {a.tag} to {b.tag}", blocks, 1), table(changes)

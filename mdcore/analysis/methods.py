@@ -9,7 +9,6 @@ from mdcore.analysis.conditions import data_title, pretty_potential
 from mdcore.analysis.numbers import count, is_number, percent
 from mdcore.analysis.results import Results
 from mdcore.analysis.sentences import listed, plural
-from mdcore.analysis.statistics import RESAMPLES
 
 
 def _values(results: Results, column: str, deep: bool = False) -> list:
@@ -120,9 +119,8 @@ def methods(results: Results) -> list[str]:
         "the training points along the run: an upper bound of the missing share of the margin that needs no solver; a "
         "run counts as converged at 1 % or less, else as transient. Statistics are over "
         f"{' or '.join(str(s) for s in seeds)} seed{'s' * (seeds != [1])} per condition and over runs with status "
-        f"{listed(list(USED), 6)}: mean, standard deviation with ddof 1, range, and a 95 % bootstrap interval of the "
-        f"mean (BCa, {RESAMPLES:,} resamples of the seeds, percentile where BCa is degenerate; the generator is seeded "
-        "by the condition). Differences are paired by seed. Two directions count as the same below 1°."
+        f"{listed(list(USED), 6)}: mean, standard deviation with ddof 1, range, and the 95 % interval of the mean by "
+        "Student's t (Student 1908). Differences are paired by seed. Two directions count as the same below 1°."
     )
     return [" ".join(data_sentences(results)), model, references, statistics]
 

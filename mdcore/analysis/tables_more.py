@@ -13,6 +13,7 @@ from mdcore.analysis.facets import Facet
 from mdcore.analysis.floats import ROWS_PER_FLOAT, floats
 from mdcore.analysis.numbers import is_number, tex, with_interval
 from mdcore.analysis.results import Results
+from mdcore.analysis.statistics import FEWEST, excludes_zero
 
 PAIRED = {"margin_ratio": 100.0, "angle_max_margin": 1.0, "angle_svm": 1.0, "test_accuracy": 100.0}
 _SHORT = {
@@ -99,7 +100,7 @@ def references_table(results: Results, master: pd.DataFrame) -> str:
 
 
 def paired_cell(row: dict, column: str, scale: float = 1.0) -> str:
-    """Mean difference with its 95 % interval; bold where the interval as printed does not hold zero."""
+    """Mean difference with its 95 % interval; bold where the interval, also as printed, tells it from zero."""
     mean, low, high = (row.get(f"{column}_{s}", np.nan) * scale for s in ("mean", "ci_low", "ci_high"))
     if not is_number(mean):
         return "--"
@@ -107,7 +108,14 @@ def paired_cell(row: dict, column: str, scale: float = 1.0) -> str:
         return f"${with_interval(mean, mean, mean)[0]}$"
     m, a, b = with_interval(mean, low, high)
     body = rf"{m}\;[{a},\,{b}]"
-    return rf"$\boldsymbol{{{body}}}$" if float(a) > 0 or float(b) < 0 else f"${body}$"
+    bold = excludes_zero(row, column) and (float(a) > 0 or float(b) < 0)
+    return rf"$\boldsymbol{{{body}}}$" if bold else f"${body}$"
+
+
+def _pairs_count(row: dict, prefix: str, columns: list[str]) -> str:
+    """The number of pairs behind the cells of a row: "3", or "2 to 3" where the columns differ in it."""
+    n = sorted({int(row.get(f"{prefix}_{m}_n", 0) or 0) for m in columns} - {0})
+    return "" if not n else str(n[0]) if len(n) == 1 else f"{n[0]} to {n[-1]}"
 
 
 def _chunks(parts: dict[str, list[str]]) -> list[tuple[str, list[str]]]:
@@ -135,19 +143,21 @@ def paired_table(results: Results, by_id: dict[str, dict]) -> str:
         for facet in results.facets:
             for c in facet.conditions:
                 row = by_id[c.id]
-                n = max((int(row.get(f"{prefix}_{m}_n", 0) or 0) for m in shown), default=0)
+                n = _pairs_count(row, prefix, shown)
                 if not n or (prefix != "potential_effect" and c.depth == 1):
                     continue
-                cells = [latex.words(pretty_potential(c.label, c.flat)), str(c.depth), str(n)]
+                cells = [latex.words(pretty_potential(c.label, c.flat)), str(c.depth), n]
                 cells += [paired_cell(row, f"{prefix}_{m}", PAIRED[m]) for m in shown]
                 line = " & ".join(cells) + rf" \\ % {c.id} {prefix}"
                 parts.setdefault(_pair_title(facet, c, prefix), []).append(line)
     if not parts:
         return "% paired: no two conditions of this run share a seed and differ in depth or potential only\n"
     caption = (
-        r"Paired differences between runs that share data and seed: mean over the pairs and its 95\,\% bootstrap "
-        r"interval (BCa; one pair has none). Equal loss: both at the smallest $R$ that both have reached. Angles "
-        r"in degrees. Bold: the interval, as printed, does not contain zero."
+        r"Paired differences between runs that share data and seed: mean over the $n$ pairs and its 95\,\% "
+        r"Student's $t$ interval (one pair has none; pairs that are all the same to the last bit have one of width "
+        r"zero, which is no evidence). Equal loss: both at the smallest $R$ that both have reached. Angles in "
+        rf"degrees. Bold: the interval, as printed, does not contain zero; never for fewer than {FEWEST} pairs or "
+        r"pairs that are all the same."
     )
     head = " & ".join(["potential", "$L$", "$n$", *[_SHORT[m] for m in shown]])
     return floats(

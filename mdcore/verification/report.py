@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mdcore.analysis.document import Figure, Section, Table, Text
-from mdcore.verification import exact, figures, limits, overlap, rates, shipped, structure
+from mdcore.verification import coverage, exact, figures, limits, overlap, rates, shipped, structure
 from mdcore.verification.claim import COLUMNS, FAIL, PASS, Claim, Verdict
 from mdcore.verification.evidence import Evidence
 
@@ -17,6 +17,7 @@ GROUPS: dict[str, tuple[str, list[Claim]]] = {
     "rates": ("Rates", rates.CLAIMS.claims),
     "structure": ("Layers, neurons, invariants, certificates", structure.CLAIMS.claims),
     "overlap": ("Data that no hyperplane separates", overlap.CLAIMS.claims),
+    "statistics": ("Intervals over seeds", coverage.CLAIMS.claims),
     "exact": ("Closed forms and references", [*exact.CLAIMS.claims, *shipped.CLAIMS.claims]),
 }
 CLAIMS: list[Claim] = [claim for _, claims in GROUPS.values() for claim in claims]
