@@ -74,9 +74,9 @@ def a_pass(A, w):
     return now
 
 
-def late_pass(A, w, active=True):
+def late_pass(A, w, active=True, loss="logistic"):
     """A pass at `w` (K, d) with an active set chosen at w."""
-    passes, now = DataPass(A, "logistic", active), a_pass(A, w)
+    passes, now = DataPass(A, loss, active), a_pass(A, w)
     passes.first(now, True)
     passes.wait = 1
     passes(now, True)
@@ -102,6 +102,35 @@ def test_the_active_set_is_dropped_when_the_bound_fails():
     DataPass(A, "logistic", active=False).first(full, True)
     for name, value in full.tensors().items():
         torch.testing.assert_close(getattr(now, name), value, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [(torch.float64, 53), (torch.float32, 24)])
+def test_a_point_is_left_out_only_where_all_of_them_weigh_less_than_half_a_unit_in_the_last_place(dtype, bits):
+    """n e^{−slack} = 2^{−bits}: were every point left out at the least distance, the sum would round to itself."""
+    A = data().to(dtype)
+    assert len(A) * math.exp(-DataPass(A, "logistic").slack) == pytest.approx(2.0**-bits, rel=1e-12)
+
+
+@pytest.mark.parametrize("excess", [9.0, 15.0, 25.0, 35.0, 60.0])
+def test_points_that_weigh_something_are_summed(excess):
+    """A second cluster lies `excess` above the smallest margin of 20: it weighs e^{−excess} of the first."""
+    generator = torch.Generator().manual_seed(0)
+    near = torch.nn.functional.normalize(torch.randn(100, 6, generator=generator, dtype=torch.float64))
+    near[:, 0], near[:, 1:] = 1.0, 1e-3 * near[:, 1:]
+    far = near[torch.arange(500) % 100].clone()
+    far[:, 0] *= 1 + excess / 20.0
+    A = torch.cat([near, far])
+    w = torch.zeros(1, 6, dtype=torch.float64)
+    w[0, 0] = 20.0
+    passes, now = late_pass(A, 100 * w, loss="exponential")  # chosen where the second cluster is far below rounding
+    assert passes.active is not None and len(passes.active.points) == 100
+    now.w.copy_(w)
+    passes(now, True)
+    weights = torch.exp(20.0 - A @ w[0])
+    expected = weights @ A
+    off = torch.linalg.vector_norm(now.g[0] / now.weight_sum[0] - expected / weights.sum())
+    assert off <= 1e-14 * torch.linalg.vector_norm(expected / weights.sum())
+    assert (passes.passes_saved == 1) == (excess == 60.0)
 
 
 def test_the_active_set_is_not_used_early_or_on_overlapping_data():

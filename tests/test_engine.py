@@ -130,6 +130,103 @@ def test_engine_agrees_with_autograd_for_the_exponential_loss(depth, name):
     assert relative(w, by_autograd(data(), potentials, RULES[name], "exponential")) <= 1e-10
 
 
+def step_by_hand(rule, t, norm, risk, h):
+    """s_t as the table of THEORY states it, from the numbers of a rule alone: `StepRule` has no say here."""
+    if rule.rule == "constant":
+        return rule.eta
+    if rule.rule == "loss_scaled":
+        return rule.eta / risk
+    if rule.rule == "adaptive":
+        return h / norm
+    fade = ((rule.horizon - (t - 1)) / rule.horizon) ** rule.anneal if rule.anneal else 1.0  # 1 at t = 1, 1/T^c at T
+    return rule.eta * t ** (rule.decay - 1) * fade / norm
+
+
+def by_hand(A, p, depth, rule, steps):
+    """W_1 … W_L after `steps` of l_p mirror descent on the logistic risk, in numpy, gradients written out."""
+    W = [w.numpy() for w in initial_weights(0, layer_shapes(depth, WIDTH, A.shape[1]), 0.3 * (depth > 1))]
+    Z, h, n, q = [np.sign(w) * np.abs(w) ** (p - 1) for w in W], rule.eta, len(A), p / (p - 1)
+
+    def risk_and_ascent(W):
+        m = A @ np.linalg.multi_dot([*W[::-1], np.eye(A.shape[1])]).ravel()
+        g = (A.T @ (1 / (1 + np.exp(m))) / n)[None]
+        ascent = []
+        for layer in range(depth):
+            above, below = np.eye(1), np.eye(A.shape[1])
+            for w in W[:layer]:
+                below = w @ below
+            for w in W[:layer:-1]:
+                above = above @ w
+            ascent.append(above.T @ g @ below.T)
+        return np.log1p(np.exp(-m)).mean(), ascent
+
+    risk, G = risk_and_ascent(W)
+    for t in range(1, steps + 1):
+        s = step_by_hand(rule, t, sum((np.abs(g) ** q).sum() for g in G) ** (1 / q), risk, h)
+        Z_new = [z + s * g for z, g in zip(Z, G)]
+        W_new = [np.sign(z) * np.abs(z) ** (1 / (p - 1)) for z in Z_new]
+        risk_new, G_new = risk_and_ascent(W_new)
+        if rule.rule == "adaptive":
+            h = 1.05 * h if risk_new < risk else h / 2
+            if not risk_new < risk:
+                continue
+        Z, W, risk, G = Z_new, W_new, risk_new, G_new
+    return W
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("p", [1.5, 2.0])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        RULES["constant"],
+        StepRule("normalized", 0.02, 0.5),
+        StepRule("normalized", 0.02, 1.5, anneal=1.0, horizon=20),
+        StepRule("normalized", 0.02, 1.0, anneal=3.0, horizon=25),
+        StepRule("adaptive", 0.03),
+        StepRule("loss_scaled", 0.01),
+    ],
+    ids=lambda rule: f"{rule.rule}{rule.anneal or ''}",
+)
+def test_engine_and_optimizer_take_the_steps_of_the_theory(rule, p, depth):
+    """Both share StepRule; what it should say is written out anew here. 20 steps: an annealed rule ends with the last
+    step shorter than the others, not with one of length zero."""
+    if rule.rule == "loss_scaled" and depth > 1:
+        pytest.skip("loss_scaled is for depth 1")
+    W = by_hand(data().numpy(), p, depth, rule, steps=20)
+    w = torch.tensor(np.linalg.multi_dot([*W[::-1], np.eye(5)]).ravel())
+    assert relative(by_engine(data(), [Lp(p)] * depth, rule, steps=20)[0], w) <= 1e-10
+    assert relative(by_autograd(data(), [Lp(p)] * depth, rule, steps=20), w) <= 1e-10
+
+
+@pytest.mark.parametrize("p", [1.5, 2.0, 3.0])
+def test_participation_is_logged_in_the_norm_of_the_input_potential(p):
+    rule = StepRule("normalized", 0.05)
+    logged = by_engine(data(), [Lp(p)] * 2, rule, steps=40)[1].observer.values["participation"][0, -1].item()
+    W = by_hand(data().numpy(), p, 2, rule, steps=40)
+    found = {}
+    for r in (1.5, 2.0, 3.0):
+        c = [(np.abs(W[1][:, i]) ** r).sum() ** (1 / r) * (np.abs(W[0][i]) ** r).sum() ** (1 / r) for i in range(WIDTH)]
+        found[r] = sum(c) ** 2 / sum(x * x for x in c)
+    assert logged == pytest.approx(found[p], rel=1e-6)
+    assert all(abs(found[r] / found[p] - 1) > 1e-3 for r in found if r != p)
+
+
+def test_test_accuracy_is_of_the_test_points():
+    A, A_test = data(), data(n=40, seed=5) - 0.6
+    trainer = StackTrainer(A, [CellPlan((Quadratic(),), 0, None, 0.0)], StackPlan(RULES["constant"], 5, (5,)), A_test)
+    values = run(trainer).observer.values
+    w = trainer.observer.predictors[0, -1].numpy()
+    shares = [np.mean(points.numpy() @ w > 0) for points in (A, A_test)]
+    assert shares[0] != shares[1]
+    assert [values[f"{s}_accuracy"][0, -1].item() for s in ("train", "test")] == pytest.approx(shares, abs=1e-12)
+
+
+def test_the_input_layers_potential_names_the_limit():
+    assert CellPlan((Lp(1.5), Quadratic(), Lp(3.0)), 0, 4).limit_p == 1.5
+    assert CellPlan((Quadratic(), Lp(1.5)), 0, 4).limit_p == 2.0
+
+
 def mixed_plan(epochs=300, **changes):
     cells = [
         CellPlan((phi,) * depth, seed, width, 0.0 if depth == 1 else 0.3)

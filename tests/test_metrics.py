@@ -94,6 +94,16 @@ def test_participation_counts_equal_neurons():
     assert metrics.participation([W1, W2], 1.5).item() == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize("p", [1.5, 2.0, 3.0])
+def test_participation_of_unequal_neurons_by_hand(p):
+    W1, W2 = np.array([[1.0, 2.0], [3.0, -4.0], [0.5, 0.0]]), np.array([[2.0, -1.0, 3.0], [1.0, 0.0, -1.0]])
+    norm = {"in": [(a**p + b**p) ** (1 / p) for a, b in ((1, 2), (3, 4), (0.5, 0))],
+            "out": [(a**p + b**p) ** (1 / p) for a, b in ((2, 1), (1, 0), (3, 1))]}  # fmt: skip
+    c = [a * b for a, b in zip(norm["in"], norm["out"])]
+    expected = sum(c) ** 2 / sum(x**2 for x in c)
+    assert metrics.participation([torch.tensor(W1), torch.tensor(W2)], p).item() == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     "phi", [Quadratic(), LayerScaled(3.0), Lp(1.5), Lp(3.0), Hypentropy(0.5), Cosh(1.0), Scaled()], ids=repr
 )
@@ -125,6 +135,19 @@ def test_the_same_seed_and_shapes_give_the_same_start():
     assert not torch.equal(first[0], other[0])
     assert first[0].std().item() == pytest.approx(0.3 / math.sqrt(6), rel=0.5)
     assert initial_weights(0, [(50, 20), (1, 50)], 1.0, "uniform")[0].abs().max() <= 1 / math.sqrt(20)
+
+
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+def test_every_layer_has_a_random_stream_of_its_own(distribution):
+    """Also layers of one shape: no number is drawn twice, in no layer, seed or stack of layers."""
+    layers = [
+        layer for seed in range(3) for layer in initial_weights(seed, layer_shapes(6, 5, 5), 1.0, distribution)
+    ]
+    entries = torch.cat([layer.flatten() for layer in layers])
+    assert len(entries.unique()) == len(entries) == 3 * (5 * 25 + 5)
+    shares = torch.stack([layer.flatten() for layer in layers if layer.shape == (5, 5)])
+    likeness = torch.corrcoef(shares) - torch.eye(len(shares), dtype=torch.float64)
+    assert likeness.abs().max() < 0.75  # 105 pairs of 25 independent entries; one stream twice: 1
 
 
 def test_zero_start_is_refused_where_it_is_a_saddle():
