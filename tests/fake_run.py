@@ -82,6 +82,11 @@ def _limit_p(flat: dict) -> float:
     }.get(flat["potential"].split("+")[0], np.nan)
 
 
+def unique(flat: dict) -> bool:
+    """Whether the l_p optimum is the only one: it is where the norm is strictly convex."""
+    return bool(1 < _limit_p(flat) < np.inf)
+
+
 def curves(config: dict, separability: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Every history column of one cell, with shapes like the real ones."""
     flat, n = flatten(config), int(config["log_points"])
@@ -106,6 +111,8 @@ def curves(config: dict, separability: str, rng: np.random.Generator) -> dict[st
         "margin_ratio": ratio,
         "gap": gap,
         "angle_max_margin": to_limit,
+        "angle_bound": np.clip(1.5 * to_limit + 0.01, 0, 180) if unique(flat) else np.full_like(t, np.nan),
+        "flow_time": 0.7 * t,
         "angle_linear_md": deep,
         "angle_linear_md_equal_loss": 0.3 * deep,
         "angle_svm": np.hypot(far, to_limit),
@@ -119,7 +126,7 @@ def curves(config: dict, separability: str, rng: np.random.Generator) -> dict[st
     }
     out["loss"] = np.exp(-out["log_inverse_loss"])
     if separability != "separable":
-        for column in ("margin_l2", "margin_lp", "margin_ratio", "gap", "angle_max_margin"):
+        for column in ("margin_l2", "margin_lp", "margin_ratio", "gap", "angle_max_margin", "angle_bound"):
             out[column] = np.full_like(t, np.nan)
         out["train_accuracy"] = np.clip(0.93 - 0.2 * t**-0.7, 0, 1)
         out["log_inverse_loss"] = 2.4 - 2 * t**-0.6
@@ -174,6 +181,8 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
         "limit_p": _limit_p(flat),
         "exact_margin": exact,
         "exact_margin_gap": 3e-9 if separable else np.nan,
+        "exact_angle_bound": 0.004 if separable and unique(flat) else np.nan,
+        "reference_unique": unique(flat) if separable and not np.isnan(_limit_p(flat)) else None,
         "exact_margin_kkt": 2e-9 if separable else np.nan,
         "gamma_bound": h["margin_lp"][-1] / (1 - h["gap"][-1]) if separable else np.nan,
         "svm_kind": "hard-margin" if separable else "soft-margin",

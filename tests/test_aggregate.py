@@ -403,3 +403,32 @@ def test_layer_scaled_is_paired_with_its_input_layer():
     (facet,) = facets(cells)
     deep = next(c for c in facet.conditions if c.depth == 2)
     assert facet.linear(deep).label == "quadratic"
+
+
+def test_how_sure_a_direction_is_stands_in_master(tmp_path):
+    """angle_bound, exact_angle_bound, flow_time and reference_unique, as the run has left them."""
+    cells = fake.grid_cells(
+        ["quadratic", {"hypentropy": {"beta": 0.1}}], datasets=({}, {"dataset": {**fake.GAUSSIAN, "n": 9}})
+    )
+    run = fake.write_run(tmp_path / "20250319_x", cells, overlap=lambda c: c["dataset"]["n"] == 9)
+    results = load(run)
+    aggregate.write(results, tmp_path / "out")
+    read, _ = aggregate.read_or_write(results, tmp_path / "out")
+    final = pd.concat([pd.read_parquet(p) for p in run.glob("stacks/*/final.parquet")]).set_index("cell_id")
+    for row in read.to_dict("records"):
+        left = final.loc[row["cell_id"]]
+        for column in ("angle_bound", "exact_angle_bound", "flow_time"):
+            assert row[column] == pytest.approx(left[column], nan_ok=True)
+        overlap = row["separability"] == "overlapping"
+        expected = "" if overlap else "True" if row["potential"] == "quadratic" else "False"
+        assert row["reference_unique"] == expected
+        assert np.isnan(row["angle_bound"]) == (expected != "True")
+    summary = pd.read_csv(tmp_path / "out" / "summary.csv")
+    assert {"angle_bound_max", "exact_angle_bound_max", "flow_time_mean"} <= set(summary)
+
+
+@pytest.mark.parametrize("column", ["angle_bound", "exact_angle_bound", "flow_time", "reference_unique"])
+def test_a_run_without_the_newer_columns_is_read_all_the_same(tmp_path, column):
+    cells, final, history = _frames(tmp_path)
+    out, _, _, _ = validate.check(cells, final.drop(columns=column), history.drop(columns=column, errors="ignore"))
+    assert (out[column] == "").all() if column == "reference_unique" else out[column].isna().all()

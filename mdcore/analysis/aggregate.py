@@ -19,8 +19,9 @@ from mdcore.analysis.statistics import describe_values
 
 _PAIRED = ["angle_reference_potential", *(f"{prefix}_{m}" for prefix, (_, ms) in EFFECTS.items() for m in ms)]
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one in C writes the same, ten times as fast
-_WORDS = ["separability", "svm_kind", "logreg_kind", "message"]
-_TAIL = ["separability", "limit_p", "n_train", "n_test", "dim", "svm_kind", "logreg_kind", "message"]
+_WORDS = ["separability", "reference_unique", "svm_kind", "logreg_kind", "message"]
+_DATA = ["separability", "reference_unique", "n_train", "n_test", "dim", "svm_kind", "logreg_kind"]
+_TAIL = ["limit_p", *_DATA, "message"]
 
 
 def condition_columns(results: Results, flat: dict) -> dict:
@@ -45,10 +46,7 @@ def master_table(results: Results) -> pd.DataFrame:
             row |= {"seed": seed, "status": results.status[cell]}
             row |= {k: found.get(k, np.nan) for k in numbers}
             row |= {k: paired.get(cell, {}).get(k, np.nan) for k in _PAIRED}
-            row |= {
-                k: found.get(k, "" if k in ("separability", "svm_kind", "logreg_kind", "message") else np.nan)
-                for k in _TAIL
-            }
+            row |= {k: found.get(k, "" if k in _WORDS else np.nan) for k in _TAIL}
             rows.append(row)
     varied = ["loss_function" if k == "loss" else k for k in results.varied]
     columns = ["cell_id", "condition_id", *BASE, *varied, "seed", "status", *numbers, *_PAIRED, *_TAIL]
@@ -132,7 +130,7 @@ def condition_record(results: Results, c: Condition, rows: list[dict], stats: di
             "run": results.name,
             "configuration": c.config,
             "columns": c.flat,
-            "data": {k: first[k] for k in ("separability", "n_train", "n_test", "dim", "svm_kind", "logreg_kind")}
+            "data": {k: first[k] for k in _DATA}
             | {"preprocessing": preprocessing},
             "counts": {s: statuses.count(s) for s in STATUSES} | {"n": len(rows)},
             "statistics": {m: v for m, v in nested.items() if v["n"]},

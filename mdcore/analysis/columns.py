@@ -59,12 +59,14 @@ _HISTORY = [
     ),
     Metric("gap", "certified gap", r"\mathrm{gap}", better="low", separable=True, low=-1e-6),
     _angle("angle_max_margin", "angle to the lp max-margin", r"\angle(\ell_p\ \mathrm{max\ margin})", separable=True),
+    _angle("angle_bound", "certified bound of the angle to the lp max-margin", r"\angle^{\le}", separable=True),
     _angle("angle_linear_md", "angle to linear MD, equal steps", r"\angle(\mathrm{linear\ MD})_{t}", deep=True),
     _angle(
         "angle_linear_md_equal_loss", "angle to linear MD, equal loss", r"\angle(\mathrm{linear\ MD})_{R}", deep=True
     ),
     _angle("angle_svm", "angle to the SVM", r"\angle(\mathrm{SVM})"),
     _angle("angle_logreg", "angle to logistic regression", r"\angle(\mathrm{logreg})"),
+    Metric("flow_time", "flow time", r"\sum_t s_t", low=0.0),
     Metric("norm_balance", "norm balance (max/min over layers)", r"B", better="low", deep=True, low=1 - 1e-9),
     Metric("norm_balance_frobenius", "Frobenius norm balance", r"B_F", better="low", deep=True, low=1 - 1e-9),
     Metric("balance_drift", "drift of the invariant", r"\mathrm{drift}", better="low", deep=True, low=0.0),
@@ -75,6 +77,9 @@ _HISTORY = [
 _FINAL = [
     Metric("exact_margin", "exact margin", r"\gamma_p^\star", separable=True),
     Metric("exact_margin_gap", "duality gap of the exact margin", r"\mathrm{gap}(\gamma_p^\star)", separable=True),
+    _angle(
+        "exact_angle_bound", "certified bound of the exact reference's own angle", r"\angle^{\le}_\star", separable=True
+    ),
     Metric("exact_margin_kkt", "KKT residual of the exact margin", r"\mathrm{KKT}(\gamma_p^\star)", separable=True),
     Metric("gamma_bound", "certified upper bound of the margin", r"\|A^\top\lambda\|_q", separable=True),
     Metric("separability_value", "points the separability LP satisfies", r"\sum s_n", low=-1e-6),
@@ -105,7 +110,7 @@ for _prefix, (_what, _names) in EFFECTS.items():
         )
 SEPARABLE_ONLY = [m.name for m in METRICS.values() if m.separable]
 # Columns of final.parquet that are words or sizes, not metrics.
-WORDS = ["status", "separability", "svm_kind", "logreg_kind", "preprocessing", "message"]
+WORDS = ["status", "separability", "reference_unique", "svm_kind", "logreg_kind", "preprocessing", "message"]
 SIZES = ["limit_p", "n_train", "n_test", "dim"]
 
 
