@@ -145,6 +145,19 @@ def planted_direction(config: dict, p: float) -> np.ndarray:
     return z / np.linalg.norm(z)
 
 
+def end_predictor(config: dict, dim: int, final: dict, rng: np.random.Generator) -> np.ndarray:
+    """A predictor at the angle that the row says from the exact direction, which data, seed and limit decide."""
+    separable = final["separability"] == "separable"
+    shared = json.dumps([config["dataset"], config["digits"], config["pca"], config["seed"]], sort_keys=True)
+    shared += repr(final["limit_p"]) if separable else ""
+    of_limit = np.random.default_rng(int(hashlib.sha256(shared.encode()).hexdigest()[:12], 16))
+    limit, side = of_limit.standard_normal(dim), rng.standard_normal(dim)
+    limit /= np.linalg.norm(limit)
+    side -= (side @ limit) * limit
+    angle = np.radians(final["angle_max_margin" if separable else "angle_logreg"])
+    return 7 * (np.cos(angle) * limit + np.sin(angle) * side / np.linalg.norm(side))
+
+
 def cell_result(cell: dict, status: str | None, separability: str, own: dict | None = None):
     """(history columns, final row, predictor) of one cell. `status` None: what the curves say."""
     config, identity = cell["config"], cell["cell_id"]
@@ -182,7 +195,7 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
         "exact_margin": exact,
         "exact_margin_gap": 3e-9 if separable else np.nan,
         "exact_angle_bound": 0.004 if separable and unique(flat) else np.nan,
-        "reference_unique": unique(flat) if separable and not np.isnan(_limit_p(flat)) else None,
+        "reference_unique": (unique(flat) if not np.isnan(_limit_p(flat)) else None) if separable else True,
         "exact_margin_kkt": 2e-9 if separable else np.nan,
         "gamma_bound": h["margin_lp"][-1] / (1 - h["gap"][-1]) if separable else np.nan,
         "svm_kind": "hard-margin" if separable else "soft-margin",
@@ -197,7 +210,7 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
             status, ""
         ),
     }
-    predictor = rng.standard_normal(min(int(dim), 50))
+    predictor = end_predictor(config, min(int(dim), 50), final, rng)
     if config["dataset"].get("geometry") == "planted" and np.isfinite(_limit_p(flat)):
         predictor = planted_direction(config, _limit_p(flat)) * 7 + 0.002 * rng.standard_normal(dim)
     if status == "diverged":

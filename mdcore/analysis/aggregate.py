@@ -17,7 +17,11 @@ from mdcore.analysis.pairs import effects, pairings
 from mdcore.analysis.results import Results
 from mdcore.analysis.statistics import describe_values
 
-_PAIRED = ["angle_reference_potential", *(f"{prefix}_{m}" for prefix, (_, ms) in EFFECTS.items() for m in ms)]
+_PAIRED = [
+    "angle_reference_potential",
+    "angle_linear_md_ends",
+    *(f"{prefix}_{m}" for prefix, (_, ms) in EFFECTS.items() for m in ms),
+]
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one in C writes the same, ten times as fast
 _WORDS = ["separability", "reference_unique", "svm_kind", "logreg_kind", "message"]
 _DATA = ["separability", "reference_unique", "n_train", "n_test", "dim", "svm_kind", "logreg_kind"]
@@ -139,7 +143,9 @@ def condition_record(results: Results, c: Condition, rows: list[dict], stats: di
                 {
                     "kind": kind,
                     "with": other.id,
-                    "columns": "depth_effect*" if kind == "depth" else "potential_effect*, angle_reference_potential",
+                    "columns": "depth_effect*, angle_linear_md_ends"
+                    if kind == "depth"
+                    else "potential_effect*, angle_reference_potential",
                 }
                 for kind, other in others
             ],

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis.columns import USED
-from mdcore.analysis.numbers import count, duration, is_number, percent, plain
+from mdcore.analysis.directions import NOTHING, SAME
+from mdcore.analysis.numbers import angle, count, duration, is_number, percent, plain
 from mdcore.analysis.results import Results
-from mdcore.analysis.sentences import listed, plural
-from mdcore.analysis.verdicts import GAP, Forecast
+from mdcore.analysis.sentences import distinct, listed, plural
+from mdcore.analysis.verdicts import GAP, Forecast, Verdict
 
 
 def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
@@ -20,36 +21,27 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
     out = []
     if len(separable):
         gap = separable["gap"].to_numpy(float)
-        gap = gap[np.isfinite(gap)]
-        sure = int((separable["status"] == "converged").sum())
+        good = (separable["status"] == "converged").to_numpy()
         text = (
-            f"{sure:,} of {plural(len(separable), 'run')} on separable data ({percent(sure / len(separable))}) "
+            f"{int(good.sum()):,} of {plural(len(separable), 'run')} on separable data ({percent(good.mean())}) "
             f"carry a certificate, computed without a solver, that at most {percent(GAP)} of the largest possible "
             "margin is missing"
         )
-        out.append(
-            text
-            + (
-                f"; the median certified gap is {percent(float(np.median(gap)))} and the largest "
-                f"{percent(float(gap.max()))}."
-                if gap.size
-                else "."
-            )
-        )
+        for which, name in ((good, "of these"), (~good, "of the others, which are transients,")):
+            some = gap[which & np.isfinite(gap)]
+            if some.size:
+                text += f"; the median certified gap {name} is {percent(float(np.median(some)))}"
+                text += f" and the largest {percent(float(some.max()))}"
+        out.append(f"{text}. It certifies the margin, not the direction.")
         trio = separable[["margin_lp", "exact_margin", "gamma_bound"]].dropna().to_numpy(float)
         if len(trio):
             ok = int(((trio[:, 0] <= trio[:, 1] * (1 + 1e-6)) & (trio[:, 1] <= trio[:, 2] * (1 + 1e-6))).sum())
             worst = float(np.nanmax(separable["exact_margin_gap"].to_numpy(float), initial=0.0))
             out.append(
                 f"The certificate brackets the exact margin of an independent solver in {ok:,} of "
-                f"{plural(len(trio), 'run')}; the exact margins themselves have relative duality gaps of at most "
-                f"{plain(worst, digits=2)}."
+                f"{plural(len(trio), 'run')}; the largest relative duality gap that this solver reached is "
+                f"{plain(worst, digits=2)}{_exact_angles(separable)}."
             )
-    if (ran["status"] == "overlap").any():
-        out.append(
-            "On overlapping data there is no certificate; how far a run has come shows in its angle to the logistic "
-            "minimiser, the limit of every potential and depth."
-        )
     seeds = {len(c.cells) for c in results.conditions}
     if seeds == {1} and len(ran):
         out.append("Every condition has a single seed, so nothing here has a standard deviation or an interval.")
@@ -63,8 +55,8 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
     if same:
         out.append(
             f"In {plural(same, 'condition')} the runs of all seeds are one and the same to the last bit, as nothing in "
-            "them depends on the seed (data that do not change, a start at zero): a spread of zero there is no "
-            "uncertainty."
+            "them depends on the seed (data that do not change, a start at zero): they count as one run, and a spread "
+            "of zero there is no uncertainty."
         )
     bad = [
         f"{counts[s]} {w}"
@@ -76,6 +68,74 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
             f"Of {plural(len(master), 'run')} of the grid {listed(bad)}; they are counted in every table and are "
             "in no mean."
         )
+    return out
+
+
+def _exact_angles(separable: pd.DataFrame) -> str:
+    """How far the exact directions may themselves be from the unique optimum, where that is known."""
+    if "exact_angle_bound" not in separable:
+        return ""
+    bounds = separable["exact_angle_bound"].to_numpy(float)
+    bounds = bounds[np.isfinite(bounds)]
+    if not bounds.size:
+        return ", from which nothing is known of the directions it found"
+    blind = bounds >= NOTHING
+    text = (
+        f", which puts its directions within {angle(bounds[~blind].max())} of the exact ones" if (~blind).any() else ""
+    )
+    return text + (f" and leaves them open in {plural(int(blind.sum()), 'run')}" if blind.any() else "")
+
+
+def direction_sentences(found: list[Verdict]) -> list[str]:
+    """Of which conditions the direction is proved, of which it is not and why, by name; what the limits rest on."""
+    found = [v for v in distinct(found) if v.used]
+    separable = [v for v in found if v.separability == "separable"]
+    out = []
+    if separable:
+        proved = [v for v in separable if v.reached]
+        text = (
+            "A direction is proved by the bound on its angle to the unique max-margin direction, which follows from "
+            f"the gap and the norm: it is at most {SAME:g}° for all runs of {len(proved)} of "
+            f"{plural(len(separable), 'condition')} on separable data"
+        )
+        out.append(text + (f", the widest {angle(max(v.bound for v in proved))}." if proved else "."))
+    reasons: dict[str, list[str]] = {}
+    for v in found:
+        if not v.reached:
+            wide = "the angle is not within" if v.overlap else "the bound is wider than"
+            reasons.setdefault(v.why or f"{wide} {SAME:g}°", []).append(f"{v.name} on {v.facet}")
+    out += [f"The direction is not determined, {why}: {'; '.join(names)}." for why, names in reasons.items()]
+    return out + theory_sentences(found)
+
+
+def theory_sentences(found: list[Verdict]) -> list[str]:
+    """That a run's exact direction is its limit: theorem, derivation or observation, for the conditions there are."""
+    kinds = {(v.overlap, v.condition.depth > 1) for v in found if v.separability in ("separable", "overlapping")}
+    names = {v.condition.flat["potential"] for v in found if v.separability == "separable"}
+    out = []
+    if (False, False) in kinds or (False, True) in kinds:
+        text = "That the max-margin direction of its own norm is the limit of a potential is"
+        shallow = [
+            (("quadratic", "lp", "layer_scaled"), "a theorem for lp and quadratic (Sun et al. 2022)"),
+            (("hypentropy", "cosh"), "a theorem for hypentropy and cosh (Pesme et al. 2024)"),
+            (("scaled",), "a numerical observation for scaled"),
+        ]
+        parts = [words for which, words in shallow if names & set(which)]
+        own = sorted(n for n in names if ":" in n)
+        parts += [f"what {listed(own)} says of itself"] if own else []
+        if parts:
+            text += f" at depth 1 {listed(parts)}"
+        if (False, True) in kinds:
+            text += (
+                f"{';' if parts else ''} at depth 2 and more it was derived for this project and checked numerically"
+            )
+        out.append(text + ".")
+    if (True, False) in kinds or (True, True) in kinds:
+        text = (
+            "On overlapping data there is no certificate; how far a run has come shows in its measured angle to the "
+            "logistic minimiser. That this is the limit is a theorem at depth 1 (Ji & Telgarsky 2019)"
+        )
+        out.append(text + (" and a numerical observation at depth 2 and more." if (True, True) in kinds else "."))
     return out
 
 

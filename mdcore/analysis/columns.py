@@ -98,10 +98,13 @@ ANGLE_POTENTIAL = _angle(
     "angle to the reference potential's direction",
     r"\angle(\mathrm{reference\ potential})",
 )
+ANGLE_ENDS = _angle(
+    "angle_linear_md_ends", "angle to linear MD's end point", r"\angle(\mathrm{linear\ MD})_{\mathrm{end}}", deep=True
+)
 
 HISTORY = [m.name for m in _HISTORY]
 FINAL_NUMBERS = [m.name for m in _FINAL]
-METRICS: dict[str, Metric] = {m.name: m for m in _HISTORY + _FINAL + [ANGLE_POTENTIAL]}
+METRICS: dict[str, Metric] = {m.name: m for m in _HISTORY + _FINAL + [ANGLE_POTENTIAL, ANGLE_ENDS]}
 for _prefix, (_what, _names) in EFFECTS.items():
     for _name in _names:
         _of = METRICS[_name]

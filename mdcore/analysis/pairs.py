@@ -94,6 +94,8 @@ def effects(results: Results) -> dict[str, dict[str, float]]:
                 row |= {
                     f"depth_effect_equal_loss_{m}": at_equal_loss(results, cell, partner, m) for m in EFFECT_METRICS
                 }
+                # between the predictors that each ended with, also where one stopped many steps before the other
+                row["angle_linear_md_ends"] = _direction_angle(results, cell, partner)
             else:
                 row["angle_reference_potential"] = _direction_angle(results, cell, partner)
     return out

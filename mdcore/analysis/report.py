@@ -32,17 +32,17 @@ FAMILIES = {
 }
 
 
-def answer_section(results: Results, found: list[Verdict], summary: pd.DataFrame) -> Section:
+def answer_section(results: Results, found: list[Verdict], master: pd.DataFrame, summary: pd.DataFrame) -> Section:
     """The question, its answer, the size of the run."""
-    said = sentences.answer(results, found, summary)
+    said = sentences.answer(results, found, master, summary)
     blocks = [Text("Question. " + (results.question or "The grid states no question.")), Text(said[0], lead=True)]
     blocks += [Bullets(said[1:])] if said[1:] else []
     return Section("answer", "Answer", [*blocks, Text(methods.size_sentence(results))])
 
 
-def certainty_section(results: Results, master: pd.DataFrame) -> Section:
+def certainty_section(results: Results, found: list[Verdict], master: pd.DataFrame) -> Section:
     """How sure that is, and what is wrong with the files of the run."""
-    said = certainty.certainty_sentences(results, master)
+    said = certainty.certainty_sentences(results, master) + certainty.direction_sentences(found)
     blocks: list = [Bullets(said)] if said else [Text("Nothing came through, so there is nothing to be sure of.")]
     if results.problems:
         blocks += [
@@ -90,6 +90,7 @@ def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
         "angle_logreg",
         "margin_ratio",
         "gap",
+        "angle_bound",
         "test_accuracy",
         "norm_balance",
         "layer_alignment",
@@ -155,8 +156,8 @@ def build(input_dir: str | Path, output_dir: str | Path) -> dict[str, Section]:
         [Text("The same numbers again, from the commit named above:"), Code(commands(results), "sh")],
     )
     parts = [
-        answer_section(results, found, summary),
-        certainty_section(results, master),
+        answer_section(results, found, master, summary),
+        certainty_section(results, found, master),
         waiting_section(found),
         verdict_section(found),
         figures_section(output_dir, index),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from mdcore.analysis import certainty, sentences
 from mdcore.analysis.columns import STATUSES
-from mdcore.analysis.conditions import pretty_potential
+from mdcore.analysis.directions import NO, OPEN, SAME, YES, norm_name, reference_name
 from mdcore.analysis.document import Section, Table, Text
 from mdcore.analysis.numbers import DASH, angle, percent, share
-from mdcore.analysis.verdicts import Verdict, changed
+from mdcore.analysis.verdicts import Verdict
 
 
 def waiting_section(found: list[Verdict]) -> Section:
@@ -39,8 +41,9 @@ def waiting_section(found: list[Verdict]) -> Section:
         ]
         blocks += [
             Text(
-                "These end points are transients, not limits. The last column extrapolates the slowest run's gap "
-                "along a straight line in log-log over its last decade of steps; it is an estimate."
+                "The margins of these runs are not certified, so that their end points are no limits. The last column "
+                "extrapolates the slowest run's gap along a straight line in log-log over its last decade of steps; it "
+                "is an estimate."
             ),
             Table(["condition", "data", "transient runs", "mean gap", "largest gap", "to a gap of 1 %"], rows, keys),
         ]
@@ -61,33 +64,52 @@ def waiting_section(found: list[Verdict]) -> Section:
         ]
     if not blocks:
         some = any(v.separability == "separable" for v in found)
-        words = "Nothing: every run on separable data carries its certificate, and none failed or diverged."
+        words = "Nothing: the margin of every run on separable data is certified, and none failed or diverged."
         blocks = [Text(words if some else "No run failed or diverged. A certificate exists on separable data only.")]
     return Section("waiting", "What has not converged", blocks)
 
 
 def _direction(v: Verdict) -> str:
-    near = v.nearest
-    if near is None:
-        return "no usable run" if not v.used else "not measured"
-    words = f"{v.reference_names[near[0]]} ({angle(near[1].mean)})"
+    """The exact direction that every run has reached, with the bound; else why none is, and how near it ended."""
+    if not v.used:
+        return "no usable run"
     if v.reached:
-        return words
-    return f"{'transient; ' if not (v.converged or v.overlap) else ''}nearest: {words}"
+        e = v.ends[0]
+        return f"{reference_name(e.reference)} ({'within' if e.certified else 'measured'} {angle(v.bound)})"
+    why = v.why or f"the bound is wider than {SAME:g}°"
+    if not v.angle.known:
+        return f"not determined: {why}"
+    target = "logistic minimiser" if v.overlap else f"{norm_name(v.limit_p)} max-margin"
+    return f"not determined: {why}; {'' if v.unique else 'one '}{target} at up to {angle(v.angle.max)}, as measured"
 
 
-def _depth(v: Verdict) -> tuple[str, str]:
-    """(did depth change the limit, did it at equal loss), in words with numbers."""
+def _bound(v: Verdict) -> str:
+    """The largest bound of the angle to the own max-margin direction; where one run has none, that it has none."""
+    if v.overlap or not any(e.known for e in v.ends):
+        return "none"
+    whole = [e.bound for e in v.ends if e.known]
+    return f"≤ {angle(max(whole))}" + ("" if len(whole) == len(v.ends) else f" in {len(whole)} of {len(v.ends)} runs")
+
+
+def _limit(v: Verdict) -> str:
+    """Did depth change the limit, in words: with the pairs that disagree where it is open."""
     if v.condition.depth == 1:
-        return DASH, DASH
-    limit = {"no": "no", "yes": "yes", "open": "open", "": "no linear runs in the grid"}[v.limit_changed]
-    if not v.depth_equal_loss.known:
-        return limit, "not measured"
-    return limit, f"{changed(v.depth_equal_loss)}: {sentences.degrees(v.depth_equal_loss)}"
+        return DASH
+    if not v.linear:
+        return "no linear runs in the grid"
+    said = Counter(v.limit_pairs)
+    some = [f"{k} in {said[k]} of {len(v.limit_pairs)} pairs" for k in (YES, NO) if said[k]]
+    return v.limit_changed + (f" ({', '.join(some)})" if v.limit_changed == OPEN and some else "")
+
+
+def _path(v: Verdict) -> str:
+    if v.condition.depth == 1:
+        return DASH
+    return f"{v.path_changed}: {sentences.degrees(v.equal_loss)}" if v.equal_loss.known else "not measured"
 
 
 def verdict_section(found: list[Verdict]) -> Section:
-    """A row per condition: which direction, certified gap, margin ratio, whether depth changed it at equal loss."""
+    """A row per condition: which direction, how sure that is, share of the margin, did depth change limit and path."""
     rows, keys = [], []
     for v in found:
         status = ", ".join(f"{int(v.counts[s])} {s}" for s in STATUSES if v.counts.get(s))
@@ -95,35 +117,22 @@ def verdict_section(found: list[Verdict]) -> Section:
         if v.gap.known:
             gap, largest = percent(v.gap.mean), percent(v.gap.max)
             gap = gap if v.n == 1 or largest == gap else f"{gap} (≤ {largest})"
-        near = v.nearest
-        rows.append(
-            [
-                v.facet,
-                pretty_potential(v.condition.label, v.condition.flat),
-                str(v.condition.depth),
-                status,
-                _direction(v),
-                gap,
-                share(v.ratio.mean) if v.ratio.known else DASH,
-                angle(v.depth_equal_steps.mean) if v.depth_equal_steps.known else DASH,
-                *_depth(v),
-            ]
-        )
-        nan = float("nan")
-        keys.append(
-            [
-                rows[-1][0],
-                rows[-1][1],
-                float(v.condition.depth),
-                status,
-                near[1].mean if near else nan,
-                v.gap.mean,
-                v.ratio.mean,
-                v.depth_equal_steps.mean,
-                rows[-1][-2],
-                v.depth_equal_loss.mean,
-            ]
-        )
+        row = [
+            v.facet,
+            v.potential,
+            str(v.condition.depth),
+            status,
+            _direction(v),
+            gap,
+            _bound(v),
+            share(v.ratio.mean) if v.ratio.known else DASH,
+            angle(v.linear_ends.mean) if v.linear_ends.known else DASH,
+            _limit(v),
+            _path(v),
+        ]
+        numbers = [v.gap.mean, v.bound, v.ratio.mean, v.linear_ends.mean]
+        rows.append(row)
+        keys.append([*row[:2], float(v.condition.depth), status, v.angle.mean, *numbers, row[-2], v.equal_loss.mean])
     head = [
         "data",
         "potential",
@@ -131,17 +140,21 @@ def verdict_section(found: list[Verdict]) -> Section:
         "runs",
         "direction reached",
         "certified gap",
+        "bound of the angle",
         "share of exact margin",
-        "angle to linear MD, equal steps",
+        "end predictor to linear MD's",
         "limit changed by depth",
-        "direction changed by depth at equal loss",
+        "apart from linear MD at equal loss",
     ]
     caption = (
-        "A direction counts as a reference when every run lies within 1° of it, or is certified and at most half as "
-        "far from its max-margin direction as from any other reference. The limit is not changed by depth when deep "
-        "and linear runs all count as the same reference. At equal loss: yes "
-        "when the 95 % interval of the angle to linear MD lies above 1°, no when below, else open (one run: its "
-        "value); that is a difference of paths, not of limits. A click on a head sorts."
+        "A direction counts as reached when every run of the condition lies within 1° of it. On separable data it is "
+        "the max-margin direction of the potential's own norm, where that is proved to be unique, and the bound of the "
+        "angle proves it; a converged run without such a bound has a certified margin and no determined direction. On "
+        "overlapping data it is the logistic minimiser, as measured, without a certificate. Depth has not changed the "
+        "limit where in all pairs of a deep and a linear run both have reached the same direction, or the bounds prove "
+        "that the limits are at most 1° apart; it has where they prove more than 1° in all pairs; else it is open. The "
+        "last column is about the way there and not about the limit: yes when the two, read at the same loss, are more "
+        "than 1° apart in every run, no when they are in none. A click on a head sorts."
     )
     return Section(
         "verdicts",

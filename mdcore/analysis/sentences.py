@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 import pandas as pd
 
-from mdcore.analysis.conditions import pretty_potential
+from mdcore.analysis.directions import NO, OPEN, SAME, YES, norm_name, over_runs
 from mdcore.analysis.numbers import angle, with_interval
+from mdcore.analysis.pairs import pairings
 from mdcore.analysis.results import Results
-from mdcore.analysis.verdicts import SAME, Estimate, Verdict, changed
+from mdcore.analysis.verdicts import Estimate, Verdict, angles_of, answers, estimate, known_ends
 
 
 def plural(n: int, one: str, many: str = "") -> str:
@@ -27,18 +29,21 @@ def listed(items: list[str], most: int = 4) -> str:
 
 
 def degrees(e: Estimate) -> str:
-    """ "0.31° (95 % interval 0.28° to 0.35°, n = 3)"; one run, and runs that are all the same, are said to be that."""
+    """ "0.31° (mean of 3 runs, 95 % t interval 0.28° to 0.35°)"; one run, and runs that agree, are said to be that.
+
+    The interval of an angle's mean is cut at 0°, below which no mean can lie.
+    """
     if not e.known:
         return "not measured"
     if e.n == 1:
         return f"{angle(e.mean)} (one run, so no interval)"
     if max(e.mean, e.high) < 1e-6:
-        return f"{angle(e.mean)} (n = {e.n})"
+        return f"{angle(e.mean)} (mean of {e.n} runs)"
     if e.high - e.low <= 1e-9 * e.mean:
-        return f"{angle(e.mean)} (the same in all {e.n} runs)"
+        return f"{angle(e.mean)} (identical in all {e.n} runs, so no interval)"
     decimals = min(9, max(2, 3 - math.floor(math.log10(abs(e.mean))))) if e.mean else 9  # four digits say enough
-    m, low, high = (v.replace("-", "−") for v in with_interval(e.mean, e.low, e.high, decimals))
-    return f"{m}° (95 % interval {low}° to {high}°, n = {e.n})"
+    m, low, high = (v.replace("-", "−") for v in with_interval(e.mean, max(0.0, e.low), e.high, decimals))
+    return f"{m}° (mean of {e.n} runs, 95 % t interval {low}° to {high}°)"
 
 
 def distinct(verdicts: list[Verdict]) -> list[Verdict]:
@@ -46,109 +51,170 @@ def distinct(verdicts: list[Verdict]) -> list[Verdict]:
     return list({v.condition.id: v for v in verdicts}.values())
 
 
-def _named(verdicts: list[Verdict]) -> str:
+def _named(verdicts: list[Verdict], most: int = 4) -> str:
     names = [f"{v.name} on {v.facet}" for v in verdicts]
-    return "; ".join(names if len(names) <= 4 else [*names[:3], f"and {len(names) - 3} more"])
+    return "; ".join(names if len(names) <= most else [*names[: most - 1], f"and {len(names) - most + 1} more"])
+
+
+def scope(verdicts: list[Verdict]) -> str:
+    """Which conditions a sentence speaks of: "quadratic and lp, p = 3 at L = 2 and 3 on Gaussian, d = 20".
+
+    Potentials, depths and data one by one where the conditions are all their combinations, else the conditions.
+    """
+    parts = [list(dict.fromkeys(f(v) for v in verdicts)) for f in (_potential, _depth, _facet)]
+    if math.prod(map(len, parts)) != len(verdicts) or len(parts[0]) > 8 or len(parts[2]) > 4:
+        return _named(verdicts)
+    potentials, depths, data = (listed(sorted(p) if p is parts[1] else p, 8) for p in parts)
+    return f"{potentials} at L = {depths} on {data}"
+
+
+def _potential(v: Verdict) -> str:
+    return v.potential
+
+
+def _depth(v: Verdict) -> str:
+    return str(v.condition.depth)
+
+
+def _facet(v: Verdict) -> str:
+    return f"({v.facet})" if "," in v.facet else v.facet
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _largest(verdicts: list[Verdict], of: Callable[[Verdict], Estimate]) -> tuple[Estimate, str] | None:
+    """(the largest mean, whose it is) among those that are known."""
+    known = [v for v in verdicts if of(v).known]
+    worst = max(known, key=lambda v: of(v).mean, default=None)
+    return (of(worst), f"for {worst.name} on {worst.facet}") if worst else None
+
+
+def _evidence(verdicts: list[Verdict]) -> str:
+    """What it rests on that these conditions have reached their directions."""
+    certified, measured = ([v for v in verdicts if v.overlap is o] for o in (False, True))
+    words = ["proved by the bound on the angle that each run's certificate carries"] if certified else []
+    if measured:
+        where = "on the overlapping data " if certified else ""
+        words.append(f"{where}by the measured angle to the exact logistic minimiser, without a certificate")
+    return " and ".join(words)
 
 
 def depth_head(verdicts: list[Verdict]) -> str:
     """Whether depth changes the limit direction, over deep conditions with a linear companion in the grid."""
-    by = {k: [v for v in verdicts if v.limit_changed == k] for k in ("no", "yes", "open")}
+    by = {k: [v for v in verdicts if v.limit_changed == k] for k in (NO, YES, OPEN)}
     total = plural(len(verdicts), "deep condition")
-    same = "all deep and linear runs have settled at one and the same exact reference"
-    waiting = (
-        f"; {len(by['open'])} {'is' if len(by['open']) == 1 else 'are'} open, as not all their deep and linear "
-        "runs have reached a limit"
-        if by["open"]
-        else ""
+    same = (
+        f"each deep run and its linear companion end within {SAME:g}° of one and the same exact direction, "
+        f"{_evidence(by[NO])}"
     )
-    if by["yes"]:
-        kept = f" It keeps it in {len(by['no'])}{waiting}." if by["no"] or waiting else ""
-        return f"Depth changes the limit direction in {len(by['yes'])} of {total}: {_named(by['yes'])}.{kept}"
-    if len(by["no"]) == len(verdicts):
-        return f"Depth does not change the limit direction: in {'all ' if len(verdicts) > 1 else ''}{total} {same}."
-    if by["no"]:
+    waiting = f" {len(by[OPEN])} {_is(len(by[OPEN]))} open: {_named(by[OPEN])}." if by[OPEN] else ""
+    if by[YES]:
+        kept = f" It does not in {len(by[NO])}." if by[NO] else ""
         return (
-            f"Depth does not change the limit direction wherever a limit is reached: in {len(by['no'])} of {total} "
-            f"{same}{waiting}."
+            f"Depth changes the limit direction in {len(by[YES])} of {total}, {scope(by[YES])}: in every run the "
+            f"limits of deep and linear mirror descent are proved to be more than {SAME:g}° apart.{kept}{waiting}"
+        )
+    if by[NO] and not waiting:
+        every = "in all " if len(verdicts) > 1 else "in the "
+        return f"Depth does not change the limit direction of {scope(by[NO])}: {every}{total}, {same}."
+    if by[NO]:
+        return (
+            f"Depth does not change the limit direction wherever it is determined, in {len(by[NO])} of {total} "
+            f"({scope(by[NO])}): {same}.{waiting}"
         )
     return (
-        f"Whether depth changes the limit direction is open: in none of {total} have deep and linear runs all reached "
-        "a limit."
+        f"Whether depth changes the limit direction is open: in none of {total} ({scope(verdicts)}) do the bounds of "
+        "all deep and linear runs determine their directions."
     )
 
 
 def depth_sentences(verdicts: list[Verdict]) -> list[str]:
     """Whether depth changes the limit, how far apart the ends are, and how far apart the paths at equal loss."""
-    deep = [v for v in distinct(verdicts) if v.condition.depth > 1 and v.depth_equal_steps.known]
-    if not deep and any(v.condition.depth > 1 and v.used for v in verdicts):
-        return ["Whether depth changes the direction is open: no angle to linear mirror descent was measured."]
-    paired = [v for v in deep if v.limit_changed]
+    deep = [v for v in distinct(verdicts) if v.condition.depth > 1 and v.used]
+    if not deep:
+        return []
+    paired = [v for v in deep if v.linear]
     out = [depth_head(paired)] if paired else []
-    same = [v for v in paired if v.limit_changed == "no"]
-    if same:
-        worst = max(same, key=lambda v: v.depth_equal_steps.mean)
+    same = [v for v in paired if v.limit_changed == NO]
+    if worst := _largest(same, lambda v: v.linear_ends):
         out.append(
-            f"Where the limit is the same, the end points of deep and linear runs are on average at most "
-            f"{degrees(worst.depth_equal_steps)} apart, for {worst.name} on {worst.facet}."
+            "Where the limit is the same, the end predictors of deep and linear runs are on average at most "
+            f"{degrees(worst[0])} apart, {worst[1]}."
         )
-    known = [v for v in deep if v.depth_equal_loss.n == v.used]
-    if known:
-        worst = max(known, key=lambda v: v.depth_equal_loss.mean)
-        differ = [v for v in known if v.depth_changed == "yes"]
-        text = f"{degrees(worst.depth_equal_loss)}, for {worst.name} on {worst.facet}"
+    known = [v for v in deep if v.equal_loss.n == v.used]
+    if worst := _largest(known, lambda v: v.equal_loss):
+        differ = [v for v in known if v.path_changed == YES]
         if differ:
             out.append(
-                f"On the way depth matters: compared at equal loss, deep and linear directions differ by more than "
-                f"{SAME:g}° in {len(differ)} of {plural(len(known), 'deep condition')}, at most by {text}. Such "
-                "a difference is of the path; it can vanish in the limit."
+                f"The way to the limit is another question: read where both first reach the same loss, before the end, "
+                f"deep and linear predictors are more than {SAME:g}° apart in every run of {len(differ)} of "
+                f"{plural(len(known), 'deep condition')}. The largest mean is {degrees(worst[0])}, {worst[1]}. This "
+                "is a difference of paths, which can vanish in the limit."
             )
         else:
-            out.append(f"Compared at equal loss, deep and linear directions differ by at most {text}.")
-    apart = [v for v in deep if v.depth_equal_loss.n < v.used]
-    if apart:
+            out.append(
+                f"Read at equal loss, deep and linear predictors are at most {degrees(worst[0])} apart, {worst[1]}."
+            )
+    unread = [v for v in deep if v.equal_loss.n < v.used]
+    if unread:
         out.append(
-            f"In {plural(len(apart), 'deep condition')} ({_named(apart)}) some runs and their linear companions have "
-            "no loss in common at which both can be read: a step leaps past it, or their ranges do not meet. They are "
-            "left out of the comparison at equal loss."
+            f"In {plural(len(unread), 'deep condition')} ({_named(unread)}) some runs and their linear companions have "
+            "no loss in common at which both can be read: a step leaps past it, their ranges do not meet, or nothing "
+            "was measured. They are left out of the comparison at equal loss."
         )
     return out
 
 
 def limit_sentences(verdicts: list[Verdict]) -> list[str]:
-    """Whether each potential goes to its own max-margin direction, by the certificate and by the exact angle."""
+    """Whether each potential goes to its own max-margin direction: by the bound, the measured angle beside it."""
     separable = [v for v in distinct(verdicts) if v.separability == "separable" and v.used]
-    own = [v for v in separable if v.angles["angle_max_margin"].known]
-    if not own:
+    if not separable:
         return []
-    settled = [v for v in own if v.converged]
+    total = f"{plural(len(separable), 'condition')} on separable data"
+    reached = [v for v in separable if v.reached]
+    margin = [v for v in separable if not v.reached and v.converged]
+    rest = [v for v in separable if not v.reached and not v.converged]
     out = []
-    if settled:
-        good = [v for v in settled if v.angles["angle_max_margin"].max <= SAME]
-        worst = max(settled, key=lambda v: v.angles["angle_max_margin"].mean)
-        whole = plural(len(settled), "condition") + " whose every run is certified"
-        near = f"within {SAME:g}° of the exact lp max-margin direction"
-        every = f"{'all' if len(settled) > 1 else 'the'} {whole}"
-        if len(good) == len(settled):
-            text = f"Potentials reach the max-margin direction of their own norm: in {every}, each run ends {near}"
-        elif all(v.nearest[0] == "angle_max_margin" for v in settled):
-            text = (
-                f"Potentials go to the max-margin direction of their own norm: it is the nearest exact reference in "
-                f"{every}, and in {len(good)} of them each run ends within {SAME:g}° of it"
-            )
-        elif good:
-            text = f"In {len(good)} of {whole}, each run ends {near}"
-        else:
-            text = f"None of the {whole} ends {near}"
-        where = f"for {worst.name} on {worst.facet}"
-        out.append(f"{text}; the largest mean angle is {degrees(worst.angles['angle_max_margin'])}, {where}.")
-    waiting = [v for v in own if not v.converged]
-    if waiting:
-        nearer = [v for v in waiting if v.nearest and v.nearest[0] == "angle_max_margin"]
+    if reached:
+        widest = max(reached, key=lambda v: v.bound)
         out.append(
-            f"{plural(len(waiting), 'condition')} on separable "
-            f"data {'has' if len(waiting) == 1 else 'have'} runs that are not certified yet; in {len(nearer)} of "
-            "them the max-margin direction is the nearest reference so far. Their end points are no limits."
+            f"In {len(reached)} of {total} ({scope(reached)}) every run ends within {SAME:g}° of the exact max-margin "
+            f"direction of its own norm, proved by the certificates; the widest bound is {angle(widest.bound)}, for "
+            f"{widest.name} on {widest.facet}."
+        )
+    else:
+        out.append(
+            f"In none of {total} do the certificates of all runs prove that they end within {SAME:g}° of the "
+            "max-margin direction of their own norm."
+        )
+    wide = [v for v in margin if v.unique]
+    if wide:
+        text = (
+            f"In {len(wide)} ({_named(wide)}) every margin is certified but not the direction: the bound on its angle "
+            f"is wider than {SAME:g}°"
+        )
+        if worst := _largest(wide, lambda v: v.angle):
+            text += "; the measured angle to the max-margin direction is on average at most "
+            text += f"{degrees(worst[0])}, {worst[1]}"
+        out.append(text + ".")
+    several = [v for v in margin if not v.unique]
+    if several:
+        norms = listed(sorted({norm_name(v.limit_p) for v in several}))
+        text = (
+            f"In {len(several)} ({_named(several)}) every margin is certified, but the {norms} max-margin direction is "
+            "not known to be unique, so that no limit direction is determined"
+        )
+        if worst := _largest(several, lambda v: v.angle):
+            text += "; angles are to the one optimum that the solver found, on average at most "
+            text += f"{degrees(worst[0])}, {worst[1]}"
+        out.append(text + ".")
+    if rest:
+        out.append(
+            f"{plural(len(rest), 'condition')} on separable data ({_named(rest)}) "
+            f"{'has' if len(rest) == 1 else 'have'} runs whose margin is not certified, or that failed or diverged. "
+            "Their end points are no limits."
         )
     return out
 
@@ -158,75 +224,76 @@ def overlap_sentences(verdicts: list[Verdict]) -> list[str]:
     over = [v for v in distinct(verdicts) if v.overlap and v.used]
     if not over:
         return []
-    data = listed(sorted({v.facet for v in over}))
-    known = [v for v in over if v.angles["angle_logreg"].known]
+    data = listed(sorted({_facet(v) for v in over}))
     out = f"The data overlap for {data}: no margin exists there, and none is shown."
-    if known:
-        worst = max(known, key=lambda v: v.angles["angle_logreg"].mean)
-        near = [v for v in known if v.angles["angle_logreg"].max <= SAME]
+    near = [v for v in over if v.reached]
+    text = (
+        f" In {len(near)} of {plural(len(over), 'condition')} all runs end within {SAME:g}° of the logistic minimiser"
+    )
+    if worst := _largest(over, lambda v: v.angle):
+        out += f"{text}, as measured; the largest mean angle is {degrees(worst[0])}, {worst[1]}. No certificate exists."
+    several = [v for v in over if not v.unique]
+    if several:
         out += (
-            f" In {len(near)} of {plural(len(known), 'condition')} all runs end within {SAME:g}° of the logistic "
-            f"minimiser; the largest mean angle is {degrees(worst.angles['angle_logreg'])}, for {worst.name}."
+            f" In {len(several)} of them the minimiser is not known to be the only one, so that no limit direction is "
+            "determined."
         )
     return [out]
 
 
 def quasi_sentences(verdicts: list[Verdict]) -> list[str]:
-    """On quasi-separable data: what that means, and which reference is nearest."""
+    """On quasi-separable data: what that means, and that no limit is named."""
     quasi = [v for v in distinct(verdicts) if v.separability == "quasi-separable" and v.used]
     if not quasi:
         return []
-    text = (
-        f"The data are quasi-separable for {listed(sorted({v.facet for v in quasi}))}: some points can be classified "
-        "strictly, the others only with margin zero. No margin exists there, and none is shown."
-    )
-    near = [(v, v.nearest) for v in quasi if v.nearest]
-    if near:
-        v, (column, found) = min(near, key=lambda item: item[1][1].mean)
-        text += f" The nearest reference, for {v.name}, is the {v.reference_names[column]} at {degrees(found)}."
-    return [text]
+    return [
+        f"The data are quasi-separable for {listed(sorted({_facet(v) for v in quasi}))}: some points can be classified "
+        "strictly, the others only with margin zero. No margin exists there, and none is shown; the direction reached "
+        "is not determined, as no exact limit is measured against."
+    ]
 
 
-def potential_sentences(results: Results, summary: pd.DataFrame) -> list[str]:
-    """How far apart the directions of different potentials end, for cells that share data and seed."""
-    rows = summary.set_index("condition_id")
-    if "angle_reference_potential_n" not in rows:
+def potential_sentences(
+    results: Results, master: pd.DataFrame, summary: pd.DataFrame, found: list[Verdict]
+) -> list[str]:
+    """Whether the limits of different potentials differ, and how far apart the ends are: same data, depth and seed."""
+    by_id = {v.condition.id: v for v in found}
+    rows = {r["condition_id"]: r for r in summary.to_dict("records")}
+    ends, angles = known_ends(master), angles_of(master, "angle_reference_potential")
+    pairs = []
+    for kind, c, other in pairings(results):
+        apart = estimate(rows[c.id], "angle_reference_potential") if kind == "potential" else Estimate()
+        if apart.known:
+            pairs.append((by_id[c.id], by_id[other.id], apart, over_runs(answers(c, other, ends, angles))))
+    if not pairs:
         return []
-    best: dict[str, tuple] = {}
-    all_of: list[tuple] = []
-    for facet in results.facets:
-        for c in facet.conditions:
-            row, reference = rows.loc[c.id], facet.reference(c.depth)
-            if row["angle_reference_potential_n"] > 0:
-                e = Estimate(
-                    *(float(row[f"angle_reference_potential_{s}"]) for s in ("mean", "ci_low", "ci_high")),
-                    int(row["angle_reference_potential_n"]),
-                )
-                other = pretty_potential(reference.label, reference.flat)
-                all_of.append((c.depth, e, other))
-                if c.depth > min(d.depth for d in facet.conditions):
-                    continue
-                if c.label not in best or e.mean > best[c.label][0].mean:
-                    best[c.label] = (e, facet.title, other, c)
-    if not best:
-        return []
-    far = max(best.values(), key=lambda b: b[0].mean)
-    near = min(best.values(), key=lambda b: b[0].mean)
-    text = (
-        f"The learned directions differ between potentials by up to {degrees(far[0])}, "
-        f"between {pretty_potential(far[3].label, far[3].flat)} and {far[2]} on {far[1]}, L = {far[3].depth}."
-    )
-    if len(all_of) > 1:
-        differ = sum(changed(e) == "yes" for _, e, _ in all_of)
-        depths = listed([str(d) for d in sorted({d for d, *_ in all_of})])
-        text += (
-            f" They differ by more than {SAME:g}° in {differ} of {len(all_of)} comparisons with "
-            f"{listed([k for *_, k in all_of])} at the same depth, L = {depths}."
+    said = {k: [pair for pair in pairs if pair[3] == k] for k in (YES, NO, OPEN)}
+    others = listed(list(dict.fromkeys(o.potential for _, o, *_ in pairs)))
+    depths = listed(sorted({_depth(v) for v, *_ in pairs}))
+    total = plural(len(pairs), "comparison")
+    scope_words = f"with {others} on the same data at the same depth, L = {depths}"
+    if said[YES]:
+        head = (
+            f"The limit directions of different potentials differ: by more than {SAME:g}°, proved for every run, in "
+            f"{len(said[YES])} of {total} {scope_words}"
         )
-    if near is not far and near[0].mean < SAME:
-        both = f"{pretty_potential(near[3].label, near[3].flat)} and {near[2]}"
-        text += f" {both} share their direction at L = {near[3].depth}: at most {degrees(near[0])}."
-    return [text]
+    elif said[OPEN]:
+        head = (
+            f"Whether the limit directions of different potentials differ is open: in none of {total} {scope_words} "
+            f"is it proved that they are more than {SAME:g}° apart"
+        )
+    else:
+        head = f"The limit directions of different potentials do not differ in {total} {scope_words}"
+    if said[NO] and (said[YES] or said[OPEN]):
+        same = listed(list(dict.fromkeys(f"{v.potential} and {o.potential}" for v, o, *_ in said[NO])))
+        head += f"; in {len(said[NO])} they are the same within {SAME:g}° ({same})"
+    if said[OPEN] and said[YES]:
+        head += f"; {len(said[OPEN])} {_is(len(said[OPEN]))} open, as the bounds do not determine both directions"
+    v, o, far, _ = max(pairs, key=lambda pair: pair[2].mean)
+    return [
+        f"{head}. The end predictors are farthest apart, {degrees(far)}, between {v.potential} and {o.potential} on "
+        f"{v.facet}, L = {v.condition.depth}."
+    ]
 
 
 def depth_is_asked_first(question: str) -> bool:
@@ -236,7 +303,7 @@ def depth_is_asked_first(question: str) -> bool:
     return depth is not None and (other is None or depth.start() < other.start())
 
 
-def answer(results: Results, verdicts: list[Verdict], summary: pd.DataFrame) -> list[str]:
+def answer(results: Results, verdicts: list[Verdict], master: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     """The answer to the grid's question, first sentence first; says so when there is none."""
     used = [v for v in verdicts if v.used]
     whole, absent = len(results.cells), sum(status == "missing" for status in results.status.values())
@@ -250,7 +317,7 @@ def answer(results: Results, verdicts: list[Verdict], summary: pd.DataFrame) -> 
         words = listed([f"{k} {'not run' if s == 'missing' else s}" for s, k in sorted(totals.items())])
         return [f"There is no answer: no run came through ({words}). See below why."]
     depth, limits = depth_sentences(verdicts), limit_sentences(verdicts)
-    others = potential_sentences(results, summary)
+    others = potential_sentences(results, master, summary, verdicts)
     asked = depth_is_asked_first(results.question)
     if asked and not any(v.limit_changed for v in used) and not "".join(depth).startswith("Whether"):
         deep = any(v.condition.depth > 1 for v in verdicts)

@@ -1,7 +1,8 @@
-"""The verdict on each condition: where it went, how sure that is, and whether depth changed it at equal loss."""
+"""The verdict on each condition: where it went, how sure that is, and whether depth changed it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,13 +10,12 @@ import pandas as pd
 
 from mdcore.analysis.columns import USED
 from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.directions import End, decide, differ, end_of, is_unique, over_runs
 from mdcore.analysis.facets import Facet
 from mdcore.analysis.results import Results
 from mdcore.analysis.statistics import power_law, steps_to_reach
 
-SAME = 1.0  # degrees: directions nearer than this count as the same
 GAP = 0.01  # certified gap at which a cell counts as converged (THEORY.md)
-_REFERENCES = ("angle_max_margin", "angle_svm", "angle_logreg")
 
 
 @dataclass
@@ -46,24 +46,37 @@ class Forecast:
 
 @dataclass
 class Verdict:
-    """All that is said of one condition."""
+    """All that is said of one condition.
+
+    ends: one for each run that ended. angle: to the exact direction that theory predicts, the own max-margin or on
+    overlapping data the logistic minimiser, as measured. unique: whether that direction is proved to be the only one,
+    in every run. linear_ends, equal_loss: the angle to linear mirror descent between the end predictors, and at equal
+    loss. limit_pairs, path_pairs: for each pair of runs, did depth change the limit, are the paths apart.
+    """
 
     condition: Condition
     facet: str
-    name: str
+    potential: str
     separability: str
     n: int
     counts: dict[str, int]
+    ends: list[End]
     gap: Estimate
     ratio: Estimate
-    angles: dict[str, Estimate]
-    depth_equal_steps: Estimate
-    depth_equal_loss: Estimate
+    angle: Estimate
+    unique: bool
+    limit_p: float
+    linear_ends: Estimate = field(default_factory=Estimate)
+    equal_loss: Estimate = field(default_factory=Estimate)
+    limit_pairs: list[str] = field(default_factory=list)
+    path_pairs: list[str] = field(default_factory=list)
     linear: str = ""
-    limit_changed: str = ""  # "no", "yes", "open"; "" without a linear companion in the grid
     forecast: Forecast | None = None
     messages: list[str] = field(default_factory=list)
-    reference_names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.potential}, L = {self.condition.depth}"
 
     @property
     def used(self) -> int:
@@ -76,7 +89,7 @@ class Verdict:
 
     @property
     def converged(self) -> bool:
-        """Every cell that ran has a certified gap of at most GAP, and none failed or diverged."""
+        """The margin of every run is certified to GAP; none failed or diverged. It says nothing of the direction."""
         return self.ran > 0 and self.counts.get("converged", 0) == self.ran
 
     @property
@@ -84,59 +97,31 @@ class Verdict:
         return self.separability == "overlapping"
 
     @property
-    def nearest(self) -> tuple[str, Estimate] | None:
-        """(column, angle) of the nearest reference; the max-margin first among references that are one and the same."""
-        known = [(k, e) for k, e in self.angles.items() if e.known]
-        if not known:
-            return None
-        best = min(e.mean for _, e in known)
-        return next((k, e) for k, e in known if e.mean <= best * (1 + 1e-6) + 1e-9)
-
-    @property
-    def settled(self) -> bool:
-        """Every run is certified; on overlapping data, where there is no certificate, every run came through."""
-        return self.converged or (self.overlap and self.counts.get("overlap", 0) == self.ran > 0)
+    def bound(self) -> float:
+        """Degrees: every run lies this near its exact direction; 180 where one of them proves nothing."""
+        return max((e.bound for e in self.ends), default=180.0)
 
     @property
     def reached(self) -> bool:
-        """Settled, and every run at the nearest reference: within SAME, or certified and clearly at its max-margin.
-
-        Clearly: at most half as far from it as from any other reference. The certificate bounds the margin that is
-        missing, and a gap of 1 % may still be some degrees where the norm is flat (p > 2).
-        """
-        near = self.nearest
-        if near is None or not self.settled:
-            return False
-        names = self.reference_names
-        one = {"l2 max-margin", "hard-margin SVM"}  # two names of one direction
-        same = {k for k in self.angles if {names.get(k), names.get(near[0])} == one}
-        others = [e.min for k, e in self.angles.items() if k != near[0] and k not in same and e.known]
-        clearly = near[0] == "angle_max_margin" and all(2.0 * near[1].max <= other for other in others)
-        return near[1].max <= SAME or (self.converged and clearly)
+        """Every run lies within SAME of one and the same exact direction, by its bound."""
+        return bool(self.ends) and all(e.reached for e in self.ends) and len({e.reference for e in self.ends}) == 1
 
     @property
-    def depth_changed(self) -> str:
-        """ "no", "yes", "open" by where the interval of the angle to linear MD at equal loss lies; "" at depth 1."""
-        return changed(self.depth_equal_loss) if self.condition.depth > 1 else ""
+    def why(self) -> str:
+        """Why the direction is not determined; "" where it is reached or the bound alone is too wide."""
+        reasons = Counter(e.why for e in self.ends if e.why)
+        whole = len(self.ends)
+        return "; ".join(r if k == whole else f"{k} of {whole} runs: {r}" for r, k in reasons.items())
 
+    @property
+    def limit_changed(self) -> str:
+        """Did depth change the limit: "no", "yes", "open"; "" without a linear companion in the grid."""
+        return over_runs(self.limit_pairs) if self.linear else ""
 
-def changed(angle: Estimate, threshold: float = SAME) -> str:
-    """ "no": the 95 % interval (one seed: the value) lies below `threshold` degrees; "yes": above; else "open"."""
-    if not angle.known:
-        return "open"
-    low, high = (angle.low, angle.high) if np.isfinite(angle.low) else (angle.mean, angle.mean)
-    return "no" if high <= threshold else "yes" if low > threshold else "open"
-
-
-def limit_changed(deep: Verdict, linear: Verdict) -> str:
-    """ "no": both reached the same exact reference; "yes": both have settled, at most one reached it and the end points
-    differ by more than SAME, or they reached different ones; else "open"."""
-    if deep.reached and linear.reached:
-        return "no" if deep.nearest[0] == linear.nearest[0] else "yes"
-    apart = changed(deep.depth_equal_steps) == "yes"
-    if deep.settled and linear.settled and deep.reached != linear.reached and apart and not deep.overlap:
-        return "yes"
-    return "open"
+    @property
+    def path_changed(self) -> str:
+        """Are deep and linear predictors apart at equal loss: "no", "yes", "open"; "" at depth 1."""
+        return over_runs(self.path_pairs) if self.condition.depth > 1 else ""
 
 
 def estimate(row: dict, column: str) -> Estimate:
@@ -169,52 +154,66 @@ def forecast(results: Results, condition: Condition) -> Forecast | None:
     return slowest
 
 
-def _reference_names(rows: pd.DataFrame) -> dict[str, str]:
-    first = rows.iloc[0] if len(rows) else {}
-    p = first.get("limit_p", np.nan)
-    lp = "l∞" if p == np.inf else f"l{p:g}" if p == p else "lp"
-    svm, logreg = str(first.get("svm_kind", "") or ""), str(first.get("logreg_kind", "") or "")
-    kinds = {"l2": "l2-regularised logistic regression", "unregularised": "logistic minimiser"}
-    return {
-        "angle_max_margin": f"{lp} max-margin",
-        "angle_svm": f"{svm} SVM".strip(),
-        "angle_logreg": kinds.get(logreg, "logistic regression"),
-    }
+def answers(c: Condition, other: Condition, ends: dict[str, End], angles: dict[str, float]) -> list[str]:
+    """`decide` for every run of `c` and the run of `other` with the same seed, where both ended somehow.
+
+    ends: by cell_id, only of runs that ended; angles: between the end predictors, by the cell_id of `c`.
+    """
+    pairs = [(cell, other.cells.get(seed)) for seed, cell in c.cells.items()]
+    return [decide(angles[i], ends[i], ends[j]) for i, j in pairs if i in ends and j in ends]
 
 
 def verdict(results: Results, facet: Facet, c: Condition, row: dict, rows: pd.DataFrame) -> Verdict:
-    """The Verdict of condition `c`: `row` is its line of summary.csv, `rows` its lines of master.csv."""
-    linear = facet.linear(c) if c.depth > 1 else None
-    counts = rows["status"].value_counts().to_dict()
-    used = rows[rows["status"].isin(USED)]
-    messages = sorted({m for m in rows["message"] if isinstance(m, str) and m})
+    """The Verdict of condition `c` but for its pairs: `row` is its line of summary.csv, `rows` those of master.csv."""
+    came = rows[rows["status"].isin(USED)]
+    overlap = row["separability"] == "overlapping"
+    exact = overlap and set(came["logreg_kind"]) == {"unregularised"}
+    angle = "angle_logreg" if exact else "angle_max_margin"  # the latter is empty on overlapping data
+    limits = {float(p) for p in came["limit_p"]}
     return Verdict(
         c,
         facet.title,
-        f"{pretty_potential(c.label, c.flat)}, L = {c.depth}",
+        pretty_potential(c.label, c.flat),
         str(row["separability"]),
         len(rows),
-        counts,
+        rows["status"].value_counts().to_dict(),
+        [end_of(r) for r in rows.to_dict("records") if r["status"] != "missing"],
         estimate(row, "gap"),
         estimate(row, "margin_ratio"),
-        {k: estimate(row, k) for k in _REFERENCES},
-        estimate(row, "angle_linear_md") if c.depth > 1 else Estimate(),
-        estimate(row, "angle_linear_md_equal_loss") if c.depth > 1 else Estimate(),
-        linear.id if linear else "",
-        "",
-        forecast(results, c),
-        messages,
-        _reference_names(used),
+        estimate(row, angle),
+        bool(len(came)) and all(is_unique(r) for r in came.to_dict("records")),
+        limits.pop() if len(limits) == 1 else float("nan"),
+        forecast=forecast(results, c),
+        messages=sorted({m for m in rows["message"] if isinstance(m, str) and m}),
     )
+
+
+def known_ends(master: pd.DataFrame) -> dict[str, End]:
+    """The End of every run that ended somehow, by cell_id."""
+    return {r["cell_id"]: end_of(r) for r in master.to_dict("records") if r["status"] != "missing"}
+
+
+def angles_of(master: pd.DataFrame, column: str) -> dict[str, float]:
+    """A column of angles by cell_id; NaN where it is absent."""
+    values = master[column] if column in master else np.full(len(master), np.nan)
+    return dict(zip(master["cell_id"], np.asarray(values, dtype=float), strict=True))
 
 
 def verdicts(results: Results, master: pd.DataFrame, summary: pd.DataFrame) -> list[Verdict]:
     """One Verdict per condition and facet, in reading order."""
     by_id = {r["condition_id"]: r for r in summary.to_dict("records")}
     groups = dict(list(master.groupby("condition_id", sort=False)))
-    found = [verdict(results, f, c, by_id[c.id], groups[c.id]) for f in results.facets for c in f.conditions]
-    known = {v.condition.id: v for v in found}
-    for v in found:
-        if v.linear:
-            v.limit_changed = limit_changed(v, known[v.linear])
+    ends, apart = known_ends(master), angles_of(master, "angle_linear_md_ends")
+    found = []
+    for facet in results.facets:
+        for c in facet.conditions:
+            v = verdict(results, facet, c, by_id[c.id], groups[c.id])
+            if c.depth > 1:
+                v.equal_loss = estimate(by_id[c.id], "angle_linear_md_equal_loss")
+                used = groups[c.id][groups[c.id]["status"].isin(USED)]
+                v.path_pairs = [differ(x) for x in used["angle_linear_md_equal_loss"].astype(float)]
+                if (linear := facet.linear(c)) is not None:
+                    v.linear, v.linear_ends = linear.id, estimate(by_id[c.id], "angle_linear_md_ends")
+                    v.limit_pairs = answers(c, linear, ends, apart)
+            found.append(v)
     return found
