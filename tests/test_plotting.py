@@ -258,6 +258,21 @@ def test_open_ends_are_transient_filled_ends_converged(tmp_path):
     assert "have not converged and show no limit" in item.caption
 
 
+@pytest.mark.filterwarnings("error:Glyph")
+def test_optima_that_are_not_unique_are_marked_where_an_angle_to_one_is_drawn(tmp_path):
+    several = ["hypentropy, β = 0.1", "cosh, β = 1"]
+    results, master, _ = make(tmp_path, fake.grid_cells(["quadratic", *SIX[-2:]]))
+    drawn = [*curve_figures(results, FAMILIES["angles"], "epoch"), *boxplots(results, master, "final_angles_boxplot")]
+    others = [*curve_figures(results, FAMILIES["gap"], "epoch"), *boxplots(results, master, "final_margins_boxplot")]
+    for item in drawn + others:
+        names = [text for text, _ in texts(item.figure)]
+        named = [n for n in names if any(n.startswith(word.split(",")[0]) for word in ("hypentropy", "cosh"))]
+        assert named and all(n.endswith(" ‡") == (item in drawn) for n in named), named
+        assert not [n for n in names if "quadratic" in n and "‡" in n]
+        said = f"‡: the lp optimum of {' and '.join(several)} is not proved to be the only one"
+        assert (said in item.caption) == (item in drawn)
+
+
 def test_band_is_mean_and_range_over_seeds(pairs):
     results, _, _ = pairs
     c = results.conditions[0]

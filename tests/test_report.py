@@ -264,6 +264,7 @@ def test_sections_of_the_report(pairs):
         "verdicts",
         "figures",
         "numbers",
+        "norms",
         "methods",
         "provenance",
         "reproduce",
@@ -278,6 +279,18 @@ def test_sections_of_the_report(pairs):
         assert word in methods
     assert "--config runs_out/20250319_paper/grid.yaml" in report["reproduce"].markdown()
     assert "--print-to-pdf=analysis_results/paper/report.pdf" in report["reproduce"].markdown()
+
+
+def test_angles_to_an_optimum_that_is_not_the_only_one_are_marked_among_the_numbers(tmp_path):
+    run, out, *_ = analysed(tmp_path, fake.grid_cells(["quadratic", {"hypentropy": {"beta": 0.1}}]))
+    table = build(run, out)["numbers"].blocks[0]
+    column = table.head.index("angle to the lp max-margin (degrees)")
+    bound = table.head.index("certified bound of the angle to the lp max-margin (degrees)")
+    for row in table.rows:
+        several = row[1].startswith("hypentropy")
+        assert [i for i, cell in enumerate(row) if "‡" in cell] == ([column] if several else [])
+        assert (row[bound] == "–") == several
+    assert "‡: the lp optimum of hypentropy, β = 0.1 is not proved to be the only one" in table.caption
 
 
 def test_no_place_of_this_machine_in_any_result(pairs):

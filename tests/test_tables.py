@@ -119,6 +119,10 @@ def reference_cells(rows, synthetic):
         margin,
         worst("exact_margin_gap"),
         worst("exact_margin_kkt"),
+        {(): "--", (False,): "no", (True,): "yes", (False, True): "yes / no"}[
+            tuple(sorted(bool(v) for v in rows["reference_unique"].dropna().unique()))
+        ],
+        "--" if rows["exact_angle_bound"].isna().all() else f"${rows['exact_angle_bound'].max():#.2g}$",
         *(" / ".join(sorted({short[v] for v in rows[k]})) for k in ("svm_kind", "logreg_kind")),
     ]
 
@@ -151,6 +155,10 @@ def test_every_cell_of_the_references_table_is_found_again_in_master(tmp_path, n
     random = np.random.default_rng(0)  # every cell its own residuals, so that the largest is told from the others
     for column in ("exact_margin_gap", "exact_margin_kkt"):
         master.loc[separable, column] = 10.0 ** random.uniform(-12, -7, separable.sum())
+    bound = master["exact_angle_bound"].notna()
+    master.loc[bound, "exact_angle_bound"] = random.uniform(0.01, 9, bound.sum()).round(3)
+    if name == "synthetic":  # of one exponent some optima are unique and some are not
+        master.loc[(master["limit_p"] == 1.5) & (master["seed"] == 1), "reference_unique"] = "False"
     exact = master["limit_p"] == 3.0
     master.loc[exact & separable, "exact_margin_gap"] = -2e-16
     if name == "pairs":  # one data set for all seeds: one exact margin
@@ -165,6 +173,56 @@ def test_every_cell_of_the_references_table_is_found_again_in_master(tmp_path, n
         exponent = np.inf if "infty" in p else float(p)
         mine = read[read["condition_id"].isin(ids) & (read["limit_p"] == exponent)]
         assert len(mine) and cells == reference_cells(mine, name == "synthetic")
+
+
+CORNERS = ["quadratic", {"lp": {"p": 3.0}}, {"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1.0}}]
+
+
+def test_angles_to_an_optimum_that_is_not_the_only_one_are_marked_wherever_a_table_shows_one(tmp_path):
+    place = written(tmp_path, fake.grid_cells(CORNERS))
+    master = pd.read_csv(place / "master.csv")
+    several = set(master.loc[~master["reference_unique"], "condition_id"])
+    assert len(several) == 4  # hypentropy and cosh, two depths
+    for name in ("main", "angles", "paired", "margins", "balance"):
+        text = (place / "tables" / f"{name}.tex").read_text()
+        columns, rows = rows_of(text)
+        for cells, where in rows:
+            for column, cell in zip(columns, cells[3:], strict=True):
+                marked = column == "angle_max_margin" and where.split()[0] in several and cell != "--"
+                assert (r"\ddagger" in cell) == marked, (name, where, column)
+        captions = re.findall(r"\\caption\{(.*)\}", text)
+        told = "angle_max_margin" in columns
+        assert all((r"$^\ddagger$: the $\ell_p$ optimum is not proved" in c) == told for c in captions)
+
+
+def test_nothing_is_marked_where_every_optimum_is_the_only_one(pairs):
+    for path in (pairs / "tables").glob("*.tex"):
+        assert r"\ddagger" not in path.read_text()
+
+
+def test_a_marked_power_of_ten_has_no_double_superscript():
+    assert tables.marked(r"$(3.1 \pm 0.2)\times 10^{-5}$") == r"$(3.1 \pm 0.2)\times 10^{-5}{}^{\ddagger}$"
+    assert tables.marked("--") == "--"
+
+
+def test_the_bound_of_the_angle_stands_beside_the_gap(tmp_path):
+    place = written(tmp_path, fake.grid_cells(CORNERS))
+    columns, rows = rows_of((place / "tables" / "margins.tex").read_text())
+    assert columns[-2:] == ["gap", "angle_bound"]
+    several = {name for _, name in rows if "hypentropy" in name or "cosh" in name}
+    assert all((cells[-1] == "--") == (name in several) for cells, name in rows) and len(several) == 4
+
+
+def test_a_run_without_the_newer_columns_has_its_tables_all_the_same(tmp_path):
+    results = load(fake.write_run(tmp_path / "20250319_x", fake.grid_cells()))
+    for column in ("angle_bound", "exact_angle_bound", "flow_time"):
+        results.final[column] = np.nan
+    results.final["reference_unique"] = ""
+    master, summary = aggregate.write(results, tmp_path / "out")
+    tables.write(results, master, summary, tmp_path / "out")
+    columns, _ = rows_of((tmp_path / "out" / "tables" / "margins.tex").read_text())
+    assert "angle_bound" not in columns
+    assert "nan" not in (tmp_path / "out" / "tables" / "references.tex").read_text()
 
 
 def test_no_margin_of_an_overlapping_condition(pairs):
@@ -250,7 +308,15 @@ def test_captions_and_labels_are_there_and_labels_differ(pairs):
             labels += re.findall(r"\\label\{(.*?)\}", text)
     assert len(set(labels)) == len(labels) and "tab:a-tag-1-x:main" in labels
     preview = (pairs / "tables" / "preview.tex").read_text()
-    assert re.findall(r"\\input\{(\w+)\}", preview) == ["main", "angles", "margins", "balance", "references", "paired"]
+    assert re.findall(r"\\input\{(\w+)\}", preview) == [
+        "main",
+        "angles",
+        "margins",
+        "balance",
+        "references",
+        "paired",
+        "norms",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -134,8 +134,7 @@ def condition_record(results: Results, c: Condition, rows: list[dict], stats: di
             "run": results.name,
             "configuration": c.config,
             "columns": c.flat,
-            "data": {k: first[k] for k in _DATA}
-            | {"preprocessing": preprocessing},
+            "data": {k: first[k] for k in _DATA} | {"preprocessing": preprocessing},
             "counts": {s: statuses.count(s) for s in STATUSES} | {"n": len(rows)},
             "statistics": {m: v for m, v in nested.items() if v["n"]},
             "statistics_over": f"cells with status {', '.join(USED)}; std with ddof 1; 95 % Student's t of the mean",

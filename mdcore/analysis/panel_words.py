@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from mdcore.analysis.columns import metric
-from mdcore.analysis.conditions import Condition
+from mdcore.analysis.conditions import Condition, pretty_potential
 from mdcore.analysis.results import Results
+from mdcore.analysis.sentences import listed
 from mdcore.analysis.style import BELOW
 
 
@@ -23,6 +26,28 @@ def why_empty(results: Results, conditions: list[Condition], column: str) -> str
     if statuses <= {"failed", "diverged", "missing"}:
         return "no cell came through: " + ", ".join(sorted(statuses))
     return "not measured here"
+
+
+NOT_UNIQUE = "‡"
+
+
+def ambiguous_labels(results: Results, conditions: list[Condition], columns: Iterable[str]) -> dict[str, str]:
+    """{label: words} of the potentials whose l_p optimum is not proved to be the only one, where angles to it are
+    among the columns shown."""
+    if "angle_max_margin" not in columns:
+        return {}
+    return {c.label: pretty_potential(c.label, c.flat) for c in conditions if results.ambiguous(c)}
+
+
+def unique_words(results: Results, conditions: list[Condition], columns: Iterable[str]) -> str:
+    """The sentence of a caption on optima that are not proved to be the only one; "" where there are none."""
+    names = ambiguous_labels(results, conditions, columns)
+    if not names:
+        return ""
+    return (
+        f" {NOT_UNIQUE}: the lp optimum of {listed(list(names.values()))} is not proved to be the only one; the "
+        "angle is to one optimum, and another may lie elsewhere."
+    )
 
 
 def has_numbers(results: Results, conditions: list[Condition], column: str) -> bool:

@@ -14,6 +14,7 @@ from mdcore.analysis.columns import USED
 from mdcore.analysis.conditions import Condition, pretty_potential
 from mdcore.analysis.exact import Picture, picture
 from mdcore.analysis.facets import Facet
+from mdcore.analysis.panel_words import NOT_UNIQUE, unique_words
 from mdcore.analysis.panels import Absent, Drawn, Group, pages_of, palette
 from mdcore.analysis.results import Results
 
@@ -204,6 +205,8 @@ def decision_boundaries(results: Results) -> Iterator[Drawn | Absent]:
         number += 1
         shown, learned, seed, limits = found
         names = {c.label: pretty_potential(c.label, c.flat) for c, _, _ in learned}
+        one_of = unique_words(results, [c for c, _, _ in learned], ["angle_max_margin"])
+        names |= {c.label: f"{names[c.label]} {NOT_UNIQUE}" for c, _, _ in learned if results.ambiguous(c)}
         figure, off = draw(facet.title, shown, learned, colour, limits, seed, names)
         exact = [v for v in off.values() if np.isfinite(v)]
         lies = (
@@ -218,7 +221,7 @@ def decision_boundaries(results: Results) -> Iterator[Drawn | Absent]:
         caption = (
             f"Decision boundaries through the origin, {facet.title}, seed {seed}; circles: y = +1, triangles: "
             f"y = −1.{square} {lies} Above all of them, below each potential alone, with its largest distance "
-            f"from its own reference. Baselines: {shown.svm_name}; {shown.logreg_name}.{waiting}"
+            f"from its own reference. Baselines: {shown.svm_name}; {shown.logreg_name}.{waiting}{one_of}"
         )
         name = "decision_boundaries"
         alt = f"Decision boundaries, {facet.title}"

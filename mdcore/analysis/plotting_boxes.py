@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from mdcore.analysis import style
 from mdcore.analysis.columns import USED, metric
 from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.panel_words import NOT_UNIQUE, ambiguous_labels, unique_words
 from mdcore.analysis.panels import Absent, Drawn, Group, Page, groups_of, legend_height, page_grid, pages_of, palette
 from mdcore.analysis.results import Results
 
@@ -159,7 +160,12 @@ def _page(results: Results, master: pd.DataFrame, name: str, page: Page, has: di
     high = -(-len(panels) // wide)
     rows = master[master["condition_id"].isin(ids)]
     figure, axes = page_grid(high, wide, 0.52 + 0.135 * len(ids), 0.55 + legend_height([]))
-    labels = [f"{style.words(shortened(pretty_potential(c.label, c.flat)))}, L={c.depth}" for c in group.conditions]
+    columns = [m for m, _ in panels]
+    marks = {c.id: f" {NOT_UNIQUE}" for c in group.conditions if ambiguous_labels(results, [c], columns)}
+    labels = [
+        f"{style.words(shortened(pretty_potential(c.label, c.flat)))}, L={c.depth}{marks.get(c.id, '')}"
+        for c in group.conditions
+    ]
     seen: set[str] = set()
     for i, (column, title) in enumerate(panels):
         ax = axes[i // wide][i % wide]
@@ -175,6 +181,7 @@ def _page(results: Results, master: pd.DataFrame, name: str, page: Page, has: di
     figure.suptitle(style.safe(group.title), fontsize=8)
     style.legend_below(figure, style.mark_handles(seen))
     caption = _caption(name, page, rows, [t for m, t in BOXES[name] if (m, t) not in panels])
+    caption += unique_words(results, group.conditions, columns)
     alt = f"{name.replace('_', ' ')}, {group.title}"
     return Drawn(page.name(name), figure, "boxplots", caption, alt, page.album(name))
 

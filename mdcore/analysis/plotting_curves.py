@@ -12,7 +12,7 @@ from mdcore.analysis.columns import metric
 from mdcore.analysis.conditions import Condition
 from mdcore.analysis.curves import AXES, band, seeds_text
 from mdcore.analysis.families import Family
-from mdcore.analysis.panel_words import end_words, has_numbers, why_empty
+from mdcore.analysis.panel_words import NOT_UNIQUE, ambiguous_labels, end_words, has_numbers, unique_words, why_empty
 from mdcore.analysis.panels import (
     Absent,
     Drawn,
@@ -128,6 +128,7 @@ def draw_page(results: Results, family: Family, page: Page, x: str) -> Drawn | N
         if not (family.deep_only and c.depth == 1) and any(has_numbers(results, [c], m) for m, _ in rows)
     ]
     names, depths = names_and_depths(results, everyone)
+    names |= {k: f"{w} {NOT_UNIQUE}" for k, w in ambiguous_labels(results, everyone, [m for m, _ in rows]).items()}
     base = style.legend_handles(names, colour, depths)
     figure, axes = page_grid(height, columns, 1.12 if columns == 2 else 1.75, 0.6 + legend_height(base + [base[0]] * 3))
     counts, seen = set(), set()
@@ -175,6 +176,7 @@ def draw_page(results: Results, family: Family, page: Page, x: str) -> Drawn | N
     absent = [t for m, t in family.rows if (m, t) not in rows]
     caption = (
         f"{what}, against {against} ({data}). {family.see} {seeds_text(counts)}{end_words(seen)}"
+        + unique_words(results, everyone, [m for m, _ in rows])
         + (f" Not shown, as it is not defined here: {', '.join(absent)}." if absent else "")
         + page.where()
     )

@@ -11,7 +11,9 @@ from mdcore.analysis import aggregate, certainty, methods, plotting, sentences
 from mdcore.analysis.columns import metric
 from mdcore.analysis.conditions import pretty_potential
 from mdcore.analysis.document import Bullets, Code, Figure, Folded, Section, Table, Text
+from mdcore.analysis.norms import norms_section
 from mdcore.analysis.numbers import DASH, is_number, plain
+from mdcore.analysis.panel_words import NOT_UNIQUE, unique_words
 from mdcore.analysis.provenance import commands, provenance, write_provenance
 from mdcore.analysis.publishing import publish
 from mdcore.analysis.report_verdicts import verdict_section, waiting_section
@@ -104,6 +106,8 @@ def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
             row = by_id[c.id]
             show = [m for m in shown if not (metric(m).deep and c.depth == 1)]
             words = [plain(row[f"{m}_mean"], row[f"{m}_std"]) if m in show else DASH for m in shown]
+            if results.ambiguous(c) and "angle_max_margin" in show:
+                words[shown.index("angle_max_margin")] += f" {NOT_UNIQUE}"
             rows.append(
                 [facet.title, pretty_potential(c.label, c.flat), str(c.depth), f"{row['n_used']}/{row['n']}", *words]
             )
@@ -120,7 +124,7 @@ def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
     caption = (
         "Mean ± standard deviation (ddof 1) over seeds; n: runs in the statistics / runs of the grid. All metrics: "
         "summary.csv; single runs: master.csv; LaTeX: tables/*.tex, compiled by tables/preview.tex."
-    )
+    ) + unique_words(results, results.conditions, shown)
     return Section("numbers", "Numbers", [Table(head, rows, keys, caption)])
 
 
@@ -162,6 +166,7 @@ def build(input_dir: str | Path, output_dir: str | Path) -> dict[str, Section]:
         verdict_section(found),
         figures_section(output_dir, index),
         numbers_section(results, summary),
+        norms_section(results),
         method,
         origin,
         again,

@@ -78,6 +78,10 @@ class Results:
         known = dict(zip(self.final["cell_id"], self.final["status"], strict=True))
         return {c["cell_id"]: known.get(c["cell_id"], "missing") for c in self.cells}
 
+    def ambiguous(self, condition: Condition) -> bool:
+        """Whether the l_p optimum of the condition is not proved to be the only one, for one of its seeds or more."""
+        return any(self.row.get(i, {}).get("reference_unique") == "False" for i in condition.cells.values())
+
     @cached_property
     def row(self) -> dict[str, dict]:
         """cell_id -> its row of final.parquet."""

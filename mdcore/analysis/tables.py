@@ -18,6 +18,7 @@ from mdcore.analysis.columns import metric
 from mdcore.analysis.conditions import Condition, pretty_potential
 from mdcore.analysis.facets import Facet
 from mdcore.analysis.floats import ROWS_PER_FLOAT, floats
+from mdcore.analysis.norms import norms_table
 from mdcore.analysis.numbers import is_number, tex
 from mdcore.analysis.panels import split
 from mdcore.analysis.results import Results
@@ -30,6 +31,7 @@ HEAD = {
     "angle_logreg": r"\shortstack[r]{logistic\\regression}",
     "margin_ratio": r"$\gamma_p(w)/\gamma_p^\star$ (\%)",
     "gap": r"gap (\%)",
+    "angle_bound": r"$\angle(w, \hat u^\star) \le$",
     "test_accuracy": r"test acc.\ (\%)",
     "train_accuracy": r"train acc.\ (\%)",
     "margin_lp": r"$\gamma_p(w)$",
@@ -58,6 +60,12 @@ COUNTS = (
 COLUMN_RULE = (
     r"Bold: the best mean of its block and every mean that differs from it by no more than the larger of "
     r"the two standard deviations, or by less than $10^{-5}$ of it."
+)
+
+
+AMBIGUOUS = (
+    r"$^\ddagger$: the $\ell_p$ optimum is not proved to be the only one (it need not be for $p = 1$ and $\infty$); "
+    r"the angle is to one optimum, and another may lie elsewhere."
 )
 
 
@@ -96,13 +104,15 @@ TABLES = (
     Table(
         "margins",
         r"Margins, their exact optimum $\gamma_p^\star$ and the certified upper bound "
-        r"$\|A^\top\lambda\|_q \ge \gamma_p^\star$. Overlapping data have no margin. "
+        r"$\|A^\top\lambda\|_q \ge \gamma_p^\star$. A small gap is not a small angle: the last column is a proved "
+        r"bound, in degrees, of the angle between $w$ and the only $\ell_p$ optimum $\hat u^\star$ ($180$: nothing is "
+        r"proved; --: there is none, or it is not proved to be the only one). Overlapping data have no margin. "
         + SPREAD
         + " "
         + COLUMN_RULE
         + " "
         + COUNTS,
-        ("margin_l2", "margin_lp", "exact_margin", "gamma_bound", "margin_ratio", "gap"),
+        ("margin_l2", "margin_lp", "exact_margin", "gamma_bound", "margin_ratio", "gap", "angle_bound"),
         "ratio",
     ),
     Table(
@@ -175,6 +185,11 @@ def condition_cells(c: Condition, row: dict) -> list[str]:
     ]
 
 
+def marked(cell: str) -> str:
+    """The cell with a double dagger: an angle to an optimum that is not proved to be the only one."""
+    return cell[:-1] + r"{}^{\ddagger}$" if cell.endswith("$") else cell
+
+
 def blocks(results: Results, keep: Callable[[Condition], bool], most: int) -> list[tuple[Facet, str, list[Condition]]]:
     """(facet, title, conditions) with at most about `most` rows each."""
     out = []
@@ -199,14 +214,17 @@ def statistics_table(results: Results, table: Table, by_id: dict[str, dict]) -> 
                     values.append("--")
                     continue
                 mean, std = (row.get(f"{column}_{s}", np.nan) * SCALE.get(column, 1.0) for s in ("mean", "std"))
-                values.append(tex(mean, std, bool(bold[column])))
+                cell = tex(mean, std, bool(bold[column]))
+                values.append(marked(cell) if column == "angle_max_margin" and results.ambiguous(c) else cell)
             lines.append(" & ".join([*condition_cells(c, row), *values]) + rf" \\ % {c.id}")
         parts.append((title, lines))
     if not parts or not shown:
         return f"% {table.name}: no condition of this run has such numbers\n"
     head = " & ".join(["potential", "$L$", "$n$", *[HEAD[c] for c in shown]])
     missing = [HEAD[c] for c in table.columns if c not in shown]
-    caption = table.caption + (f" Not defined in this run: {', '.join(missing)}." if missing else "")
+    told = "angle_max_margin" in shown and any(results.ambiguous(c) for c in results.conditions if table.keep(c))
+    caption = table.caption + (f" {AMBIGUOUS}" if told else "")
+    caption += f" Not defined in this run: {', '.join(missing)}." if missing else ""
     return floats(
         parts,
         3 + len(shown),
@@ -228,6 +246,7 @@ def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_
     texts = {t.name: statistics_table(results, t, by_id) for t in TABLES}
     texts["references"] = references_table(results, master)
     texts["paired"] = paired_table(results, by_id)
+    texts["norms"] = norms_table(results)
     for old in place.glob("*.tex"):
         old.unlink()
     for name, text in texts.items():

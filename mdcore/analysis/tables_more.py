@@ -14,6 +14,7 @@ from mdcore.analysis.floats import ROWS_PER_FLOAT, floats
 from mdcore.analysis.numbers import is_number, tex, with_interval
 from mdcore.analysis.results import Results
 from mdcore.analysis.statistics import FEWEST, excludes_zero
+from mdcore.analysis.tables import AMBIGUOUS, marked
 
 PAIRED = {"margin_ratio": 100.0, "angle_max_margin": 1.0, "angle_svm": 1.0, "test_accuracy": 100.0}
 _SHORT = {
@@ -23,6 +24,7 @@ _SHORT = {
     "angle_logreg": r"$\Delta\angle$ logreg",
     "test_accuracy": r"$\Delta$ test acc.\ (\%)",
 }
+_UNIQUE = {"True": "yes", "False": "no"}
 _KINDS = {"hard-margin": "hard", "soft-margin": "soft", "unregularised": "plain"}
 
 
@@ -63,6 +65,8 @@ def references_table(results: Results, master: pd.DataFrame) -> str:
                 " / ".join(sorted({_KINDS.get(v, str(v)) for v in group[k] if v})) for k in ("svm_kind", "logreg_kind")
             ]
             worst = [float(group[k].max()) for k in ("exact_margin_gap", "exact_margin_kkt")]
+            off = float(group["exact_angle_bound"].max())
+            unique = " / ".join(_UNIQUE[v] for v in ("True", "False") if v in set(group["reference_unique"])) or "--"
             name = "--" if p != p else r"$\infty$" if p == np.inf else f"{p:g}"
             data_sets = group["seed"].nunique() if facet.conditions[0].flat["dataset"] == "synthetic" else 1
             cells = [
@@ -73,6 +77,8 @@ def references_table(results: Results, master: pd.DataFrame) -> str:
                 latex.escape(verdicts),
                 _range(group["exact_margin"].to_numpy(float)),
                 *map(_residual, worst),
+                unique,
+                tex(off, digits=2),
                 *map(latex.escape, kinds),
             ]
             lines.append(" & ".join(cells) + rf" \\ % {facet.slug} p={name.strip('$')}")
@@ -83,19 +89,21 @@ def references_table(results: Results, master: pd.DataFrame) -> str:
     caption = (
         r"Exact references, all without bias: the separability verdict of a linear program, the exact "
         r"$\ell_p$ margin $\gamma_p^\star = \max_w \min_n (Aw)_n/\|w\|_p$ (range over data sets where seeds draw "
-        r"several), the largest relative duality gap and KKT residual of its solution, and which SVM (hard or soft "
-        r"margin) and which logistic regression (plain or l2-regularised) the angles refer to. Overlapping data "
-        r"have no margin."
+        r"several), the largest relative duality gap and KKT residual of its solution, whether the optimum is proved "
+        r"to be the only one, a proved bound, in degrees, of the angle between the solution and that optimum, and "
+        r"which SVM (hard or soft margin) and which logistic regression (plain or l2-regularised) the angles refer to. "
+        r"Overlapping data have no margin."
     )
-    head = r"$p$ & sets & $n$ & $d$ & verdict & $\gamma_p^\star$ & gap & KKT & SVM & logreg"
+    head = r"$p$ & sets & $n$ & $d$ & verdict & $\gamma_p^\star$ & gap & KKT & unique & $\angle \le$ & SVM & logreg"
     return floats(
         parts,
-        10,
+        12,
         head,
-        "rrrrlrrrll",
+        "rrrrlrrrlrll",
         caption,
         f"tab:{latex.slug(results.tag)}:references",
-        "limit_p seed n_train dim separability exact_margin exact_margin_gap exact_margin_kkt svm_kind logreg_kind",
+        "limit_p seed n_train dim separability exact_margin exact_margin_gap exact_margin_kkt reference_unique "
+        "exact_angle_bound svm_kind logreg_kind",
     )
 
 
@@ -139,6 +147,7 @@ def paired_table(results: Results, by_id: dict[str, dict]) -> str:
     kinds = ("depth_effect", "depth_effect_equal_loss", "potential_effect")
     shown = [m for m in PAIRED if any(is_number(r.get(f"{k}_{m}_mean", np.nan)) for r in by_id.values() for k in kinds)]
     parts: dict[str, list[str]] = {}
+    ambiguous = False
     for prefix in kinds:
         for facet in results.facets:
             for c in facet.conditions:
@@ -147,7 +156,12 @@ def paired_table(results: Results, by_id: dict[str, dict]) -> str:
                 if not n or (prefix != "potential_effect" and c.depth == 1):
                     continue
                 cells = [latex.words(pretty_potential(c.label, c.flat)), str(c.depth), n]
-                cells += [paired_cell(row, f"{prefix}_{m}", PAIRED[m]) for m in shown]
+                other = facet.linear(c) if prefix != "potential_effect" else facet.reference(c.depth)
+                mark = results.ambiguous(c) or (other is not None and results.ambiguous(other))
+                ambiguous |= mark and "angle_max_margin" in shown
+                for m in shown:
+                    cell = paired_cell(row, f"{prefix}_{m}", PAIRED[m])
+                    cells.append(marked(cell) if mark and m == "angle_max_margin" else cell)
                 line = " & ".join(cells) + rf" \\ % {c.id} {prefix}"
                 parts.setdefault(_pair_title(facet, c, prefix), []).append(line)
     if not parts:
@@ -157,7 +171,7 @@ def paired_table(results: Results, by_id: dict[str, dict]) -> str:
         r"Student's $t$ interval (one pair has none; pairs that are all the same to the last bit have one of width "
         r"zero, which is no evidence). Equal loss: both at the smallest $R$ that both have reached. Angles in "
         rf"degrees. Bold: the interval, as printed, does not contain zero; never for fewer than {FEWEST} pairs or "
-        r"pairs that are all the same."
+        r"pairs that are all the same." + (f" {AMBIGUOUS}" if ambiguous else "")
     )
     head = " & ".join(["potential", "$L$", "$n$", *[_SHORT[m] for m in shown]])
     return floats(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 
-from mdcore.math.metrics import p_norm
+from mdcore.analysis.norms import norm_at_margin_one
 from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, bars, largest, level
 from mdcore.verification.own import degrees, least_potential
 
@@ -248,4 +247,4 @@ def own_norm(evidence) -> Outcome:
 def _norm_at_margin_one(evidence, row, r) -> float:
     w = evidence.w("norms", row["cell_id"])
     margin = float((evidence.data("norms", row["cell_id"]).A @ w).min())
-    return float(p_norm(torch.from_numpy(w), r)) / margin if margin > 0 else math.nan
+    return norm_at_margin_one(w, r, margin)
