@@ -229,6 +229,16 @@ def test_certainty_counts_certificates_and_what_is_lost(tmp_path):
     assert "6 of 7 runs on separable data (86 %)" in text and "7 of 7 runs" in text and "1 failed" in text
 
 
+def test_what_is_said_to_hold_at_most_is_the_largest_of_all_runs(tmp_path):
+    cells = fake.grid_cells(["quadratic"], depths=(1, 2), seeds=range(4))
+    *_, results, master, _ = analysed(tmp_path, cells)
+    master["exact_margin_gap"] = [3e-9, 2e-12, 4e-8, 5e-10, 6e-11, 1e-9, 7e-13, 8e-10]
+    master["gap"] = np.array([0.2, 0.32, 0.04, 0.5, 0.77, 0.1, 0.6, 0.4]) / 100
+    text = " ".join(certainty.certainty_sentences(results, master))
+    assert "relative duality gaps of at most 4.0×10⁻⁸" in text
+    assert "the median certified gap is 0.36 % and the largest 0.77 %" in text
+
+
 def test_seeds_that_change_nothing_are_said_to(tmp_path):
     *_, results, master, _ = analysed(tmp_path, fake.grid_cells(["quadratic"], depths=(1, 2)))
     assert certainty.identical_conditions(master) == 0

@@ -72,6 +72,103 @@ def test_every_number_of_a_table_is_found_again_in_master(pairs, name):
     assert checked >= 60
 
 
+# What a reader takes a head for, with the factor between the raw number and the one shown: written down here, so that
+# a head, a column or a factor that the product has wrong is not wrong here too.
+HEADS = {
+    r"$\ell_p$ max-margin": ("angle_max_margin", 1),
+    "SVM": ("angle_svm", 1),
+    r"\shortstack[r]{logistic\\regression}": ("angle_logreg", 1),
+    r"\shortstack[r]{linear MD\\equal steps}": ("angle_linear_md", 1),
+    r"\shortstack[r]{linear MD\\equal loss}": ("angle_linear_md_equal_loss", 1),
+    r"$\gamma_p(w)/\gamma_p^\star$ (\%)": ("margin_ratio", 100),
+    r"gap (\%)": ("gap", 100),
+    r"test acc.\ (\%)": ("test_accuracy", 100),
+    r"$\gamma_2(w)$": ("margin_l2", 1),
+    r"$\gamma_p(w)$": ("margin_lp", 1),
+    r"$\gamma_p^\star$": ("exact_margin", 1),
+    r"$\|A^\top\lambda\|_q$": ("gamma_bound", 1),
+    r"$\log(1/R)$": ("log_inverse_loss", 1),
+    "balance": ("norm_balance", 1),
+    "Frobenius": ("norm_balance_frobenius", 1),
+    "drift": ("balance_drift", 1),
+    "alignment": ("layer_alignment", 1),
+    "stable rank": ("stable_rank", 1),
+    "particip.": ("participation", 1),
+    r"$\Delta\,\gamma_p/\gamma_p^\star$ (\%)": ("margin_ratio", 100),
+    r"$\Delta\angle$ max-margin": ("angle_max_margin", 1),
+    r"$\Delta\angle$ SVM": ("angle_svm", 1),
+    r"$\Delta$ test acc.\ (\%)": ("test_accuracy", 100),
+}
+
+
+def raw_final(out):
+    """final.parquet of every stack of the run beside the results `out`, indexed by potential, p, depth, data, seed."""
+    files = (out.parent / "20250319_a_tag-1.x" / "stacks").glob("*/final.parquet")
+    table = pd.concat([pd.read_parquet(f) for f in files])
+    return table.assign(name=table["condition_id"])
+
+
+def shown(cell, order=0):
+    """(number, half a unit of its last digit) of the first number, or of number `order`, as LaTeX shows the cell."""
+    bare = cell.replace(r"\boldsymbol", "")
+    power = re.search(r"\\times 10\^\{?(-?\d+)", bare)
+    text = re.findall(r"-?\d+\.?\d*", re.sub(r"\\times.*", "", bare))[order]
+    unit = 10.0 ** (int(power.group(1)) if power else 0)
+    zeros = len(text) - len(text.rstrip("0")) if "." not in text and text != "0" else 0  # 200 ± 20: tens are the last
+    return float(text) * unit, 0.501 * unit * 10.0 ** (zeros - len(text.partition(".")[2]))
+
+
+def heads(text):
+    """The heads of a table's columns as LaTeX prints them."""
+    (line,) = set(re.findall(r"\\toprule\n    (.*) \\\\\n    \\midrule", text))
+    return line.split(" & ")
+
+
+@pytest.mark.parametrize("name", [t.name for t in tables.TABLES])
+def test_every_number_under_a_head_is_the_mean_of_what_the_head_names_in_the_raw_files(pairs, name):
+    final, text = raw_final(pairs), (pairs / "tables" / f"{name}.tex").read_text()
+    assert heads(text)[:3] == ["potential", "$L$", "$n$"]
+    named, checked = [HEADS[head] for head in heads(text)[3:]], set()
+    for cells, condition in rows_of(text)[1]:
+        mine = final[final["condition_id"] == condition]
+        assert len(mine) == 3 and len(cells) == 3 + len(named)
+        for (column, factor), cell in zip(named, cells[3:], strict=True):
+            values = factor * mine[column].to_numpy()
+            if cell != "--":
+                for order, exact in enumerate((values.mean(), values.std(ddof=1))):
+                    number, half = shown(cell, order)
+                    assert abs(number - exact) <= half + 1e-9 * abs(exact), (condition, column)
+                checked.add(column)
+            else:
+                assert np.isnan(values).all() or column.startswith("angle_linear")
+    assert checked == {column for column, _ in named}
+
+
+def test_every_difference_under_a_head_is_that_of_the_raw_files(pairs):
+    final, text = raw_final(pairs), (pairs / "tables" / "paired.tex").read_text()
+    keys = ["digits", "pca", "seed"]
+    named, kinds = [HEADS[head] for head in heads(text)[3:]], set()
+    for cells, comment in rows_of(text)[1]:
+        condition, kind = comment.split()
+        mine = final[final["condition_id"] == condition].set_index(keys)
+        first = mine.iloc[0]
+        if kind == "depth_effect":  # minus linear mirror descent with the same potential
+            other = (final["potential"] == first["potential"]) & (final["depth"] == 1)
+            other &= final["p"].eq(first["p"]) | (final["p"].isna() & pd.isna(first["p"]))
+        elif kind == "potential_effect":  # minus quadratic at the same depth
+            other = (final["potential"] == "quadratic") & (final["depth"] == first["depth"])
+        else:
+            continue
+        columns = [c for c, _ in named]
+        difference = mine[columns] - final[other].set_index(keys).loc[mine.index, columns]
+        kinds.add(kind)
+        for (column, factor), cell in zip(named, cells[3:], strict=True):
+            if cell != "--":
+                number, half = shown(cell)
+                assert abs(number - factor * difference[column].mean()) <= half + 1e-9, (comment, column)
+    assert kinds == {"depth_effect", "potential_effect"}
+
+
 def test_every_number_of_the_paired_table_is_found_again_in_master(pairs):
     master, summary = (pd.read_csv(pairs / "master.csv"), pd.read_csv(pairs / "summary.csv").set_index("condition_id"))
     columns, rows = rows_of((pairs / "tables" / "paired.tex").read_text())

@@ -25,16 +25,18 @@ def parts(mean: float, spread: float | None = None, digits: int = 3) -> tuple[st
     """(mean, spread, exponent of ten) as strings with the same decimals.
 
     With a spread > 0 its first significant digit decides, its second too when the first is 1. Without one, or with
-    a spread of zero, the mean has `digits` significant digits. Below 1e-3 and from 1e5 on a power of ten is split off.
+    one below 1e-5 of the mean, the mean has `digits` significant digits, 5 where the spread is more than rounding.
+    Below 1e-3 and from 1e5 on a power of ten is split off.
     """
     known = is_number(spread)
-    if known and spread < 1e-5 * abs(mean):  # nothing a reader could use; below 1e-12 it is rounding noise
-        spread, digits = 0.0, 5 if spread > 1e-12 * abs(mean) else digits
+    decides = known and spread > 0 and spread >= 1e-5 * abs(mean)
+    if known and not decides:  # digits that no reader could use; below 1e-12 the spread is rounding noise
+        digits = 5 if spread > 1e-12 * abs(mean) else digits
     largest = max(abs(mean), abs(spread) if known else 0.0)
     exponent = _order(largest) if largest and not -3 <= _order(largest) < 5 else 0
     scale = 10.0**exponent
     mean, spread = mean / scale, spread / scale if known else None
-    if known and spread > 0:
+    if decides:
         order = _order(spread)
         decimals = (1 if spread < 1.95 * 10.0**order else 0) - order
     elif mean:
