@@ -139,7 +139,7 @@ def test_the_answer_speaks_of_depth_limits_and_overlap(pairs):
     _, _, results, master, summary = pairs
     text = said(results, master, summary)
     assert text.startswith("Depth does not change the limit direction wherever it is determined, in ")
-    assert "max-margin direction of its own norm, proved by the certificates" in text
+    assert "max-margin direction of its own norm, proved by the bound on its angle" in text
     assert "no margin exists there" in text
     assert "MNIST 3 vs 5, PCA 50" in text
     assert re.search(r"mean of 3 runs, 95 % t interval [\d.]+° to [\d.]+°", text)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mdcore.analysis import aggregate, certainty, sentences
-from mdcore.analysis.numbers import percent
+from mdcore.analysis.numbers import angle_at_most, percent
 from mdcore.analysis.report_verdicts import verdict_section
 from mdcore.analysis.results import load
 from mdcore.analysis.verdicts import verdicts
@@ -68,7 +68,8 @@ def test_the_minimiser_must_be_the_only_one(tmp_path):
 
 def test_on_overlapping_data_it_is_said_to_be_measured(tmp_path):
     run = spoilt(tmp_path, fake.grid_cells(["quadratic"]), {"angle_logreg": 0.1}, overlap=lambda c: True)
-    assert column(run, REACHED) == ["logistic minimiser (measured 0.10°)"] * 2 and column(run, BOUND) == ["none"] * 2
+    assert column(run, REACHED) == ["logistic minimiser, measured at up to 0.10°"] * 2
+    assert column(run, BOUND) == ["none"] * 2
     text = said(*run)
     assert "by the measured angle to the exact logistic minimiser, without a certificate" in text
     assert "In 2 of 2 conditions all runs end within 1° of the logistic minimiser, as measured" in text
@@ -145,7 +146,7 @@ def test_depth_that_changes_the_limit_is_said_to(tmp_path, bound, answer):
     run = spoilt(tmp_path, fake.grid_cells(["quadratic"]), other, lambda r: DEEP in r["cell_id"])
     run[1]["angle_linear_md_ends"] = 20.0
     assert verdicts(*run)[1].limit_changed == answer
-    head = "Depth changes the limit direction in 1 of 1 deep condition, quadratic at L = 2 on (Gaussian, d = 20): in "
+    head = "Depth changes the limit direction in 1 of 1 deep condition, quadratic at L = 2 on Gaussian, d = 20: in "
     assert said(*run).startswith(head) == (answer == "yes")
 
 
@@ -177,7 +178,7 @@ def test_two_answers_on_depth_are_not_a_contradiction(tmp_path):
         lambda r: DEEP in r["cell_id"],
     )
     first, *rest = sentences.answer(run[0], verdicts(*run), *run[1:])
-    assert first.startswith("Depth does not change the limit direction of quadratic at L = 2 on (Gaussian, d = 20): ")
+    assert first.startswith("Depth does not change the limit direction of quadratic at L = 2 on Gaussian, d = 20: ")
     (way,) = [s for s in rest if "at equal loss" in s or "same loss" in s]
     assert way.startswith("The way to the limit is another question") and "can vanish in the limit" in way
 
@@ -186,8 +187,8 @@ def test_a_headline_names_what_it_was_seen_on(tmp_path):
     cells = fake.grid_cells(["quadratic", {"lp": {"p": 1.5}}], depths=(1, 2, 3))
     text = said(*spoilt(tmp_path, cells))
     assert text.startswith(
-        "Depth does not change the limit direction of quadratic and lp, p = 1.5 at L = 2 and 3 on (Gaussian, d = 20): "
-        "in all 4 deep conditions"
+        "Depth does not change the limit direction of quadratic and lp with p = 1.5 at L = 2 and 3 on Gaussian, d = 20"
+        ": in all 4 deep conditions"
     )
 
 
@@ -218,6 +219,13 @@ def test_potentials_without_bounds_are_open(tmp_path):
 
 
 # how sure
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"), [(0.931, "0.94°"), (0.93, "0.93°"), (13.01, "14°"), (3.01e-5, "3.1×10⁻⁵°"), (1e-9, "under 10⁻⁶°")]
+)
+def test_a_bound_is_never_rounded_down(bound, words):
+    assert angle_at_most(bound) == words
 
 
 def test_what_a_limit_rests_on_is_stated_as_it_is(tmp_path):

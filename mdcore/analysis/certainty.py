@@ -7,7 +7,7 @@ import pandas as pd
 
 from mdcore.analysis.columns import USED
 from mdcore.analysis.directions import NOTHING, SAME
-from mdcore.analysis.numbers import angle, count, duration, is_number, percent, plain
+from mdcore.analysis.numbers import angle_at_most, count, duration, is_number, percent, plain
 from mdcore.analysis.results import Results
 from mdcore.analysis.sentences import distinct, listed, plural
 from mdcore.analysis.verdicts import GAP, Forecast, Verdict
@@ -80,9 +80,9 @@ def _exact_angles(separable: pd.DataFrame) -> str:
     if not bounds.size:
         return ", from which nothing is known of the directions it found"
     blind = bounds >= NOTHING
-    text = (
-        f", which puts its directions within {angle(bounds[~blind].max())} of the exact ones" if (~blind).any() else ""
-    )
+    text = ""
+    if (~blind).any():
+        text = f", which puts its directions within {angle_at_most(bounds[~blind].max())} of the exact ones"
     return text + (f" and leaves them open in {plural(int(blind.sum()), 'run')}" if blind.any() else "")
 
 
@@ -94,11 +94,11 @@ def direction_sentences(found: list[Verdict]) -> list[str]:
     if separable:
         proved = [v for v in separable if v.reached]
         text = (
-            "A direction is proved by the bound on its angle to the unique max-margin direction, which follows from "
-            f"the gap and the norm: it is at most {SAME:g}° for all runs of {len(proved)} of "
-            f"{plural(len(separable), 'condition')} on separable data"
+            "A direction is proved by the bound on its angle to the unique max-margin direction, the smaller of what "
+            "the certified gap and what the exact solution with its own gap allow in that norm: it is at most "
+            f"{SAME:g}° for all runs of {len(proved)} of {plural(len(separable), 'condition')} on separable data"
         )
-        out.append(text + (f", the widest {angle(max(v.bound for v in proved))}." if proved else "."))
+        out.append(text + (f", the widest {angle_at_most(max(v.bound for v in proved))}." if proved else "."))
     reasons: dict[str, list[str]] = {}
     for v in found:
         if not v.reached:

@@ -85,6 +85,14 @@ def angle(degrees: float) -> str:
     return "under 10⁻⁶°" if 0 <= degrees < 1e-6 else plain(degrees, unit="°", digits=2)
 
 
+def angle_at_most(degrees: float) -> str:
+    """A bound in degrees, as `angle` writes it but never rounded down: 0.931 is "0.94°"."""
+    if not is_number(degrees) or degrees < 1e-6:
+        return angle(degrees)
+    unit = 10.0 ** (_order(degrees) - 1)
+    return angle(math.ceil(round(degrees / unit, 9)) * unit)
+
+
 def percent(x: float) -> str:
     """ "0.31 %"; two significant digits, at least one decimal below 10."""
     if not is_number(x):

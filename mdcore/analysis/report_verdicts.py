@@ -8,7 +8,7 @@ from mdcore.analysis import certainty, sentences
 from mdcore.analysis.columns import STATUSES
 from mdcore.analysis.directions import NO, OPEN, SAME, YES, norm_name, reference_name
 from mdcore.analysis.document import Section, Table, Text
-from mdcore.analysis.numbers import DASH, angle, percent, share
+from mdcore.analysis.numbers import DASH, angle, angle_at_most, percent, share
 from mdcore.analysis.verdicts import Verdict
 
 
@@ -75,7 +75,8 @@ def _direction(v: Verdict) -> str:
         return "no usable run"
     if v.reached:
         e = v.ends[0]
-        return f"{reference_name(e.reference)} ({'within' if e.certified else 'measured'} {angle(v.bound)})"
+        near = f"within {angle_at_most(v.bound)}" if e.certified else f"measured at up to {angle_at_most(v.bound)}"
+        return f"{reference_name(e.reference)}, {near}"
     why = v.why or f"the bound is wider than {SAME:g}°"
     if not v.angle.known:
         return f"not determined: {why}"
@@ -88,7 +89,8 @@ def _bound(v: Verdict) -> str:
     if v.overlap or not any(e.known for e in v.ends):
         return "none"
     whole = [e.bound for e in v.ends if e.known]
-    return f"≤ {angle(max(whole))}" + ("" if len(whole) == len(v.ends) else f" in {len(whole)} of {len(v.ends)} runs")
+    some = "" if len(whole) == len(v.ends) else f" in {len(whole)} of {len(v.ends)} runs"
+    return f"≤ {angle_at_most(max(whole))}{some}"
 
 
 def _limit(v: Verdict) -> str:

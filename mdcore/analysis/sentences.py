@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from mdcore.analysis.directions import NO, OPEN, SAME, YES, norm_name, over_runs
-from mdcore.analysis.numbers import angle, with_interval
+from mdcore.analysis.numbers import angle, angle_at_most, with_interval
 from mdcore.analysis.pairs import pairings
 from mdcore.analysis.results import Results
 from mdcore.analysis.verdicts import Estimate, Verdict, angles_of, answers, estimate, known_ends
@@ -57,7 +57,7 @@ def _named(verdicts: list[Verdict], most: int = 4) -> str:
 
 
 def scope(verdicts: list[Verdict]) -> str:
-    """Which conditions a sentence speaks of: "quadratic and lp, p = 3 at L = 2 and 3 on Gaussian, d = 20".
+    """Which conditions a sentence speaks of: "quadratic and lp with p = 3 at L = 2 and 3 on Gaussian, d = 20".
 
     Potentials, depths and data one by one where the conditions are all their combinations, else the conditions.
     """
@@ -65,11 +65,11 @@ def scope(verdicts: list[Verdict]) -> str:
     if math.prod(map(len, parts)) != len(verdicts) or len(parts[0]) > 8 or len(parts[2]) > 4:
         return _named(verdicts)
     potentials, depths, data = (listed(sorted(p) if p is parts[1] else p, 8) for p in parts)
-    return f"{potentials} at L = {depths} on {data}"
+    return f"{potentials} at L = {depths} {data}"
 
 
 def _potential(v: Verdict) -> str:
-    return v.potential
+    return v.potential.replace(", ", " with ", 1)  # "lp with p = 3": a name without a comma stands in a list
 
 
 def _depth(v: Verdict) -> str:
@@ -77,7 +77,7 @@ def _depth(v: Verdict) -> str:
 
 
 def _facet(v: Verdict) -> str:
-    return f"({v.facet})" if "," in v.facet else v.facet
+    return f"on {v.facet}"
 
 
 def _is(n: int) -> str:
@@ -94,7 +94,7 @@ def _largest(verdicts: list[Verdict], of: Callable[[Verdict], Estimate]) -> tupl
 def _evidence(verdicts: list[Verdict]) -> str:
     """What it rests on that these conditions have reached their directions."""
     certified, measured = ([v for v in verdicts if v.overlap is o] for o in (False, True))
-    words = ["proved by the bound on the angle that each run's certificate carries"] if certified else []
+    words = ["proved by the bound on each run's angle to it"] if certified else []
     if measured:
         where = "on the overlapping data " if certified else ""
         words.append(f"{where}by the measured angle to the exact logistic minimiser, without a certificate")
@@ -181,12 +181,12 @@ def limit_sentences(verdicts: list[Verdict]) -> list[str]:
         widest = max(reached, key=lambda v: v.bound)
         out.append(
             f"In {len(reached)} of {total} ({scope(reached)}) every run ends within {SAME:g}° of the exact max-margin "
-            f"direction of its own norm, proved by the certificates; the widest bound is {angle(widest.bound)}, for "
-            f"{widest.name} on {widest.facet}."
+            f"direction of its own norm, proved by the bound on its angle; the widest is "
+            f"{angle_at_most(widest.bound)}, for {widest.name} on {widest.facet}."
         )
     else:
         out.append(
-            f"In none of {total} do the certificates of all runs prove that they end within {SAME:g}° of the "
+            f"In none of {total} do the bounds of all runs prove that they end within {SAME:g}° of the "
             "max-margin direction of their own norm."
         )
     wide = [v for v in margin if v.unique]
@@ -225,7 +225,7 @@ def overlap_sentences(verdicts: list[Verdict]) -> list[str]:
     if not over:
         return []
     data = listed(sorted({_facet(v) for v in over}))
-    out = f"The data overlap for {data}: no margin exists there, and none is shown."
+    out = f"The data overlap {data}: no margin exists there, and none is shown."
     near = [v for v in over if v.reached]
     text = (
         f" In {len(near)} of {plural(len(over), 'condition')} all runs end within {SAME:g}° of the logistic minimiser"
@@ -247,7 +247,7 @@ def quasi_sentences(verdicts: list[Verdict]) -> list[str]:
     if not quasi:
         return []
     return [
-        f"The data are quasi-separable for {listed(sorted({_facet(v) for v in quasi}))}: some points can be classified "
+        f"The data are quasi-separable {listed(sorted({_facet(v) for v in quasi}))}: some points can be classified "
         "strictly, the others only with margin zero. No margin exists there, and none is shown; the direction reached "
         "is not determined, as no exact limit is measured against."
     ]
