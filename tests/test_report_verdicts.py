@@ -222,7 +222,7 @@ def test_potentials_without_bounds_are_open(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("bound", "words"), [(0.931, "0.94°"), (0.93, "0.93°"), (13.01, "14°"), (3.01e-5, "3.1×10⁻⁵°"), (1e-9, "under 10⁻⁶°")]
+    ("bound", "words"), [(0.931, "0.94°"), (0.93, "0.93°"), (13.01, "14°"), (3.01e-5, "3.1×10⁻⁵°"), (0, "under 10⁻⁶°")]
 )
 def test_a_bound_is_never_rounded_down(bound, words):
     assert angle_at_most(bound) == words
