@@ -59,12 +59,15 @@ def analyse(run_dir: Path, output: Path) -> None:
             execute(PLACE / f"{name}.ipynb", executed, parameters, Path.cwd(), kernels)
             if name != "report":
                 executed.unlink()  # kept only when it failed, to show why
-    from mdcore.analysis.report import publish
+    from mdcore.analysis.publishing import publish
 
     publish(output / "report.ipynb", output)
 
 
 def main(argv: list[str] | None = None) -> int:
+    from mdcore.grid.streams import steady_streams
+
+    steady_streams()
     from mdcore.grid.notebooks import KernelDied, NotebookFailed
     from mdcore.grid.store import RunError
 

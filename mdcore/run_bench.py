@@ -30,6 +30,9 @@ def measure(output: Path, quick: bool) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    from mdcore.grid.streams import steady_streams
+
+    steady_streams()
     from mdcore.bench.goals import table_text
     from mdcore.grid.notebooks import KernelDied, NotebookFailed
 

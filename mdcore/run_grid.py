@@ -28,6 +28,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
+    from mdcore.grid.streams import steady_streams
+
+    steady_streams()
     from mdcore.grid.command import run
 
     return run(parser().parse_args(argv), sys.argv[1:] if argv is None else argv)

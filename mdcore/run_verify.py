@@ -61,6 +61,9 @@ def judge(options) -> list[dict[str, str]]:
 
 def main(argv: list[str] | None = None) -> int:
     """0: every claim passes. 1: one fails, or the suite could not be run. 2: a wrong request. 130: interrupted."""
+    from mdcore.grid.streams import steady_streams
+
+    steady_streams()
     options = parser().parse_args(argv)
     status = train(options)
     if status > 1:

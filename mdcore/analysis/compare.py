@@ -251,7 +251,9 @@ def summary(a: Results, b: Results) -> tuple[Section, pd.DataFrame]:
 def main(argv: list[str] | None = None) -> int:
     """Exit status 0; 2 when a tag has no run."""
     from mdcore.grid.store import RunError, find_run
+    from mdcore.grid.streams import steady_streams
 
+    steady_streams()
     p = argparse.ArgumentParser(prog="python -m mdcore.analysis.compare", description=__doc__.splitlines()[0])
     p.add_argument("--tags", nargs=2, required=True, metavar=("A", "B"), help="two tags; what B has changed")
     p.add_argument("--runs_dir", default="runs_out", metavar="DIR", help="where the runs are (runs_out)")

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 
+import matplotlib
 import pandas as pd
 from matplotlib.backends.backend_pdf import PdfPages
 
@@ -57,6 +58,7 @@ def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_
     gc.freeze()  # the tables and modules stay; looking through them after every figure doubles the time
     albums: dict[str, dict] = {}
     with ExitStack() as files:
+        files.enter_context(matplotlib.rc_context())  # the caller's own style comes back
         books: dict[str, PdfPages] = {}
         for item in figures(results, master, summary):
             if isinstance(item, Absent):

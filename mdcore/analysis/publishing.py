@@ -63,7 +63,14 @@ def publish(executed: str | Path, output_dir: str | Path) -> list[Path]:
             f"{executed.name} shows no section of a report; expected it executed, by python -m mdcore.run_analysis"
         )
     tag = output_dir.resolve().name
-    exporter = HTMLExporter(
+
+    class OwnTemplates(HTMLExporter):
+        """The template that stands beside this file, and none that the user has installed under its name."""
+
+        def get_prefix_root_dirs(self) -> list[str]:
+            return []
+
+    exporter = OwnTemplates(
         template_name="paper", extra_template_basedirs=[str(Path(__file__).parent / "templates")], exclude_input=True
     )
     page, _ = exporter.from_notebook_node(

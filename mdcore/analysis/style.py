@@ -102,8 +102,9 @@ _STYLES = [
 
 
 def use() -> None:
-    """Set the style for figures made from here on, without touching a display."""
+    """Set the style for figures made from here on, without touching a display: nothing of a matplotlibrc is left."""
     matplotlib.use("Agg", force=False)
+    matplotlib.rcdefaults()
     matplotlib.rcParams.update(RC)
 
 

@@ -53,7 +53,7 @@ def run_grid(output_dir: Path, tag: str, jobs: int, arguments: list[str]) -> Gri
     command = [sys.executable, "-m", "mdcore.run_grid", "--config", str(SOURCE_ROOT / "grids" / "mnist_pairs.yaml")]
     command += ["--tag", tag, "--jobs", str(jobs), "--output_dir", str(output_dir), *arguments]
     before, start = os.times(), wall_seconds()
-    done = subprocess.run(command, capture_output=True, text=True, cwd=SOURCE_ROOT)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=SOURCE_ROOT)
     wall, after = wall_seconds() - start, os.times()
     if done.returncode:
         raise RuntimeError(f"run_grid ended with status {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
@@ -61,9 +61,9 @@ def run_grid(output_dir: Path, tag: str, jobs: int, arguments: list[str]) -> Gri
     tables = [pd.read_parquet(file, columns=["cell_id", "steps"]) for file in place.glob("stacks/*/final.parquet")]
     final = pd.concat(tables)
     steps = dict(zip(final["cell_id"], final["steps"].astype(int), strict=True))
-    cells = json.loads((place / "manifest.json").read_text())["cells"]
+    cells = json.loads((place / "manifest.json").read_bytes())["cells"]
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    stacks = [json.loads(file.read_text()) for file in sorted(place.glob("stacks/*/stack.json"))]
+    stacks = [json.loads(file.read_bytes()) for file in sorted(place.glob("stacks/*/stack.json"))]
     return GridRun(wall, cpu, stacks, [cell for cell in cells if cell["cell_id"] in steps], steps)
 
 
@@ -90,10 +90,10 @@ def baseline_seconds(run: GridRun, hand_steps: int) -> float:
 
 def two_at_once() -> float:
     """How many times the work of one process two get done at once: what the machine leaves to a second worker."""
-    spent = []
+    spent, pipes = [], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     for count in (1, 2):
         workers = [
-            subprocess.Popen([sys.executable, "-c", PRODUCT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            subprocess.Popen([sys.executable, "-c", PRODUCT], encoding="utf-8", **pipes)
             for _ in range(count)
         ]
         for worker in workers:

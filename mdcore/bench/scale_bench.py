@@ -28,7 +28,7 @@ vary:
 """
 # Each script runs in a process of its own and prints {"seconds", "megabytes"} of it as JSON.
 TOLD = """
-with open("/proc/self/status") as status:
+with open("/proc/self/status", encoding="utf-8") as status:
     peak = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 print(json.dumps({"seconds": time.monotonic() - start, "cpu": time.process_time(), "megabytes": peak}))
 """
@@ -73,7 +73,7 @@ def script(source: str, *arguments: Path) -> dict:
     """Run a script in a process of its own, from the clone's directory; what it tells of itself."""
     done = subprocess.run(
         [sys.executable, "-c", source + TOLD, *map(str, arguments)],
-        capture_output=True, text=True, cwd=SOURCE_ROOT,
+        capture_output=True, encoding="utf-8", cwd=SOURCE_ROOT,
         env=os.environ | ONE_THREAD | {"MPLBACKEND": "Agg"},
     )  # fmt: skip
     if done.returncode:
@@ -101,7 +101,7 @@ def measure_scale(bench: Bench, seeds: int) -> None:
     setting = "" if 20 * seeds >= 10_000 else f"quick form: {20 * seeds} cells"
     with tempfile.TemporaryDirectory(prefix="mdcore-bench-") as place:
         grid, run = Path(place, "large.yaml"), Path(place, "20250319_large")
-        grid.write_text(GRID.format(seeds=", ".join(map(str, range(seeds)))))
+        grid.write_text(GRID.format(seeds=", ".join(map(str, range(seeds)))), encoding="utf-8")
         script(GENERATE, grid, run)
         expanded = script(EXPAND, grid, run)
         bench.find("grid_seconds", [expanded["seconds"]], f"Imports included; {expanded['cpu']:.1f} s of CPU.", setting)

@@ -96,11 +96,11 @@ def attempt(run_dir: Path, name: str, notebook: Path, kernels: Kernels) -> Outco
     try:
         output.mkdir()
         execute(Path(notebook), output / NOTEBOOK, parameters, run_dir.resolve(), kernels, place / KERNEL_LOG)
-    except KernelDied:
+    except KernelDied as error:
         if kernels.stopped:
             return ended("stopped")
         full = cannot_write(place)
-        return ended("disk", full) if full else ended("died", _last_words(place))
+        return ended("disk", full) if full else ended("died", str(error))
     except NotebookFailed as error:
         full = cannot_write(place) or (str(error) if DISK.search(error.value) else "")
         if full:
@@ -124,13 +124,3 @@ def cannot_write(place: Path) -> str:
     except OSError as error:
         return str(error)
     return ""
-
-
-def _last_words(place: Path) -> str:
-    """The kernel's end, with the last line it wrote to its own streams."""
-    try:
-        lines = (place / KERNEL_LOG).read_text(errors="replace").strip().splitlines()
-    except OSError:
-        lines = []
-    said = f"; it said: {lines[-1][:200]}" if lines else ""
-    return f"the kernel died (killed, out of memory, or a crash in compiled code){said}"

@@ -8,6 +8,7 @@ shared machine use `--backend local`, whose sockets are private.
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 import uuid
@@ -128,17 +129,33 @@ def _show_begun(runner: Runner, jobs) -> None:
             runner.show_begun(job)
 
 
+def ask(scheduler: str) -> None:
+    """RunError when nothing answers there. Asked before there is a client: one that fails is slow to end, and noisy."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    async def once() -> None:
+        comm = await connect(scheduler, timeout=CONNECT_WITHIN, **Security().get_connection_args("client"))
+        await comm.close()
+
+    try:
+        asyncio.run(once())
+    except Exception as error:  # as many kinds as there are ways to spell an address wrongly
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RunError(
+            f"--scheduler: no Dask scheduler answers at {scheduler!r} ({why}); "
+            "expected the address that it printed, such as tcp://10.0.0.1:8786"
+        ) from None
+
+
 @contextmanager
 def connected(jobs: int, scheduler: str | None):
     """A Dask client; with no address, of a cluster of single-threaded processes on the loopback address."""
     from distributed import Client, LocalCluster
 
     if scheduler:
-        try:
-            client = Client(scheduler, set_as_default=False, timeout=CONNECT_WITHIN)
-        except (OSError, ValueError) as error:
-            raise RunError(f"--scheduler: no Dask scheduler answers at {scheduler}: {error}") from None
-        with client:
+        ask(scheduler)
+        with Client(scheduler, set_as_default=False, timeout=CONNECT_WITHIN) as client:
             yield client
         return
     with PrivateDirectory() as ours:  # the next run removes it if this one is killed

@@ -26,7 +26,7 @@ def example_request() -> tuple[str, str]:
     from mdcore.grid.spec import load_grid
 
     place = Path(tempfile.mkdtemp(prefix="train_cell-"))
-    (place / "example.yaml").write_text(EXAMPLE)
+    (place / "example.yaml").write_text(EXAMPLE, encoding="utf-8")
     cells = load_grid(place / "example.yaml").cells
     request = {
         "cells": [cell.config for cell in cells],
@@ -38,16 +38,28 @@ def example_request() -> tuple[str, str]:
         "state_every_s": 30,
         "plugin_dir": None,
     }
-    (place / "request.json").write_text(json.dumps(request))
+    (place / "request.json").write_text(json.dumps(request), encoding="utf-8")
     return str(place / "request.json"), str(place / "results")
 
 
 def curves(history):
     """A small picture: angle to max-margin (degrees) and margin ratio against the epochs, a line a cell.
 
-    Drawn once, with fixed margins: pyplot and the backend that draws for notebooks take twice as long.
+    A note where it cannot be drawn: the results are written by then, and a picture is no reason to lose them.
     """
+    import matplotlib
     from IPython.display import Image
+
+    try:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()  # whatever a matplotlibrc of the user's says
+            return Image(_picture(history))
+    except Exception as error:
+        return f"The curves could not be drawn ({type(error).__name__}: {error}). The results are not concerned."
+
+
+def _picture(history) -> bytes:
+    """The curves as PNG, drawn once with fixed margins: pyplot and a notebook's backend take twice as long."""
     from matplotlib.figure import Figure
 
     panels = {"angle_max_margin": "angle to max-margin (degrees)", "margin_ratio": "margin / exact margin"}
@@ -63,8 +75,8 @@ def curves(history):
     axes[0].set_yscale("log")
     if "margin_ratio" in panels:  # what is far below 0, a point misclassified, is of no interest
         axes[1].set_ylim(-0.1, 1.05)
-    if history["cell_id"].nunique() <= 4:
+    if 1 <= history["cell_id"].nunique() <= 4:
         axes[1].legend(fontsize=6)
     png = io.BytesIO()
     figure.savefig(png)
-    return Image(png.getvalue())
+    return png.getvalue()

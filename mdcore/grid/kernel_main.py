@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import importlib
 import json
@@ -46,12 +47,14 @@ def launch() -> None:
     sys.modules.setdefault("debugpy", None)
     from ipykernel import kernelapp
 
+    from mdcore.grid.kernel_app import KernelApp
+
     class Output(kernelapp.IOPubThread):
         def __init__(self, socket, pipe=False, **kwargs):
             super().__init__(socket, pipe=False, **kwargs)
 
     kernelapp.IOPubThread = Output
-    kernelapp.launch_new_instance()
+    KernelApp.launch_instance()
 
 
 def serve(listener: socket.socket, modules: list[str]) -> None:
@@ -86,7 +89,7 @@ def serve(listener: socket.socket, modules: list[str]) -> None:
             break
         if listener in ready:
             connection, _ = listener.accept()
-            request = json.loads(connection.makefile("r").readline() or "null")
+            request = json.loads(connection.makefile("rb").readline() or "null")
             if request is None:
                 continue
             pid = os.fork()
@@ -135,6 +138,9 @@ def _become_kernel(request: dict, sockets: list[socket.socket], files: list[int]
             opened = os.open(path, flags, 0o644)
             os.dup2(opened, number)
             os.close(opened)
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(line_buffering=True)  # the log ends with its last words, however the kernel ends
+        faulthandler.enable(2)  # a crash in compiled code is told in the log
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["env"])

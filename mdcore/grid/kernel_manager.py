@@ -43,16 +43,16 @@ class Client(AsyncKernelClient):
                 raise RuntimeError(f"Kernel didn't respond in {timeout:g} seconds")
 
 
-def manager_class(board, place: Path, env: dict[str, str], log: Path | None) -> type[AsyncKernelManager]:
+def manager_class(board, place: Path, env: dict[str, str], log: Path) -> type[AsyncKernelManager]:
     """The manager of one kernel that `board`, a Kernels, forks; its sockets begin with the path `place`."""
     spec = KernelSpec(
-        argv=["mdcore-kernel", "-f", "{connection_file}"], env=env, display_name="Python 3", language="python"
+        argv=["mdcore-kernel", "-f", "{connection_file}"], display_name="Python 3", language="python"
     )
 
     class Forked(LocalProvisioner):
-        async def launch_kernel(self, cmd, env=None, cwd=None, **kwargs):
-            stream = str(Path(log).resolve()) if log else os.devnull
-            self.process = board.fork(cmd, env, str(cwd or os.getcwd()), stream)
+        async def launch_kernel(self, cmd, cwd=None, **kwargs):  # the environment is `env`, not jupyter_client's
+            self.process = board.fork(cmd, env, str(cwd or os.getcwd()), str(Path(log).resolve()))
+            PrivateKernel.forked = self.process
             self.pid = self.pgid = self.process.pid  # it leads its own session
             self.cwd = cwd
             return self.connection_info
@@ -65,6 +65,8 @@ def manager_class(board, place: Path, env: dict[str, str], log: Path | None) -> 
                 await asyncio.sleep(0.002)
 
     class PrivateKernel(AsyncKernelManager):
+        forked = None  # its process, once there is one
+
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
             self.transport, self.ip, self.connection_file = "ipc", str(place), f"{place}.json"

@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]  # the directory that holds the package mdcore
@@ -42,13 +43,34 @@ ONE_THREAD = {
 PINNED = ONE_THREAD | {"OMP_DYNAMIC": "FALSE", "MKL_DYNAMIC": "FALSE", "PYTHONHASHSEED": "0"}
 
 
+# Settings of the interpreter, of notebooks and of the libraries that compute and draw: a kernel has ours, or none.
+SETTINGS = (
+    "PYTHON", "IPYTHON", "JUPYTER", "JPY_", "PAPERMILL", "MPL", "MATPLOTLIB", "NUMBA", "TORCH", "PYTORCH", "ATEN",
+    "NPY_", "NUMPY", "SCIPY", "SKLEARN", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS", "GOTO_", "BLIS_", "VECLIB_",
+    "NUMEXPR", "DNNL_", "ONEDNN_", "ARROW_", "CUBLAS_", "CUDNN_", "NVIDIA_TF32", "CUDA_LAUNCH_BLOCKING",
+)  # fmt: skip
+# They say where files lie and how file names are spelled, and decide no number.
+KEPT = (
+    "PYTHONHOME", "PYTHONUTF8", "PYTHONCOERCECLOCALE", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX",
+    "PYTHONDONTWRITEBYTECODE", "NUMBA_CACHE_DIR", "MPLCONFIGDIR",
+)  # fmt: skip
+
+
 def kernel_environment(directory: Path) -> dict[str, str]:
-    """What a kernel's environment adds to that of the process which starts it."""
-    paths = [str(SOURCE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return PINNED | {
+    """The environment of a kernel: that of this process without the settings that could change a result, and ours."""
+    ours = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(SETTINGS)}
+    paths = [str(SOURCE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), os.getcwd()]
+    drawing = find_spec("matplotlib").submodule_search_locations[0]
+    try:
+        Path.home()
+    except RuntimeError:  # an account without a home: IPython wants one
+        ours["HOME"] = str(directory)
+    return ours | PINNED | {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "PYTHONIOENCODING": "utf-8:backslashreplace",
         "IPYTHONDIR": str(directory / "ipython"),  # the user's own has start-up files
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MATPLOTLIBRC": str(Path(drawing, "mpl-data", "matplotlibrc")),  # as it is shipped, before a user's
     }
 
 
@@ -66,7 +88,7 @@ class PrivateDirectory:
         base = base if len(base) < SOCKET_PATH_LIMIT else "/tmp"
         while True:
             self.directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))  # mode 0700
-            self._lock = open(self.directory / "lock", "w")
+            self._lock = open(self.directory / "lock", "wb")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             if (self.directory / "lock").exists():  # else another process swept it before it was held
                 return self
@@ -118,7 +140,14 @@ class Kernels(PrivateDirectory):
         """A kernel manager class for one kernel; `log` takes what the process writes to its own streams."""
         from mdcore.grid.kernel_manager import manager_class
 
-        return manager_class(self, self.directory / str(next(self._numbers)), kernel_environment(self.directory), log)
+        return manager_class(
+            self, self.directory / str(next(self._numbers)), kernel_environment(self.directory), log or self.log
+        )
+
+    @property
+    def log(self) -> Path:
+        """Where a kernel's own streams go when nobody names another place."""
+        return self.directory / "kernel.log"
 
     def started(self, pid: int) -> None:
         """A kernel has this process id."""
@@ -148,7 +177,8 @@ class Server:
             listener.listen(64)
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mdcore.grid.kernel_main", "--serve", str(listener.fileno()), *modules],
-                env=os.environ | kernel_environment(directory),
+                env=kernel_environment(directory),
+                cwd=directory,  # matplotlib would read a matplotlibrc that lies where it is imported
                 stdin=subprocess.PIPE,  # closed when this process ends: the server ends then, and its kernels
                 stdout=stream,
                 stderr=stream,
@@ -169,9 +199,15 @@ class Server:
             answer = b""
         if not answer.endswith(b"\n"):
             connection.close()
-            said = self.log.read_text(errors="replace").strip().splitlines()[-1:] if self.log.exists() else []
-            raise RuntimeError(f"Kernel died before it was forked: {said[0] if said else 'its server was killed'}")
+            raise RuntimeError(f"Kernel died before it was forked: {self._last_words()}")
         return ForkedKernel(int(answer), connection)
+
+    def _last_words(self) -> str:
+        try:
+            lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return lines[-1][:300] if lines else "its server was killed"
 
     def close(self) -> None:
         """End the server."""
@@ -245,7 +281,7 @@ def sweep() -> None:
             try:
                 if left.is_symlink() or left.stat().st_uid != os.getuid():
                     continue
-                with open(left / "lock") as lock:
+                with open(left / "lock", "rb") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(left, ignore_errors=True)
             except OSError:  # held by a living process, or not one of ours

@@ -37,7 +37,7 @@ class RunLock:
             self.say(f"waiting for {self.who()}, which runs {self.path.parent}")
             self._lock.acquire(timeout=-1)
         facts = {"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())}
-        self.holder.write_text(json.dumps(facts | {"host": socket.gethostname()}))
+        self.holder.write_text(json.dumps(facts | {"host": socket.gethostname()}), encoding="utf-8")
         return self
 
     def __exit__(self, *_):
@@ -46,7 +46,7 @@ class RunLock:
 
     def who(self) -> str:
         try:
-            facts = json.loads(self.holder.read_text())
+            facts = json.loads(self.holder.read_text(encoding="utf-8"))
             here = "" if facts["host"] == socket.gethostname() else f" on {facts['host']}"
             return f"process {facts['pid']}{here}, started {facts['since']}"
         except (OSError, ValueError, KeyError, TypeError):

@@ -144,7 +144,8 @@ def verdict(table: pd.DataFrame, diverged_at: int | None, plan, found) -> tuple[
 
 def final_row(cell, table: pd.DataFrame, diverged_at: int | None, outcome, plan, found, data) -> dict:
     """The row of final.parquet: last logged row, configuration, verdict, and what is known of the data set."""
-    last = table.iloc[-1].to_dict() if len(table) else {"cell_id": cell.cell_id}
+    nothing = dict.fromkeys(table.columns, math.nan) | {"cell_id": cell.cell_id}  # it diverged before it was logged
+    last = table.iloc[-1].to_dict() if len(table) else nothing
     exact = found.max_margin.get(plan.limit_p)
     configuration = cell.flat()
     configuration["loss_function"] = configuration.pop("loss")  # `loss` is the risk reached, as in the history

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mdcore.grid.kernels import SOURCE_ROOT, Kernels
@@ -44,10 +45,12 @@ def execute(
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)
     _register_engine()
+    log = log or kernels.log
+    log.unlink(missing_ok=True)  # the last words in it are those of this kernel
+    manager = kernels.manager(log)
     try:
         papermill.execute_notebook(
-            str(notebook),
-            str(output),
+            *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, output)),  # papermill formats them
             parameters=parameters,
             engine_name="private",
             kernel_name="python3",
@@ -55,20 +58,42 @@ def execute(
             request_save_on_cell_execute=False,
             autosave_cell_every=0,
             start_timeout=START_TIMEOUT,
-            kernel_manager_class=kernels.manager(log),
+            kernel_manager_class=manager,
             shutdown_kernel="immediate",
             resources={"metadata": {"path": str(cwd)}},
             cut=private_places(cwd),
         )
     except papermill.PapermillExecutionError as error:
         raise NotebookFailed(error.ename, error.evalue) from None
-    except DeadKernelError as error:
-        raise KernelDied(str(error)) from None
+    except DeadKernelError:
+        raise KernelDied(how_it_ended(manager.forked, log)) from None
+    except TimeoutError as error:  # nbclient's: the messages of the kernel do not come through
+        raise NotebookFailed("TimeoutError", f"what the kernel says was not received in time: {error}") from None
     except RuntimeError as error:
         # jupyter_client's words for a kernel that ends, or is not there, before the first cell
+        if "ernel died" in str(error) and manager.forked:
+            raise KernelDied(how_it_ended(manager.forked, log)) from None
         if "ernel died" in str(error) or "Kernel didn't respond" in str(error) or "stopping" in str(error):
             raise KernelDied(str(error)) from None
         raise
+
+
+def how_it_ended(process, log: Path) -> str:
+    """How a kernel's process ended, with the last line that it wrote to its own streams."""
+    status = process.poll()
+    if status is None or status == -signal.SIGKILL:
+        how = "the kernel died (killed, out of memory, or a crash in compiled code)"
+    elif status < 0:
+        how = f"the kernel died of signal {-status}, {signal.strsignal(-status)}: a crash in compiled code"
+    else:
+        how = f"the kernel ended with exit status {status}"
+    try:
+        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    crash = [line for line in lines if line.startswith("Fatal Python error")]
+    said = (crash or lines)[-1:]
+    return how + (f"; it said: {said[0].strip()[:200]}" if said else "")
 
 
 @contextmanager
@@ -108,8 +133,9 @@ def private_places(cwd: Path) -> list[tuple[str, str]]:
         str(SOURCE_ROOT): "mdcore-source",
         sys.prefix: "python",
         sys.base_prefix: "python",
-        str(Path.home()): "~",
     }
+    with suppress(RuntimeError):  # nobody's: a user without a home
+        places[str(Path.home())] = "~"
     return sorted(((p, w) for p, w in places.items() if len(p) > 1), key=lambda pair: -len(pair[0]))
 
 

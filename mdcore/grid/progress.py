@@ -26,7 +26,7 @@ class Log:
         if self.path is None:
             return
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with suppress(OSError), open(self.path, "a") as file:
+        with suppress(OSError), open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(f"{now} {line}\n" for line in text.splitlines())
 
 

@@ -33,7 +33,7 @@ def provenance() -> dict:
 def required_packages(requirements: Path = SOURCE_ROOT / "requirements.txt") -> list[str]:
     """The direct dependencies by name."""
     try:
-        lines = requirements.read_text().splitlines()
+        lines = requirements.read_text(encoding="utf-8").splitlines()
     except OSError:
         return ["torch", "numpy", "scipy", "scikit-learn", "pandas"]
     return [found.group() for line in lines if (found := re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?===)", line))]
@@ -45,8 +45,9 @@ def _git(*words: str) -> str | None:
         return None
     try:
         done = subprocess.run(
-            ["git", "-C", str(SOURCE_ROOT), *words], capture_output=True, text=True, timeout=20, check=True
-        )
+            ["git", "-C", str(SOURCE_ROOT), *words], capture_output=True, encoding="utf-8", errors="replace",
+            timeout=20, check=True,
+        )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
@@ -54,7 +55,7 @@ def _git(*words: str) -> str | None:
 
 def _cpu() -> str | None:
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return platform.processor() or None
     found = re.search(r"^model name\s*:\s*(.+)$", text, re.M)

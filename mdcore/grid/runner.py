@@ -193,7 +193,10 @@ class Runner:
 
     @contextmanager
     def signals(self, stop_work):
-        """SIGINT, SIGTERM and SIGHUP end the run with what is finished kept; the second ends it at once."""
+        """SIGINT, SIGTERM and SIGHUP end the run with what is finished kept; the second ends it at once.
+
+        A SIGHUP that was ignored when the command began (nohup) stays ignored.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -206,7 +209,9 @@ class Runner:
             self.stopping.set()
             stop_work()
 
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
         before = {number: signal.signal(number, handle) for number in numbers}
         try:
             yield

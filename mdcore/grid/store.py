@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import time
 from dataclasses import dataclass, field
@@ -110,7 +111,7 @@ def open_run(output_dir: Path, tag: str, grid, adopt: bool = False) -> Run:
 
 def _says(file: Path, text: str) -> bool:
     try:
-        return file.read_text() == text
+        return file.read_text(encoding="utf-8") == text
     except (OSError, ValueError):
         return False
 
@@ -268,12 +269,15 @@ def read_run(run_dir) -> RunData:
 
 
 def _grid_text(run_dir: Path, problems: list[str]) -> tuple[str, str]:
-    import yaml
+    """(text, question) of the run's grid.yaml, read with the limits that every grid is read with."""
+    from mdcore.grid.errors import Problems
+    from mdcore.grid.yaml_source import parse, text_of
 
-    try:
-        text = (run_dir / "grid.yaml").read_text()
-        loaded = yaml.safe_load(text)
-        return text, str(loaded.get("question") or "")
-    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
-        problems.append(f"grid.yaml: {error}")
+    wrong = Problems()
+    text = text_of(run_dir / "grid.yaml", wrong)
+    tree = None if text is None else parse(text, "grid.yaml", wrong)
+    problems += [line.replace(f"{run_dir}{os.sep}", "") for line in wrong.lines()]
+    if tree is None:
         return "", ""
+    question = tree.value.get("question") if tree.kind == "map" else None
+    return text, question.value if question and question.kind == "str" else ""

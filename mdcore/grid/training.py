@@ -62,7 +62,7 @@ def train_request(path: str | Path) -> StackOutput:
     The request is JSON: cells (canonical configurations that share data, loss, step rule, epochs and stop),
     references_dir, state_path, progress_path (each may be null), device, state_every_s, plugin_dir.
     """
-    request = json.loads(Path(path).read_text())
+    request = json.loads(Path(path).read_bytes())
     clock = {"start": time.monotonic()}
     cells = [make_cell(config) for config in request["cells"]]
     plugin_dir = request.get("plugin_dir")
@@ -247,7 +247,7 @@ def _tell(trainer: StackTrainer, path: str) -> None:
     done = trainer.epoch * alive + trainer.plan.epochs * (len(trainer.cells) - alive)
     text = json.dumps({"done": done, "total": total, "epoch": trainer.epoch, "alive": alive})
     with suppress(OSError):  # progress is a courtesy; a full disk is reported where results are written
-        _replace(path, lambda place: Path(place).write_text(text))
+        _replace(path, lambda place: Path(place).write_text(text, encoding="utf-8"))
 
 
 def _replace(path: str | Path, write) -> None:

@@ -21,6 +21,12 @@ TAGS = {"tag:yaml.org,2002:" + name for name in ("str", "int", "float", "bool", 
 
 def read_file(path: str | Path, problems: Problems) -> Node | None:
     """The tree of a YAML file; None, with the reasons in `problems`, when there is none to be had."""
+    text = text_of(path, problems)
+    return None if text is None else parse(text, str(path), problems)
+
+
+def text_of(path: str | Path, problems: Problems) -> str | None:
+    """The text of a YAML file of bounded size, read as UTF-8; None, with the reason in `problems`."""
     path, source = Path(path), str(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
@@ -44,12 +50,11 @@ def read_file(path: str | Path, problems: Problems) -> Node | None:
         problems.add(source, "", f"is larger than {LARGEST_FILE} bytes; expected a grid file")
         return None
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         problems.add(f"{source}:{line}", "", f"byte 0x{data[error.start]:02x} is not UTF-8 text; expected a YAML file")
         return None
-    return parse(text, source, problems)
 
 
 def parse(text: str, source: str, problems: Problems, lines: bool = True) -> Node | None:

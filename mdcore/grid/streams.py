@@ -1,0 +1,50 @@
+"""Standard output and error that never end a command: closed, broken or full, and whatever letters they take."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from contextlib import suppress
+
+
+class Unbroken(io.FileIO):
+    """A stream whose reader may be gone: what cannot be written is dropped, and a full disk is told once."""
+
+    told = False
+
+    def write(self, data) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno != errno.EPIPE and not self.told and self.fileno() == 1:
+                self.told = True
+                with suppress(OSError, ValueError):
+                    print(f"standard output cannot be written: {error.strerror}", file=sys.stderr, flush=True)
+            return len(data)
+
+
+def steady_streams() -> None:
+    """Replace this process's standard streams, once, by ones that drop what cannot be written.
+
+    Letters that the encoding of the locale lacks are written as escapes. A stream that was closed is the null
+    device: a file opened later must not take its number and be printed into.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is not getattr(sys, f"__{name}__") or isinstance(getattr(stream, "raw", None), Unbroken):
+            continue  # somebody else's, a notebook's or a test's; or ours already
+        encoding, live = (stream.encoding, stream.line_buffering) if stream else ("utf-8", False)
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+        raw = Unbroken(number, "w", closefd=False)
+        text = io.TextIOWrapper(
+            io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=live or number == 2
+        )
+        text.mode = "w"
+        setattr(sys, name, text)
+        setattr(sys, f"__{name}__", text)
