@@ -4,6 +4,7 @@ import itertools
 import re
 import shutil
 import subprocess
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -422,11 +423,27 @@ def test_captions_and_labels_are_there_and_labels_differ(pairs):
         ("a_b & 50% #1", r"a\_b \& 50\% \#1"),
         ("{x}~^\\", r"\{x\}\textasciitilde{}\textasciicircum{}\textbackslash{}"),
         ("β ≤ ∞", r"$\beta$ $\le$ $\infty$"),
-        ("naïve 数", "naïve ?"),
+        ("naïve 数", "naïve {[}U+6570{]}"),
+        ("δ ε ϵ θ Δ Α", r"$\delta$ $\varepsilon$ $\epsilon$ $\theta$ $\Delta$ $\mathrm{A}$"),
+        ("Łukasz Dvořák, Erdős, Şahin, ą, ﬀ", r"\L{}ukasz Dvo\v{r}ák, Erd\H{o}s, \c{S}ahin, \k{a}, {[}U+FB00{]}"),
+        ("e\u0301 o\u0323\u0302 x₂ ℝ \x07 \udcc3", r"é \^{\d{o}} x$_{2}$ $\mathbf{R}$ {[}U+0007{]} {[}U+DCC3{]}"),
     ],
 )
 def test_escaping(text, expected):
     assert latex.escape(text) == expected
+
+
+def test_no_two_letters_are_typeset_alike():
+    """Latin, Greek, Cyrillic, punctuation, arrows, operators; only quotation marks are meant to look alike."""
+    letters = [chr(c) for c in (*range(33, 127), *range(161, 0x530), *range(0x2010, 0x2400)) if chr(c).isprintable()]
+    letters = [c for c in letters if unicodedata.normalize("NFC", c) == c and c not in "`'’‘"]
+    set_as = {}
+    for letter in letters:
+        set_as.setdefault(latex.escape(letter), []).append(letter)
+    assert {text: alike for text, alike in set_as.items() if len(alike) > 1} == {}
+    assert all(all(32 <= ord(c) < 256 for c in text) for text in set_as)
+    assert latex.escape("Ϛ") == "{[}U+03DA{]}"  # a Greek letter that TeX has no macro for
+
 
 
 @pytest.mark.parametrize(

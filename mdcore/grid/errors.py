@@ -33,7 +33,7 @@ class Problems:
         """Record `place: key: message`; `key` may be empty."""
         line = f"{place}: {key}: {message}" if key else f"{place}: {message}"
         if not line.isprintable():  # one line each, and no control characters for the terminal
-            line = "".join(letter if letter.isprintable() else "?" for letter in line)
+            line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
         if line in self._lines:
             return
         if len(self._lines) < MOST_PROBLEMS:
