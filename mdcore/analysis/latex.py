@@ -63,9 +63,11 @@ def _pairs(words: str) -> dict[str, str]:
 _ESCAPES |= {c: f"${macro}$" for c, macro in _pairs(_SYMBOLS).items()}
 _ESCAPES |= {c: f"{macro}{{}}" for c, macro in _pairs(_STROKES).items()}
 _ACCENTS, _LIKE_LATIN = _pairs(_MARKS), _pairs(_CAPITALS)
-_GREEK = set(
-    ["ALPHA", "BETA", "GAMMA", "DELTA", "EPSILON", "ZETA", "ETA", "THETA", "IOTA", "KAPPA", "LAMDA", "MU", "NU", "XI", "OMICRON", "PI", "RHO", "SIGMA", "TAU", "UPSILON", "PHI", "CHI", "PSI", "OMEGA"]
+_NAMES = (
+    "ALPHA BETA GAMMA DELTA EPSILON ZETA ETA THETA IOTA KAPPA LAMDA MU NU XI OMICRON PI RHO SIGMA TAU UPSILON PHI CHI "
+    "PSI OMEGA"
 )
+_GREEK = set(_NAMES.split())
 _RAISED = {"<super>": "^", "<sub>": "_"}
 
 
