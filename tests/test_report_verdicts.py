@@ -179,7 +179,7 @@ def test_two_answers_on_depth_are_not_a_contradiction(tmp_path):
     )
     first, *rest = sentences.answer(run[0], verdicts(*run), *run[1:])
     assert first.startswith("Depth does not change the limit direction of quadratic at L = 2 on Gaussian, d = 20: ")
-    (way,) = [s for s in rest if "at equal loss" in s or "same loss" in s]
+    (way,) = [s for s in rest if "smallest loss that both have reached" in s]
     assert way.startswith("The way to the limit is another question") and "can vanish in the limit" in way
 
 
@@ -190,6 +190,23 @@ def test_a_headline_names_what_it_was_seen_on(tmp_path):
         "Depth does not change the limit direction of quadratic and lp with p = 1.5 at L = 2 and 3 on Gaussian, d = 20"
         ": in all 4 deep conditions"
     )
+
+
+def test_conditions_that_are_no_full_grid_are_named_by_their_groups(tmp_path):
+    cells = fake.grid_cells(["quadratic", "scaled"], depths=(1, 2, 3))
+    cells += fake.grid_cells([{"layer_scaled": {"alpha": [1, 4]}}], depths=(2,))
+    assert sentences.scope(verdicts(*spoilt(tmp_path, cells))) == (
+        "quadratic and scaled at L = 1, 2 and 3 on Gaussian, d = 20; layer-scaled with α = (1, 4) at L = 2 on "
+        "Gaussian, d = 20"
+    )
+
+
+def test_only_what_is_derived_is_said_to_be(tmp_path):
+    cells = fake.grid_cells(["quadratic", "scaled", {"hypentropy": {"beta": 0.1}}, ["quadratic", {"lp": {"p": 3.0}}]])
+    deep = [c for c in cells if c["config"]["depth"] == 2]
+    text = " ".join(certainty.theory_sentences(verdicts(*spoilt(tmp_path, deep))))
+    assert "derived for this project and checked numerically for quadratic, a numerical observation for hyp" in text
+    assert "what is observed here for quadratic+lp" in text
 
 
 # potentials
@@ -232,7 +249,7 @@ def test_what_a_limit_rests_on_is_stated_as_it_is(tmp_path):
     cells = fake.grid_cells(["quadratic"]) + fake.grid_cells(["quadratic"], dataset={**fake.GAUSSIAN, "n": 9})
     found = verdicts(*spoilt(tmp_path, cells, overlap=lambda c: c["dataset"]["n"] == 9))
     text = " ".join(certainty.theory_sentences(found))
-    assert "at depth 1 a theorem for lp and quadratic (Sun et al. 2022); at depth 2 and more it was derived" in text
+    assert "is at depth 1 a theorem (Sun et al. 2022) for quadratic; at depth 2 and more derived for this pro" in text
     assert "a theorem at depth 1 (Ji & Telgarsky 2019) and a numerical observation at depth 2 and more" in text
     assert "depth 2" not in " ".join(certainty.theory_sentences([v for v in found if v.condition.depth == 1]))
 

@@ -12,6 +12,17 @@ from mdcore.analysis.results import Results
 from mdcore.analysis.sentences import distinct, listed, plural
 from mdcore.analysis.verdicts import GAP, Forecast, Verdict
 
+# What is known of the limit of each potential on separable data (THEORY.md): words, names.
+_SHALLOW = (
+    ("a theorem (Sun et al. 2022)", ("lp", "quadratic", "layer_scaled")),
+    ("a theorem (Pesme et al. 2024)", ("cosh", "hypentropy")),
+    ("a numerical observation", ("scaled",)),
+)
+_DEEP = (
+    ("derived for this project and checked numerically", ("lp", "quadratic", "layer_scaled")),
+    ("a numerical observation", ("cosh", "hypentropy", "scaled")),
+)
+
 
 def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
     """How sure: the share of certified runs, the size of the gaps, how exact the references are."""
@@ -60,7 +71,7 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
         )
     bad = [
         f"{counts[s]} {w}"
-        for s, w in (("failed", "failed"), ("diverged", "diverged"), ("missing", "not run"))
+        for s, w in (("failed", "failed"), ("diverged", "diverged"), ("missing", "were not run"))
         if counts.get(s, 0)
     ]
     if bad:
@@ -110,32 +121,24 @@ def direction_sentences(found: list[Verdict]) -> list[str]:
 
 def theory_sentences(found: list[Verdict]) -> list[str]:
     """That a run's exact direction is its limit: theorem, derivation or observation, for the conditions there are."""
-    kinds = {(v.overlap, v.condition.depth > 1) for v in found if v.separability in ("separable", "overlapping")}
-    names = {v.condition.flat["potential"] for v in found if v.separability == "separable"}
+    separable = [v for v in found if v.separability == "separable"]
+    parts = []
+    for deep, kinds in ((False, _SHALLOW), (True, _DEEP)):
+        names = {v.condition.flat["potential"] for v in separable if (v.condition.depth > 1) == deep}
+        words = [f"{what} for {listed(some)}" for what, which in kinds if (some := sorted(names & set(which)))]
+        rest = sorted(names - {name for _, which in kinds for name in which})
+        words += [f"what is observed here for {listed(rest)}"] if rest else []
+        parts += [f"at depth {'2 and more' if deep else '1'} {listed(words)}"] if words else []
     out = []
-    if (False, False) in kinds or (False, True) in kinds:
-        text = "That the max-margin direction of its own norm is the limit of a potential is"
-        shallow = [
-            (("quadratic", "lp", "layer_scaled"), "a theorem for lp and quadratic (Sun et al. 2022)"),
-            (("hypentropy", "cosh"), "a theorem for hypentropy and cosh (Pesme et al. 2024)"),
-            (("scaled",), "a numerical observation for scaled"),
-        ]
-        parts = [words for which, words in shallow if names & set(which)]
-        own = sorted(n for n in names if ":" in n)
-        parts += [f"what {listed(own)} says of itself"] if own else []
-        if parts:
-            text += f" at depth 1 {listed(parts)}"
-        if (False, True) in kinds:
-            text += (
-                f"{';' if parts else ''} at depth 2 and more it was derived for this project and checked numerically"
-            )
-        out.append(text + ".")
-    if (True, False) in kinds or (True, True) in kinds:
+    if parts:
+        out.append(f"That a potential's limit is the max-margin direction of its own norm is {'; '.join(parts)}.")
+    over = {v.condition.depth > 1 for v in found if v.overlap}
+    if over:
         text = (
             "On overlapping data there is no certificate; how far a run has come shows in its measured angle to the "
             "logistic minimiser. That this is the limit is a theorem at depth 1 (Ji & Telgarsky 2019)"
         )
-        out.append(text + (" and a numerical observation at depth 2 and more." if (True, True) in kinds else "."))
+        out.append(text + (" and a numerical observation at depth 2 and more." if True in over else "."))
     return out
 
 

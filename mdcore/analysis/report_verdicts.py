@@ -107,7 +107,10 @@ def _limit(v: Verdict) -> str:
 def _path(v: Verdict) -> str:
     if v.condition.depth == 1:
         return DASH
-    return f"{v.path_changed}: {sentences.degrees(v.equal_loss)}" if v.equal_loss.known else "not measured"
+    if not v.equal_loss.known:
+        return "not measured"
+    apart = f"in {v.path_pairs.count(YES)} of {len(v.path_pairs)} runs" if v.path_changed == OPEN else v.path_changed
+    return f"{apart}: {sentences.degrees(v.equal_loss)}"
 
 
 def verdict_section(found: list[Verdict]) -> Section:

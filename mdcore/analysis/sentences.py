@@ -59,13 +59,20 @@ def _named(verdicts: list[Verdict], most: int = 4) -> str:
 def scope(verdicts: list[Verdict]) -> str:
     """Which conditions a sentence speaks of: "quadratic and lp with p = 3 at L = 2 and 3 on Gaussian, d = 20".
 
-    Potentials, depths and data one by one where the conditions are all their combinations, else the conditions.
+    Potentials that were seen at the same depths on the same data stand together; where that does not make it shorter,
+    the first conditions are named one by one.
     """
-    parts = [list(dict.fromkeys(f(v) for v in verdicts)) for f in (_potential, _depth, _facet)]
-    if math.prod(map(len, parts)) != len(verdicts) or len(parts[0]) > 8 or len(parts[2]) > 4:
-        return _named(verdicts)
-    potentials, depths, data = (listed(sorted(p) if p is parts[1] else p, 8) for p in parts)
-    return f"{potentials} at L = {depths} {data}"
+    seen: dict[str, list[Verdict]] = {}
+    for v in verdicts:
+        seen.setdefault(_potential(v), []).append(v)
+    groups: dict[tuple, list[str]] = {}
+    for potential, some in seen.items():
+        depths, data = sorted({_depth(v) for v in some}), list(dict.fromkeys(_facet(v) for v in some))
+        if len(depths) * len(data) != len(some) or len(data) > 4:
+            return _named(verdicts)
+        groups.setdefault((listed(depths, 8), listed(data, 4)), []).append(potential)
+    words = [f"{listed(potentials, 8)} at L = {depths} {data}" for (depths, data), potentials in groups.items()]
+    return "; ".join(words) if len(words) <= 3 else _named(verdicts)
 
 
 def _potential(v: Verdict) -> str:
@@ -148,9 +155,10 @@ def depth_sentences(verdicts: list[Verdict]) -> list[str]:
         differ = [v for v in known if v.path_changed == YES]
         if differ:
             out.append(
-                f"The way to the limit is another question: read where both first reach the same loss, before the end, "
-                f"deep and linear predictors are more than {SAME:g}° apart in every run of {len(differ)} of "
-                f"{plural(len(known), 'deep condition')}. The largest mean is {degrees(worst[0])}, {worst[1]}. This "
+                "The way to the limit is another question: read at the smallest loss that both have reached, which one "
+                f"of them reached before its end, deep and linear predictors are more than {SAME:g}° apart in every run "
+                f"of {len(differ)} of {plural(len(known), 'deep condition')}. The largest mean is {degrees(worst[0])}, "
+                f"{worst[1]}. This "
                 "is a difference of paths, which can vanish in the limit."
             )
         else:
@@ -285,7 +293,7 @@ def potential_sentences(
     else:
         head = f"The limit directions of different potentials do not differ in {total} {scope_words}"
     if said[NO] and (said[YES] or said[OPEN]):
-        same = listed(list(dict.fromkeys(f"{v.potential} and {o.potential}" for v, o, *_ in said[NO])))
+        same = listed(list(dict.fromkeys(_potential(v) for v, *_ in said[NO])))
         head += f"; in {len(said[NO])} they are the same within {SAME:g}° ({same})"
     if said[OPEN] and said[YES]:
         head += f"; {len(said[OPEN])} {_is(len(said[OPEN]))} open, as the bounds do not determine both directions"
