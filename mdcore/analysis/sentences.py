@@ -156,8 +156,8 @@ def depth_sentences(verdicts: list[Verdict]) -> list[str]:
         if differ:
             out.append(
                 "The way to the limit is another question: read at the smallest loss that both have reached, which one "
-                f"of them reached before its end, deep and linear predictors are more than {SAME:g}° apart in every run "
-                f"of {len(differ)} of {plural(len(known), 'deep condition')}. The largest mean is {degrees(worst[0])}, "
+                f"of them reached before its end, deep and linear predictors are more than {SAME:g}° apart in every "
+                f"run of {len(differ)} of {plural(len(known), 'deep condition')}. The largest mean is {degrees(worst[0])}, "
                 f"{worst[1]}. This "
                 "is a difference of paths, which can vanish in the limit."
             )
