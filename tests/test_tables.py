@@ -83,6 +83,7 @@ HEADS = {
     r"\shortstack[r]{linear MD\\equal loss}": ("angle_linear_md_equal_loss", 1),
     r"$\gamma_p(w)/\gamma_p^\star$ (\%)": ("margin_ratio", 100),
     r"gap (\%)": ("gap", 100),
+    r"$\angle(w, \hat u^\star) \le$": ("angle_bound", 1),
     r"test acc.\ (\%)": ("test_accuracy", 100),
     r"$\gamma_2(w)$": ("margin_l2", 1),
     r"$\gamma_p(w)$": ("margin_lp", 1),
