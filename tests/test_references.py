@@ -581,6 +581,17 @@ def test_flat_directions_get_the_least_norm():
     assert fit.w[0] == pytest.approx(fit.w[3])
 
 
+@pytest.mark.parametrize(("C", "unique"), [(None, False), (1.0, True)])
+def test_a_minimiser_beside_others_is_said_to_be(C, unique):
+    """A coordinate that occurs twice: w and w + v with Av = 0 have one and the same loss; with l2 only one is least."""
+    A = gaussian_rows(200, 3, 0.3)
+    assert baselines.logistic_regression(A, C).unique
+    fit = baselines.logistic_regression(np.hstack([A, A[:, :1]]), C)
+    assert fit.unique is unique
+    other = fit.w + np.array([1.0, 0, 0, -1.0])
+    assert np.allclose(np.hstack([A, A[:, :1]]) @ other, np.hstack([A, A[:, :1]]) @ fit.w)
+
+
 # quasi-separable data
 
 

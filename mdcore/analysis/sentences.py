@@ -157,9 +157,8 @@ def depth_sentences(verdicts: list[Verdict]) -> list[str]:
             out.append(
                 "The way to the limit is another question: read at the smallest loss that both have reached, which one "
                 f"of them reached before its end, deep and linear predictors are more than {SAME:g}° apart in every "
-                f"run of {len(differ)} of {plural(len(known), 'deep condition')}. The largest mean is {degrees(worst[0])}, "
-                f"{worst[1]}. This "
-                "is a difference of paths, which can vanish in the limit."
+                f"run of {len(differ)} of {plural(len(known), 'deep condition')}. The largest mean is "
+                f"{degrees(worst[0])}, {worst[1]}. This is a difference of paths, which can vanish in the limit."
             )
         else:
             out.append(

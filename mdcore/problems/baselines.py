@@ -20,7 +20,8 @@ class Linear:
     kind: "hard-margin", "soft-margin" (SVM), "unregularised", "l2" (logistic); C is None where none was
     used. gap: relative duality gap (SVM) or norm of the gradient of the objective (logistic). kkt: largest
     relative violation of the optimality conditions (logistic: the gradient over the terms that cancel in
-    it). message: empty unless the solver missed its target.
+    it). message: empty unless the solver missed its target. unique: False for the unregularised minimiser where A has
+    not full column rank: then w + v is another for every v with Av = 0.
     """
 
     w: np.ndarray
@@ -29,6 +30,7 @@ class Linear:
     gap: float
     kkt: float
     message: str = ""
+    unique: bool = True
 
 
 def soft_margin(A: np.ndarray, C: float) -> Linear:
@@ -48,10 +50,11 @@ def logistic_regression(A: np.ndarray, C: float | None) -> Linear:
         _, _, V = logistic.row_space(A)
         w, kind = V @ logistic.minimise(A @ V).w, "unregularised"
         gradient, size = logistic.gradient(A, w, 0.0, 1 / len(A))
+        unique = V.shape[1] == A.shape[1]
     else:
-        w, kind = logistic.minimise(A, C).w, "l2"
+        w, kind, unique = logistic.minimise(A, C).w, "l2", True
         gradient, size = logistic.gradient(A, w, 1.0, C)
     gap = float(np.linalg.norm(gradient))
     kkt = gap / size if size > 0 else 0.0
     message = "" if kkt <= GRADIENT_TARGET else f"relative gradient {kkt:.2e} > {GRADIENT_TARGET:.0e}: not exact"
-    return Linear(w, C, kind, gap, kkt, message)
+    return Linear(w, C, kind, gap, kkt, message, unique)

@@ -15,7 +15,7 @@ from mdcore.problems.max_margin import MaxMargin, max_margin
 from mdcore.problems.quasi import QuasiSeparable, ray_and_offset
 from mdcore.problems.separability import OVERLAPPING, QUASI, SEPARABLE, Separability, separability
 
-SOLVER_VERSION = 3  # raised whenever a solver may answer differently: old files are then left alone
+SOLVER_VERSION = 4  # raised whenever a solver may answer differently: old files are then left alone
 
 
 @dataclass
