@@ -68,7 +68,7 @@ def test_the_minimiser_must_be_the_only_one(tmp_path):
 
 def test_on_overlapping_data_it_is_said_to_be_measured(tmp_path):
     run = spoilt(tmp_path, fake.grid_cells(["quadratic"]), {"angle_logreg": 0.1}, overlap=lambda c: True)
-    assert column(run, REACHED) == ["logistic minimiser, measured at up to 0.10°"] * 2
+    assert column(run, REACHED) == ["logistic minimiser, measured: 0.10°"] * 2
     assert column(run, BOUND) == ["none"] * 2
     text = said(*run)
     assert "by the measured angle to the exact logistic minimiser, without a certificate" in text

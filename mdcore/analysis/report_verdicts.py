@@ -75,7 +75,7 @@ def _direction(v: Verdict) -> str:
         return "no usable run"
     if v.reached:
         e = v.ends[0]
-        near = f"within {angle_at_most(v.bound)}" if e.certified else f"measured at up to {angle_at_most(v.bound)}"
+        near = f"within {angle_at_most(v.bound)}" if e.certified else f"measured: {angle_at_most(v.bound)}"
         return f"{reference_name(e.reference)}, {near}"
     why = v.why or f"the bound is wider than {SAME:g}°"
     if not v.angle.known:

@@ -292,7 +292,7 @@ def potential_sentences(
     else:
         head = f"The limit directions of different potentials do not differ in {total} {scope_words}"
     if said[NO] and (said[YES] or said[OPEN]):
-        same = listed(list(dict.fromkeys(_potential(v) for v, *_ in said[NO])))
+        same = scope([v for v, *_ in said[NO]])
         head += f"; in {len(said[NO])} they are the same within {SAME:g}° ({same})"
     if said[OPEN] and said[YES]:
         head += f"; {len(said[OPEN])} {_is(len(said[OPEN]))} open, as the bounds do not determine both directions"
