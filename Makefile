@@ -20,7 +20,7 @@ $(error $(MISSING) missing. Example: make $(firstword $(MAKECMDGOALS)) $(if $(fi
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all chaos lint grid plan analysis paper compare bench verify lab
+.PHONY: help setup demo test test-all chaos mutants lint grid plan analysis paper compare bench verify lab
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test-all: $(STAMP)  ## all tests, the slow ones too
 
 chaos: $(STAMP)  ## a grid under seeded faults, held against one in peace (SEED, FAULTS)
 	@$(PY) tests/chaos.py --seed $(or $(SEED),0) --faults $(or $(FAULTS),36)
+
+mutants: $(STAMP)  ## small bugs planted one at a time: do the tests notice? (SAMPLE, 0 for all; SEED; MODULES)
+	@$(PY) tests/mutants.py --sample $(or $(SAMPLE),100) --seed $(or $(SEED),0) --only '$(MODULES)' --jobs $(JOBS)
 
 lint: $(STAMP)  ## style of the sources
 	$(PY) -m ruff check .
