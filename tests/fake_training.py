@@ -43,8 +43,8 @@ def results(ids: list[str], diverged=()) -> SimpleNamespace:
     final["status"] = ["diverged" if cell in diverged else "converged" for cell in ids]
     final["message"] = ["not finite at epoch 7" if cell in diverged else "" for cell in ids]
     w = np.outer(values, [1.0, 2.0])
-    seconds = {"training": 0.1}
-    return SimpleNamespace(history=history, final=final, cell_ids=ids, w=w, seconds=seconds, notes=["fake"])
+    told = {"seconds": {"training": 0.1}, "notes": ["fake"], "z": None, "z_rounding": None}
+    return SimpleNamespace(history=history, final=final, cell_ids=ids, w=w, **told)
 
 
 def act(how: str, cell: str) -> None:

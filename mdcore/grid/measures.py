@@ -11,15 +11,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mdcore.math.metrics import angle, unit
+from mdcore.math.metrics import angle, p_norm, unit
+from mdcore.problems import directions, exact
 
+ANGLE_ROUNDING = 1e-11  # degrees: `metrics.angle` of two vectors errs by less, for up to a million coordinates
 CONVERGED_GAP = 0.01  # a cell on separable data is converged when its certified gap is at most this
 
 HISTORY = [
     "cell_id", "epoch", "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm", "margin_l2",
     "margin_lp", "margin_ratio", "gap", "angle_max_margin", "angle_linear_md", "angle_linear_md_equal_loss",
-    "angle_svm", "angle_logreg", "norm_balance", "norm_balance_frobenius", "balance_drift", "layer_alignment",
-    "stable_rank", "participation",
+    "angle_svm", "angle_logreg", "angle_bound", "flow_time", "norm_balance", "norm_balance_frobenius",
+    "balance_drift", "layer_alignment", "stable_rank", "participation",
 ]  # fmt: skip
 
 
@@ -33,6 +35,7 @@ def tables(cells, plans, companions, trainer, data, found, extra: dict[str, Call
     for position, cell in enumerate(cells):
         path = observer.predictors[position]
         columns = {name: values[position].numpy() for name, values in observer.values.items()}
+        verify_last_gap(observer, position, columns, data.A)
         columns |= against_references(path, columns, plans[position].limit_p, found)
         columns |= against_linear(observer, position, companions.get(position))
         rows = int(observer.last[position]) + 1
@@ -52,13 +55,44 @@ def tables(cells, plans, companions, trainer, data, found, extra: dict[str, Call
     return history[HISTORY + list(extra)], pd.DataFrame(finals), np.array(predictors)
 
 
+def verify_last_gap(observer, position: int, columns: dict, A: np.ndarray) -> None:
+    """The last logged gap of a cell once more, from w, A and the kept z = A^Tλ alone, in exact arithmetic.
+
+    It is raised where the one of the training does not stand; both round outwards, so that does not happen.
+    """
+    row, certificates = int(observer.last[position]), observer.certificates
+    p = certificates.ps[position] if certificates is not None else None
+    if p is None or row < 0 or not columns["gap"][row] < 1:
+        return
+    lower = exact.margin_lower_bound(A, observer.predictors[position, row].numpy(), p)
+    upper = exact.bound_of_sum(certificates.z[position].numpy(), p, float(certificates.rounding[position]), A)
+    columns["gap"][row] = max(columns["gap"][row], exact.gap_between(lower, upper))
+
+
+def angle_bound(path: Tensor, gap: np.ndarray, reference) -> np.ndarray:
+    """Proven bound in degrees on the angle between predictors (T, d) and the unique optimum, (T,); 180: nothing proven.
+
+    The smaller of what the certified gap says (`directions.angle_from_gap`) and, by the triangle inequality, of the
+    angle to the exact reference plus the reference's own bound. NaN where the optimum is not proved unique.
+    """
+    if not reference.unique:
+        return np.full(len(path), math.nan)
+    w = path.numpy()
+    p, size = reference.p, p_norm(path, 2.0) / p_norm(path, reference.p)
+    by_gap = directions.angle_from_gap(gap, p, size.numpy(), w.shape[1])
+    by_reference = degrees(path, reference.w) * directions.ROUNDING + ANGLE_ROUNDING + reference.angle_bound
+    bound = np.minimum(np.minimum(by_gap, by_reference), directions.NOTHING)
+    return np.where(np.isfinite(w).all(axis=1), bound, math.nan)
+
+
 def against_references(path: Tensor, columns: dict, limit_p: float | None, found) -> dict[str, np.ndarray]:
     """Angles (degrees) of predictors (T, d) to the references, and γ_p(w)/γ_p*; NaN where there is none."""
     nothing = np.full(len(path), math.nan)
-    exact = found.max_margin.get(limit_p)
+    reference = found.max_margin.get(limit_p)
     return {
-        "angle_max_margin": nothing if exact is None else degrees(path, exact.w),
-        "margin_ratio": nothing if exact is None else columns["margin_lp"] / exact.margin,
+        "angle_max_margin": nothing if reference is None else degrees(path, reference.w),
+        "angle_bound": nothing if reference is None else angle_bound(path, columns["gap"], reference),
+        "margin_ratio": nothing if reference is None else columns["margin_lp"] / reference.margin,
         "angle_svm": degrees(path, found.svm.w),
         "angle_logreg": degrees(path, found.logreg.w),
     }
@@ -146,7 +180,7 @@ def final_row(cell, table: pd.DataFrame, diverged_at: int | None, outcome, plan,
     """The row of final.parquet: last logged row, configuration, verdict, and what is known of the data set."""
     nothing = dict.fromkeys(table.columns, math.nan) | {"cell_id": cell.cell_id}  # it diverged before it was logged
     last = table.iloc[-1].to_dict() if len(table) else nothing
-    exact = found.max_margin.get(plan.limit_p)
+    reference = found.max_margin.get(plan.limit_p)
     configuration = cell.flat()
     configuration["loss_function"] = configuration.pop("loss")  # `loss` is the risk reached, as in the history
     return {
@@ -158,9 +192,11 @@ def final_row(cell, table: pd.DataFrame, diverged_at: int | None, outcome, plan,
         "separability": found.separability,
         "separability_value": float(found.separability_value),
         "limit_p": math.nan if plan.limit_p is None else plan.limit_p,
-        "exact_margin": exact.margin if exact else math.nan,
-        "exact_margin_gap": exact.gap if exact else math.nan,
-        "exact_margin_kkt": exact.kkt if exact else math.nan,
+        "exact_margin": reference.margin if reference else math.nan,
+        "exact_margin_gap": reference.gap if reference else math.nan,
+        "exact_margin_kkt": reference.kkt if reference else math.nan,
+        "exact_angle_bound": reference.angle_bound if reference else math.nan,
+        "reference_unique": bool(reference.unique) if reference else None,
         "svm_kind": found.svm.kind,
         "logreg_kind": found.logreg.kind,
         "n_train": len(data.X_train),

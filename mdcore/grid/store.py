@@ -182,7 +182,8 @@ def write_head(run: Run, grid, provenance: dict) -> None:
 def write_results(output, results) -> None:
     """Write what `train_request` returned into the directory `output` (called by notebooks/train_cell.ipynb).
 
-    history.parquet, final.parquet, predictors.npz: cell_id (K,) and w (K, d) in final.parquet's order.
+    history.parquet, final.parquet, predictors.npz: cell_id (K,) and w (K, d) in final.parquet's order; on separable
+    data also the certificates' z = A^Tλ (K, d), Σλ = 1, and their rounding κ (K,), see `math.certificate`.
     """
     import numpy as np
 
@@ -192,7 +193,8 @@ def write_results(output, results) -> None:
         raise ValueError("results: final and w must have one row per cell, in the order of cell_ids")
     output.mkdir(parents=True, exist_ok=True)
     predictors = io.BytesIO()
-    np.savez(predictors, cell_id=np.array(ids, dtype=str), w=np.asarray(results.w))
+    certificate = {} if results.z is None else {"z": results.z, "z_rounding": results.z_rounding}
+    np.savez(predictors, cell_id=np.array(ids, dtype=str), w=np.asarray(results.w), **certificate)
     tables = (results.history.to_parquet(index=False), results.final.to_parquet(index=False), predictors.getvalue())
     files = {}
     for name, data in zip(RESULTS, tables, strict=True):

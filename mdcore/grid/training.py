@@ -40,6 +40,8 @@ class StackOutput:
     w: np.ndarray
     seconds: dict[str, float]
     notes: list[str] = field(default_factory=list)
+    z: np.ndarray | None = None  # (K, d): A^Tλ of the best certificate, Σλ = 1
+    z_rounding: np.ndarray | None = None  # (K,): its κ, see math.certificate
 
 
 class SharedFailure(Exception):
@@ -97,7 +99,9 @@ def train_request(path: str | Path) -> StackOutput:
         "tables": time.monotonic() - clock["trained"],
     }
     notes += [f"l{p:g} max-margin: {m.message}" for p, m in found.max_margin.items() if m.message]
-    return StackOutput(history, final, [cell.cell_id for cell in cells], w, seconds, notes)
+    ids, kept = [cell.cell_id for cell in cells], trainer.observer.certificates
+    z = (None, None) if kept is None else (kept.z[: len(ids)].numpy(), kept.rounding[: len(ids)].numpy())
+    return StackOutput(history, final, ids, w, seconds, notes, *z)
 
 
 def load_data(config: dict, plugin_dir=None) -> datasets.Dataset:

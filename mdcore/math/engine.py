@@ -41,6 +41,8 @@ class StackTrainer:
     `state_dict`/`load_state_dict` carry a run over a restart to the bit.
     """
 
+    PER_CELL = ("h", "gradient_sum", "mass", "flow_time")  # tensors with a row a live cell
+
     def __init__(self, A: Tensor, cells: Sequence[CellPlan], plan: StackPlan, A_test: Tensor | None = None):
         self.plan, self.cells = plan, list(cells)
         self.A = A.to(device=plan.device, dtype=plan.dtype).contiguous()
@@ -51,11 +53,13 @@ class StackTrainer:
         self.ended: dict[int, str] = {}  # stack position -> "stopped", "diverged"
         K = len(self.cells)
         self.h = self.A.new_full((K,), plan.step.eta)
-        self.gradient_sum = self.A.new_zeros(K, self.A.shape[1])  # A^Tλ of the certificate, λ = Σ_t λ_t
-        self.mass = self.A.new_zeros(K)  # Σ_n λ_n
+        # since the last logged epoch: A^Tλ of the certificate, λ = Σ_t λ_t, and Σ_n λ_n; and Σ_t s_t since the start
+        self.gradient_sum = self.A.new_zeros(K, self.A.shape[1], dtype=torch.float64)
+        self.mass, self.flow_time = (self.A.new_zeros(K, dtype=torch.float64) for _ in range(2))
         self.now, self.before = (Pass(self.A, K, self.loops.view) for _ in range(2))
         self.data_pass = DataPass(self.A, plan.loss, active=plan.separable and plan.active_set)
-        self.observer = Observer(self.cells, plan, self.A, None if A_test is None else A_test.to(self.A))
+        where = {"device": plan.device, "dtype": torch.float64}
+        self.observer = Observer(self.cells, plan, A.to(**where), None if A_test is None else A_test.to(**where))
         self.observer.start(self.blocks, self.members)
         self._end_to_end()
         self.data_pass.first(self.now, plan.step.needs_risk)
@@ -113,14 +117,14 @@ class StackTrainer:
     def _step(self, t: int | Tensor) -> None:
         """Step number t = 1, 2, …; a tensor on a GPU, where nothing may be read back."""
         rule, view = self.plan.step, self.loops.view
-        norm, scale = torch.empty_like(self.mass), torch.empty_like(self.mass)
+        norm, scale = torch.empty_like(self.h), torch.empty_like(self.h)
         norms, scales = view(norm), view(scale)
         for block, rows in self.rows:
             block.entry_scale(scales[rows])
             if rule.needs_norm:
                 block.gradient_norm(norms[rows])
         coefficient = rule.coefficient(t, norm, self.now.log_scale, self.now.log_risk, self.h)
-        weight, lengths = coefficient * scale, view(coefficient)
+        lengths = view(coefficient)
         self.now, self.before = self.before, self.now
         for block, rows in self.rows:
             block.step(lengths[rows], self.now.memory.w[rows], keep_old=rule.adapts)
@@ -128,10 +132,10 @@ class StackTrainer:
         if rule.adapts:
             rejected = ~(self.now.log_risk < self.before.log_risk)  # a risk that is not finite is rejected too
             torch.where(rejected, ADAPTIVE_SHRINK * self.h, ADAPTIVE_GROWTH * self.h, out=self.h)
-            weight = weight.masked_fill_(rejected, 0.0)
+            coefficient.masked_fill_(rejected, 0.0)
         # λ += s_t ‖W_L ⋯ W_2‖ v_t, the coefficient with which A^T v_t entered Z_1
-        self.gradient_sum.addcmul_(weight.unsqueeze(1), self.before.g)
-        self.mass.addcmul_(weight, self.before.weight_sum)
+        sums = (view(total) for total in (self.gradient_sum, self.mass, self.flow_time))
+        self.loops.accumulate(view(coefficient * scale), lengths, self.before.memory, *sums)
         if rule.adapts and (self.captured or bool(rejected.any())):
             self.now.put_back(rejected, self.before)
             for block, rows in self.rows:
@@ -162,7 +166,10 @@ class StackTrainer:
         if self.epoch < target:
             return False
         index = self.plan.log_epochs.index(self.epoch)
-        gaps = self.observer.record(index, self.blocks, self.members, self.now.w, self.gradient_sum, self.mass)
+        summed = self.gradient_sum, self.mass, self.flow_time
+        gaps = self.observer.record(index, self.blocks, self.members, self.now.w, summed)
+        self.gradient_sum.zero_()
+        self.mass.zero_()
         if self.plan.stop_gap is not None:
             for position in self.alive:
                 if position not in self.ended and gaps[position] <= self.plan.stop_gap:
@@ -198,7 +205,8 @@ class StackTrainer:
         rows = torch.tensor([i for i, flag in enumerate(keep) if flag], device=self.A.device, dtype=torch.long)
         self.blocks, self.members = blocks, members
         self._number_rows()
-        self.h, self.gradient_sum, self.mass = self.h[rows], self.gradient_sum[rows], self.mass[rows]
+        for name in self.PER_CELL:
+            setattr(self, name, getattr(self, name)[rows])
         self.now.keep(rows)
         self.before.keep(rows)
         self.data_pass.forget()
@@ -210,8 +218,8 @@ class StackTrainer:
     def state_dict(self) -> dict:
         """Everything needed to go on to the bit."""
         return {
-            "epoch": self.epoch, "ended": dict(self.ended), "members": self.members, "h": self.h,
-            "gradient_sum": self.gradient_sum, "mass": self.mass, "pass": self.now.tensors(),
+            **{name: getattr(self, name) for name in self.PER_CELL},
+            "epoch": self.epoch, "ended": dict(self.ended), "members": self.members, "pass": self.now.tensors(),
             "blocks": [block.state() for block in self.blocks], "observer": self.observer.state_dict(),
             "data_pass": self.data_pass.state(),
         }  # fmt: skip
@@ -226,7 +234,8 @@ class StackTrainer:
         self.members = state["members"]
         self._number_rows()
         self.epoch, self.ended = state["epoch"], dict(state["ended"])
-        self.h, self.gradient_sum, self.mass = (state[name].to(self.A) for name in ("h", "gradient_sum", "mass"))
+        for name in self.PER_CELL:
+            setattr(self, name, state[name].to(self.A.device))
         self.now, self.before = (Pass(self.A, len(self.h), self.loops.view) for _ in range(2))
         self.now.load(state["pass"])
         self.data_pass.load(state["data_pass"])

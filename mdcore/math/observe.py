@@ -10,12 +10,13 @@ from torch import Tensor
 
 from mdcore.math import losses, metrics
 from mdcore.math.block import Block
+from mdcore.math.certificate import Certificates
 from mdcore.math.plans import CellPlan, StackPlan
 
 LOGGED = (
     "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm", "margin_l2", "margin_lp", "gap",
-    "gamma_bound", "norm_balance", "norm_balance_frobenius", "balance_drift", "layer_alignment", "stable_rank",
-    "participation",
+    "gamma_bound", "flow_time", "norm_balance", "norm_balance_frobenius", "balance_drift", "layer_alignment",
+    "stable_rank", "participation",
 )  # fmt: skip
 
 
@@ -26,14 +27,15 @@ class Observer:
     """
 
     def __init__(self, cells: Sequence[CellPlan], plan: StackPlan, A: Tensor, A_test: Tensor | None):
-        self.cells, self.plan, self.A, self.A_test = list(cells), plan, A, A_test
+        self.cells, self.plan = list(cells), plan
+        self.A, self.A_test = A.double(), None if A_test is None else A_test.double()
         K, T, d = len(self.cells), len(plan.log_epochs), A.shape[1]
         self.values = {name: torch.full((K, T), math.nan, dtype=torch.float64) for name in LOGGED}
         self.predictors = torch.full((K, T, d), math.nan, dtype=torch.float64)
-        # A^Tλ and Σλ summed up to each logged epoch: any difference of two rows is a λ ≥ 0 as well
-        self.sums = torch.zeros((K, T + 1, d), dtype=torch.float64)
-        self.masses = torch.zeros((K, T + 1), dtype=torch.float64)
-        self.bound = torch.full((K,), math.inf, dtype=torch.float64)
+        self.certificates = None
+        if plan.separable:
+            ps = [cell.limit_p for cell in self.cells]
+            self.certificates = Certificates(ps, self.A, plan.loss, plan.dtype, plan.log_epochs)
         self.last = torch.full((K,), -1, dtype=torch.long)
         self.closed = torch.zeros(K, dtype=torch.bool)  # ended by certificate; still trained where it is a companion
         self.diverged_at: dict[int, int] = {}
@@ -46,9 +48,14 @@ class Observer:
                 Z = [z[segment.rows] for z in block.Z]
                 self.invariants.update(zip(inside[segment.rows], metrics.balance_invariants(segment.potentials, Z)))
 
-    def record(self, index, blocks, members, w, gradient_sum, mass) -> list[float]:
-        """Log epoch number `index` of all live cells; returns the certified gap of every stack position."""
+    def record(self, index, blocks, members, w, summed) -> list[float]:
+        """Log epoch number `index` of all live cells; returns the certified gap of every stack position.
+
+        w (k, d): their predictors. summed: (A^Tλ, Σλ) of the steps since the last logged epoch, and the flow time.
+        """
         positions = torch.tensor([position for inside in members for position in inside])
+        w = w.double()
+        z, mass, flow_time = summed
         margins = w @ self.A.mT
         log_risk = losses.log_risk(margins, self.plan.loss)
         row = {
@@ -56,21 +63,18 @@ class Observer:
             "log_inverse_loss": -log_risk,
             "train_accuracy": (margins > 0).to(w).mean(dim=1),
             "weight_norm": metrics.p_norm(w, 2.0),
+            "flow_time": flow_time,
         }
         if self.A_test is not None and len(self.A_test):
             row["test_accuracy"] = (w @ self.A_test.mT > 0).to(w).mean(dim=1)
-        if self.plan.separable:
+        if self.certificates is not None:
             row["margin_l2"] = margins.amin(dim=1) / row["weight_norm"]
+            self.certificates.add(index, positions, z, mass)
+            row |= self.certificates.certify(positions, w, margins)
         for name, values in row.items():
-            self.values[name][positions, index] = values.double().cpu()
-        self.predictors[positions, index] = w.double().cpu()
-        self.sums[positions, index + 1] = gradient_sum.double().cpu()
-        self.masses[positions, index + 1] = mass.double().cpu()
+            self.values[name][positions, index] = values.cpu()
+        self.predictors[positions, index] = w.cpu()
         self._layers(index, blocks, members)
-        if self.plan.separable:
-            smallest = margins.amin(dim=1).double().cpu()
-            for position, least in zip(positions.tolist(), smallest):
-                self._certify(position, index, least)
         self.last[positions[~self.closed[positions]]] = index
         return self.values["gap"][:, index].tolist()
 
@@ -103,26 +107,6 @@ class Observer:
             row["balance_drift"] = moved / per_layer.sum(dim=-1)
         return row
 
-    def _certify(self, position: int, index: int, smallest: Tensor) -> None:
-        """gap = 1 − γ_p(w)/‖A^Tλ‖_q with the best λ so far: the running sum, or its part since any logged epoch."""
-        p = self.cells[position].limit_p
-        if p is None:
-            return
-        sums, masses = self.sums[position], self.masses[position]
-        since = masses[index + 1] - masses[: index + 1]
-        usable = since > 0
-        if bool(usable.any()):
-            window = (sums[index + 1] - sums[: index + 1])[usable]
-            bounds = metrics.margin_upper_bound(window, since[usable], p)
-            # the difference of two long sums carries their rounding: the bound is raised by more than that
-            rounding = 32.0 * torch.finfo(self.A.dtype).eps * masses[index + 1] / since[usable]
-            bounds = bounds * (1.0 + rounding)
-            self.bound[position] = min(self.bound[position], bounds.nan_to_num(nan=math.inf).amin())
-        reached = smallest / metrics.p_norm(self.predictors[position, index], p)
-        self.values["margin_lp"][position, index] = reached
-        self.values["gamma_bound"][position, index] = self.bound[position]
-        self.values["gap"][position, index] = 1.0 - reached / self.bound[position]
-
     def end(self, position: int, index: int) -> None:
         """The cell's history ends with row `index`, though it may be trained on as a companion."""
         self.closed[position], self.last[position] = True, index
@@ -134,19 +118,13 @@ class Observer:
 
     def state_dict(self) -> dict:
         """Everything logged so far."""
-        names = (
-            "values",
-            "predictors",
-            "sums",
-            "masses",
-            "bound",
-            "last",
-            "closed",
-            "diverged_at",
-            "invariants",
-        )
-        return {name: getattr(self, name) for name in names}
+        names = ("values", "predictors", "last", "closed", "diverged_at", "invariants")
+        state = {name: getattr(self, name) for name in names}
+        return state | {"certificates": self.certificates.state_dict() if self.certificates else None}
 
     def load_state_dict(self, state: dict) -> None:
         """Inverse of `state_dict`."""
-        vars(self).update(state)
+        certificates = state["certificates"]
+        vars(self).update({name: value for name, value in state.items() if name != "certificates"})
+        if self.certificates is not None:
+            self.certificates.load_state_dict(certificates)

@@ -20,6 +20,12 @@ def norm(v: np.ndarray, p: float) -> float:
     return largest * float(np.sum((np.abs(v) / largest) ** p)) ** (1 / p)
 
 
+def largest_row_norm(A: np.ndarray, q: float) -> float:
+    """max_n ‖a_n‖_q over the rows of A (n, d), not rounded down."""
+    scale = np.maximum(np.abs(A).max(axis=1), np.finfo(float).tiny)
+    return float((np.linalg.norm(A / scale[:, None], ord=q, axis=1) * scale).max()) * (1 + 1e-9)
+
+
 def margin(A: np.ndarray, w: np.ndarray, p: float) -> float:
     """γ_p(w) = min(Aw)/‖w‖_p; −inf for w = 0."""
     size = norm(w, p)

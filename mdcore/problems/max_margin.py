@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdcore.problems import certificates, conic, interior_point, polyhedral
+from mdcore.problems import certificates, conic, directions, interior_point, polyhedral
 
 GAP_TARGET = 1e-7  # largest relative duality gap that counts as exact
 SOLVE_WHOLE = 2e8  # n·d² up to which the whole problem is solved at once
 EXACT = 1e-10  # error, of gap and residual, at which no other way is tried
 ROUNDS = 60
+ANGLE_TOLD = 0.1  # degrees: a reference whose direction may be further off says so
 OUTSIDE = 1e-12  # a margin may fall short of 1 by this share before its point joins the working set
 
 
@@ -19,10 +20,12 @@ OUTSIDE = 1e-12  # a margin may fall short of 1 by this share before its point j
 class MaxMargin:
     """argmin ‖w‖_p s.t. Aw ≥ 1 with its certificate: γ_p(w) = `margin` ≤ γ_p* ≤ ‖A^Tλ‖_q, λ on the simplex.
 
-    w (d,) scaled to min(Aw) = 1, so margin = 1/‖w‖_p. λ (n,) ≥ 0, Σλ = 1. gap = 1 − margin/‖A^Tλ‖_q. kkt:
-    see `certificates.max_margin_kkt`. solver: what was run. unique: proved so; always for 1 < p < ∞ (strict
-    convexity), for p = 1 and ∞ where the conditions of optimality leave one point. message: empty, or what
-    the reader must know (gap above 1e-7; an optimum that may not be unique).
+    w (d,) scaled to min(Aw) = 1, so margin = 1/‖w‖_p. λ (n,) ≥ 0, Σλ = 1. gap = 1 − margin/‖A^Tλ‖_q, rounded up
+    by exact arithmetic. kkt: see `certificates.max_margin_kkt`. solver: what was run. angle_bound: degrees, how far
+    w can be from the optimum by that gap; 180: nothing is proven; NaN: the optimum may not be unique. unique: proved
+    so; always for 1 < p < ∞ (strict convexity), for p = 1 and ∞ where the conditions of optimality leave one point.
+    message: empty, or what the reader must know (gap above 1e-7; a direction that the gap does not determine; an
+    optimum that may not be unique).
     """
 
     p: float
@@ -32,6 +35,7 @@ class MaxMargin:
     kkt: float
     lam: np.ndarray
     solver: str
+    angle_bound: float
     unique: bool = True
     message: str = ""
 
@@ -71,9 +75,9 @@ def max_margin(A: np.ndarray, p: float, start: np.ndarray) -> MaxMargin:
         working = np.sort(np.concatenate([working, new]))
     _, w, lam = best
     w, lam = w / (A @ w).min(), lam / lam.sum()
-    gap = certificates.max_margin_gap(A, w, lam, p)
     solver = who + (f", working set of {len(working)} of {n} points" if len(working) < n else "")
     unique = 1 < p < np.inf or polyhedral.determined(A, p, lam)
+    gap, angle = directions.reference_angle(A, w, lam, p, unique)
     return MaxMargin(
         float(p),
         w,
@@ -82,8 +86,9 @@ def max_margin(A: np.ndarray, p: float, start: np.ndarray) -> MaxMargin:
         certificates.max_margin_kkt(A, w, lam, p),
         lam,
         solver,
+        angle,
         unique,
-        _message(p, gap, unique),
+        _message(p, gap, unique, angle),
     )
 
 
@@ -131,12 +136,18 @@ def _interior(A, p, start, above):
     return unit * answer.w, answer.lam, f"interior point, {answer.steps} steps"
 
 
-def _message(p, gap, unique) -> str:
+def _message(p, gap, unique, angle) -> str:
     parts = []
     if not gap <= GAP_TARGET:
         parts.append(
             f"relative duality gap {gap:.2e} is above {GAP_TARGET:.0e}: not exact, γ is known to that share "
             "only; the data are badly scaled or almost not separable"
+        )
+    if unique and angle > ANGLE_TOLD:
+        parts.append(
+            f"its direction is proven to {angle:.2g}° only"
+            if angle < directions.NOTHING
+            else f"its direction is not proven: a gap of {gap:.1e} says nothing of it in this norm"
         )
     if not unique:
         parts.append(f"the l_{p:g} optimum may not be unique: one of them is given, angles to it may mislead")

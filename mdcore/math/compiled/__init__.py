@@ -22,11 +22,11 @@ from mdcore.math.compiled.layers import (
     restore,
     right_products,
 )
-from mdcore.math.compiled.points import add_weighted_points, margins, still_below_rounding, weigh
+from mdcore.math.compiled.points import accumulate, add_weighted_points, margins, still_below_rounding, weigh
 
 __all__ = [
-    "FUSED_EXPONENTS", "add_weighted_points", "ascend", "entry_scale", "gradient_norm", "left_products", "margins",
-    "mirror_step", "restore", "right_products", "still_below_rounding", "view", "weigh",
+    "FUSED_EXPONENTS", "accumulate", "add_weighted_points", "ascend", "entry_scale", "gradient_norm", "left_products",
+    "margins", "mirror_step", "restore", "right_products", "still_below_rounding", "view", "weigh",
 ]  # fmt: skip
 
 

@@ -163,3 +163,22 @@ def still_below_rounding(w, direction, excluded_margin, excluded_norm, smallest,
         if np.isfinite(smallest[k]) and not proven:
             return False
     return True
+
+
+@compiled
+def _add_step(weight, step, log_scale, weight_sum, g, z, mass, flow_time):
+    for k in range(z.shape[0]):
+        c = np.float64(weight[k])
+        for j in range(z.shape[1]):
+            z[k, j] += c * np.float64(g[k, j])
+        mass[k] += c * np.float64(weight_sum[k])
+        if step[k] > 0:
+            flow_time[k] += math.exp(math.log(step[k]) + log_scale[k])
+
+
+def accumulate(weight, step, before, z, mass, flow_time):
+    """z (K, d) += c g, mass (K,) += c Σ v and flow_time (K,) += s, in float64 whatever the type of the pass `before`.
+
+    c (K,) = `weight`; s = `step`·e^{log_scale}, since g and the step's coefficient are scaled by e^{±log_scale}.
+    """
+    _add_step(weight, step, before.log_scale, before.weight_sum, before.g, z, mass, flow_time)
