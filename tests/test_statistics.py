@@ -202,3 +202,11 @@ def test_a_share_is_not_rounded_up_to_all(x, expected):
 )
 def test_durations(seconds, expected):
     assert numbers.duration(seconds) == expected
+
+
+@given(st.floats(1e-15, 1e5))
+@settings(max_examples=200, deadline=None)
+def test_a_bound_is_rounded_up_to_two_digits(x):
+    up = numbers.rounded_up(x)
+    assert x * (1 - 1e-8) <= up <= 1.1 * x * (1 + 1e-12)
+    assert float(f"{up:.1e}") == pytest.approx(up, rel=1e-12)

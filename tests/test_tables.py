@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import unicodedata
+from decimal import ROUND_CEILING, Context
 
 import numpy as np
 import pandas as pd
@@ -221,14 +222,17 @@ def reference_cells(rows, synthetic):
         {(): "--", (False,): "no", (True,): "yes", (False, True): "yes / no"}[
             tuple(sorted(bool(v) for v in rows["reference_unique"].dropna().unique()))
         ],
-        "--" if rows["exact_angle_bound"].isna().all() else f"${rows['exact_angle_bound'].max():#.2g}$",
+        "--"
+        if rows["exact_angle_bound"].isna().all()
+        else "${:#.2g}$".format(float("{}e{}".format(*np_power(rows["exact_angle_bound"].max())))),
         *(" / ".join(sorted({short[v] for v in rows[k]})) for k in ("svm_kind", "logreg_kind")),
     ]
 
 
 def np_power(v):
-    """(mantissa, exponent of ten) of a number, as a calculator shows it."""
-    mantissa, exponent = f"{v:.1e}".split("e")
+    """(mantissa with two digits, exponent of ten) of a number, never rounded down."""
+    up = Context(prec=2, rounding=ROUND_CEILING).create_decimal(repr(float(v)))
+    mantissa, exponent = f"{up:.1e}".split("e")
     return float(mantissa), int(exponent)
 
 
@@ -444,7 +448,6 @@ def test_no_two_letters_are_typeset_alike():
     assert {text: alike for text, alike in set_as.items() if len(alike) > 1} == {}
     assert all(all(32 <= ord(c) < 256 for c in text) for text in set_as)
     assert latex.escape("Ϛ") == "{[}U+03DA{]}"  # a Greek letter that TeX has no macro for
-
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from mdcore.analysis.columns import USED
 from mdcore.analysis.conditions import Condition, data_title, pretty_potential
-from mdcore.analysis.numbers import angle, count, is_number, percent, plain
+from mdcore.analysis.numbers import angle_at_most, count, is_number, percent, plain, rounded_up
 from mdcore.analysis.results import Results
 from mdcore.analysis.sentences import listed, plural
 
@@ -237,11 +237,11 @@ def _references(results: Results) -> str:
         if is_number(gap):
             text = (
                 "Each run is compared with the lp max-margin direction of its potential's own exponent, solved here to "
-                f"a relative duality gap of at most {plain(max(gap, 0.0), digits=2)}"
+                f"a relative duality gap of at most {plain(rounded_up(max(gap, 0.0)), digits=2)}"
             )
             if is_number(own):
                 unique = " where it is the only one" if ambiguous else ""
-                text += f", which fixes the direction{unique} to within {angle(own)}"
+                text += f", which fixes the direction{unique} to within {angle_at_most(own)}"
             out.append(text + " (each gap is in tables/references.tex).")
         if ambiguous:
             out.append("Where that optimum is not proved to be the only one, tables and figures mark the angle to it.")

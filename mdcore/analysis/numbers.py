@@ -89,8 +89,15 @@ def angle_at_most(degrees: float) -> str:
     """A bound in degrees, as `angle` writes it but never rounded down: 0.931 is "0.94°"."""
     if not is_number(degrees) or degrees < 1e-6:
         return angle(degrees)
-    unit = 10.0 ** (_order(degrees) - 1)
-    return angle(math.ceil(round(degrees / unit, 9)) * unit)
+    return angle(rounded_up(degrees))
+
+
+def rounded_up(x: float) -> float:
+    """A bound with two significant digits, never rounded down; what is not above zero as it is."""
+    if not is_number(x) or x <= 0:
+        return x
+    unit = 10.0 ** (_order(x) - 1)
+    return math.ceil(round(x / unit, 9)) * unit
 
 
 def percent(x: float) -> str:

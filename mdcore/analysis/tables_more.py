@@ -11,7 +11,7 @@ from mdcore.analysis import latex
 from mdcore.analysis.conditions import Condition, pretty_potential
 from mdcore.analysis.facets import Facet
 from mdcore.analysis.floats import ROWS_PER_FLOAT, floats
-from mdcore.analysis.numbers import is_number, tex, with_interval
+from mdcore.analysis.numbers import is_number, rounded_up, tex, with_interval
 from mdcore.analysis.results import Results
 from mdcore.analysis.statistics import FEWEST, excludes_zero
 from mdcore.analysis.tables import AMBIGUOUS, marked
@@ -41,8 +41,8 @@ def _range(values: np.ndarray) -> str:
 
 
 def _residual(x: float) -> str:
-    """A relative residual; below 1e-12, where it is rounding and may be negative, only that it is."""
-    return r"$< 10^{-12}$" if is_number(x) and x < 1e-12 else tex(x, digits=2)
+    """A relative residual, never rounded down; below 1e-12, where it is rounding and may be negative, only that."""
+    return r"$< 10^{-12}$" if is_number(x) and x < 1e-12 else tex(rounded_up(x), digits=2)
 
 
 def references_table(results: Results, master: pd.DataFrame) -> str:
@@ -78,7 +78,7 @@ def references_table(results: Results, master: pd.DataFrame) -> str:
                 _range(group["exact_margin"].to_numpy(float)),
                 *map(_residual, worst),
                 unique,
-                tex(off, digits=2),
+                tex(rounded_up(off), digits=2),
                 *map(latex.escape, kinds),
             ]
             lines.append(" & ".join(cells) + rf" \\ % {facet.slug} p={name.strip('$')}")
