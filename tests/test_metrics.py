@@ -8,7 +8,7 @@ import torch
 
 from mdcore.grid.measures import equal_loss_angles
 from mdcore.math import metrics
-from mdcore.math.models import end_to_end, initial_weights, layer_shapes
+from mdcore.math.models import DeepLinear, end_to_end, initial_weights, layer_shapes
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
 
 
@@ -50,6 +50,29 @@ def test_weak_duality_for_any_weights(p):
         w = torch.randn(6, generator=generator, dtype=torch.float64)
         lam = torch.rand(30, generator=generator, dtype=torch.float64) ** 4
         assert metrics.margin(A, w, p) <= metrics.margin_upper_bound(lam @ A, lam.sum(), p)
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0, math.inf])
+def test_the_bound_is_the_dual_norm_of_the_mean_weighted_point(p):
+    A, lam = np.array([[3.0, -1.0], [0.5, 2.0], [1.0, 1.0]]), np.array([2.0, 5.0, 0.5])
+    z = (lam / lam.sum()) @ A
+    q = {1.0: np.inf, 1.5: 3.0, 2.0: 2.0, 3.0: 1.5, math.inf: 1.0}[p]
+    found = metrics.margin_upper_bound(torch.tensor(lam @ A), torch.tensor(lam.sum()), p).item()
+    assert found == pytest.approx(np.linalg.norm(z, q), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        ([(3, 2), (4, 5), (1, 4)], r"\(3, 2\) is followed by \(4, 5\)"),
+        ([(3, 2), (4, 3), (1, 3)], r"\(4, 3\) is followed by \(1, 3\)"),
+        ([(3, 2), (2, 3)], "the last layer has 2 rows"),
+    ],
+)
+def test_layers_that_do_not_fit_are_refused(shapes, words):
+    with pytest.raises(ValueError, match=words):
+        DeepLinear([torch.zeros(*shape) for shape in shapes])
+    assert DeepLinear([torch.zeros(3, 2), torch.zeros(1, 3)]).depth == 2
 
 
 def test_the_bound_is_tight_at_the_optimum_of_one_point():
