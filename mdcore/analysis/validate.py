@@ -19,8 +19,7 @@ def _numbers(frame: pd.DataFrame, columns: list[str], what: str, problems: list[
     out = {}
     for column in columns:
         if column not in frame:
-            if column not in ("angle_bound", "exact_angle_bound", "flow_time"):
-                problems.append(f"{what}: column {column} is absent; its numbers are left out")
+            problems.append(f"{what}: column {column} is absent; its numbers are left out")
             out[column] = np.full(len(frame), np.nan)
             continue
         values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
