@@ -18,6 +18,7 @@ from mdcore.problems import (
     cache,
     certificates,
     conic,
+    exact,
     interior_point,
     linear_program,
     logistic,
@@ -412,14 +413,14 @@ VERDICTS = {
     "thin": (lambda: np.hstack([np.vstack([(B := gaussian_rows(50, 3, 0)), -B]), np.full((100, 1), 1e-9)]),
              "separable", 100),
     "thinner than rounding": (lambda: np.hstack([np.vstack([(B := gaussian_rows(50, 3, 0)), -B]),
-                                                 np.full((100, 1), 1e-18)]), "overlapping", 0),
+                                                 np.full((100, 1), 1e-18)]), "separable", 100),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("name", "by"),
     [(name, separability.separability) for name in VERDICTS]
-    + [(name, separability.separability_lp) for name in VERDICTS if name != "thin"],  # 1e-9 is the LP's rounding
+    + [(name, separability.separability_lp) for name in VERDICTS if not name.startswith("thin")],  # rounding, to an LP
 )
 def test_separability_counts_the_points_that_can_be_inside(name, by):
     make, verdict, value = VERDICTS[name]
@@ -431,7 +432,36 @@ def test_separability_counts_the_points_that_can_be_inside(name, by):
         margins = A @ found.w
         assert (margins[found.strict] > 0).all()
         assert np.abs(margins[~found.strict]).max(initial=0) <= 1e-9 * margins[found.strict].max()
-    assert "tolerance" not in found.message
+    assert "tolerance" not in found.message and "edge" not in found.message
+    assert "certified" in found.message or verdict == "quasi-separable" or not A.any()
+
+
+@pytest.mark.parametrize("size", [1e-13, 1e-14, 1e-15, 1e-16, 1e-100])
+def test_a_hair_of_a_column_is_not_rounded_away(size):
+    """w = (0, 1) separates exactly: nothing may be certified that says otherwise, whatever the column's size."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((40, 1)), np.sign(rng.standard_normal(40))
+    found = separability.separability(y[:, None] * np.c_[x, y * size])
+    assert found.verdict == "separable" and found.message == "certified by a separating w"
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-12, 1e-15, 1e-17])
+def test_no_null_vector_is_certified_where_a_w_separates(size):
+    """As above, the hair spread over two columns by a rotation: scaling columns does not bring it back."""
+    x = np.random.default_rng(1).standard_normal(40)
+    turn = np.array([[np.cos(1.0), np.sin(1.0)], [-np.sin(1.0), np.cos(1.0)]])
+    A = np.c_[x, np.full(40, size)] @ turn
+    if min(exact.product(A, turn.T @ [0.0, 1.0])) > 0:  # rounding has left it separable
+        assert not certificates.has_positive_null(A, np.ones(40))
+    found = separability.separability(A)
+    assert found.verdict == "separable" or "double precision" in found.message
+
+
+def test_a_null_vector_is_certified_of_data_that_overlap():
+    A = np.random.default_rng(0).standard_normal((50, 4))
+    A = np.hstack([A, -2.0 * A[:, :1], np.zeros((50, 1))])  # dependent columns, one of them empty
+    assert separability.separability(A).message == "certified by λ > 0 with A^Tλ = 0"
+    assert not certificates.has_positive_null(A[:4], np.ones(4))  # no more points than columns
 
 
 @pytest.mark.parametrize("pair", ["0v1", "3v5"])
@@ -485,7 +515,8 @@ def test_a_null_vector_certifies_overlap_alone(name):
         return
     U, _, _ = logistic.row_space(separability._unit_rows(A))
     found = [lam for _, lam in separability._balance(U) if separability._null(U, lam)]
-    assert bool(found) is (verdict == "overlapping")
+    assert verdict != "overlapping" or found
+    assert any(certificates.has_positive_null(A, lam) for lam in found) is (verdict == "overlapping")
     for lam in found:
         near = lam - U @ (U.T @ lam)
         assert near.min() > 0

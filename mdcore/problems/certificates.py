@@ -103,3 +103,45 @@ def soft_margin_kkt(A: np.ndarray, w: np.ndarray, lam: np.ndarray, C: float) -> 
     below = np.maximum(0.0, 1.0 - margins) * (C - lam) / C
     above = np.maximum(0.0, margins - 1.0) * lam / C
     return float(max(stationarity, below.max(), above.max()))
+
+
+def powers_of_two(sizes: np.ndarray) -> np.ndarray:
+    """2^k, one an entry, that bring `sizes` into [1, 2): a product with them is exact. 1 where a size is 0."""
+    _, exponents = np.frexp(sizes)
+    return np.where(sizes > 0, np.ldexp(1.0, 1 - exponents), 1.0)
+
+
+def has_positive_null(A: np.ndarray, lam: np.ndarray) -> bool:
+    """Is there, proved, a λ' > 0 with A^Tλ' = 0? Then no w has Aw ≥ 0, Aw ≠ 0: the data overlap. False proves nothing.
+
+    λ (n,) belongs to the rows of A (n, d) scaled to length 1. With the rows scaled by powers of two (exactly) and λ to
+    match, λ is first projected on the null space of A^T as well as rounding allows. With r = A^Tλ, λ − A(A^TA)^{-1}r
+    is an exact null vector, provided that A has full column rank; it differs from λ by at most ‖r‖_2/σ_min(A) in every
+    entry, and is positive where that is less than min λ. Rounding makes r wrong by at most (n + 2)u|A|^Tλ, and the
+    computed σ_min by at most a multiple of u‖A‖_F that grows slower than n + d (a backward stable singular value
+    decomposition; Higham 2002, chapter 19); both are taken in full. Columns that are zero, or a power of two times
+    another one or its negative, constrain nothing and are left out first.
+    """
+    rows = np.abs(A).max(axis=1)
+    if not rows.all():
+        A, lam, rows = A[rows > 0], lam[rows > 0], rows[rows > 0]  # a point at 0 takes any λ
+    if not len(A):
+        return True
+    A = A * powers_of_two(rows)[:, None]
+    lam = lam / np.linalg.norm(A, axis=1)
+    used = A[:, np.abs(A).max(axis=0) > 0]
+    first = used[np.argmax(used != 0, axis=0), np.arange(used.shape[1])]
+    alike = used * (np.sign(first) * powers_of_two(np.abs(used).max(axis=0)))
+    A = used[:, np.unique(alike, axis=1, return_index=True)[1]]
+    n, d = A.shape
+    if n <= d:
+        return False
+    Q = np.linalg.qr(A)[0]
+    for _ in range(2):
+        lam = lam - Q @ (Q.T @ lam)
+    if not lam.min() > 0:
+        return False
+    unit = np.finfo(float).eps / 2
+    rest = np.linalg.norm(np.abs(A.T @ lam) + 2 * (n + 2) * unit * (np.abs(A).T @ lam))
+    least = np.linalg.svd(A, compute_uv=False)[-1] - 8 * (n + d) * unit * np.linalg.norm(A)
+    return bool(least > 0 and 1.01 * rest / least < lam.min())

@@ -8,11 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from mdcore.problems import linear_program, logistic
+from mdcore.problems import certificates, linear_program, logistic
 
 SEPARABLE, QUASI, OVERLAPPING = "separable", "quasi-separable", "overlapping"
 ROUNDING = 8 * np.finfo(float).eps
+EDGE = "the data are at the edge of double precision"
+TO_PRECISION = "to double precision: no rounded w can prove that a margin is 0"
+NULL = "certified by λ > 0 with A^Tλ = 0"
 POSITIVE = 1e-9  # an entry of λ above this share of the largest is no rounding error of a projection
+ATTEMPTS = 6  # iterates that are a null vector to rounding before it is taken that none proves one
 STEPS = 100  # of Newton's method, before the LP is asked
 
 
@@ -36,19 +40,38 @@ def separability(A: np.ndarray) -> Separability:
     A (n, d), rows y_n x_n. At the optimum every s_n is 0 or 1 (scale w up), so the value is a count.
     Certificates give it without the LP, and `_balance` finds them in most cases: for value n a w whose
     margins are positive beyond rounding; for 0 a λ > 0 with A^Tλ = 0 (Stiemke's theorem: then 0 = λ^T A w >
-    0 for any w with Aw ≥ 0, Aw ≠ 0); between, both: a w positive on some points and 0 on the rest, a λ > 0
-    on the rest. What they do not decide, the LP does (HiGHS), and its answer is checked with them;
-    `message` says which it was. Raises ArithmeticError where HiGHS finds no answer either.
+    0 for any w with Aw ≥ 0, Aw ≠ 0), which `certificates.has_positive_null` proves to exist; between, both: a w
+    positive on some points and 0 on the rest, a λ > 0 on the rest. That a margin is 0 no rounded w can prove, so
+    between is a verdict to double precision. A verdict of 0 that is not proved is tried again with the columns
+    brought to one size, which changes no verdict; what is proved by neither way is said to be at the edge of double
+    precision. What `_balance` does not decide, the LP does (HiGHS), and its answer is checked with the same
+    certificates; `message` says which it was. Raises ArithmeticError where HiGHS finds no answer either.
     """
-    n, d = A.shape
-    A = _unit_rows(A)
+    found = _separability(A)
+    if found.verdict == SEPARABLE or EDGE not in found.message:
+        return found
+    powers = certificates.powers_of_two(np.abs(A).max(axis=0))
+    again = _separability(A * powers)
+    if EDGE in again.message or not np.isfinite(again.w * powers).all():
+        return found
+    return _verdict(again.strict, again.w * powers, again.message)
+
+
+def _separability(original: np.ndarray) -> Separability:
+    """The same without a second attempt."""
+    n, d = original.shape
+    A = _unit_rows(original)
     if not A.any():
         return Separability(OVERLAPPING, 0.0, np.zeros(n, bool), np.zeros(d), "every point is 0")
     U, sizes, V = logistic.row_space(A)
+    near = 0
     for step, (margins, lam) in enumerate(_balance(U)):
         if _null(U, lam):
-            how = "certified by λ > 0 with A^Tλ = 0"
-            return Separability(OVERLAPPING, 0.0, np.zeros(n, bool), np.zeros(d), how)
+            near += 1
+            proved = certificates.has_positive_null(original, lam)
+            if proved or near == ATTEMPTS:
+                how = NULL if proved else f"λ > 0 with A^Tλ = 0 to rounding: {EDGE}"
+                return Separability(OVERLAPPING, 0.0, np.zeros(n, bool), np.zeros(d), how)
         if margins.min() > 0:
             w = V @ (U.T @ margins / sizes)
             if _strictly_positive(A, w):
@@ -61,19 +84,25 @@ def separability(A: np.ndarray) -> Separability:
 def separability_lp(A: np.ndarray) -> Separability:
     """The same by the linear program alone, its answer checked with a certificate for each part."""
     n, d = A.shape
-    A = _unit_rows(A)
+    original, A = A, _unit_rows(A)
     bounds = [(None, None)] * d + [(0.0, 1.0)] * n  # x = (w, s)
     cost = np.r_[np.zeros(d), -np.ones(n)]
     x, _, tolerance = linear_program.solve(cost, np.hstack([-A, np.eye(n)]), np.zeros(n), bounds)
     strict = x[d:] > 0.5
     w, certified = _check(A, strict, x[:d])
-    how = "linear program, both parts certified"
-    if not certified:
-        how = (
-            f"linear program, value {-cost @ x:.9g}, within its tolerance {tolerance:.0e} only: "
-            "the data are at the edge of the verdict"
-        )
+    how = f"linear program, value {-cost @ x:.9g}, within its tolerance {tolerance:.0e} only: {EDGE}"
+    if certified and strict.all():
+        how = "linear program, certified by its separating w"
+    elif certified and strict.any():
+        how = f"linear program, with w and λ on the two parts, {TO_PRECISION}"
+    elif certified:
+        how = f"linear program, {NULL}" if _proves_null(original) else f"linear program, λ > 0 to rounding: {EDGE}"
     return _verdict(strict, w, how)
+
+
+def _proves_null(original) -> bool:
+    U = logistic.row_space(_unit_rows(original))[0]
+    return any(certificates.has_positive_null(original, lam) for _, lam in _balance(U))
 
 
 def _split(A, margins, w) -> Separability | None:
@@ -83,7 +112,7 @@ def _split(A, margins, w) -> Separability | None:
         return None
     strict = margins > order[np.argmax(order[1:] / order[:-1])]
     w, certified = _check(A, strict, w)
-    return _verdict(strict, w, "certified by w and λ on the two parts") if certified else None
+    return _verdict(strict, w, f"by w and λ on the two parts, {TO_PRECISION}") if certified else None
 
 
 def _verdict(strict, w, message) -> Separability:
