@@ -1,10 +1,15 @@
 """The one rule on two directions: never a false claim, decided where the bounds are tight, open for all else."""
 
+import json
+
 import numpy as np
 import pytest
+import yaml
 
 from mdcore.analysis import directions
 from mdcore.analysis.directions import MAX_MARGIN, MINIMISER, NO, OPEN, SAME, YES, End, decide, end_of, over_runs
+from mdcore.grid.spec import load_grid
+from mdcore.grid.training import train_request
 from mdcore.verification import decisions as made
 from mdcore.verification.claim import FAIL, PASS
 
@@ -64,6 +69,18 @@ def test_columns_that_are_absent_count_as_unknown(row):
     for column in ("reference_unique", "angle_logreg" if row is OVERLAP else "angle_bound"):
         assert not end_of({k: v for k, v in row.items() if k != column}).known
     assert not end_of({}).known
+
+
+def test_a_run_on_overlapping_data_records_whether_the_minimiser_is_the_only_one(tmp_path):
+    data = {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 100, "separation": 0.2, "noise": 1}
+    fixed = {"dataset": data, "epochs": 3, "step": {"rule": "constant", "eta": 0.1}, "potential": "quadratic"}
+    grid = {"question": "?", "fixed": fixed, "vary": {"seed": [0]}}
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(grid))
+    (cell,) = load_grid(tmp_path / "grid.yaml").cells
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps({"cells": [cell.config], "references_dir": None, "plugin_dir": str(tmp_path)}))
+    (row,) = train_request(request).final.to_dict("records")
+    assert row["separability"] == "overlapping" and row["reference_unique"] is True and end_of(row).known
 
 
 def test_ends_say_what_they_rest_on():

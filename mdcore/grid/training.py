@@ -92,6 +92,8 @@ def train_request(path: str | Path) -> StackOutput:
     clock["trained"] = time.monotonic()
     extra = {name: load_metric(name, plugin_dir) for name in shared.get("metrics", ())}
     history, final, w = measures.tables(cells, plans, companions, trainer, data, found, extra)
+    if found.separability == "overlapping":  # the limit is the logistic minimiser, the only one at full column rank
+        final["reference_unique"] = bool(found.logreg.unique)
     final["seconds"] = spent * final["steps"] / final["steps"].sum()
     seconds = {
         "references": clock["references"] - clock["start"],
