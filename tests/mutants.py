@@ -49,6 +49,11 @@ class Essence(ast.NodeTransformer):
         return super().visit(node)
 
 
+def subject_of(name: str) -> str | None:
+    """The tests that concern a module such as math/metrics; None where mutants.toml has none."""
+    return next((words for pattern, words in CONFIG["tests"].items() if re.fullmatch(pattern, name)), None)
+
+
 def mutants_of(path: Path) -> list[tuple[Path, str, int]]:
     """(file, operator, occurrence) of every place of a file that an operator changes."""
     nodes, found = list(ast_nodes(get_ast(path.read_text(encoding="utf-8")))), []
@@ -121,8 +126,8 @@ def main() -> int:
     for name in HEAVY.split():
         importlib.import_module(name)
     names = {str(p.relative_to(SOURCES).with_suffix("")): p for p in sorted(SOURCES.rglob("*.py"))}
-    subject = {n: next((w for k, w in CONFIG["tests"].items() if re.match(f"{k}(?![a-z_])", n)), None) for n in names}
-    chosen = [n for n in names if subject[n] and re.search(options.only, n)]
+    subject = {name: subject_of(name) for name in names}
+    chosen = [name for name in names if subject[name] and re.search(options.only, name)]
     places = [(n, *place) for n in chosen for place in mutants_of(names[n])]
     random.Random(options.seed).shuffle(places)
     found = ((name, path, code) for name, path, *place in places if (code := mutated(path, *place)))
