@@ -16,7 +16,8 @@ import pandas as pd
 import yaml
 
 from mdcore.analysis.columns import HISTORY
-from mdcore.analysis.conditions import condition_key, dataset_label, flatten
+from mdcore.grid.identity import condition_id, dataset_label, flatten
+from mdcore.grid.potential_spec import label
 
 POTENTIALS = ["quadratic", {"lp": {"p": 1.5}}, {"lp": {"p": 3.0}}]
 GAUSSIAN = {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1.0}
@@ -48,9 +49,8 @@ def config(potential="quadratic", depth=1, seed=0, dataset=None, digits=None, pc
 
 
 def cell_id(config: dict) -> str:
-    flat = flatten(config)
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{dataset_label(flat)}_{flat['potential_label']}_L{flat['depth']}_s{flat['seed']}-{digest}"
+    return f"{dataset_label(config)}_{label(config['potential'])}_L{config['depth']}_s{config['seed']}-{digest}"
 
 
 def grid_cells(potentials=POTENTIALS, depths=(1, 2), seeds=(0, 1, 2), datasets=({},), **more) -> list[dict]:
@@ -184,10 +184,9 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
     dim = config["dataset"].get("dim") or config["pca"] or 784
     final = {k: v[-1] for k, v in h.items()} | flat
     exact = h["margin_lp"][0] / h["margin_ratio"][0] if separable else np.nan
-    digest = hashlib.sha256(condition_key(config).encode()).hexdigest()[:8]
     final |= {
         "cell_id": identity,
-        "condition_id": f"{dataset_label(flat)}_{flat['potential_label']}_L{flat['depth']}-" + digest,
+        "condition_id": condition_id(config),
         "status": status,
         "separability": separability,
         "separability_value": 60.0 if separable else 0.0,

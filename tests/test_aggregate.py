@@ -11,7 +11,7 @@ import yaml
 
 from mdcore.analysis import aggregate, validate
 from mdcore.analysis.columns import BASE, HISTORY, STATUSES, USED
-from mdcore.analysis.conditions import conditions_of, flatten, input_potential, potential_label
+from mdcore.analysis.conditions import conditions_of
 from mdcore.analysis.facets import facets_of
 from mdcore.analysis.pairs import at_equal_loss, pairings
 from mdcore.analysis.results import load, newest_run
@@ -182,45 +182,24 @@ def test_equal_loss_compares_at_the_largest_common_level(cell, other, expected):
     ("potential", "label", "first"),
     [
         ("quadratic", "quadratic", "quadratic"),
-        ({"lp": {"p": 1.5}}, "lp1.5", "lp1.5"),
-        ({"lp": {"p": 3.0}}, "lp3", "lp3"),
+        ({"lp": {"p": 1.5}}, "lp1.5", {"lp": {"p": 1.5}}),
+        ({"lp": {"p": 3.0}}, "lp3", {"lp": {"p": 3.0}}),
         ({"layer_scaled": {"alpha": [1.0, 4.0]}}, "layer_scaled1+4", "quadratic"),
-        ({"layer_scaled": {"alpha": [4.0, 1.0]}}, "layer_scaled4+1", "layer_scaled4"),
-        ([{"lp": {"p": 1.5}}, "quadratic"], "lp1.5+quadratic", "lp1.5"),
-        ({"hypentropy": {"beta": 0.1}}, "hypentropy0.1", "hypentropy0.1"),
+        ({"layer_scaled": {"alpha": [4.0, 1.0]}}, "layer_scaled4+1", {"layer_scaled": {"alpha": [4.0]}}),
+        ([{"lp": {"p": 1.5}}, "quadratic"], "lp1.5+quadratic", {"lp": {"p": 1.5}}),
+        ({"hypentropy": {"beta": 0.1}}, "hypentropy0.1", {"hypentropy": {"beta": 0.1}}),
         ("scaled", "scaled", "scaled"),
-        ({"my_file:Mine_%&#": {"a": 2}}, "my_file.Mine_.2", "my_file.Mine_.2"),
+        ({"my_file:Mine": {"a": "2 %"}}, "my_file.Mine-a2.", {"my_file:Mine": {"a": "2 %"}}),
     ],
 )
-def test_labels(potential, label, first):
-    assert potential_label(potential) == label
-    assert input_potential(potential) == first
-
-
-def test_flat_columns_are_those_of_the_grid():
-    """The analysis names configurations without the grid's code; both must say the same."""
-    spec = pytest.importorskip("mdcore.grid.spec")
-    potentials = [
-        "quadratic",
-        {"lp": {"p": 1.5}},
-        {"hypentropy": {"beta": 0.1}},
-        "scaled",
-        {"cosh": {"beta": 1.0}},
-        {"layer_scaled": {"alpha": [1.0, 4.0]}},
-        [{"lp": {"p": 1.5}}, "quadratic"],
-    ]
-    data = [
-        {"dataset": fake.GAUSSIAN},
-        {"dataset": fake.PLANTED},
-        {"dataset": fake.MNIST, "digits": [3, 5], "pca": 50},
-        {"dataset": fake.MNIST, "digits": [0, 1]},
-    ]
-    for cell in fake.grid_cells(potentials, depths=(2,), seeds=(0,), datasets=data, stop={"gap": 0.01}):
-        known = spec.cell_from_config(cell["config"])
-        flat = known.flat()
-        mine = flatten(known.config)
-        assert {k: flat[k] for k in mine if k in flat} == {k: v for k, v in mine.items() if k in flat}
-        assert set(BASE) <= set(flat) & set(mine)
+def test_labels_and_the_linear_companion(potential, label, first):
+    deep, linear, other = conditions_of(
+        [{"cell_id": str(i), "config": c} for i, c in enumerate([fake.config(potential, 2), fake.config(first, 1)])]
+        + [{"cell_id": "2", "config": fake.config({"lp": {"p": 7.0}}, 1)}]
+    )
+    by_id = {c.cells[0]: c for c in (deep, linear, other)}
+    assert by_id["0"].label == label
+    assert by_id["0"].input_key == by_id["1"].input_key != by_id["2"].input_key
 
 
 def test_a_snippet_of_a_condition_is_the_condition_again(tmp_path):
@@ -321,15 +300,15 @@ def test_what_is_wrong_with_a_result_file_is_said_and_nothing_crashes(tmp_path, 
 
 
 def test_good_files_have_no_problems_and_own_metrics_are_found(tmp_path):
-    cells, final, history = _frames(tmp_path, own={"my_metric_%": 2.0})
+    cells, final, history = _frames(tmp_path, own={"metric.mine:loss_%": 2.0})
     _, _, problems, own = validate.check(cells, final, history)
-    assert problems == [] and own == ["my_metric_%"]
+    assert problems == [] and own == ["metric.mine:loss_%"]
 
 
 def test_own_metrics_get_statistics(tmp_path):
-    run = fake.write_run(tmp_path / "20250319_x", fake.grid_cells(), own={"my_metric_%": 2.0})
+    run = fake.write_run(tmp_path / "20250319_x", fake.grid_cells(), own={"metric.mine:loss_%": 2.0})
     _, summary = aggregate.write(load(run), tmp_path / "out")
-    assert (summary["my_metric_%_mean"] == 2.0).all() and (summary["my_metric_%_std"] == 0.0).all()
+    assert (summary["metric.mine:loss_%_mean"] == 2.0).all() and (summary["metric.mine:loss_%_std"] == 0.0).all()
 
 
 def test_a_damaged_stack_leaves_its_cells_missing(tmp_path):

@@ -521,14 +521,15 @@ def _picture(separability="separable"):
 
 def test_each_boundary_lies_on_its_own_reference_and_is_measured(tmp_path):
     results, _, _ = make(tmp_path, fake.grid_cells(datasets=[{"dataset": fake.PLANTED}], seeds=(0,)))
-    shown, limits = _picture(), {"quadratic": 2.0, "lp1.5": 1.5, "lp3": 3.0}
-    learned = [(c, 5 * shown.max_margin[limits[c.label]], "converged") for c in results.conditions]
-    names = {c.label: c.label for c in results.conditions}
+    shown, exponent = _picture(), {"quadratic": 2.0, "lp1.5": 1.5, "lp3": 3.0}
+    limits = {c.potential_key: exponent[c.label] for c in results.conditions}
+    learned = [(c, 5 * shown.max_margin[limits[c.potential_key]], "converged") for c in results.conditions]
+    names = {c.potential_key: c.label for c in results.conditions}
     figure, off = draw_boundaries("Planted", shown, learned, style.colours(list(names)), limits, 0, names)
     assert max(off.values()) < 1e-5
     learned[0] = (learned[0][0], np.array([-1.0, 0.5]), "converged")  # at a right angle to its reference
     _, off = draw_boundaries("Planted", shown, learned, style.colours(list(names)), limits, 0, names)
-    assert off["quadratic"] == pytest.approx(90.0)
+    assert off[learned[0][0].potential_key] == pytest.approx(90.0)
     labels = [t.get_text() for t in figure.legends[0].get_texts()]
     assert any("SVM, hard margin" in t for t in labels) and any("logistic regression" in t for t in labels)
     top = figure.axes[0]
@@ -540,7 +541,7 @@ def test_each_boundary_lies_on_its_own_reference_and_is_measured(tmp_path):
 def test_overlapping_points_have_no_reference_line_but_baselines(tmp_path):
     results, _, _ = make(tmp_path, fake.grid_cells(datasets=[{"dataset": fake.PLANTED}], seeds=(0,)))
     learned = [(c, np.array([0.5, 1.0]), "overlap") for c in results.conditions]
-    names = {c.label: c.label for c in results.conditions}
+    names = {c.potential_key: c.label for c in results.conditions}
     figure, off = draw_boundaries(
         "Planted", _picture("overlapping"), learned, style.colours(list(names)), dict.fromkeys(names, 2.0), 0, names
     )

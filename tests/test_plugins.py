@@ -38,7 +38,8 @@ class Quartic(Potential):
         return self.c * w**3
 
     def inverse_mirror_map(self, z, out=None):
-        return z.sign() * (z.abs() / self.c) ** (1 / 3)
+        w = z.sign() * (z.abs() / self.c) ** (1 / 3)
+        return w if out is None else out.copy_(w)
 
 
 class Half(Potential):
@@ -90,8 +91,8 @@ def test_a_potential_beside_the_grid_file(folder):
     (cell,) = loaded.cells
     assert loaded.plugins == ["mine:Quartic"] and loaded.plugin_dir == str(folder.resolve())
     assert cell.config["potential"] == {"mine:Quartic": {"c": 2}}
-    assert cell.cell_id.startswith("synthetic-gaussian-d20_mine.Quartic2_L1_s0-")
-    assert cell.flat()["potential"] == "mine:Quartic" and cell.flat()["potential_label"] == "mine.Quartic2"
+    assert cell.cell_id.startswith("synthetic-gaussian-d20_mine.Quartic-c2_L1_s0-")
+    assert cell.flat()["potential"] == "mine:Quartic" and cell.flat()["potential_label"] == "mine.Quartic-c2"
     (potential,) = plugins.potentials_for(cell.config, loaded.plugin_dir)
     w = torch.tensor([-2.0, 0.5], dtype=torch.float64)
     assert torch.allclose(potential.inverse_mirror_map(potential.mirror_map(w)), w) and potential.limit_p == 4.0
@@ -125,7 +126,7 @@ def test_a_data_set_and_metrics(folder):
     assert cell.config["dataset"] == {"name": "mine:data", "n": 7, "dim": "many"}
     assert cell.config["metrics"] == ["mine:metric"] and loaded.plugins == ["mine:data", "mine:metric"]
     assert cell.dataset_label == "mine.data" and cell.cell_id.startswith("mine.data_quadratic_L1_s0-")
-    assert cell.flat()["dataset"] == "mine:data" and cell.flat()["dataset_n"] == 7
+    assert cell.flat()["dataset"] == "mine:data" and cell.flat()["param.n"] == 7 and cell.flat()["dataset_n"] is None
     assert plugins.load_dataset("mine:data", loaded.plugin_dir)(n=3) == (3, 0.5)
     assert plugins.load_metric("mine:metric", loaded.plugin_dir)(torch.ones(2)) == 2.0
     assert cell_from_config(cell.config) == cell
@@ -136,7 +137,7 @@ def test_parameters_of_a_data_set_can_vary(folder):
     path = folder / "grid.yaml"
     path.write_text(text + "vary:\n  dataset.n: [3, 4]\n  dataset.noise: [0.5, 1]\n  seed: [0, 1]\n")
     loaded = load_grid(path)
-    assert len(loaded.cells) == 8 and loaded.varied == ["dataset_n", "dataset_noise"]
+    assert len(loaded.cells) == 8 and loaded.varied == ["param.n", "param.noise"]
     assert len({cell.data_key for cell in loaded.cells}) == 8  # its draw may hang on the seed
     path.write_text(loaded.resolved_yaml())
     assert load_grid(path).cells == loaded.cells

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from mdcore.analysis.columns import BASE, EFFECTS, FINAL_NUMBERS, HISTORY, STATUSES, USED
 from mdcore.analysis.conditions import Condition
 from mdcore.analysis.pairs import effects, pairings
 from mdcore.analysis.results import Results
 from mdcore.analysis.statistics import describe_values
+from mdcore.grid.identity import is_own
+from mdcore.grid.yaml_tree import dump
 
 _PAIRED = [
     "angle_reference_potential",
     "angle_linear_md_ends",
     *(f"{prefix}_{m}" for prefix, (_, ms) in EFFECTS.items() for m in ms),
 ]
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one in C writes the same, ten times as fast
 _WORDS = ["separability", "reference_unique", "svm_kind", "logreg_kind", "message"]
 _DATA = ["separability", "reference_unique", "n_train", "n_test", "dim", "svm_kind", "logreg_kind"]
 _TAIL = ["limit_p", *_DATA, "message"]
@@ -54,6 +54,9 @@ def master_table(results: Results) -> pd.DataFrame:
             rows.append(row)
     varied = ["loss_function" if k == "loss" else k for k in results.varied]
     columns = ["cell_id", "condition_id", *BASE, *varied, "seed", "status", *numbers, *_PAIRED, *_TAIL]
+    twice = sorted({c for c in columns if columns.count(c) > 1})
+    if twice:
+        raise ValueError(f"master.csv: columns that occur twice: {', '.join(twice)}")
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -95,8 +98,8 @@ def _clean(value):
 def grid_snippet(condition: Condition, question: str = "") -> dict:
     """A grid that runs this condition again, all its seeds: what load_grid reads."""
     keep = {k: v for k, v in condition.config.items() if v is not None}
-    keep["dataset"] = {k: v for k, v in keep["dataset"].items() if v is not None}
-    keep["step"] = {k: v for k, v in keep["step"].items() if v is not None} if "step" in keep else {"rule": "adaptive"}
+    if not is_own(keep["dataset"]["name"]):  # null is a value of a user's own parameter, not the default
+        keep["dataset"] = {k: v for k, v in keep["dataset"].items() if v is not None}
     return {
         "question": question or f"What does {condition.id} do?",
         "fixed": keep,
@@ -151,7 +154,7 @@ def condition_record(results: Results, c: Condition, rows: list[dict], stats: di
             "cells": cells,
             "provenance": results.manifest.get("provenance", {}),
             "grid": snippet,
-            "grid_yaml": yaml.dump(snippet, Dumper=_DUMPER, sort_keys=False, allow_unicode=True),
+            "grid_yaml": dump(snippet),
         }
     )
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mdcore.grid.identity import METRIC
+
 STATUSES = ("converged", "transient", "overlap", "quasi-separable", "failed", "diverged", "missing")
 # Statistics are over these; the others are counted beside the statistics.
 USED = ("converged", "transient", "overlap", "quasi-separable")
@@ -114,9 +116,10 @@ for _prefix, (_what, _names) in EFFECTS.items():
 SEPARABLE_ONLY = [m.name for m in METRICS.values() if m.separable]
 # Columns of final.parquet that are words or sizes, not metrics.
 WORDS = ["status", "separability", "reference_unique", "svm_kind", "logreg_kind", "preprocessing", "message"]
+WORDS += ["data_sha256"]
 SIZES = ["limit_p", "n_train", "n_test", "dim"]
 
 
 def metric(name: str) -> Metric:
     """The Metric of a column; a metric of the user's own gets its name as its title."""
-    return METRICS.get(name, Metric(name, name.replace("_", " ")))
+    return METRICS.get(name, Metric(name, name.removeprefix(METRIC).replace("_", " ")))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,12 @@ import pandas as pd
 
 from mdcore.analysis import aggregate
 from mdcore.analysis.columns import STATUSES, USED, metric
-from mdcore.analysis.conditions import Condition, data_title, pretty_potential
+from mdcore.analysis.conditions import Condition, same_value, sortable
 from mdcore.analysis.document import Bullets, Section, Table, Text
 from mdcore.analysis.numbers import DASH, is_number, plain
 from mdcore.analysis.results import Results, load
 from mdcore.analysis.statistics import FEWEST, describe, excludes_zero
+from mdcore.grid.identity import PARAM
 
 # What a condition is about; it is never a setting that two runs may differ in.
 _SUBJECT = {
@@ -74,23 +76,35 @@ class Change:
 def settings(a: Results, b: Results) -> dict[str, tuple[list, list]]:
     """Columns whose sets of values in the two grids have nothing in common: {column: (values of A, values of B)}."""
     out = {}
-    for column in a.conditions[0].flat if a.conditions and b.conditions else ():
-        if column in _SUBJECT:
+    columns = dict.fromkeys(column for r in (a, b) for c in r.conditions for column in c.flat)
+    for column in columns if a.conditions and b.conditions else ():
+        if column in _SUBJECT or column.startswith(PARAM):
             continue
-        one, two = ({json.dumps(c.flat.get(column)) for c in r.conditions} for r in (a, b))
+        one, two = ({same_value(c.flat.get(column)) for c in r.conditions} for r in (a, b))
         if not one & two:
-            out[column] = tuple(sorted(json.loads(v) for v in s) for s in (one, two))
+            out[column] = tuple(sorted((json.loads(v) for v in s), key=sortable) for s in (one, two))
     return out
 
 
 def matched(a: Results, b: Results, different: set[str]) -> list[tuple[Condition, Condition]]:
-    """Pairs of conditions with the same columns, leaving out those in `different`."""
+    """Pairs of the same potential, data and columns, leaving out the columns in `different`.
+
+    Conditions of one run that only those columns tell apart have no partner that could be named.
+    """
+    different = different | {"potential_label"}
 
     def key(c: Condition) -> str:
-        return json.dumps({k: v for k, v in c.flat.items() if k not in different}, sort_keys=True)
+        data = c.family_key if any(k.startswith("dataset_") for k in different) else c.data_key
+        return json.dumps(
+            [c.potential_key, data, {k: v for k, v in c.flat.items() if k not in different and v is not None}],
+            sort_keys=True,
+        )
 
-    theirs = {key(c): c for c in b.conditions}
-    return [(c, theirs[key(c)]) for c in a.conditions if key(c) in theirs]
+    same_id = {c.id: c for c in b.conditions}
+    ours, theirs = (Counter(key(c) for c in r.conditions) for r in (a, b))
+    by_key = {key(c): c for c in b.conditions if ours[key(c)] == theirs[key(c)] == 1}
+    found = [(c, same_id.get(c.id) or by_key.get(key(c))) for c in a.conditions]
+    return [(c, d) for c, d in found if d is not None]
 
 
 def _statuses(rows: pd.DataFrame) -> str:
@@ -108,10 +122,10 @@ def change(c: Condition, d: Condition, rows_a: pd.DataFrame, rows_b: pd.DataFram
     same = ((left == right) | (np.isnan(left) & np.isnan(right))).all(axis=1) & (x["status"] == y["status"]).to_numpy()
     came = (x["status"].isin(USED) & y["status"].isin(USED)).to_numpy()
     difference = pd.DataFrame(right[came] - left[came], columns=numbers)
-    name = f"{pretty_potential(c.label, c.flat)}, L = {c.depth}"
+    name = f"{c.words}, L = {c.depth}"
     return Change(
         name,
-        data_title(c.flat),
+        c.data_words,
         c,
         d,
         len(seeds),

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable
 
 from mdcore.analysis.columns import USED
-from mdcore.analysis.conditions import Condition, data_title, pretty_potential
+from mdcore.analysis.conditions import Condition
 from mdcore.analysis.numbers import angle_at_most, count, is_number, percent, plain, rounded_up
 from mdcore.analysis.results import Results
 from mdcore.analysis.sentences import listed, plural
@@ -42,18 +42,14 @@ def _numbers(values: Iterable) -> str:
 
 
 def _potential(c: Condition) -> str:
-    return pretty_potential(c.label, c.flat)
-
-
-def _data_key(c: Condition) -> str:
-    return json.dumps([c.config.get(k) for k in ("dataset", "digits", "pca")], sort_keys=True)
+    return c.words
 
 
 _FACTORS: tuple[Callable[[Condition], str], ...] = (
     lambda c: f"L = {c.depth}",
     _potential,
     lambda c: f"{_potential(c)} at L = {c.depth}",
-    lambda c: data_title(c.flat),
+    lambda c: c.data_words,
     lambda c: f"width {c.flat.get('width')}",
 )
 
@@ -123,7 +119,7 @@ def data_sentences(results: Results) -> list[str]:
     """One sentence for each data set: source, sizes, split, PCA and what it explains, standardisation, verdict."""
     groups: dict[str, list[Condition]] = {}
     for c in results.conditions:
-        groups.setdefault(_data_key(c), []).append(c)
+        groups.setdefault(c.data_key, []).append(c)
     out = []
     for members in groups.values():
         c, rows = members[0], _rows(results, members)
@@ -149,7 +145,7 @@ def data_sentences(results: Results) -> list[str]:
             if isinstance(record.get("standardisation"), str):
                 parts.append(f"standardisation: {record['standardisation']}")
         verdicts = sorted({r["separability"] for r in rows if r.get("separability")})
-        title = "" if name not in ("mnist", "synthetic") else f"{data_title(c.flat)}: "
+        title = "" if name not in ("mnist", "synthetic") else f"{c.data_words}: "
         text = title + ", ".join(parts) + (f"; {' or '.join(verdicts)}" if verdicts else "") + "."
         out.append(text[0].upper() + text[1:])
     return out

@@ -12,7 +12,7 @@ import numpy as np
 
 from mdcore.analysis import latex
 from mdcore.analysis.columns import USED
-from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.conditions import Condition
 from mdcore.analysis.document import Section, Table, Text
 from mdcore.analysis.floats import floats
 from mdcore.analysis.numbers import plain, tex
@@ -103,7 +103,7 @@ def norms_table(results: Results) -> str:
     for block in found:
         lines = []
         for c, n, mean, std, bold in zip(block.conditions, block.n, block.mean, block.std, block.smallest, strict=True):
-            cells = [latex.words(pretty_potential(c.label, c.flat)), str(n)]
+            cells = [latex.words(c.words), str(n)]
             cells += [tex(float(m), float(s), bool(b)) for m, s, b in zip(mean, std, bold, strict=True)]
             lines.append(" & ".join(cells) + rf" \\ % {c.id}")
         parts.append((block.title, lines))
@@ -138,7 +138,7 @@ def norms_section(results: Results) -> Section:
             block.conditions, block.n, block.mean, block.std, block.smallest, strict=True
         ):
             words = [plain(m, s) + (" *" if b else "") for m, s, b in zip(mean, std, least, strict=True)]
-            rows.append([block.title, pretty_potential(c.label, c.flat), str(n), *words])
+            rows.append([block.title, c.words, str(n), *words])
             keys.append([block.title, rows[-1][1], float(n), *map(float, mean)])
     head = ["data and depth", "potential", "n", *[f"r = {_head(r)}" for r in found[0].exponents]]
     caption = (

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from mdcore.analysis.columns import metric
-from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.conditions import Condition
 from mdcore.analysis.results import Results
 from mdcore.analysis.sentences import listed
 from mdcore.analysis.style import BELOW
@@ -32,11 +32,11 @@ NOT_UNIQUE = "‡"
 
 
 def ambiguous_labels(results: Results, conditions: list[Condition], columns: Iterable[str]) -> dict[str, str]:
-    """{label: words} of the potentials whose l_p optimum is not proved to be the only one, where angles to it are
+    """{potential key: words} of the potentials whose l_p optimum is not proved to be the only one, where angles to it are
     among the columns shown."""
     if "angle_max_margin" not in columns:
         return {}
-    return {c.label: pretty_potential(c.label, c.flat) for c in conditions if results.ambiguous(c)}
+    return {c.potential_key: c.words for c in conditions if results.ambiguous(c)}
 
 
 def unique_words(results: Results, conditions: list[Condition], columns: Iterable[str]) -> str:

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdcore.analysis import style
-from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.conditions import Condition
 from mdcore.analysis.results import Results
+from mdcore.grid.labels import told_apart
 
 MOST_LINES = 12  # curves in one panel; more are split by potential
 SHOWN_PAGES = 8  # of one family in the report, each a PNG and a PDF
@@ -78,14 +79,14 @@ def album_of(family: str) -> str:
 
 def split(conditions: list[Condition], most: int) -> list[list[Condition]]:
     """Parts of at most about `most` conditions; a potential stays whole, with all its depths, for comparison."""
-    labels = list(dict.fromkeys(c.label for c in conditions))
+    keys = list(dict.fromkeys(c.potential_key for c in conditions))
     if len(conditions) <= most:
         return [conditions]
-    depths = max(sum(c.label == k for c in conditions) for k in labels)
-    parts = -(-len(labels) // max(1, most // depths))
-    size = -(-len(labels) // parts)
-    chunks = [labels[i : i + size] for i in range(0, len(labels), size)]
-    return [[c for c in conditions if c.label in chunk] for chunk in chunks]
+    depths = max(sum(c.potential_key == k for c in conditions) for k in keys)
+    parts = -(-len(keys) // max(1, most // depths))
+    size = -(-len(keys) // parts)
+    chunks = [keys[i : i + size] for i in range(0, len(keys), size)]
+    return [[c for c in conditions if c.potential_key in chunk] for chunk in chunks]
 
 
 def groups_of(results: Results, keep: Callable[[Condition], bool], most: int = MOST_LINES) -> list[Group]:
@@ -137,15 +138,26 @@ def wrapped(text: str, width: int = 25) -> str:
 
 
 def names_and_depths(results: Results, conditions: list[Condition]) -> tuple[dict[str, str], list[int]]:
-    """({label: words}, depths) that the legend of these conditions must name, in reading order."""
-    present = {c.label for c in conditions}
-    names = {c.label: pretty_potential(c.label, c.flat) for c in results.conditions if c.label in present}
+    """({potential key: words}, depths) that the legend of these conditions must name, in reading order."""
+    present = {c.potential_key for c in conditions}
+    names = {c.potential_key: c.words for c in results.conditions if c.potential_key in present}
     return names, sorted({c.depth for c in conditions})
 
 
+def row_names(conditions: list[Condition], most: int = 24) -> dict[str, str]:
+    """{potential key: words for a row of a panel}: the middle of a long name is left out, unless two then agree."""
+
+    def cut(words: str) -> str:
+        return words if len(words) <= most else f"{words[: most // 2]}…{words[-(most // 2 - 1) :]}"
+
+    return told_apart({c.potential_key: [cut(c.words), c.words] for c in conditions})
+
+
 def palette(results: Results) -> dict[str, str]:
-    """Colours of all potentials of the run: the same in every figure."""
-    return style.colours(list(dict.fromkeys(c.label for c in results.conditions)))
+    """{potential key: colour} of all potentials of the run: the same in every figure."""
+    labels = {c.potential_key: c.label for c in results.conditions}
+    colours = style.colours(list(labels.values()))
+    return {key: colours[label] for key, label in labels.items()}
 
 
 def page_grid(rows: int, columns: int, row_height: float, extra: float) -> tuple[Figure, list[list[Axes]]]:

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from mdcore.analysis import style
 from mdcore.analysis.columns import USED
-from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.conditions import Condition
 from mdcore.analysis.exact import Picture, picture
 from mdcore.analysis.facets import Facet
 from mdcore.analysis.panel_words import NOT_UNIQUE, unique_words
@@ -83,13 +83,13 @@ def _limit(results: Results, c: Condition, seed: int) -> float:
 def _panel(ax: Axes, shown: Picture, learned, colour: dict, reach: float, ps: dict[str, float]) -> None:
     _line(ax, shown.svm, reach, color=style.BASELINES["svm"], linewidth=0.7, linestyle="-", zorder=1.6)
     _line(ax, shown.logreg, reach, color=style.BASELINES["logreg"], linewidth=0.9, linestyle=(0, (1, 1.4)), zorder=1.6)
-    for label in dict.fromkeys(c.label for c, _, _ in learned):
-        if ps.get(label) in shown.max_margin:
+    for key in dict.fromkeys(c.potential_key for c, _, _ in learned):
+        if ps.get(key) in shown.max_margin:
             _line(
                 ax,
-                shown.max_margin[ps[label]],
+                shown.max_margin[ps[key]],
                 reach,
-                color=colour[label],
+                color=colour[key],
                 linewidth=5,
                 alpha=0.25,
                 zorder=1.8,
@@ -99,7 +99,7 @@ def _panel(ax: Axes, shown: Picture, learned, colour: dict, reach: float, ps: di
         look = {**style.line_of(c.depth), "alpha": 1.0}
         look["linewidth"] = 1.3 if c.depth == 1 else 1.2
         # deeper ones lie on the linear one in a darker shade, so that agreement is seen as an interrupted line
-        tone = colour[c.label] if c.depth == 1 else style.darker(colour[c.label])
+        tone = colour[c.potential_key] if c.depth == 1 else style.darker(colour[c.potential_key])
         _line(ax, w, reach, color=tone, zorder=2 + 0.1 * c.depth, **look)
 
 
@@ -113,9 +113,9 @@ def draw(
     names: dict[str, str],
 ):
     """The figure: all boundaries above, each potential on its own below."""
-    labels = list(dict.fromkeys(c.label for c, _, _ in learned))
-    rows = -(-len(labels) // 2) if len(labels) > 1 else 0
-    legend_rows = 3 + -(-len(labels) // 3)
+    keys = list(dict.fromkeys(c.potential_key for c, _, _ in learned))
+    rows = -(-len(keys) // 2) if len(keys) > 1 else 0
+    legend_rows = 3 + -(-len(keys) // 3)
     figure = plt.figure(figsize=(style.COLUMN, 2.75 + 1.62 * rows + 0.16 * legend_rows), layout="constrained")
     grid = figure.add_gridspec(rows + 1, 2, height_ratios=[2.45] + [1.55] * rows)
     top = figure.add_subplot(grid[0, :])
@@ -125,18 +125,18 @@ def draw(
     top.set_xlabel("$x_1$", labelpad=1)
     top.set_ylabel("$x_2$", labelpad=0)
     off = {}
-    for i, label in enumerate(labels if rows else []):
+    for i, key in enumerate(keys if rows else []):
         ax = figure.add_subplot(grid[1 + i // 2, i % 2])
-        mine = [(c, w, s) for c, w, s in learned if c.label == label]
+        mine = [(c, w, s) for c, w, s in learned if c.potential_key == key]
         _points(ax, shown, 1.6)
         _panel(ax, shown, mine, palette_of, reach, limits)
-        off[label] = _off(shown, mine, limits)
-        tail = f": {short_angle(off[label])} off" if np.isfinite(off[label]) else ""
-        ax.set_title(style.words(names[label]) + tail, fontsize=7.5)
+        off[key] = _off(shown, mine, limits)
+        tail = f": {short_angle(off[key])} off" if np.isfinite(off[key]) else ""
+        ax.set_title(style.words(names[key]) + tail, fontsize=7.5)
         ax.tick_params(labelsize=6.5)
     if not rows:
-        off[labels[0]] = _off(shown, learned, limits)
-    handles = [Line2D([], [], color=palette_of[k], linewidth=2.2, label=style.words(names[k])) for k in labels]
+        off[keys[0]] = _off(shown, learned, limits)
+    handles = [Line2D([], [], color=palette_of[k], linewidth=2.2, label=style.words(names[k])) for k in keys]
     for d in sorted({c.depth for c, _, _ in learned}):
         handles.append(
             Line2D(
@@ -147,7 +147,7 @@ def draw(
                 **{**style.line_of(d), "alpha": 1, "linewidth": 1.2},
             )
         )
-    if any(limits.get(k) in shown.max_margin for k in labels):
+    if any(limits.get(k) in shown.max_margin for k in keys):
         handles.append(Line2D([], [], color="0.5", alpha=0.35, linewidth=5, label=style.words("exact lp max-margin")))
     handles.append(Line2D([], [], color=style.BASELINES["svm"], linewidth=0.8, label=style.words(shown.svm_name)))
     handles.append(
@@ -167,7 +167,9 @@ def draw(
 def _off(shown: Picture, learned, limits: dict[str, float]) -> float:
     """Largest angle in degrees between a learned direction and its own exact one."""
     angles = [
-        _angle(w, shown.max_margin[limits[c.label]]) for c, w, _ in learned if limits.get(c.label) in shown.max_margin
+        _angle(w, shown.max_margin[limits[c.potential_key]])
+        for c, w, _ in learned
+        if limits.get(c.potential_key) in shown.max_margin
     ]
     return max(angles, default=float("nan"))
 
@@ -178,7 +180,7 @@ def _facet(results: Results, facet: Facet) -> tuple[Picture, list, int, dict] | 
     for seed in seeds:
         learned = _learned(results, facet.conditions, seed)
         if learned:
-            limits = {c.label: _limit(results, c, seed) for c, _, _ in learned}
+            limits = {c.potential_key: _limit(results, c, seed) for c, _, _ in learned}
             ps = {p for p in limits.values() if np.isfinite(p) or p == np.inf}
             return picture(results, learned[0][0], seed, ps), learned, seed, limits
     return None
@@ -204,9 +206,9 @@ def decision_boundaries(results: Results) -> Iterator[Drawn | Absent]:
             continue
         number += 1
         shown, learned, seed, limits = found
-        names = {c.label: pretty_potential(c.label, c.flat) for c, _, _ in learned}
+        names = {c.potential_key: c.words for c, _, _ in learned}
         one_of = unique_words(results, [c for c, _, _ in learned], ["angle_max_margin"])
-        names |= {c.label: f"{names[c.label]} {NOT_UNIQUE}" for c, _, _ in learned if results.ambiguous(c)}
+        names |= {c.potential_key: f"{c.words} {NOT_UNIQUE}" for c, _, _ in learned if results.ambiguous(c)}
         figure, off = draw(facet.title, shown, learned, colour, limits, seed, names)
         exact = [v for v in off.values() if np.isfinite(v)]
         lies = (
@@ -215,7 +217,7 @@ def decision_boundaries(results: Results) -> Iterator[Drawn | Absent]:
             if exact
             else f"The data are {shown.separability}: there is no max-margin."
         )
-        open_ = sorted({names[c.label] for c, _, s in learned if s in ("transient", "quasi-separable")})
+        open_ = sorted({names[c.potential_key] for c, _, s in learned if s in ("transient", "quasi-separable")})
         waiting = f" Not converged yet: {', '.join(open_)}." if open_ else ""
         square = " Square: the planted support vector." if shown.support is not None else ""
         caption = (

@@ -12,9 +12,20 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from mdcore.analysis import style
 from mdcore.analysis.columns import USED, metric
-from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.conditions import Condition
 from mdcore.analysis.panel_words import NOT_UNIQUE, ambiguous_labels, unique_words
-from mdcore.analysis.panels import Absent, Drawn, Group, Page, groups_of, legend_height, page_grid, pages_of, palette
+from mdcore.analysis.panels import (
+    Absent,
+    Drawn,
+    Group,
+    Page,
+    groups_of,
+    legend_height,
+    page_grid,
+    pages_of,
+    palette,
+    row_names,
+)
 from mdcore.analysis.results import Results
 
 BOXES = {
@@ -38,8 +49,8 @@ def _groups(results: Results, ids: set[str]) -> list[Group]:
     """Facets, potential by potential with its depths below one another, at most about _MOST_ROWS rows; only `ids`."""
     out = []
     for group in groups_of(results, lambda c: c.id in ids, _MOST_ROWS):
-        order = list(dict.fromkeys(c.label for c in group.conditions))
-        out.append(Group(group.title, sorted(group.conditions, key=lambda c: (order.index(c.label), c.depth))))
+        order = list(dict.fromkeys(c.potential_key for c in group.conditions))
+        out.append(Group(group.title, sorted(group.conditions, key=lambda c: (order.index(c.potential_key), c.depth))))
     return out
 
 
@@ -69,19 +80,19 @@ def _draw(ax: Axes, rows: pd.DataFrame, conditions: list[Condition], column: str
             whiskerprops={"linewidth": 0.8},
         )
         for k, (_, c, _, _) in enumerate(many):
-            drawn["boxes"][k].set(facecolor=colour[c.label], alpha=0.25, linewidth=0, zorder=1.5)
+            drawn["boxes"][k].set(facecolor=colour[c.potential_key], alpha=0.25, linewidth=0, zorder=1.5)
             for whisker in drawn["whiskers"][2 * k : 2 * k + 2]:
-                whisker.set_color(colour[c.label])
+                whisker.set_color(colour[c.potential_key])
     for i, c, v, statuses in boxes:
         y = i + np.array(style.jitter(c.id, len(v), 0.17))
         full = np.isin(statuses, ("converged", "overlap"))
-        for some, face in ((full, colour[c.label]), (~full, "white")):
+        for some, face in ((full, colour[c.potential_key]), (~full, "white")):
             if some.any():
                 ax.plot(
                     v[some],
                     y[some],
                     "o",
-                    color=colour[c.label],
+                    color=colour[c.potential_key],
                     markersize=2.6,
                     markeredgewidth=0.7,
                     markerfacecolor=face,
@@ -90,11 +101,6 @@ def _draw(ax: Axes, rows: pd.DataFrame, conditions: list[Condition], column: str
         seen |= set(statuses)
     _axis(ax, np.concatenate([v for _, _, v, _ in boxes]) if boxes else np.array([]), column)
     return seen
-
-
-def shortened(name: str, most: int = 24) -> str:
-    """A long name with its middle left out: there is a third of a column for it."""
-    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
 
 
 def _axis(ax: Axes, v: np.ndarray, column: str) -> None:
@@ -160,11 +166,11 @@ def _page(results: Results, master: pd.DataFrame, name: str, page: Page, has: di
     high = -(-len(panels) // wide)
     rows = master[master["condition_id"].isin(ids)]
     figure, axes = page_grid(high, wide, 0.52 + 0.135 * len(ids), 0.55 + legend_height([]))
+    names = row_names(group.conditions)
     columns = [m for m, _ in panels]
     marks = {c.id: f" {NOT_UNIQUE}" for c in group.conditions if ambiguous_labels(results, [c], columns)}
     labels = [
-        f"{style.words(shortened(pretty_potential(c.label, c.flat)))}, L={c.depth}{marks.get(c.id, '')}"
-        for c in group.conditions
+        f"{style.words(names[c.potential_key])}, L={c.depth}{marks.get(c.id, '')}" for c in group.conditions
     ]
     seen: set[str] = set()
     for i, (column, title) in enumerate(panels):

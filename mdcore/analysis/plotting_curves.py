@@ -51,12 +51,12 @@ def draw_panel(
         if b.empty:
             continue
         counts.add(b.n)
-        look = {"color": colour[c.label], "zorder": 2 + 0.1 * c.depth}
+        look = {"color": colour[c.potential_key], "zorder": 2 + 0.1 * c.depth}
         line = style.line_of(c.depth)
         if b.x.size:
             ax.plot(b.x, b.mean, **look, **line)
             if b.n > 1:
-                ax.fill_between(b.x, b.low, b.high, color=colour[c.label], alpha=haze, linewidth=0, zorder=1.5)
+                ax.fill_between(b.x, b.low, b.high, color=colour[c.potential_key], alpha=haze, linewidth=0, zorder=1.5)
             everything += [b.low, b.high]
             times.append(b.x)
         for curves_, look_ in (
@@ -71,7 +71,7 @@ def draw_panel(
         ends = _ends(b)
         marked.append((ends, look["color"]))
         for statuses, marker, face in (
-            (("converged", "overlap"), "o", colour[c.label]),
+            (("converged", "overlap"), "o", colour[c.potential_key]),
             (("transient", "quasi-separable"), "o", "white"),
             (("failed", "diverged"), "x", None),
         ):
@@ -81,7 +81,7 @@ def draw_panel(
                     some[:, 0],
                     some[:, 1],
                     marker,
-                    color=colour[c.label],
+                    color=colour[c.potential_key],
                     markersize=4 if not face else 3.2 if len(some) == 1 else 2.4,
                     markerfacecolor=face,
                     markeredgewidth=0.9,

@@ -11,8 +11,7 @@ from matplotlib.colors import LogNorm, Normalize
 
 from mdcore.analysis import style
 from mdcore.analysis.columns import metric
-from mdcore.analysis.conditions import pretty_potential
-from mdcore.analysis.panels import Absent, Drawn, Group, Page, page_grid, pages_of, wrapped
+from mdcore.analysis.panels import Absent, Drawn, Group, Page, page_grid, pages_of, row_names, wrapped
 from mdcore.analysis.results import Results
 
 HEATMAPS = {
@@ -48,12 +47,12 @@ def _cell_text(value: float, counts: dict[str, int]) -> str:
 
 def _draw(ax: Axes, group: Group, summary: pd.DataFrame, column: str, norm: Normalize, cmap: str):
     """One panel; returns the image. Hatched: the grid has no such condition."""
-    labels = list(dict.fromkeys(c.label for c in group.conditions))
+    keys = list(dict.fromkeys(c.potential_key for c in group.conditions))
     depths = sorted({c.depth for c in group.conditions})
-    values = np.full((len(labels), len(depths)), np.nan)
-    words = [["" for _ in depths] for _ in labels]
+    values = np.full((len(keys), len(depths)), np.nan)
+    words = [["" for _ in depths] for _ in keys]
     for c in group.conditions:
-        i, j = labels.index(c.label), depths.index(c.depth)
+        i, j = keys.index(c.potential_key), depths.index(c.depth)
         row = summary.loc[c.id]
         values[i, j] = row[f"{column}_mean"]
         words[i][j] = _cell_text(values[i, j], {s: int(row[f"n_{s}"]) for s in _SHORT})
@@ -61,7 +60,7 @@ def _draw(ax: Axes, group: Group, summary: pd.DataFrame, column: str, norm: Norm
             words[i][j] += "*"
     ax.set_facecolor("white")
     image = ax.imshow(np.ma.masked_invalid(values), norm=norm, cmap=cmap, aspect="auto")
-    for i in range(len(labels)):
+    for i in range(len(keys)):
         for j in range(len(depths)):
             dark = np.isfinite(values[i, j]) and sum(image.cmap(norm(values[i, j]))[:3]) < 1.5
             if words[i][j]:
@@ -75,9 +74,9 @@ def _draw(ax: Axes, group: Group, summary: pd.DataFrame, column: str, norm: Norm
                     edgecolor="0.75",
                     linewidth=0,
                 )
-    some = {c.label: c.flat for c in group.conditions}
+    names = row_names(group.conditions)
     ax.set_xticks(range(len(depths)), [str(d) for d in depths])
-    ax.set_yticks(range(len(labels)), [style.words(pretty_potential(k, some[k])) for k in labels])
+    ax.set_yticks(range(len(keys)), [style.words(names[k]) for k in keys])
     ax.set_title(wrapped(group.title, 36))
     ax.grid(False)
     ax.tick_params(length=0)
@@ -108,7 +107,7 @@ def heatmaps(results: Results, summary: pd.DataFrame, column: str) -> Iterator[D
         return
     ids = [c.id for g in full for c in g.conditions]
     norm = _norm(summary.loc[ids, f"{column}_mean"].to_numpy(float), log)
-    most = max(len({c.label for c in g.conditions}) for g in full)
+    most = max(len({c.potential_key for c in g.conditions}) for g in full)
     pages, beyond = pages_of(full, max(1, min(4, 24 // most)), len(results.cells), name)
     for page in pages:
         yield _page(results, page, summary, column, norm, most)

@@ -9,7 +9,6 @@ import pandas as pd
 
 from mdcore.analysis import aggregate, certainty, methods, plotting, sentences
 from mdcore.analysis.columns import metric
-from mdcore.analysis.conditions import pretty_potential
 from mdcore.analysis.document import Bullets, Code, Figure, Folded, Section, Table, Text
 from mdcore.analysis.norms import norms_section
 from mdcore.analysis.numbers import DASH, is_number, plain
@@ -109,7 +108,7 @@ def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
             if results.ambiguous(c) and "angle_max_margin" in show:
                 words[shown.index("angle_max_margin")] += f" {NOT_UNIQUE}"
             rows.append(
-                [facet.title, pretty_potential(c.label, c.flat), str(c.depth), f"{row['n_used']}/{row['n']}", *words]
+                [facet.title, c.words, str(c.depth), f"{row['n_used']}/{row['n']}", *words]
             )
             keys.append(
                 [

@@ -61,8 +61,7 @@ class Results:
 
     @cached_property
     def conditions(self) -> list[Condition]:
-        ids = dict(zip(self.final["cell_id"], self.final["condition_id"], strict=True))
-        return conditions_of(self.cells, ids)
+        return conditions_of(self.cells)
 
     @cached_property
     def facets(self) -> list[Facet]:

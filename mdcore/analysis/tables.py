@@ -15,7 +15,7 @@ import pandas as pd
 
 from mdcore.analysis import latex
 from mdcore.analysis.columns import metric
-from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.conditions import Condition
 from mdcore.analysis.facets import Facet
 from mdcore.analysis.floats import ROWS_PER_FLOAT, floats
 from mdcore.analysis.norms import norms_table
@@ -179,7 +179,7 @@ def condition_cells(c: Condition, row: dict) -> list[str]:
         if row[f"n_{s}"]
     ]
     return [
-        latex.words(pretty_potential(c.label, c.flat)) + dagger,
+        latex.words(c.words) + dagger,
         str(c.depth),
         n + (f" ({', '.join(lost)})" if lost else ""),
     ]

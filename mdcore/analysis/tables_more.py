@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis import latex
-from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.conditions import Condition
 from mdcore.analysis.facets import Facet
 from mdcore.analysis.floats import ROWS_PER_FLOAT, floats
 from mdcore.analysis.numbers import is_number, rounded_up, tex, with_interval
@@ -54,7 +54,7 @@ def references_table(results: Results, master: pd.DataFrame) -> str:
         rows = rows[rows["separability"].astype(str) != ""]
         lines = []
         for p, group in rows.groupby("limit_p", dropna=False):
-            key = (facet.conditions[0].data, p, *(sorted(group["exact_margin"].dropna().round(12).unique())))
+            key = (facet.conditions[0].data_key, p, *(sorted(group["exact_margin"].dropna().round(12).unique())))
             if key in seen:
                 continue
             seen.add(key)
@@ -138,7 +138,7 @@ def _chunks(parts: dict[str, list[str]]) -> list[tuple[str, list[str]]]:
 def _pair_title(facet: Facet, c: Condition, prefix: str) -> str:
     if prefix == "potential_effect":
         other = facet.reference(c.depth)
-        return f"{facet.title}: potential minus {pretty_potential(other.label, other.flat)}, equal steps"
+        return f"{facet.title}: potential minus {other.words}, equal steps"
     return f"{facet.title}: deep minus linear, equal {'loss' if prefix.endswith('loss') else 'steps'}"
 
 
@@ -155,7 +155,7 @@ def paired_table(results: Results, by_id: dict[str, dict]) -> str:
                 n = _pairs_count(row, prefix, shown)
                 if not n or (prefix != "potential_effect" and c.depth == 1):
                     continue
-                cells = [latex.words(pretty_potential(c.label, c.flat)), str(c.depth), n]
+                cells = [latex.words(c.words), str(c.depth), n]
                 other = facet.linear(c) if prefix != "potential_effect" else facet.reference(c.depth)
                 mark = results.ambiguous(c) or (other is not None and results.ambiguous(other))
                 ambiguous |= mark and "angle_max_margin" in shown

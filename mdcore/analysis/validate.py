@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis.columns import FINAL_NUMBERS, HISTORY, METRICS, SEPARABLE_ONLY, SIZES, STATUSES, WORDS
-from mdcore.analysis.conditions import flatten
+from mdcore.grid.identity import METRIC
 
 
 def _some(ids) -> str:
@@ -45,14 +45,9 @@ def _ranges(frame: pd.DataFrame, columns: list[str], what: str, problems: list[s
             )
 
 
-def _own_metrics(frame: pd.DataFrame, flat: set[str]) -> list[str]:
-    """Numeric columns nobody here knows: metrics of the user's own."""
-    known = {"cell_id", "condition_id", "epoch", *flat, *METRICS, *WORDS, *SIZES}
-    return [
-        c
-        for c in frame.columns
-        if c not in known and pd.api.types.is_numeric_dtype(frame[c]) and not pd.api.types.is_bool_dtype(frame[c])
-    ]
+def _own_metrics(frame: pd.DataFrame) -> list[str]:
+    """Metrics of the user's own, by their name space: what a column is called tells what it is."""
+    return [c for c in frame.columns if c.startswith(METRIC)]
 
 
 def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame | None):
@@ -66,7 +61,6 @@ def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame |
     known = set(ids)
     if len(known) < len(ids):
         problems.append(f"manifest: {len(ids) - len(known)} cell ids occur twice")
-    flat = set(flatten(cells[0]["config"])) if cells else set()
     final = final.copy() if final is not None and "cell_id" in final else pd.DataFrame({"cell_id": []}, dtype=object)
     final = final.reset_index(drop=True)
     final["cell_id"] = final["cell_id"].astype(str)
@@ -78,7 +72,7 @@ def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame |
         problems.append(f"final: {_some(final['cell_id'][double])} committed twice; the first is used")
     final = final[~strange & ~double].reset_index(drop=True)
 
-    own = _own_metrics(final, flat)
+    own = _own_metrics(final)
     if "loss" in final and "log_inverse_loss" in final and not pd.api.types.is_numeric_dtype(final["loss"]):
         # the column is then the name of the loss function, a column of the configuration
         final["loss"] = np.exp(-pd.to_numeric(final["log_inverse_loss"], errors="coerce"))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis.columns import USED
-from mdcore.analysis.conditions import Condition, pretty_potential
+from mdcore.analysis.conditions import Condition
 from mdcore.analysis.directions import End, decide, differ, end_of, is_unique, over_runs
 from mdcore.analysis.facets import Facet
 from mdcore.analysis.results import Results
@@ -173,7 +173,7 @@ def verdict(results: Results, facet: Facet, c: Condition, row: dict, rows: pd.Da
     return Verdict(
         c,
         facet.title,
-        pretty_potential(c.label, c.flat),
+        c.words,
         str(row["separability"]),
         len(rows),
         rows["status"].value_counts().to_dict(),

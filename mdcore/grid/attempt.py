@@ -63,9 +63,9 @@ def prepare(run_dir: Path, stack, code: str, device: str, plugin_dir) -> Path:
 
 
 def _with_absolute_path(config: dict) -> dict:
-    """A dataset's path is relative to where the command was given, not to where the kernel works."""
+    """The place of MNIST's files is relative to where the command was given, not to where the kernel works."""
     path = config["dataset"].get("path")
-    if not path:
+    if not path or config["dataset"]["name"] != "mnist":  # another data set's path is a parameter of its own
         return config
     return config | {"dataset": config["dataset"] | {"path": str(Path(path).absolute())}}
 

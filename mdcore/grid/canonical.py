@@ -105,6 +105,14 @@ class Canonical:
             part = leaf.split(".", 1)[1]
             if setting.value is INVALID:
                 good = False
+            elif known is None and part == "seed":
+                self._misplaced(
+                    combination,
+                    leaf,
+                    f"a data set of one's own gets the grid's seed as its argument seed; got another one, "
+                    f"{setting.value!r}; expected a parameter of another name, or the key seed",
+                )
+                good = False
             elif known is None:
                 dataset[part] = setting.value
             elif part not in known:
@@ -134,6 +142,8 @@ class Canonical:
                         "mnist; remove it or name it under only_if",
                     )
                     good = False
+            if known is None:
+                dataset = {"name": name} | {part: dataset[part] for part in sorted(dataset.keys() - {"name"})}
             return {"dataset": dataset, "digits": None, "pca": None} if good else None
         digits, pca = self._value(combination, "digits"), value_of(combination, "pca")
         good &= digits is not INVALID and pca is not INVALID

@@ -192,7 +192,7 @@ def _read_axis(
         elif not node.value:
             problems.add(node.place, shown, "got an empty list; expected at least one value")
         else:
-            if key == "dataset.path":
+            if key == "dataset.path" and not layout.plugin_data:
                 problems.add(
                     node.place,
                     shown,

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mdcore.grid.identity import METRIC, PARAM
 from mdcore.math.metrics import angle, p_norm, unit
 from mdcore.problems import directions, exact
 
@@ -43,8 +44,8 @@ def tables(cells, plans, companions, trainer, data, found, extra: dict[str, Call
             :rows
         ]
         w = path[rows - 1].numpy() if rows else np.full(path.shape[1], math.nan)
-        for name, metric in extra.items():
-            table[name] = [float(metric(path[row].numpy(), data)) for row in range(rows)]
+        for name, metric in extra.items():  # each call gets a predictor of its own; the arrays of `data` are read-only
+            table[METRIC + name] = [float(metric(path[row].numpy().copy(), data)) for row in range(rows)]
         table.insert(0, "cell_id", cell.cell_id)
         diverged_at = observer.diverged_at.get(position)
         outcome = verdict(table, diverged_at, plans[position], found)
@@ -52,7 +53,20 @@ def tables(cells, plans, companions, trainer, data, found, extra: dict[str, Call
         finals.append(final_row(cell, table, diverged_at, outcome, plans[position], found, data))
         predictors.append(w)
     history = pd.concat(histories, ignore_index=True).astype({"epoch": "float64"})
-    return history[HISTORY + list(extra)], pd.DataFrame(finals), np.array(predictors)
+    columns = HISTORY + [METRIC + name for name in extra]
+    return history[columns], typed_parameters(pd.DataFrame(finals)), np.array(predictors)
+
+
+def typed_parameters(final: pd.DataFrame) -> pd.DataFrame:
+    """Columns param.* of one type each, as a file needs: numbers where all are, else JSON text."""
+    for column in [name for name in final if name.startswith(PARAM)]:
+        values = [None if value is None or value != value else value for value in final[column]]
+        kinds = {type(value) for value in values} - {type(None)}
+        exact = all(abs(value) < 2**53 for value in values if isinstance(value, (int, float)))
+        if not exact or not (len(kinds) <= 1 or kinds <= {int, float}):
+            values = [None if value is None else json.dumps(value) for value in values]
+        final[column] = pd.Series(values, index=final.index)
+    return final
 
 
 def verify_last_gap(observer, position: int, columns: dict, A: np.ndarray) -> None:
@@ -199,6 +213,7 @@ def final_row(cell, table: pd.DataFrame, diverged_at: int | None, outcome, plan,
         "reference_unique": bool(reference.unique) if reference else None,
         "svm_kind": found.svm.kind,
         "logreg_kind": found.logreg.kind,
+        "data_sha256": data.fingerprint,
         "n_train": len(data.X_train),
         "n_test": len(data.X_test),
         "dim": data.X_train.shape[1],

@@ -55,7 +55,7 @@ def _apply(layout: Layout, key: str, names: set[str], node: Node, place: str, pr
     if not node.value:
         problems.add(place, key, "got an empty list; expected at least one value")
         return
-    if key == "dataset.path":
+    if key == "dataset.path" and not layout.plugin_data:
         problems.add(place, key, "cannot vary: where the files lie is no part of a cell; expected one directory")
         return
     values = [read_key(key, item, key, problems, place, layout.plugin_data) for item in node.value]

@@ -7,7 +7,9 @@ directory.
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import json
 import sys
 import types
 from collections.abc import Callable, Iterable
@@ -21,6 +23,7 @@ from mdcore.grid.schema import Setting
 
 _NEEDED = ("value_per_entry", "mirror_map", "inverse_mirror_map")
 _loaded: dict[tuple[str, str], types.ModuleType] = {}  # (path, content hash): one file gives one class
+_conform: set[tuple[type, str]] = set()  # (class, parameters) that have been tried out
 
 
 def load_potential(reference: str, plugin_dir: str | Path | None = None) -> type:
@@ -158,11 +161,18 @@ def _make(entry: Any, plugin_dir: str | Path | None):
         if name == "layer_scaled":
             parameters["alpha"] = parameters["alpha"][0]
         return BUILTIN[name](**parameters)
+    from mdcore.grid.conformance import check_potential
+
     found = load_potential(name, plugin_dir)
     try:
-        return found(**parameters)
+        made = found(**copy.deepcopy(parameters))
     except Exception as error:
         raise GridError(f"{name}: cannot be made with the parameters {parameters}: {_reason(error)}") from error
+    tried = (found, json.dumps(parameters, sort_keys=True))
+    if tried not in _conform:
+        check_potential(made, name if not parameters else f"{name} with {parameters}")
+        _conform.add(tried)
+    return made
 
 
 def _load_callable(reference: str, plugin_dir: str | Path | None, what: str) -> Callable:

@@ -7,6 +7,7 @@ or a list of these, input layer first.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -30,6 +31,7 @@ _FORMS = {
     "cosh": "{cosh: {beta: 1}}",
 }
 MOST_LAYERS = 1000
+_SYMBOLS = {"beta": "β"}  # of the parameters of built-in potentials
 
 
 def read_potential(node: Node, key: str, problems: Problems) -> Any:
@@ -182,11 +184,41 @@ def plain(value: Any) -> str:
 
 
 def label(potential: Any) -> str:
-    """quadratic, lp1.5, layer_scaled1+4, hypentropy0.1, lp1.5+quadratic; a plug-in by file and name."""
+    """quadratic, lp1.5, layer_scaled1+4, hypentropy0.1, lp1.5+quadratic; mine.Mix-a2 for a plug-in with a = 2."""
     if isinstance(potential, list):
         return "+".join(label(layer) for layer in potential)
-    values: list[Any] = []
-    for value in parameters_of(potential).values():
-        values.extend(value if isinstance(value, list) else [value])
-    text = name_of(potential) + "+".join(plain(value) for value in values)
+    name, parameters = name_of(potential), parameters_of(potential)
+    if ":" in name:
+        text = name + "".join(f"-{key}{word(value)}" for key, value in sorted(parameters.items()))
+    else:
+        values = [v for value in parameters.values() for v in (value if isinstance(value, list) else [value])]
+        text = name + "+".join(plain(value) for value in values)
+    return sanitised(text)
+
+
+def words(potential: Any, file: bool = False) -> str:
+    """The potential in figures, tables and text: "lp, p = 1.5", "layer-scaled, α = (1, 4)", "Mix, a = 2".
+
+    `file` names the file of a plug-in too: "mine:Mix, a = 2".
+    """
+    if isinstance(potential, list):
+        parts = [words(layer, file) if ":" in name_of(layer) else label(layer) for layer in potential]
+        return " + ".join(part.replace("layer_scaled", "layer-scaled ") for part in parts)
+    name, parameters = name_of(potential), parameters_of(potential)
+    if name == "layer_scaled":
+        return f"layer-scaled, α = ({', '.join(map(plain, parameters['alpha']))})"
+    shown = name if file else name.rsplit(":", 1)[-1]
+    symbols = {} if ":" in name else _SYMBOLS
+    return ", ".join([shown, *(f"{symbols.get(k, k)} = {word(v)}" for k, v in sorted(parameters.items()))])
+
+
+def word(value: Any) -> str:
+    """A parameter of a user's own as one word: numbers as `plain`, text as it is, the rest as JSON."""
+    if isinstance(value, str) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return plain(value)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def sanitised(text: str) -> str:
+    """`text` with the letters of file names only."""
     return re.sub(r"[^A-Za-z0-9.+_-]+", ".", text)

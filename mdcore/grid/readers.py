@@ -107,7 +107,7 @@ def number(node: Node, key: str, problems: Problems, above: float = 0.0, what: s
 def free_value(node: Node, key: str, problems: Problems, level: int = 0) -> Any:
     """Parameters of a plug-in: what JSON has, without NaN; 1.0 becomes 1, so that both are one identity."""
     if node.kind == "map":
-        out = {name: free_value(item, f"{key}.{name}", problems, level + 1) for name, item in node.value.items()}
+        out = {name: free_value(node.value[name], f"{key}.{name}", problems, level + 1) for name in sorted(node.value)}
         return INVALID if any(value is INVALID for value in out.values()) else out
     if node.kind == "list":
         items = [free_value(item, key, problems, level + 1) for item in node.value]

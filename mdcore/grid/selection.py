@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mdcore.grid.errors import Problems, nearest, one_of
-from mdcore.grid.identity import COLUMNS, Cell
+from mdcore.grid.identity import COLUMNS, PARAM, Cell
 from mdcore.grid.potential_spec import plain
 from mdcore.grid.yaml_tree import scalar
 
@@ -84,7 +84,8 @@ def _there(flats: list[dict], column: str, given: str) -> str:
 
 
 def _column(key: str, columns: list[str]) -> str | None:
-    for name in (key, key.replace(".", "_"), {"dataset.name": "dataset"}.get(key, key)):
+    own = PARAM + key.removeprefix("dataset.") if key.startswith("dataset.") else key  # as the grid file writes it
+    for name in (own, key, key.replace(".", "_"), {"dataset.name": "dataset"}.get(key, key)):
         if name in columns:
             return name
     return None

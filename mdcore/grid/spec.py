@@ -20,7 +20,17 @@ from mdcore.grid.canonical import KEYS as CONFIG_KEYS
 from mdcore.grid.canonical import Canonical
 from mdcore.grid.errors import GridError, Problems, nearest, one_of
 from mdcore.grid.expand import expand
-from mdcore.grid.identity import COLUMNS, CONDITION_COLUMNS, Cell, grid_hash, identity, make_cell
+from mdcore.grid.identity import (
+    COLUMNS,
+    CONDITION_COLUMNS,
+    PARAM,
+    Cell,
+    flatten,
+    grid_hash,
+    identity,
+    make_cell,
+    names_in_both,
+)
 from mdcore.grid.layout import Layout, read_layout
 from mdcore.grid.overrides import apply_overrides
 from mdcore.grid.resolved import resolved
@@ -140,18 +150,18 @@ def _varied(layout: Layout, cells: list[Cell]) -> list[str]:
     columns = {"dataset" if leaf == "dataset.name" else leaf.replace(".", "_") for leaf in leaves} - {"seed"}
     if "potential" in columns:
         columns |= {"p", "alpha", "beta", "potential_label"}
-    order = [column for column in (*CONDITION_COLUMNS, *COLUMNS) if column in columns]
-    values: dict[str, set] = {column: set() for column in order}
-    labels: dict[tuple, str] = {}
-    needs_label = False
-    for cell in cells if order else ():
-        flat = cell.flat()
-        for column, seen in values.items():
-            seen.add(flat[column])
-        numbers = (flat["potential"], flat["p"], flat["alpha"], flat["beta"])
-        needs_label |= labels.setdefault(numbers, flat["potential_label"]) != flat["potential_label"]
+    in_both = names_in_both(cell.config for cell in cells)
+    flats = [flatten(cell.config, in_both) for cell in cells]
+    own = sorted({column for flat in flats for column in flat if column.startswith(PARAM)})
+    numbers = ("potential", "p", "alpha", "beta", *own)
+    labels: dict[tuple, set] = {}
+    for flat in flats if "potential" in columns else ():
+        labels.setdefault(tuple(repr(flat.get(column)) for column in numbers), set()).add(flat["potential_label"])
+    needs_label = any(len(seen) > 1 for seen in labels.values())
     return [
         column
-        for column in dict.fromkeys(order)
-        if len(values[column]) > 1 and (column != "potential_label" or needs_label)
+        for column in dict.fromkeys((*CONDITION_COLUMNS, *COLUMNS, *own))
+        if (column in columns or column in own)
+        and len({repr(flat.get(column)) for flat in flats}) > 1
+        and (column != "potential_label" or needs_label)
     ]

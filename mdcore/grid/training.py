@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def train_request(path: str | Path) -> StackOutput:
     with shared_by_all():
         device, notes = choose_device(request.get("device", "auto"))
     trainer = StackTrainer(
-        torch.from_numpy(np.ascontiguousarray(data.A)),
+        torch.tensor(data.A),
         plans,
         stack_plan(shared, found.separability == "separable", device),
         torch.from_numpy(data.y_test[:, None] * data.X_test) if len(data.y_test) else None,
@@ -107,12 +108,18 @@ def train_request(path: str | Path) -> StackOutput:
 
 
 def load_data(config: dict, plugin_dir=None) -> datasets.Dataset:
-    """The data set of a cell; a plug-in function is called with the data set's own keys and the seed."""
+    """The data set of a cell.
+
+    A function of the user's own is called with copies of the data set's own keys and the seed, in the directory
+    of its file: names of files among its parameters are relative to that.
+    """
     dataset = config["dataset"]
     if ":" not in dataset["name"]:
         return datasets.load_dataset(dataset, config["digits"], config["pca"], config["seed"])
-    keys = {key: value for key, value in dataset.items() if key != "name"}
-    made = load_dataset(dataset["name"], plugin_dir)(**keys, seed=config["seed"])
+    keys = copy.deepcopy({key: value for key, value in dataset.items() if key != "name"})
+    make = load_dataset(dataset["name"], plugin_dir)
+    with chdir(plugin_dir or "."):
+        made = make(**keys, seed=config["seed"])
     if isinstance(made, datasets.Dataset):
         return made
     raise ValueError(

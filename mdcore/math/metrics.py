@@ -61,13 +61,21 @@ def margin_upper_bound(weighted_sum: Tensor, mass: Tensor, p: float) -> Tensor:
 
 
 def layer_potentials(potentials: Sequence[Potential], Z: Sequence[Tensor]) -> Tensor:
-    """Σ over entries of φ_l*(Z_l), shape (…, L)."""
-    return torch.stack([phi.conjugate_per_entry(z).sum(dim=(-2, -1)) for phi, z in zip(potentials, Z)], dim=-1)
+    """Σ over entries of φ_l*(Z_l) − φ_l*(0) ≥ 0, shape (…, L): φ* is least at 0, as an even φ has φ'(0) = 0.
+
+    Without the constant the sum could be negative (cosh, φ*(0) = −β²) or count entries (hypentropy, φ*(0) = β).
+    """
+    sums = []
+    for phi, z in zip(potentials, Z):
+        at_zero = phi.conjugate_per_entry(torch.zeros((1, 1), dtype=z.dtype, device=z.device))
+        sums.append((phi.conjugate_per_entry(z) - at_zero).sum(dim=(-2, -1)))
+    return torch.stack(sums, dim=-1)
 
 
 def max_over_min(values: Tensor) -> Tensor:
-    """max/min along the last axis: the balance of layers, 1 when they are equal."""
-    return values.amax(dim=-1) / values.amin(dim=-1)
+    """max/min along the last axis: the balance of layers, 1 when they are equal; NaN where one is not above 0."""
+    least = values.amin(dim=-1)
+    return torch.where(least > 0, values.amax(dim=-1) / least, math.nan)
 
 
 def balance_invariants(potentials: Sequence[Potential], Z: Sequence[Tensor]) -> Tensor:

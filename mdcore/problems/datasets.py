@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ ZERO_STD = 1e-10  # a coordinate whose std is below this share of the largest is
 class Dataset:
     """Training points X_train (n, d) float64 C-contiguous, labels y_train (n,) in {−1, +1}; test the same.
 
+    The arrays are read-only copies of what was given: nobody who still holds the originals can change them.
     X_test is (0, d) where every point trains. `preprocessing` records how the data came about (JSON-able);
     `planted` is {"support": a_0} for planted geometry, else None: then ψ_p(a_0) is the l_p max-margin
     direction.
@@ -38,10 +40,13 @@ class Dataset:
     def __post_init__(self):
         """Coerce to contiguous float64; DataError for shapes that do not fit, labels not ±1, NaN or inf."""
         for name in ("X_train", "y_train", "X_test", "y_test"):
-            array = np.ascontiguousarray(getattr(self, name), dtype=np.float64)
+            array = np.array(getattr(self, name), dtype=np.float64, order="C")
             if not np.isfinite(array).all():
                 raise DataError(f"{self.label}: {name} has entries that are NaN or infinite; expected numbers")
+            array.flags.writeable = False
             object.__setattr__(self, name, array)
+        for name in ("preprocessing", "planted"):
+            object.__setattr__(self, name, copy.deepcopy(getattr(self, name)))
         for X, y, part in ((self.X_train, self.y_train, "train"), (self.X_test, self.y_test, "test")):
             if X.ndim != 2 or y.shape != X.shape[:1] or X.shape[1:] != self.X_train.shape[1:]:
                 raise DataError(
@@ -55,8 +60,10 @@ class Dataset:
 
     @cached_property
     def A(self) -> np.ndarray:
-        """Rows y_n x_n (n, d): Aw are the margins of w."""
-        return self.y_train[:, None] * self.X_train
+        """Rows y_n x_n (n, d), read-only: Aw are the margins of w."""
+        rows = self.y_train[:, None] * self.X_train
+        rows.flags.writeable = False
+        return rows
 
     @cached_property
     def fingerprint(self) -> str:

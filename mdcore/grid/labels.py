@@ -1,0 +1,108 @@
+"""Names for readers, made from the identity and unique within a run. They are never used as keys."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+
+from mdcore.grid.identity import data_key, dataset_label, is_own, potential_key
+from mdcore.grid.potential_spec import label, word, words
+
+_NOT_SAID = ("name", "path", "geometry", "dim")  # of a data set: in its title already, or decides no number
+_SAID = {"test_fraction": "test fraction"}
+
+
+def told_apart(candidates: dict[str, list[str]]) -> dict[str, str]:
+    """{key: name}: of each key's names, shortest first, the first that no other key has among its names of that rank.
+
+    Where there is none, the last name and a short hash of the key.
+    """
+    ranks = max(map(len, candidates.values()), default=0)
+    counts = [Counter(names[min(rank, len(names) - 1)] for names in candidates.values()) for rank in range(ranks)]
+    chosen = {
+        key: next((name for name, count in zip(names, counts, strict=False) if count[name] == 1), None)
+        for key, names in candidates.items()
+    }
+    taken = Counter(chosen.values())
+    return {
+        key: name if name is not None and taken[name] == 1 else f"{candidates[key][-1]}-{_hash(key)}"
+        for key, name in chosen.items()
+    }
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:6]
+
+
+def potential_labels(configs: Iterable[dict]) -> dict[str, str]:
+    """{potential key: label such as lp1.5 or mine.Mix-a2}."""
+    return told_apart({potential_key(c): [label(c["potential"])] for c in configs})
+
+
+def potential_words(configs: Iterable[dict]) -> dict[str, str]:
+    """{potential key: words such as "lp, p = 1.5" or "Mix, a = 2"}; the file of a plug-in where it is needed."""
+    return told_apart({potential_key(c): [words(c["potential"]), words(c["potential"], file=True)] for c in configs})
+
+
+def family_key(config: dict) -> str:
+    """Data sets of one family differ in parameters only."""
+    dataset = config["dataset"]
+    kind = ("name",) if is_own(dataset["name"]) else ("name", "geometry", "dim")
+    family = {key: dataset.get(key) for key in kind}
+    return data_key({"dataset": family, "digits": config.get("digits"), "pca": config.get("pca")})
+
+
+def _title(config: dict, file: bool = False) -> str:
+    """ "MNIST 3 vs 5, PCA 50"; "Planted, d = 2"; a data set of the user's own by its function, or file:function."""
+    dataset = config["dataset"]
+    if dataset["name"] == "mnist":
+        pca = f"PCA {config['pca']}" if config["pca"] is not None else "no PCA"
+        return f"MNIST {config['digits'][0]} vs {config['digits'][1]}, {pca}"
+    if dataset["name"] == "synthetic":
+        return f"{dataset['geometry'].capitalize()}, d = {dataset['dim']}"
+    return dataset["name"] if file else dataset["name"].rsplit(":", 1)[-1]
+
+
+def family_words(configs: Iterable[dict]) -> dict[str, str]:
+    """{family key: title of its data}: parameters are not said."""
+    return told_apart({family_key(c): [_title(c), _title(c, file=True)] for c in configs})
+
+
+def _differing(configs: list[dict]) -> dict[str, dict]:
+    """{data key: parameters in which it differs from others of its family}."""
+    families: dict[str, dict[str, dict]] = {}
+    for c in configs:
+        families.setdefault(family_key(c), {})[data_key(c)] = c["dataset"]
+    out = {}
+    for members in families.values():
+        own = is_own(next(iter(members.values()))["name"])
+        unsaid = ("name",) if own else _NOT_SAID
+        names = sorted({key for data in members.values() for key in data if key not in unsaid})
+        moving = [n for n in names if len({(n in data, word(data.get(n))) for data in members.values()}) > 1]
+        out |= {key: {n: data[n] for n in moving if n in data} for key, data in members.items()}
+    return out
+
+
+def data_labels(configs: list[dict]) -> dict[str, str]:
+    """{data key: label such as mnist-3v5-pca50}, with parameters where a run has several of one family."""
+    more = _differing(configs)
+    return told_apart(
+        {
+            key: [dataset_label(c), dataset_label(c) + "".join(f"-{k}{word(v)}" for k, v in more[key].items())]
+            for c in configs
+            for key in (data_key(c),)
+        }
+    )
+
+
+def data_words(configs: list[dict]) -> dict[str, str]:
+    """{data key: title of the data with the parameters in which it differs from others of its family}."""
+    more, family = _differing(configs), family_words(configs)
+    return told_apart(
+        {
+            key: [", ".join([family[family_key(c)], *(f"{_SAID.get(k, k)} = {word(v)}" for k, v in more[key].items())])]
+            for c in configs
+            for key in (data_key(c),)
+        }
+    )

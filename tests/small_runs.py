@@ -1,0 +1,49 @@
+"""Runs of small grids, trained in this process and committed as the command does, for tests that need true numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mdcore.analysis.results import Results, load
+from mdcore.grid.attempt import prepare
+from mdcore.grid.command import plugin_files
+from mdcore.grid.commits import NOTEBOOK, commit_stack, read_notes
+from mdcore.grid.fingerprint import code_parts, fingerprint
+from mdcore.grid.spec import load_grid
+from mdcore.grid.stacks import compose
+from mdcore.grid.store import Run, write_head, write_results
+from mdcore.grid.training import train_request
+
+STEPS = """
+fixed:
+  step: {rule: normalized, eta: 10, anneal: 4}
+  epochs: 500
+  width: 5
+"""
+
+
+def write(folder: Path, grid: str, **files: str) -> Path:
+    """The grid file `grid.yaml` in `folder`, beside it the plug-ins `files`: stem -> source."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, source in files.items():
+        (folder / f"{stem}.py").write_text(source, encoding="utf-8")
+    (folder / "grid.yaml").write_text(grid, encoding="utf-8")
+    return folder / "grid.yaml"
+
+
+def train(grid_file: Path, run_dir: Path, monkeypatch) -> Results:
+    """The grid's run, trained and read back by the analysis."""
+    grid = load_grid(grid_file)
+    parts = code_parts(plugin_files(grid))
+    (run_dir / "stacks").mkdir(parents=True)
+    write_head(Run(run_dir, new=True), grid, {"commit": None, "packages": {}})
+    for serial, stack in enumerate(compose(grid.cells)):
+        place = prepare(run_dir, stack, fingerprint(parts), "cpu", grid.plugin_dir)
+        monkeypatch.chdir(run_dir)
+        output = place / "out-test"
+        write_results(output, train_request(place / "request.json"))
+        (output / NOTEBOOK).write_text(json.dumps({}))
+        notes = read_notes(output, stack.cell_ids)
+        commit_stack(run_dir, stack.name, output, stack.cell_ids, notes, parts, serial)
+    return load(run_dir)
