@@ -193,9 +193,10 @@ def test_lines_of_the_decision_boundaries_are_those_the_legend_names(tmp_path):
     exact = {1.5: np.array([0.2, 1.0]), 2.0: np.array([0.4, 1.0]), 3.0: np.array([0.7, 1.0])}
     baselines = (np.array([0.5, 1.0]), "SVM, hard margin", np.array([0.6, 1.0]), "logreg")
     shown = Picture(X, y, "separable", exact, *baselines, None)
-    limits = {"quadratic": 2.0, "lp1.5": 1.5, "lp3": 3.0}
-    learned = [(c, np.array([limits[c.label] + 0.1 * c.depth, 1.0]), "converged") for c in results.conditions]
-    names = {c.label: c.label for c in results.conditions}
+    exponent = {"quadratic": 2.0, "lp1.5": 1.5, "lp3": 3.0}
+    limits = {c.potential_key: exponent[c.label] for c in results.conditions}
+    learned = [(c, np.array([exponent[c.label] + 0.1 * c.depth, 1.0]), "converged") for c in results.conditions]
+    names = {c.potential_key: c.label for c in results.conditions}
     figure, off = draw_boundaries("Planted", shown, learned, style.colours(list(names)), limits, 0, names)
     legend = figure.legends[0]
     looks = {t.get_text(): h for t, h in zip(legend.get_texts(), legend.legend_handles, strict=True)}
@@ -212,17 +213,17 @@ def test_lines_of_the_decision_boundaries_are_those_the_legend_names(tmp_path):
     for ax in figure.axes:
         assert slopes(ax, like("SVM, hard margin")) == pytest.approx([-0.5])
         assert slopes(ax, like("logreg")) == pytest.approx([-0.6])
-    for label, ax in zip(names, figure.axes[1:], strict=False):
-        p = limits[label]
-        assert ax.get_title().startswith(label)
+    for key, ax in zip(names, figure.axes[1:], strict=False):
+        p = limits[key]
+        assert ax.get_title().startswith(names[key])
         assert slopes(ax, lambda line: line.get_linewidth() == 5) == pytest.approx([-exact[p][0]])
         assert slopes(ax, lambda line: 1.1 < line.get_linewidth() < 2) == pytest.approx([-p - 0.2, -p - 0.1])
         cosines = [
-            w @ exact[p] / np.linalg.norm(w) / np.linalg.norm(exact[p]) for c, w, _ in learned if c.label == label
+            w @ exact[p] / np.linalg.norm(w) / np.linalg.norm(exact[p]) for c, w, _ in learned if c.potential_key == key
         ]
         angles = np.degrees(np.arccos(cosines))
         assert angles.max() > 1.01 * angles.min()  # "off" is the largest
-        assert off[label] == pytest.approx(angles.max(), abs=1e-6)
+        assert off[key] == pytest.approx(angles.max(), abs=1e-6)
     circles, triangles = ([line for line in figure.axes[0].lines if line.get_marker() == m] for m in "o^")
     np.testing.assert_array_equal(np.c_[circles[0].get_xdata(), circles[0].get_ydata()], X[y == 1])
     np.testing.assert_array_equal(np.c_[triangles[0].get_xdata(), triangles[0].get_ydata()], X[y == -1])

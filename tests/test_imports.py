@@ -19,7 +19,18 @@ ALLOWED = {
     "problems": ("mdcore.problems", "mdcore.math"),
     "grid": ("mdcore.grid", "mdcore.problems", "mdcore.math"),
     # compare is a command too: its streams are those of the others
-    "analysis": ("mdcore.analysis", "mdcore.grid.store", "mdcore.grid.streams", "mdcore.problems", "mdcore.math"),
+    # the analysis reads runs, and takes ids, keys, labels and YAML from their one owner
+    "analysis": (
+        "mdcore.analysis",
+        "mdcore.grid.store",
+        "mdcore.grid.streams",
+        "mdcore.grid.identity",
+        "mdcore.grid.labels",
+        "mdcore.grid.potential_spec",
+        "mdcore.grid.yaml_tree",
+        "mdcore.problems",
+        "mdcore.math",
+    ),
     # bench measures all of them and borrows the look of a report
     "bench": ("mdcore.bench", "mdcore.analysis", "mdcore.grid", "mdcore.problems", "mdcore.math"),
 }

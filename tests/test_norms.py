@@ -60,7 +60,7 @@ def test_every_number_is_recomputed_from_the_data_and_the_predictor(tmp_path):
 def test_at_the_exact_directions_the_diagonal_is_smallest(tmp_path):
     for block in norms.norm_blocks(results_of(tmp_path, exact)):
         assert block.exponents == list(PS)
-        own = [LABELS[norms.pretty_potential(c.label, c.flat)] for c in block.conditions]
+        own = [LABELS[c.words] for c in block.conditions]
         expected = [[p == r for r in PS] for p in own]
         assert block.smallest.tolist() == expected
         assert block.own == [True] * 3

@@ -32,8 +32,8 @@ NOT_UNIQUE = "‡"
 
 
 def ambiguous_labels(results: Results, conditions: list[Condition], columns: Iterable[str]) -> dict[str, str]:
-    """{potential key: words} of the potentials whose l_p optimum is not proved to be the only one, where angles to it are
-    among the columns shown."""
+    """{potential key: words} of the potentials whose l_p optimum is not proved to be the only one, where angles to it
+    are among the columns shown."""
     if "angle_max_margin" not in columns:
         return {}
     return {c.potential_key: c.words for c in conditions if results.ambiguous(c)}
