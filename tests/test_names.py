@@ -1,8 +1,10 @@
 """Numbers under their own names: identity by configuration and content, never by label, position or first row."""
 
+import gzip
 import json
 import math
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,21 @@ from mdcore.analysis.conditions import conditions_of
 from mdcore.analysis.facets import facets_of
 from mdcore.analysis.results import load
 from mdcore.grid import labels
+from mdcore.grid.command import other_data, plan_of, plugin_files
+from mdcore.grid.commits import committed
 from mdcore.grid.errors import GridError
+from mdcore.grid.fingerprint import code_parts
 from mdcore.grid.identity import data_key, flatten, make_cell, potential_key
 from mdcore.grid.measures import typed_parameters
+from mdcore.grid.plan import describe
 from mdcore.grid.plugins import load_potential, potentials_for
 from mdcore.grid.spec import load_grid, select
+from mdcore.grid.store import Run
+from mdcore.grid.training import _request_fingerprint, load_data
 from mdcore.grid.yaml_tree import dump
+from mdcore.math import metrics
 from mdcore.math.potentials import BUILTIN, Cosh, Hypentropy, Lp, Quadratic, Scaled
+from mdcore.problems import mnist
 from mdcore.problems.datasets import Dataset
 from tests import fake_run as fake
 from tests import small_runs
@@ -534,3 +544,157 @@ def test_the_conditions_of_every_shipped_grid_run_again(tmp_path, name):
         (tmp_path / plugin.name).write_bytes(plugin.read_bytes())
     cells = load_grid(GRIDS / name).cells[:100]
     assert {c.cell_id for c in again(tmp_path, cells)} == {c.cell_id for c in cells}
+
+
+# ---- data are known by their content --------------------------------------------------------------------------------
+
+
+def idx_files(folder: Path, seed: int) -> Path:
+    """Small IDX files under MNIST's names, gzipped or not."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir()
+    prototypes = rng.integers(0, 200, (10, 28, 28))
+    for part, n in (("train", 60), ("t10k", 20)):
+        digits = np.arange(n) % 10
+        images = np.clip(prototypes[digits] + rng.integers(0, 56, (n, 28, 28)), 0, 255).astype(np.uint8)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, n, 28, 28) + images.tobytes())
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, n) + bytes(digits.astype(np.uint8)))
+    return folder
+
+
+IDX = (
+    f'question: "?"\n{STEPS}  dataset: {{name: mnist, source: full, path: "PLACE"}}\n'
+    "  digits: [0, 1]\n  pca: 3\n  potential: quadratic\n"
+)
+
+
+def planned(grid_file: Path, run_dir: Path, overrides=(), rerun=None):
+    """(plan, grid) of a run as the command makes it."""
+    grid = load_grid(grid_file, overrides)
+    state = committed(run_dir)
+    parts = code_parts(plugin_files(grid))
+    return plan_of(Run(run_dir, new=False), grid, grid.cells, state, parts, rerun), state
+
+
+def test_other_images_under_the_same_names_are_other_data(tmp_path, monkeypatch):
+    one, two = idx_files(tmp_path / "one", 1), idx_files(tmp_path / "two", 2)
+    file = small_runs.write(tmp_path / "g", IDX.replace("PLACE", str(one)))
+    run = tmp_path / "20250101_t"
+    results = small_runs.train(file, run, monkeypatch)
+    ((cell, row),) = results.row.items()
+    record = json.loads(row["preprocessing"])
+    assert (
+        "70,000" not in record["source"] and "not MNIST" in record["source"] and str(tmp_path) not in json.dumps(record)
+    )
+    assert (record["n_train"], record["n_test"]) == (12, 4) and set(record["files"]) == set(mnist.FILES)
+    config = load_grid(file).cells[0].config
+    assert row["data_sha256"] == load_data(config).fingerprint
+    plan, state = planned(file, run)
+    assert not plan.stale and not plan.other_data and state.newest[cell].data["sha256"] == row["data_sha256"]
+    moved = [f"dataset.path={one.rename(tmp_path / 'moved')}"]
+    assert not planned(file, run, moved)[0].stale  # the same content elsewhere is the same data
+    other = [f"dataset.path={two}"]
+    plan, state = planned(file, run, other)
+    assert list(plan.other_data) == list(plan.stale) == [cell] and not plan.stacks
+    assert "train-images-idx3-ubyte has another content" in describe(plan, state, 1)
+    assert "other data" in other_data(Run(run, new=False), plan)
+    plan, _ = planned(file, run, other, "stale")
+    assert plan.to_run == 1 and not plan.other_data
+    for name in mnist.FILES:
+        (two / name).unlink()
+    assert not planned(file, run, other)[0].stale  # nothing is known of files that are not there
+
+
+def test_mnist_itself_is_called_so(tmp_path, monkeypatch):
+    folder = idx_files(tmp_path / "one", 1)
+    config = fake.config(dataset={**fake.MNIST, "source": "full", "path": str(folder)}, digits=[0, 1], pca=3)
+    monkeypatch.setattr(mnist, "UNPACKED", mnist.digests(folder, "md5"))
+    assert load_data(config).preprocessing["source"] == "MNIST, 70,000 images"
+    for name in mnist.FILES:  # gzipped files are the same content
+        (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
+        (folder / name).unlink()
+    assert load_data(config).preprocessing["source"] == "MNIST, 70,000 images"
+
+
+CSV = """
+import numpy as np
+from mdcore.problems.datasets import Dataset
+
+def load(seed, path):
+    table = np.loadtxt(path, delimiter=",")
+    return Dataset("csv", table[:, 1:], table[:, 0], np.empty((0, 2)), np.empty(0), {})
+"""
+A, B = "1,3.0,1.0\n-1,-3.0,-1.0\n", "1,1.0,3.0\n-1,-1.0,-3.0\n"
+
+
+def test_a_parameter_called_path_is_a_parameter(tmp_path, monkeypatch):
+    grid = (
+        f'question: "?"\n{STEPS}  potential: quadratic\n'
+        'vary:\n  dataset: [{name: "c:load", path: a.csv}, {name: "c:load", path: b.csv}]\n'
+    )
+    file, run = small_runs.write(tmp_path / "g", grid, c=CSV), tmp_path / "20250101_t"
+    (tmp_path / "g" / "a.csv").write_text(A)
+    (tmp_path / "g" / "b.csv").write_text(B)
+    results = small_runs.train(file, run, monkeypatch)
+    master, _ = aggregate.write(results, tmp_path / "out")
+    assert master["param.path"].tolist() == ["a.csv", "b.csv"] and len(results.conditions) == len(results.facets) == 2
+    for c, expected in zip(results.conditions, ((3, 1), (1, 3)), strict=True):
+        w = results.predictors[c.cells[0]]
+        assert w / np.linalg.norm(w) == pytest.approx(np.array(expected) / 10**0.5)
+    assert not planned(file, run)[0].stale
+    (tmp_path / "g" / "a.csv").write_text(B)  # another content under the same name
+    plan, _ = planned(file, run)
+    assert list(plan.other_data) == [results.conditions[0].cells[0]]
+
+
+def test_a_training_state_of_other_data_is_not_gone_on_from():
+    request = {"cells": [], "code": "c", "device": "cpu"}
+    assert _request_fingerprint(request, "one") == _request_fingerprint(dict(request), "one")
+    assert _request_fingerprint(request, "one") != _request_fingerprint(request, "two")
+
+
+# ---- norm balance ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "phi", [Cosh(1.0), Cosh(0.3), Hypentropy(0.1), Hypentropy(2.0), Quadratic(), Lp(1.5), Lp(3), Scaled()]
+)
+@pytest.mark.parametrize("size", [1e-3, 1.0, 20.0])
+def test_norm_balance_is_a_ratio_of_positive_sums_for_every_potential(phi, size):
+    """φ even and strictly convex: φ* is least at 0, so Σφ*(Z) − φ*(0) > 0 unless Z = 0, and max/min ≥ 1."""
+    torch.manual_seed(0)
+    Z = [size * torch.randn(3, *shape, dtype=torch.float64) for shape in ((5, 4), (5, 5), (1, 5))]
+    sums = metrics.layer_potentials([phi] * 3, Z)
+    assert bool((sums > 0).all()) and bool((metrics.max_over_min(sums) >= 1).all())
+    exact = torch.stack(
+        [sum(phi.conjugate(z[i : i + 1, a : a + 1, b : b + 1]) - phi.conjugate(torch.zeros(1, dtype=torch.float64))
+             for a in range(z.shape[1]) for b in range(z.shape[2])) for i in range(3) for z in Z]
+    ).reshape(3, 3)  # fmt: skip
+    torch.testing.assert_close(sums, exact, rtol=1e-6, atol=1e-14)
+    if (
+        float(phi.conjugate(torch.zeros(1, dtype=torch.float64))) == 0.0
+    ):  # quadratic, lp, scaled: the plain sum, to the bit
+        plain = torch.stack([phi.conjugate_per_entry(z).sum(dim=(-2, -1)) for z in Z], dim=-1)
+        assert torch.equal(sums, plain)
+
+
+def test_norm_balance_of_a_layer_at_zero_is_not_defined():
+    assert metrics.max_over_min(torch.tensor([[1.0, 0.0], [2.0, 1.0], [-1.0, 3.0]])).isnan().tolist() == [
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("potential", ["{cosh: {beta: 1}}", "{hypentropy: {beta: 0.5}}"])
+def test_a_network_raises_no_false_alarm(tmp_path, monkeypatch, potential):
+    grid = (
+        f'question: "?"\n{STEPS}  dataset: {{name: synthetic, geometry: planted, dim: 2, n: 20}}\n'
+        f"  potential: {potential}\nvary:\n  depth: [2, 3]\n"
+    )
+    grid = grid.replace("eta: 10", "eta: 1")
+    results = small_runs.train(small_runs.write(tmp_path / "g", grid), tmp_path / "20250101_t", monkeypatch)
+    assert results.problems == []
+    for cell in results.row:
+        balance = results.curves.get(cell, "norm_balance")
+        assert len(balance) > 10 and (balance >= 1).all()

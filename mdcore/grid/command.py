@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mdcore.grid.attempt import REQUEST, read_json
 from mdcore.grid.commits import Committed, atomic_write, committed, set_aside, stacks_dir
+from mdcore.grid.content import ContentNow
 from mdcore.grid.fingerprint import code_parts
 from mdcore.grid.lock import RunIsHeld, RunLock
 from mdcore.grid.order import evidence_of
@@ -40,11 +41,13 @@ def run(options, argv: list[str]) -> int:
     jobs = options.jobs or cores()
     try:
         state = committed(opened.path)
-        plan = make_plan(grid.cells, selected, state, parts, options.rerun, rest_of_rerun(opened.path, state))
+        plan = plan_of(opened, grid, selected, state, parts, options.rerun)
         if options.dry_run:
             print("\n".join([f"{opened.path} {'would be made' if opened.new else 'exists'}", *opened.notes]))
             print(describe(plan, state, jobs))
             return GOOD
+        if plan.other_data:
+            return tell(other_data(opened, plan), WRONG)
         if not plan.stacks and not opened.notes and not state.damaged:
             print(f"nothing to do: {len(plan.done)} cells are done in {opened.path}" + stale_note(plan))
             return conclude(opened.path, options, plan.failed)
@@ -58,6 +61,21 @@ def run(options, argv: list[str]) -> int:
         return tell(f"interrupted. To go on:\n  {command(argv)}", INTERRUPTED)
     except OSError as error:
         return tell(f"cannot use {opened.path}: {error}. Nothing that was finished is lost.", FAILED)
+
+
+def plan_of(opened: Run, grid, selected, state: Committed, parts: dict, rerun: str | None) -> Plan:
+    """The plan, the data looked at as they are now."""
+    rest = rest_of_rerun(opened.path, state)
+    return make_plan(grid.cells, selected, state, parts, rerun, rest, ContentNow(grid.plugin_dir))
+
+
+def other_data(opened: Run, plan: Plan) -> str:
+    """Why a run is not gone on with: its numbers are of other data than the grid names now."""
+    reasons = "; ".join(dict.fromkeys(reason for told in plan.other_data.values() for reason in told))
+    return (
+        f"{opened.path}: {len(plan.other_data)} of its cells were trained on other data than the grid names now: "
+        f"{reasons}. Use another --tag for these data, --rerun stale to train the cells anew, or put the data back."
+    )
 
 
 def read_request(options):
@@ -101,7 +119,7 @@ def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: lis
     for record in state.damaged:
         aside = set_aside(opened.path, record).name
         opened.notes.append(f"damaged: {record.path.name}: {record.problem}; set aside as {aside}")
-    plan = make_plan(grid.cells, selected, state, parts, options.rerun, rest_of_rerun(opened.path, state))
+    plan = plan_of(opened, grid, selected, state, parts, options.rerun)
     if not plan.stacks and not opened.notes:  # another runner did it while this one waited
         print(f"nothing to do: {len(plan.done)} cells are done in {opened.path}")
         return conclude(opened.path, options, plan.failed)

@@ -39,6 +39,7 @@ class Record:
     code: str = ""
     code_parts: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    data: dict = field(default_factory=dict)  # sha256 of the data and of their files; {}: not recorded
     steps: int = 0  # of all its cells together; 0: not counted
     serial: int = -1
     problem: str | None = None
@@ -93,6 +94,7 @@ def read_record(path: Path) -> Record:
             raise _Mismatch(f"{RECORD} does not match its own checksum")
         for key in ("cells", "status", "messages", "files", "code", "code_parts", "seconds", "serial"):
             setattr(record, key, told[key])
+        record.data = data if isinstance(data := told.get("data"), dict) else {}
         record.steps = steps if isinstance(steps := told.get("steps"), int) else 0
         for name, digest in record.files.items():
             if sha256(path / name) != digest:
@@ -187,6 +189,7 @@ def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, cod
         "code_parts": code_parts,
         "seconds": notes.get("seconds", {}),
         "steps": notes.get("steps", 0),
+        "data": notes.get("data", {}),
         "notes": notes.get("notes", []),
         "blas": notes.get("blas", []),
         "serial": serial,

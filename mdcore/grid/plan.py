@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mdcore.grid.commits import BAD, Committed
+from mdcore.grid.content import ContentNow
 from mdcore.grid.fingerprint import changes, fingerprint
 from mdcore.grid.progress import FIXED_SECONDS, clock
 from mdcore.grid.stacks import Stack, compose
@@ -20,6 +21,7 @@ class Plan:
     done: set[str]
     failed: dict[str, tuple[str, str]]  # why, where to look
     stale: dict[str, list[str]]  # what changed since; also done or failed
+    other_data: dict[str, list[str]]  # of them those whose data have another content now and that are not to run
     stacks: list[Stack]
     speed: float  # measured seconds of this run's stacks over their expected ones; 1 before any is done
 
@@ -28,15 +30,24 @@ class Plan:
         return sum(len(stack.cells) for stack in self.stacks)
 
 
-def make_plan(cells, selected, state: Committed, code_parts: dict, rerun: str | None = None, rest=()) -> Plan:
+def make_plan(
+    cells,
+    selected,
+    state: Committed,
+    code_parts: dict,
+    rerun: str | None = None,
+    rest=(),
+    content: ContentNow | None = None,
+) -> Plan:
     """cells: the whole grid; selected: what --only left of it; rerun: None, 'stale', 'failed', 'all' or 'rest'.
 
-    rest: the cells that an interrupted rerun has left.
+    rest: the cells that an interrupted rerun has left; content: what the data are now, None: not looked at.
     """
     ids = [cell.cell_id for cell in selected]
     code = fingerprint(code_parts)
-    failed, stale = {}, {}
-    for cell_id in ids:
+    failed, stale, others = {}, {}, {}
+    for cell in selected:
+        cell_id = cell.cell_id
         record = state.newest.get(cell_id)
         if record is None:
             continue
@@ -45,6 +56,9 @@ def make_plan(cells, selected, state: Committed, code_parts: dict, rerun: str | 
             failed[cell_id] = (why, str(record.path / "train_cell.ipynb"))
         if record.code != code:
             stale[cell_id] = changes(record.code_parts, code_parts)
+        if content and (told := content.changes(cell, record.data)):
+            others[cell_id] = told
+            stale[cell_id] = told + stale.get(cell_id, [])
     asked = {None: (), "stale": stale, "failed": failed, "all": ids, "rest": rest}[rerun]
     again = set(ids).intersection(asked)
     wanted = {cell_id for cell_id in ids if cell_id not in state.newest} | again
@@ -53,6 +67,7 @@ def make_plan(cells, selected, state: Committed, code_parts: dict, rerun: str | 
         done={c for c in ids if c in state.newest and c not in failed and c not in wanted},
         failed={c: told for c, told in failed.items() if c not in wanted},
         stale=stale,
+        other_data={c: told for c, told in others.items() if c not in wanted},
         stacks=compose(cells, wanted) if wanted else [],
         speed=_speed(cells, state),
     )

@@ -206,6 +206,7 @@ def write_results(output, results) -> None:
         "messages": {i: str(m) for i, m in zip(ids, messages, strict=True) if m},
         "seconds": {what: float(seconds) for what, seconds in results.seconds.items()},
         "steps": int(results.final["steps"].sum()) if "steps" in results.final else 0,
+        "data": getattr(results, "data", {}),
         "notes": [str(note) for note in results.notes],
         "blas": _loaded_blas(),
         "files": files,  # the runner seals these and no others

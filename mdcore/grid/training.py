@@ -43,6 +43,7 @@ class StackOutput:
     notes: list[str] = field(default_factory=list)
     z: np.ndarray | None = None  # (K, d): A^Tλ of the best certificate, Σλ = 1
     z_rounding: np.ndarray | None = None  # (K,): its κ, see math.certificate
+    data: dict = field(default_factory=dict)  # {"sha256": of the arrays, "files": {name: sha256}}: what was trained on
 
 
 class SharedFailure(Exception):
@@ -89,7 +90,7 @@ def train_request(path: str | Path) -> StackOutput:
     )
     if trainer.captured and trainer.captured.why_not:
         notes.append(f"slow: steps are launched one by one on the GPU, since {trainer.captured.why_not}")
-    spent = _train(trainer, request, notes)
+    spent = _train(trainer, request, data.fingerprint, notes)
     clock["trained"] = time.monotonic()
     extra = {name: load_metric(name, plugin_dir) for name in shared.get("metrics", ())}
     history, final, w = measures.tables(cells, plans, companions, trainer, data, found, extra)
@@ -104,7 +105,10 @@ def train_request(path: str | Path) -> StackOutput:
     notes += [f"l{p:g} max-margin: {m.message}" for p, m in found.max_margin.items() if m.message]
     ids, kept = [cell.cell_id for cell in cells], trainer.observer.certificates
     z = (None, None) if kept is None else (kept.z[: len(ids)].numpy(), kept.rounding[: len(ids)].numpy())
-    return StackOutput(history, final, ids, w, seconds, notes, *z)
+    content = {"sha256": data.fingerprint}
+    if shared["dataset"]["name"] == "mnist":
+        content["files"] = data.preprocessing.get("files", {})
+    return StackOutput(history, final, ids, w, seconds, notes, *z, content)
 
 
 def load_data(config: dict, plugin_dir=None) -> datasets.Dataset:
@@ -182,16 +186,19 @@ def choose_device(wanted: str) -> tuple[str, list[str]]:
     return ("cuda", []) if there and wanted in ("cuda", "auto") else ("cpu", [])
 
 
-def _train(trainer: StackTrainer, request: dict, notes: list[str]) -> float:
-    """Run to the end, saving the state now and then; returns the seconds spent training, earlier runs included."""
+def _train(trainer: StackTrainer, request: dict, data: str, notes: list[str]) -> float:
+    """Run to the end, saving the state now and then; returns the seconds spent training, earlier runs included.
+
+    A state that was saved for another request or other `data` (its fingerprint) is not gone on from.
+    """
     state_path, progress_path = request.get("state_path"), request.get("progress_path")
-    fingerprint = _request_fingerprint(request)
+    fingerprint = _request_fingerprint(request, data)
     spent_before = 0.0
     if state_path and Path(state_path).exists():
         try:
             saved = _read_state(state_path)
             if saved["request"] != fingerprint:
-                raise ValueError("it answers another request")
+                raise ValueError("it answers another request, or was trained on other data")
             trainer.load_state_dict(saved["trainer"])
             spent_before = saved["spent"]
             notes.append(f"resumed at epoch {trainer.epoch} from a saved training state")
@@ -248,8 +255,8 @@ def _read_state(path: str) -> dict:
     return torch.load(io.BytesIO(sealed[32:]), weights_only=True, map_location="cpu")
 
 
-def _request_fingerprint(request: dict) -> str:
-    decides = {key: request.get(key) for key in ("cells", "code", "device", "plugin_dir")}
+def _request_fingerprint(request: dict, data: str) -> str:
+    decides = {key: request.get(key) for key in ("cells", "code", "device", "plugin_dir")} | {"data": data}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 

