@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mdcore.problems import datasets, mnist, synthetic
 from mdcore.problems.datasets import DataError, Dataset, load_dataset
+from mdcore.problems.references import solve_references
 
 G20 = {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1.0}
 PLANTED = {**G20, "geometry": "planted", "dim": 2}
@@ -157,7 +158,7 @@ def own(**change) -> Dataset:
         "X_test": np.empty((0, 2)),
         "y_test": np.empty(0),
     }
-    return Dataset(label="own", preprocessing={}, **{**parts, **change})
+    return Dataset(label="own", **{"preprocessing": {}, **parts, **change})
 
 
 def test_arrays_of_ones_own_become_contiguous_float64():
@@ -175,6 +176,19 @@ def test_arrays_of_ones_own_become_contiguous_float64():
         ({"X_train": [[1, np.nan], [3, 4]]}, "NaN"),
         ({"X_test": np.empty((0, 3))}, "do not fit"),
         ({"X_train": np.empty((0, 2)), "y_train": []}, "no training points"),
+        ({"X_train": np.empty((2, 0)), "X_test": np.empty((0, 0))}, "has no features"),
+        ({"X_train": np.zeros((2, 2))}, "X_train is zero everywhere"),
+        ({"X_train": [[1e160, 0], [0, 1]]}, r"X_train has norm 1\.0e\+160"),
+        ({"X_train": [[1e-170, 0], [0, 1e-200]]}, r"X_train has norm 1\.0e-170"),
+        ({"X_test": [[1e200, 0]], "y_test": [1]}, r"X_test has norm 1\.0e\+200"),
+        ({"y_train": [1, 1]}, r"only the label \+1"),
+        ({"X_train": [["a", "b"], ["c", "d"]]}, "no array of real numbers"),
+        ({"X_train": [[1, 2], [3]]}, "no array of real numbers"),
+        ({"X_train": [[1j, 2], [3, 4]]}, "no array of real numbers"),
+        ({"preprocessing": {"model": object()}}, "preprocessing cannot be written as JSON.*object"),
+        ({"preprocessing": {"classes": {1, 2}}}, "preprocessing cannot be written as JSON.*set"),
+        ({"preprocessing": {"mean": np.zeros(100_000)}}, "preprocessing is .* characters long"),
+        ({"preprocessing": ["scaled"]}, "preprocessing is a list"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(change, word):
@@ -185,9 +199,33 @@ def test_arrays_that_do_not_fit_are_refused(change, word):
 def test_fingerprint_is_of_the_numbers_and_their_place():
     base = own()
     assert base.fingerprint == own(X_train=np.array([[1, 2], [3, 4]])).fingerprint
-    others = [own(X_train=[[1, 2], [3, 4.0000001]]), own(y_train=[-1, -1])]
+    others = [own(X_train=[[1, 2], [3, 4.0000001]]), own(y_train=[-1, 1])]
     others.append(own(X_test=[[1, 2]], y_test=[1]))
     assert len({data.fingerprint for data in [base, *others]}) == 4
+
+
+def test_a_record_of_numpys_numbers_is_kept_as_plain_ones():
+    record = {"classes": np.array([-1, 1]), "n": np.int64(7), 3: (np.float32(0.5), float("nan"))}
+    record["in"] = {"a": np.bool_(1)}
+    kept = own(preprocessing=record).preprocessing
+    assert kept == {"classes": [-1, 1], "n": 7, "3": [0.5, "nan"], "in": {"a": True}}
+    assert json.loads(json.dumps(kept, sort_keys=True, allow_nan=False)) == kept
+
+
+@pytest.mark.parametrize("exponent", [-150, 150])
+def test_data_of_any_size_that_can_be_computed_with_have_the_same_references(exponent):
+    rng = np.random.default_rng(5)
+    y = np.where(np.arange(12) % 2, 1.0, -1.0)
+    X = y[:, None] * np.array([2.0, 1.0, 0.5]) + 0.3 * rng.standard_normal((12, 3))
+    nothing = {"X_test": np.empty((0, 3)), "y_train": y}
+    one, other = (solve_references(own(X_train=X * size, **nothing), [1.5, 2.0, 3.0], 1.0, 1.0, None)
+                  for size in (1.0, 10.0**exponent))  # fmt: skip
+    assert one.separability == other.separability == "separable"
+    for p, exact in one.max_margin.items():
+        scaled = other.max_margin[p]
+        assert scaled.margin == pytest.approx(exact.margin * 10.0**exponent, rel=1e-7)
+        w, v = exact.w / np.abs(exact.w).max(), scaled.w / np.abs(scaled.w).max()
+        np.testing.assert_allclose(v, w, atol=1e-5)
 
 
 # bundled MNIST

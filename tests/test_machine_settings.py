@@ -353,3 +353,117 @@ def test_a_first_step_that_overflows_is_a_cell_that_diverged(tmp_path):
     assert set(HISTORY) <= set(done.final.columns)
     assert done.final[[name for name in HISTORY if name != "cell_id"]].isna().all(axis=None)
     assert (len(done.history), np.isnan(done.w).all()) == (0, True)
+
+
+# what a user's own files do wrong is told before anything is trained
+
+LATE = """
+import numpy as np
+from mdcore.problems.datasets import Dataset
+
+def data(seed, record="ok"):
+    if record == "exit":
+        raise SystemExit(3)
+    rng = np.random.default_rng(seed)
+    y = np.where(np.arange(20) < 10, 1.0, -1.0)
+    X = y[:, None] * np.ones(3) + 0.3 * rng.standard_normal((20, 3))
+    kept = {"classes": np.unique(y)} if record == "ok" else {"classes": {1, 2}}
+    return Dataset("late", X, y, np.empty((0, 3)), np.empty(0), kept)
+
+def two(w, data): return np.abs(w)[:2]
+def none(w, data): return None
+def crash(w, data): return {}["missing"]
+def text(w, data): return "0.5"
+def leave(w, data): raise SystemExit(4)
+def nan(w, data): return float("nan")
+def inf(w, data): return np.float32("inf")
+def array(w, data): return np.array(0.5)
+def mutate(w, data): w[:] = 0; return 1.0
+def later(w, data):
+    if np.abs(w).max() > 3: raise ValueError("too large for me")
+    return 1
+"""
+
+
+@pytest.fixture
+def late(tmp_path, monkeypatch):
+    """call(metric, record) -> what train_request makes of one cell; fails when it trains unasked."""
+    from mdcore.grid import training
+    from mdcore.grid.spec import load_grid
+
+    (tmp_path / "late.py").write_text(LATE)
+
+    def call(metric=None, record="ok", train=False):
+        lines = [
+            "question: q", "fixed:", f"  dataset: {{name: 'late:data', record: {record}}}",
+            "  step: {rule: normalized, eta: 1}", "  epochs: 20", "  log_points: 5", "  potential: quadratic",
+            *([f"  metrics: ['late:{metric}']"] if metric else []), "vary: {seed: [0]}",
+        ]  # fmt: skip
+        (tmp_path / "grid.yaml").write_text("\n".join(lines))
+        cells = [cell.config for cell in load_grid(tmp_path / "grid.yaml").cells]
+        request = {"cells": cells, "device": "cpu", "plugin_dir": str(tmp_path)}
+        (tmp_path / "request.json").write_text(json.dumps(request))
+        if not train:
+            monkeypatch.setattr(training, "StackTrainer", lambda *_: pytest.fail("a stack was trained"))
+        return training.train_request(tmp_path / "request.json")
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"metric": "two"}, r"the metric late:two returned ndarray of shape \(2,\); expected one real number"),
+        ({"metric": "none"}, "the metric late:none returned NoneType; expected one real number"),
+        ({"metric": "crash"}, "the metric late:crash raised KeyError: 'missing'"),
+        ({"metric": "text"}, "the metric late:text returned str; expected one real number"),
+        ({"metric": "leave"}, "the metric late:leave raised SystemExit: 4"),
+        ({"record": "set"}, "late: preprocessing cannot be written as JSON"),
+        ({"record": "exit"}, "SystemExit: 3"),
+    ],
+)
+def test_what_a_plug_in_returns_is_refused_before_training(late, asked, says):
+    from mdcore.grid.training import RequestRefused
+
+    with pytest.raises(RequestRefused, match=says):
+        late(**asked)
+
+
+@pytest.mark.parametrize(("metric", "number"), [("nan", np.nan), ("inf", np.inf), ("array", 0.5), ("mutate", 1.0)])
+def test_a_metric_may_return_any_number_and_changes_nothing(late, metric, number):
+    done = late(metric, train=True)
+    (column,) = [name for name in done.history.columns if name.endswith(f"late:{metric}")]
+    np.testing.assert_equal(done.history[column].iloc[-1], number)
+    assert np.abs(done.w).max() > 0
+
+
+def test_a_metric_that_fails_after_training_costs_its_value_and_no_cell(late):
+    done = late("later", train=True)
+    (column,) = [name for name in done.history.columns if name.endswith("late:later")]
+    assert (done.history[column].iloc[0], np.isnan(done.history[column].iloc[-1])) == (1.0, True)
+    assert [note for note in done.notes if "late:later raised ValueError: too large for me; NaN" in note]
+
+
+def test_what_is_refused_is_not_tried_twice(tmp_path, monkeypatch):
+    from conftest import fake_cells
+
+    from mdcore.grid import attempt as attempts
+    from mdcore.grid.attempt import attempt
+    from mdcore.grid.commits import committed
+    from mdcore.grid.notebooks import NotebookFailed
+    from mdcore.grid.runner import Job
+    from mdcore.grid.stacks import Stack
+
+    def fails(*_):
+        raise NotebookFailed("RequestRefused", "DataError: odd: X_train has no features")
+
+    monkeypatch.setattr(attempts, "execute", fails)
+    stack = Stack(tuple(fake_cells(6)))
+    runner = runner_for(tmp_path, [stack])
+    runner.prepare(Job(stack))
+    runner.show_begun(Job(stack))
+    outcome = attempt(tmp_path, stack.name, Path("n"), None)
+    assert runner.follow_up(Job(stack), outcome) == []
+    state = committed(tmp_path)
+    assert {cell: state.status(cell) for cell in state.newest} == dict.fromkeys(stack.cell_ids, "failed")
+    assert {why for why, _ in runner.result.failed.values()} == {"DataError: odd: X_train has no features"}

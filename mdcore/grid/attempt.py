@@ -18,13 +18,14 @@ TRAIN_NOTEBOOK = SOURCE_ROOT / "notebooks" / NOTEBOOK
 REQUEST, STATE, PROGRESS, KERNEL_LOG = "request.json", "state", "progress.json", "kernel.log"
 STATE_EVERY_S = 30
 SHARED = "SharedFailure"  # grid.training's exception for what every cell of a stack has in common
+REFUSED = "RequestRefused"  # and for what another attempt would find again
 # What a write to a full or read-only file system says in Python, Arrow and torch.
 DISK = re.compile(r"[Ee]rrno (28|30|122)\b|No space left|Read-only file system|quota exceeded|failed writing")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """kind: done, died (the kernel ended), error (the notebook raised), disk (not writable), stopped.
+    """kind: done, died (the kernel ended), error (the notebook raised), refused (it would again), disk, stopped.
 
     shared: an error that hits every cell of the stack alike.
     """
@@ -105,6 +106,8 @@ def attempt(run_dir: Path, name: str, notebook: Path, kernels: Kernels) -> Outco
         full = cannot_write(place) or (str(error) if DISK.search(error.value) else "")
         if full:
             return ended("disk", full)
+        if error.name == REFUSED:
+            return ended("refused", error.value, True)
         shared = error.name == SHARED
         return ended("error", error.value if shared else str(error), shared)
     except OSError as error:

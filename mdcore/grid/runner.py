@@ -143,7 +143,7 @@ class Runner:
         name = job.stack.name
         self.progress.say(f"{name}: attempt {job.tries + 1} failed: {outcome.message}")
         # A death may be the machine's doing: every stack gets a second try. An exception in a half is not.
-        if job.tries == 0 and not (job.half and outcome.kind == "error"):
+        if job.tries == 0 and outcome.kind != "refused" and not (job.half and outcome.kind == "error"):
             return [Job(job.stack, 1, job.half)]
         if len(job.stack.cells) > 1 and not outcome.shared:
             halves = halve(job.stack)

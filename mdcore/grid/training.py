@@ -10,13 +10,15 @@ import os
 import time
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from mdcore.grid import measures
+from mdcore.grid import measures, own_metrics
+from mdcore.grid.errors import GridError
 from mdcore.grid.identity import Cell, make_cell
 from mdcore.grid.plugins import companion_config, load_dataset, load_metric, potentials_for
 from mdcore.math.engine import StackTrainer
@@ -50,12 +52,18 @@ class SharedFailure(Exception):
     """What failed is the same for every cell of the stack: its data or its device. Fewer cells would not help."""
 
 
+class RequestRefused(SharedFailure):
+    """The data set or a metric cannot be used, which another attempt would find again."""
+
+
 @contextmanager
 def shared_by_all():
     try:
         yield
     except (MemoryError, OSError):  # the machine's matter, not the request's
         raise
+    except (datasets.DataError, own_metrics.MetricError, GridError, SystemExit) as error:
+        raise RequestRefused(f"{type(error).__name__}: {error}") from error
     except Exception as error:
         raise SharedFailure(f"{type(error).__name__}: {error}") from error
 
@@ -72,6 +80,8 @@ def train_request(path: str | Path) -> StackOutput:
     plugin_dir = request.get("plugin_dir")
     with shared_by_all():
         data = load_data(cells[0].config, plugin_dir)
+        metrics = {name: load_metric(name, plugin_dir) for name in cells[0].config.get("metrics", ())}
+        own_metrics.try_all(metrics, data)
     plans, companions = plan_cells(cells, plugin_dir)
     limits = {plan.limit_p for plan in plans if plan.limit_p is not None}
     shared = cells[0].config
@@ -92,7 +102,7 @@ def train_request(path: str | Path) -> StackOutput:
         notes.append(f"slow: steps are launched one by one on the GPU, since {trainer.captured.why_not}")
     spent = _train(trainer, request, data.fingerprint, notes)
     clock["trained"] = time.monotonic()
-    extra = {name: load_metric(name, plugin_dir) for name in shared.get("metrics", ())}
+    extra = {name: partial(own_metrics.value_or_nan, name, metric, notes) for name, metric in metrics.items()}
     history, final, w = measures.tables(cells, plans, companions, trainer, data, found, extra)
     if found.separability == "overlapping":  # the limit is the logistic minimiser, the only one at full column rank
         final["reference_unique"] = bool(found.logreg.unique)
@@ -126,7 +136,7 @@ def load_data(config: dict, plugin_dir=None) -> datasets.Dataset:
         made = make(**keys, seed=config["seed"])
     if isinstance(made, datasets.Dataset):
         return made
-    raise ValueError(
+    raise datasets.DataError(
         f"{dataset['name']} returned {type(made).__name__}; expected a mdcore.problems.datasets.Dataset"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,8 @@ from mdcore.problems.mnist import DataError
 __all__ = ["DataError", "Dataset", "load_dataset"]
 
 SPLIT_SEED = 20250319  # of the fixed stratified test split; changing it changes every MNIST number
+SMALLEST, LARGEST = 1e-160, 1e153  # ‖X‖_F: beyond them squares overflow, or vanish where references are solved
+LONGEST_RECORD = 100_000  # characters of `preprocessing` as JSON: each cell keeps it
 ZERO_STD = 1e-10  # a coordinate whose std is below this share of the largest is constant up to rounding
 
 
@@ -38,15 +41,16 @@ class Dataset:
     planted: dict | None = None
 
     def __post_init__(self):
-        """Coerce to contiguous float64; DataError for shapes that do not fit, labels not ±1, NaN or inf."""
+        """Coerce to contiguous float64 and a record that JSON holds. DataError: shapes that do not fit, labels not ±1
+        or only one of them, NaN, inf, no features, zeros only, numbers whose squares overflow or vanish, a record
+        of other things."""
         for name in ("X_train", "y_train", "X_test", "y_test"):
-            array = np.array(getattr(self, name), dtype=np.float64, order="C")
+            array = _floats(self.label, name, getattr(self, name))
             if not np.isfinite(array).all():
                 raise DataError(f"{self.label}: {name} has entries that are NaN or infinite; expected numbers")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        for name in ("preprocessing", "planted"):
-            object.__setattr__(self, name, copy.deepcopy(getattr(self, name)))
+        object.__setattr__(self, "planted", copy.deepcopy(self.planted))
         for X, y, part in ((self.X_train, self.y_train, "train"), (self.X_test, self.y_test, "test")):
             if X.ndim != 2 or y.shape != X.shape[:1] or X.shape[1:] != self.X_train.shape[1:]:
                 raise DataError(
@@ -57,6 +61,25 @@ class Dataset:
                 raise DataError(f"{self.label}: y_{part} has labels other than -1 and +1: {np.unique(y)[:5].tolist()}")
         if not len(self.y_train):
             raise DataError(f"{self.label}: no training points")
+        if not self.X_train.shape[1]:
+            raise DataError(f"{self.label}: X_train has no features; expected at least one coordinate")
+        if len(np.unique(self.y_train)) < 2:
+            raise DataError(f"{self.label}: y_train has only the label {self.y_train[0]:+g}; expected both -1 and +1")
+        self._check_size()
+        object.__setattr__(self, "preprocessing", _record(self.label, self.preprocessing))
+
+    def _check_size(self) -> None:
+        """DataError unless ‖X‖_F and its square can be computed with."""
+        for name in ("X_train", "X_test"):
+            X = getattr(self, name)
+            largest = float(np.abs(X).max(initial=0.0))
+            size = largest * math.sqrt(float(np.square(X / largest).sum())) if largest else 0.0
+            if size > LARGEST or (name == "X_train" and size < SMALLEST):
+                given = "is zero everywhere" if not size else f"has norm {size:.1e}"
+                raise DataError(
+                    f"{self.label}: {name} {given}; expected {SMALLEST:g} to {LARGEST:g}. Multiplied by a constant, "
+                    "the data have the same limit directions"
+                )
 
     @cached_property
     def A(self) -> np.ndarray:
@@ -73,6 +96,39 @@ class Dataset:
             digest.update(repr(array.shape).encode())
             digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
         return digest.hexdigest()
+
+
+def _floats(label: str, name: str, array) -> np.ndarray:
+    try:
+        if np.iscomplexobj(array):
+            raise TypeError("complex numbers")
+        return np.array(array, dtype=np.float64, order="C")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{label}: {name} is no array of real numbers ({error})") from None
+
+
+def _record(label: str, record: dict) -> dict:
+    """The record as JSON gives it back: numpy's numbers and arrays become plain, what is not finite becomes words."""
+    if not isinstance(record, dict):
+        raise DataError(f"{label}: preprocessing is a {type(record).__name__}; expected a dict that JSON can hold")
+    try:
+        plain = {str(key): _plain(value) for key, value in record.items()}
+        length = len(json.dumps(plain))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"{label}: preprocessing cannot be written as JSON: {error}") from None
+    if length > LONGEST_RECORD:
+        raise DataError(f"{label}: preprocessing is {length:,} characters long; expected at most {LONGEST_RECORD:,}")
+    return plain
+
+
+def _plain(value):
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def load_dataset(dataset: dict, digits: list | None = None, pca: int | None = None, seed: int = 0) -> Dataset:
