@@ -74,11 +74,12 @@ class Dataset:
             X = getattr(self, name)
             largest = float(np.abs(X).max(initial=0.0))
             size = largest * math.sqrt(float(np.square(X / largest).sum())) if largest else 0.0
+            if name == "X_train" and not size:
+                raise DataError(f"{self.label}: X_train is zero everywhere; expected features that differ from 0")
             if size > LARGEST or (name == "X_train" and size < SMALLEST):
-                given = "is zero everywhere" if not size else f"has norm {size:.1e}"
                 raise DataError(
-                    f"{self.label}: {name} {given}; expected {SMALLEST:g} to {LARGEST:g}. Multiplied by a constant, "
-                    "the data have the same limit directions"
+                    f"{self.label}: {name} has the norm {size:.1e}; expected {SMALLEST:g} to {LARGEST:g}. Multiply the "
+                    "data by a constant: their limit directions stay the same"
                 )
 
     @cached_property
