@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from mdcore.analysis import aggregate, validate
+from mdcore.analysis import aggregate, pairs, validate
 from mdcore.analysis.columns import BASE, HISTORY, STATUSES, USED
 from mdcore.analysis.conditions import conditions_of
 from mdcore.analysis.facets import facets_of
@@ -414,3 +415,25 @@ def test_a_run_without_the_newer_columns_is_read_all_the_same(tmp_path, column):
     )
     assert column == "reference_unique" or any(f"column {column} is absent" in p for p in problems)
     assert (out[column] == "").all() if column == "reference_unique" else out[column].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("u", "v", "degrees"),
+    [
+        ([1.0, 0.0], [0.0, 3.0], 90.0),
+        ([2e200, 2e200], [1e-200, 0.0], 45.0),
+        ([1.0, 1.0], [-5.0, -5.0], 180.0),
+        ([0.0, 0.0], [1.0, 0.0], np.nan),
+        ([1.0, 0.0], [0.0, 0.0], np.nan),
+        ([np.inf, 0.0], [1.0, 0.0], np.nan),
+        ([1.0, 0.0], [np.nan, 0.0], np.nan),
+        ([1.0, 0.0], [1.0, 0.0, 0.0], np.nan),
+        ([1.0, 0.0], None, np.nan),
+    ],
+)
+def test_the_angle_between_two_end_predictors(u, v, degrees):
+    """Also of vectors that have no direction: not a number, and no complaint of numpy's."""
+    kept = {name: np.array(w) for name, w in (("u", u), ("v", v)) if w is not None}
+    with np.errstate(all="raise", under="ignore"):
+        found = pairs._direction_angle(SimpleNamespace(predictors=kept), "u", "v")
+    assert found == pytest.approx(degrees, rel=1e-12, nan_ok=True)

@@ -59,10 +59,10 @@ def _direction_angle(results: Results, cell: str, other: str) -> float:
     u, v = results.predictors.get(cell), results.predictors.get(other)
     if u is None or v is None or u.shape != v.shape:
         return float("nan")
-    a, b = np.linalg.norm(u), np.linalg.norm(v)
+    a, b = np.abs(u).max(), np.abs(v).max()  # first: the squares of 1e200 overflow
     if not (0 < a < np.inf and 0 < b < np.inf):
         return float("nan")
-    u, v = u / a, v / b
+    u, v = (w / np.linalg.norm(w) for w in (u / a, v / b))
     return float(np.degrees(2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))))
 
 
