@@ -132,6 +132,7 @@ def main() -> int:
     random.Random(options.seed).shuffle(places)
     found = ((name, path, code) for name, path, *place in places if (code := mutated(path, *place)))
     mutants = list(itertools.islice(found, options.sample or None))
+    texts = {path: path.read_text(encoding="utf-8") for _, path, _ in mutants}  # as they were when it began
     pool, limit = ThreadPoolExecutor(options.jobs), {}
     for words in sorted({subject[name] for name, *_ in mutants}):  # one by one, as fast as they are
         start = time.monotonic()
@@ -145,7 +146,7 @@ def main() -> int:
     count = defaultdict(Counter)
     tasks = [(subject[name], path, code, limit[subject[name]]) for name, path, code in mutants]
     for (name, path, code), what in zip(mutants, pool.map(lambda task: outcome(*task), tasks)):
-        old, new = path.read_text(encoding="utf-8").splitlines(), code.splitlines()
+        old, new = texts[path].splitlines(), code.splitlines()
         lines = [x for x in list(difflib.unified_diff(old, new, lineterm="", n=0))[2:] if x[0] in "+-"]
         sides = ("\n".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+")
         what = "accepted" if what == "survived" and (Path(name).name, *sides) in accepted else what
