@@ -201,3 +201,10 @@ def test_two_paths_at_equal_loss_are_read_where_the_level_is_reached(start, sepa
         first = segment[int(np.argmax(level(segment) >= level(linear)[1]))]
         assert found == pytest.approx(float(metrics.angle(first, linear[1])), abs=0.3)
     assert equal_loss_angles(linear, level(linear), linear, level(linear))[-1] == 0
+
+
+@pytest.mark.parametrize(("depth", "width", "dim"), [(2, None, 3), (2, 0, 3), (3, -1, 3), (0, 4, 3), (1, None, 0)])
+def test_shapes_that_no_network_has_are_refused(depth, width, dim):
+    with pytest.raises(ValueError, match=r"at least 1|needs width ≥ 1"):
+        layer_shapes(depth, width, dim)
+    assert layer_shapes(3, 1, 1) == [(1, 1)] * 3
