@@ -113,6 +113,7 @@ def curves(config: dict, separability: str, rng: np.random.Generator) -> dict[st
         "angle_max_margin": to_limit,
         "angle_bound": np.clip(1.5 * to_limit + 0.01, 0, 180) if unique(flat) else np.full_like(t, np.nan),
         "flow_time": 0.7 * t,
+        "log_flow_time": np.log(0.7 * t),
         "angle_linear_md": deep,
         "angle_linear_md_equal_loss": 0.3 * deep,
         "angle_svm": np.hypot(far, to_limit),

@@ -18,6 +18,7 @@ from mdcore.math.step_rules import StepRule
 from mdcore.problems import certificates, directions, exact
 from mdcore.problems.max_margin import max_margin
 from mdcore.problems.separability import separability
+from mdcore.verification import bounds
 
 STACK = [
     (Quadratic(),), (Lp(1.1),), (Lp(1.5),), (Lp(3.0),), (Lp(10.0),), (Hypentropy(0.5),), (Cosh(1.0),), (Scaled(),) * 2,
@@ -195,6 +196,8 @@ def test_flow_time_is_the_sum_of_the_steps():
     trainer = train(A, StepRule("constant", 0.05), log_points=20, stack=STACK[:3] + STACK[8:10])
     epochs = torch.tensor(trainer.plan.log_epochs, dtype=torch.float64)
     torch.testing.assert_close(trainer.observer.values["flow_time"], 0.05 * epochs.expand(5, -1), rtol=1e-12, atol=0)
+    times = trainer.observer.values
+    torch.testing.assert_close(times["log_flow_time"].exp(), times["flow_time"], rtol=1e-12, atol=0)
     every = train(A, StepRule("loss_scaled", 0.01), log_points=300, stack=STACK[:1])
     risk = torch.cat([torch.tensor([math.log(2.0)], dtype=torch.float64), every.observer.values["loss"][0, :-1]])
     done = torch.cumsum(0.01 / risk[: every.plan.epochs], 0)
@@ -210,6 +213,14 @@ def test_flow_time_counts_accepted_steps_only():
     moved = trainer.observer.predictors[0].diff(dim=0).abs().amax(dim=1) > 0
     times = trainer.observer.values["flow_time"][0].diff()
     assert moved.any() and not moved.all() and torch.equal(times > 0, moved)
+
+
+def test_the_logarithm_of_the_flow_time_goes_on_beyond_the_largest_double():
+    trainer = train(DATA["gaussian"], StepRule("normalized", 1.0), epochs=2000, stack=[(Quadratic(),) * 2])
+    values = trainer.observer.values
+    assert math.isinf(values["flow_time"][0, -1]) and values["log_flow_time"][0, -1] > 1000
+    # s_t = η/N_t with N_t of the order of R_t: the last steps make up the sum
+    assert values["log_flow_time"][0, -1] == pytest.approx(float(values["log_inverse_loss"][0, -1]), rel=0.05)
 
 
 # ---- exact arithmetic ------------------------------------------------------------------------------------------
@@ -347,3 +358,25 @@ def planted_data(rng, p):
     others = rng.standard_normal((30, 6))
     short = np.maximum(0.0, 1.2 * (a_0 @ w) - others @ w)
     return np.vstack([a_0, others + short[:, None] * w / (w @ w)])
+
+
+# ---- the claims of `make verify` -------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "claim, module, name, wrong",
+    [
+        ("the certificate is a bound", "mdcore.math.certificate", "upper_bound", lambda bound: bound * (1 - 1e-3)),
+        ("no angle is larger than angle_bound", "mdcore.verification.bounds", "angle_bound", lambda bound: 0.9 * bound),
+    ],
+)
+def test_the_claims_of_the_suite_fail_on_bounds_that_are_none(monkeypatch, claim, module, name, wrong):
+    import importlib
+
+    module = importlib.import_module(module)
+    right = getattr(module, name)
+    bounds.measured.cache_clear()
+    monkeypatch.setattr(module, name, lambda *arguments: wrong(right(*arguments)))
+    monkeypatch.setattr(bounds, "RULES", bounds.RULES[:1])
+    monkeypatch.setattr(bounds, "EPOCHS", 60)
+    found = next(each for each in bounds.CLAIMS.claims if each.name == claim).judge(None)
+    bounds.measured.cache_clear()
+    assert found.verdict == "fail" and not found.measured.startswith("not measured") and " 0 of" not in found.measured

@@ -69,6 +69,7 @@ _HISTORY = [
     _angle("angle_svm", "angle to the SVM", r"\angle(\mathrm{SVM})"),
     _angle("angle_logreg", "angle to logistic regression", r"\angle(\mathrm{logreg})"),
     Metric("flow_time", "flow time", r"\sum_t s_t", low=0.0),
+    Metric("log_flow_time", "logarithm of the flow time", r"\log\sum_t s_t"),
     Metric("norm_balance", "norm balance (max/min over layers)", r"B", better="low", deep=True, low=1 - 1e-9),
     Metric("norm_balance_frobenius", "Frobenius norm balance", r"B_F", better="low", deep=True, low=1 - 1e-9),
     Metric("balance_drift", "drift of the invariant", r"\mathrm{drift}", better="low", deep=True, low=0.0),

@@ -21,7 +21,7 @@ CONVERGED_GAP = 0.01  # a cell on separable data is converged when its certified
 HISTORY = [
     "cell_id", "epoch", "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm", "margin_l2",
     "margin_lp", "margin_ratio", "gap", "angle_max_margin", "angle_linear_md", "angle_linear_md_equal_loss",
-    "angle_svm", "angle_logreg", "angle_bound", "flow_time", "norm_balance", "norm_balance_frobenius",
+    "angle_svm", "angle_logreg", "angle_bound", "flow_time", "log_flow_time", "norm_balance", "norm_balance_frobenius",
     "balance_drift", "layer_alignment", "stable_rank", "participation",
 ]  # fmt: skip
 

@@ -41,7 +41,7 @@ class StackTrainer:
     `state_dict`/`load_state_dict` carry a run over a restart to the bit.
     """
 
-    PER_CELL = ("h", "gradient_sum", "mass", "flow_time")  # tensors with a row a live cell
+    PER_CELL = ("h", "gradient_sum", "mass", "log_flow_time")  # tensors with a row a live cell
 
     def __init__(self, A: Tensor, cells: Sequence[CellPlan], plan: StackPlan, A_test: Tensor | None = None):
         self.plan, self.cells = plan, list(cells)
@@ -53,9 +53,10 @@ class StackTrainer:
         self.ended: dict[int, str] = {}  # stack position -> "stopped", "diverged"
         K = len(self.cells)
         self.h = self.A.new_full((K,), plan.step.eta)
-        # since the last logged epoch: A^Tλ of the certificate, λ = Σ_t λ_t, and Σ_n λ_n; and Σ_t s_t since the start
+        # A^Tλ of the certificate, λ = Σ_t λ_t, and Σ_n λ_n since the last logged epoch; log Σ_t s_t since the start
         self.gradient_sum = self.A.new_zeros(K, self.A.shape[1], dtype=torch.float64)
-        self.mass, self.flow_time = (self.A.new_zeros(K, dtype=torch.float64) for _ in range(2))
+        self.mass = self.A.new_zeros(K, dtype=torch.float64)
+        self.log_flow_time = torch.full_like(self.mass, -torch.inf)
         self.now, self.before = (Pass(self.A, K, self.loops.view) for _ in range(2))
         self.data_pass = DataPass(self.A, plan.loss, active=plan.separable and plan.active_set)
         where = {"device": plan.device, "dtype": torch.float64}
@@ -134,7 +135,7 @@ class StackTrainer:
             torch.where(rejected, ADAPTIVE_SHRINK * self.h, ADAPTIVE_GROWTH * self.h, out=self.h)
             coefficient.masked_fill_(rejected, 0.0)
         # λ += s_t ‖W_L ⋯ W_2‖ v_t, the coefficient with which A^T v_t entered Z_1
-        sums = (view(total) for total in (self.gradient_sum, self.mass, self.flow_time))
+        sums = (view(total) for total in (self.gradient_sum, self.mass, self.log_flow_time))
         self.loops.accumulate(view(coefficient * scale), lengths, self.before.memory, *sums)
         if rule.adapts and (self.captured or bool(rejected.any())):
             self.now.put_back(rejected, self.before)
@@ -166,7 +167,7 @@ class StackTrainer:
         if self.epoch < target:
             return False
         index = self.plan.log_epochs.index(self.epoch)
-        summed = self.gradient_sum, self.mass, self.flow_time
+        summed = self.gradient_sum, self.mass, self.log_flow_time
         gaps = self.observer.record(index, self.blocks, self.members, self.now.w, summed)
         self.gradient_sum.zero_()
         self.mass.zero_()

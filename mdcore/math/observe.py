@@ -15,8 +15,8 @@ from mdcore.math.plans import CellPlan, StackPlan
 
 LOGGED = (
     "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm", "margin_l2", "margin_lp", "gap",
-    "gamma_bound", "flow_time", "norm_balance", "norm_balance_frobenius", "balance_drift", "layer_alignment",
-    "stable_rank", "participation",
+    "gamma_bound", "flow_time", "log_flow_time", "norm_balance", "norm_balance_frobenius", "balance_drift",
+    "layer_alignment", "stable_rank", "participation",
 )  # fmt: skip
 
 
@@ -51,11 +51,11 @@ class Observer:
     def record(self, index, blocks, members, w, summed) -> list[float]:
         """Log epoch number `index` of all live cells; returns the certified gap of every stack position.
 
-        w (k, d): their predictors. summed: (A^Tλ, Σλ) of the steps since the last logged epoch, and the flow time.
+        w (k, d): their predictors. summed: (A^Tλ, Σλ) of the steps since the last logged epoch, and log Σ_t s_t.
         """
         positions = torch.tensor([position for inside in members for position in inside])
         w = w.double()
-        z, mass, flow_time = summed
+        z, mass, log_flow_time = summed
         margins = w @ self.A.mT
         log_risk = losses.log_risk(margins, self.plan.loss)
         row = {
@@ -63,7 +63,8 @@ class Observer:
             "log_inverse_loss": -log_risk,
             "train_accuracy": (margins > 0).to(w).mean(dim=1),
             "weight_norm": metrics.p_norm(w, 2.0),
-            "flow_time": flow_time,
+            "flow_time": log_flow_time.exp(),
+            "log_flow_time": log_flow_time,
         }
         if self.A_test is not None and len(self.A_test):
             row["test_accuracy"] = (w @ self.A_test.mT > 0).to(w).mean(dim=1)

@@ -41,15 +41,17 @@ def weigh(margins: Tensor, smallest: Tensor, total: Tensor, g: Tensor, logistic:
     total.mul_(rescale).add_(margins.sum(dim=1))
 
 
-def accumulate(weight: Tensor, step: Tensor, before, z: Tensor, mass: Tensor, flow_time: Tensor) -> None:
-    """z (K, d) += c g, mass (K,) += c Σ v and flow_time (K,) += s, in float64 whatever the type of the pass `before`.
+def accumulate(weight: Tensor, step: Tensor, before, z: Tensor, mass: Tensor, log_flow_time: Tensor) -> None:
+    """z (K, d) += c g and mass (K,) += c Σ v, in float64 whatever the type of the pass `before`; log Σ s += s.
 
-    c (K,) = `weight`; s = `step`·e^{log_scale}, since g and the step's coefficient are scaled by e^{±log_scale}.
+    c (K,) = `weight`; s = `step`·e^{log_scale}, since g and the step's coefficient are scaled by e^{±log_scale}. The
+    logarithm of Σ s is kept: a normalised step is as long as the risk is small, and overflows.
     """
     c = weight.double()
     z.addcmul_(c.unsqueeze(1), before.g.double())
     mass.addcmul_(c, before.weight_sum.double())
-    flow_time.add_(torch.exp(step.double().log() + before.log_scale.double()))  # a refused step is 0: log 0 = −∞
+    new = step.double().log() + before.log_scale.double()  # a refused step is 0: log 0 = −∞
+    torch.logaddexp(log_flow_time, new, out=log_flow_time)
 
 
 def still_below_rounding(w, direction, excluded_margin, excluded_norm: float, smallest, slack: float) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mdcore.analysis.document import Figure, Section, Table, Text
-from mdcore.verification import coverage, decisions, exact, figures, limits, overlap, rates, shipped, structure
+from mdcore.verification import bounds, coverage, decisions, exact, figures, limits, overlap, rates, shipped, structure
 from mdcore.verification.claim import COLUMNS, FAIL, PASS, Claim, Verdict
 from mdcore.verification.evidence import Evidence
 
@@ -19,6 +19,7 @@ GROUPS: dict[str, tuple[str, list[Claim]]] = {
     "overlap": ("Data that no hyperplane separates", overlap.CLAIMS.claims),
     "statistics": ("Intervals over seeds", coverage.CLAIMS.claims),
     "exact": ("Closed forms and references", [*exact.CLAIMS.claims, *shipped.CLAIMS.claims]),
+    "bounds": ("Certificates", bounds.CLAIMS.claims),
     "decisions": ("Verdicts of the report", decisions.CLAIMS.claims),
 }
 CLAIMS: list[Claim] = [claim for _, claims in GROUPS.values() for claim in claims]

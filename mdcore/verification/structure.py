@@ -150,7 +150,7 @@ def whole_matrix(evidence) -> Outcome:
 
 def _matrix_drift(p: float, eta: float) -> float:
     """Largest change of an off-diagonal entry of W_2^T W_2 − W_1 W_1^T after η·steps = 40."""
-    A = torch.from_numpy(load_dataset(SMALL, seed=1).A)
+    A = torch.from_numpy(load_dataset(SMALL, seed=1).A.copy())
     steps = round(40 / eta)
     phi = Quadratic() if p == 2 else Lp(p)
     plan = StackPlan(StepRule("constant", eta), steps, (steps,))

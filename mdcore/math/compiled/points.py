@@ -166,19 +166,22 @@ def still_below_rounding(w, direction, excluded_margin, excluded_norm, smallest,
 
 
 @compiled
-def _add_step(weight, step, log_scale, weight_sum, g, z, mass, flow_time):
+def _add_step(weight, step, log_scale, weight_sum, g, z, mass, log_flow_time):
     for k in range(z.shape[0]):
         c = np.float64(weight[k])
         for j in range(z.shape[1]):
             z[k, j] += c * np.float64(g[k, j])
         mass[k] += c * np.float64(weight_sum[k])
         if step[k] > 0:
-            flow_time[k] += math.exp(math.log(step[k]) + log_scale[k])
+            new = math.log(step[k]) + log_scale[k]
+            high, low = max(new, log_flow_time[k]), min(new, log_flow_time[k])
+            log_flow_time[k] = high + math.log1p(math.exp(low - high))
 
 
-def accumulate(weight, step, before, z, mass, flow_time):
-    """z (K, d) += c g, mass (K,) += c Σ v and flow_time (K,) += s, in float64 whatever the type of the pass `before`.
+def accumulate(weight, step, before, z, mass, log_flow_time):
+    """z (K, d) += c g and mass (K,) += c Σ v, in float64 whatever the type of the pass `before`; log Σ s += s.
 
-    c (K,) = `weight`; s = `step`·e^{log_scale}, since g and the step's coefficient are scaled by e^{±log_scale}.
+    c (K,) = `weight`; s = `step`·e^{log_scale}, since g and the step's coefficient are scaled by e^{±log_scale}. The
+    logarithm of Σ s is kept: a normalised step is as long as the risk is small, and overflows.
     """
-    _add_step(weight, step, before.log_scale, before.weight_sum, before.g, z, mass, flow_time)
+    _add_step(weight, step, before.log_scale, before.weight_sum, before.g, z, mass, log_flow_time)
