@@ -205,7 +205,7 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
         "dim": dim,
         "seconds": 0.8,
         "steps": config["epochs"],
-        "preprocessing": json.dumps({"source": "fake", "seed": 0}),
+        "preprocessing": json.dumps({"source": _source(config), "seed": 0}),
         "message": {"failed": "training accuracy 0.96 at the end", "diverged": "not finite at epoch 8000"}.get(
             status, ""
         ),
@@ -216,6 +216,10 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
     if status == "diverged":
         predictor = np.full_like(predictor, np.nan)
     return {"cell_id": np.repeat(identity, n), **h}, final, predictor
+
+
+def _source(config: dict) -> str:
+    return "MNIST, 70,000 images" if config["dataset"].get("source") == "full" else "fake"
 
 
 def write_run(

@@ -437,3 +437,18 @@ def test_the_angle_between_two_end_predictors(u, v, degrees):
     with np.errstate(all="raise", under="ignore"):
         found = pairs._direction_angle(SimpleNamespace(predictors=kept), "u", "v")
     assert found == pytest.approx(degrees, rel=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("same_seed", [True, False])
+def test_cells_that_are_compared_were_trained_on_the_same_numbers(same_seed):
+    """Two depths on one data set and seed with other contents: said. Two seeds of a drawn data set: as it should be."""
+    depths, seeds = ((1, 2), (0,)) if same_seed else ((1,), (0, 1))
+    one, two = fake.grid_cells(["quadratic"], depths, seeds, [{"dataset": fake.PLANTED}])
+    assert (one["config"]["seed"] == two["config"]["seed"]) == same_seed
+    final = pd.DataFrame({"cell_id": [one["cell_id"], two["cell_id"]], "data_sha256": ["a" * 64, "b" * 64]})
+    problems = validate.check([one, two], final, None)[2]
+    said = [p for p in problems if "trained on different data" in p]
+    assert bool(said) == same_seed
+    assert not said or all(part in said[0] for part in ("aaaaaaaa", "bbbbbbbb", one["cell_id"], two["cell_id"]))
+    final["data_sha256"] = "a" * 64
+    assert not [p for p in validate.check([one, two], final, None)[2] if "different data" in p]

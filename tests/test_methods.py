@@ -241,3 +241,37 @@ def test_optima_that_are_not_unique_are_told(tmp_path):
     cells = fake.grid_cells(["quadratic", {"hypentropy": {"beta": 0.1}}])
     assert "not proved to be the only one" in method(tmp_path / "a", cells)[2]
     assert "not proved" not in method(tmp_path / "b", fake.grid_cells(["quadratic"]))[2]
+
+
+OTHERS = "IDX files that are not MNIST's (train-images-idx3-ubyte)"
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """A fake run of `source: full`, and one of which nothing came through."""
+    place = tmp_path_factory.mktemp("full")
+    data = {"name": "mnist", "source": "full", "path": "somewhere", "test_fraction": 0.2}
+    cells = fake.grid_cells(datasets=[{"dataset": data, "digits": [3, 5], "pca": 50}], seeds=(0,))
+    return (
+        fake.write_run(place / "20250319_all", cells),
+        fake.write_run(place / "20250319_none", cells, missing=[c["cell_id"] for c in cells]),
+    )
+
+
+@pytest.mark.parametrize("source", ["MNIST, 70,000 images", OTHERS])
+def test_files_are_named_as_what_was_read(full, source):
+    """`source: full` reads whatever lies under MNIST's file names: only what has MNIST's checksums is called MNIST."""
+    results = load(full[0])
+    results.final["preprocessing"] = json.dumps({"source": source})
+    text = " ".join(methods.methods(results))
+    shown = [text, results.facets[0].title, results.conditions[0].data_words, results.conditions[0].family_words]
+    if source == OTHERS:
+        assert OTHERS in text and "70,000" not in text and "official" not in text
+        assert all("IDX images 3 vs 5" in said and "MNIST 3 vs 5" not in said for said in shown)
+    else:
+        assert "the 70,000 images, the official split" in text and all("MNIST 3 vs 5" in said for said in shown)
+
+
+def test_files_that_no_run_has_read_are_not_described(full):
+    text = " ".join(methods.methods(load(full[1])))
+    assert "70,000" not in text and "official" not in text and "IDX files that no run has read" in text

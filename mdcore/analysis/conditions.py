@@ -98,8 +98,11 @@ _REST_ORDER = [
 ]
 
 
-def conditions_of(cells: list[dict]) -> list[Condition]:
-    """Conditions of a manifest's cells in reading order; their columns are the union over all cells."""
+def conditions_of(cells: list[dict], not_mnist: frozenset[str] = frozenset()) -> list[Condition]:
+    """Conditions of a manifest's cells in reading order; their columns are the union over all cells.
+
+    not_mnist: data keys whose files, read as MNIST's, were found to be others; their titles do not say MNIST.
+    """
     found: dict[str, Condition] = {}
     in_both = names_in_both(cell["config"] for cell in cells)
     for cell in cells:
@@ -116,6 +119,10 @@ def conditions_of(cells: list[dict]) -> list[Condition]:
     for c in found.values():
         c.label, c.words = label[c.potential_key], words[c.potential_key]
         c.data, c.data_words, c.family_words = data[c.data_key], data_words[c.data_key], family[c.family_key]
+        if c.data_key in not_mnist:
+            c.data_words, c.family_words = (
+                re.sub("^MNIST", "IDX images", said) for said in (c.data_words, c.family_words)
+            )
         c.cells = dict(sorted(c.cells.items()))
         c.flat |= {"potential_label": c.label} | {column: c.flat.get(column) for column in own}
     data_names = sorted({name for config in configs for name in own_parameters(config)[0]})
@@ -135,4 +142,3 @@ def conditions_of(cells: list[dict]) -> list[Condition]:
 def same_value(value) -> str:
     """A column's value as text that is equal only for equal values: 1, "1" and true differ."""
     return json.dumps(value, sort_keys=True)
-

@@ -6,13 +6,12 @@ depths, the widths or the data. Nothing is said of what was not done.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 
 from mdcore.analysis.columns import USED
 from mdcore.analysis.conditions import Condition
 from mdcore.analysis.numbers import angle_at_most, count, is_number, percent, plain, rounded_up
-from mdcore.analysis.results import Results
+from mdcore.analysis.results import Results, record_of
 from mdcore.analysis.sentences import listed, plural
 
 # Rules and potentials that have a source.
@@ -73,28 +72,24 @@ def _rows(results: Results, conditions: Iterable[Condition]) -> list[dict]:
     return [results.row[i] for c in conditions for i in c.cells.values() if i in results.row]
 
 
-def _record(row: dict) -> dict:
-    try:
-        record = json.loads(row.get("preprocessing") or "{}")
-        return record if isinstance(record, dict) else {}
-    except ValueError:
-        return {}
-
-
 def _largest(rows: list[dict], column: str) -> float:
     return max((float(r[column]) for r in rows if is_number(r.get(column))), default=float("nan"))
 
 
-def _built_in(c: Condition) -> str:
-    """What the configuration of a built-in data set says of its points."""
+def _built_in(c: Condition, record: dict) -> str:
+    """What the configuration of a built-in data set says of its points, and of files what was found in them."""
     data, seeds = c.config["dataset"], "another draw for every seed, every point a training point, no preprocessing"
     if data["name"] == "mnist":
-        source = {"bundled": "the bundled sample of 500 images a digit", "full": "the 70,000 images"}[data["source"]]
+        published = str(record.get("source", "")).startswith("MNIST")
+        source = {
+            "bundled": "the bundled sample of 500 images a digit",
+            "full": "the 70,000 images" if published else str(record.get("source", "IDX files that no run has read")),
+        }[data["source"]]
         share = data.get("test_fraction", 0.2)
         if not share:
             split = "every image a training image"
         elif data["source"] == "full":
-            split = "the official split"
+            split = "the official split" if published else "split as the files are"
         else:
             split = f"{percent(share)} of the images of each digit held out for testing"
         return f"{source}, {split}"
@@ -124,8 +119,8 @@ def data_sentences(results: Results) -> list[str]:
     for members in groups.values():
         c, rows = members[0], _rows(results, members)
         name = c.config["dataset"]["name"]
-        record = next((r for r in map(_record, rows) if r), {})
-        parts = [_built_in(c) if name in ("mnist", "synthetic") else _own_data(c)]
+        record = next((r for r in map(record_of, rows) if r), {})
+        parts = [_built_in(c, record) if name in ("mnist", "synthetic") else _own_data(c)]
         if name != "synthetic":
             unit = "images" if name == "mnist" else "points"
             sizes = sorted({(int(r["n_train"]), int(r["n_test"])) for r in rows if is_number(r.get("n_train"))})

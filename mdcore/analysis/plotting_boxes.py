@@ -169,9 +169,7 @@ def _page(results: Results, master: pd.DataFrame, name: str, page: Page, has: di
     names = row_names(group.conditions)
     columns = [m for m, _ in panels]
     marks = {c.id: f" {NOT_UNIQUE}" for c in group.conditions if ambiguous_labels(results, [c], columns)}
-    labels = [
-        f"{style.words(names[c.potential_key])}, L={c.depth}{marks.get(c.id, '')}" for c in group.conditions
-    ]
+    labels = [f"{style.words(names[c.potential_key])}, L={c.depth}{marks.get(c.id, '')}" for c in group.conditions]
     seen: set[str] = set()
     for i, (column, title) in enumerate(panels):
         ax = axes[i // wide][i % wide]

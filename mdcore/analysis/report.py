@@ -107,9 +107,7 @@ def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
             words = [plain(row[f"{m}_mean"], row[f"{m}_std"]) if m in show else DASH for m in shown]
             if results.ambiguous(c) and "angle_max_margin" in show:
                 words[shown.index("angle_max_margin")] += f" {NOT_UNIQUE}"
-            rows.append(
-                [facet.title, c.words, str(c.depth), f"{row['n_used']}/{row['n']}", *words]
-            )
+            rows.append([facet.title, c.words, str(c.depth), f"{row['n_used']}/{row['n']}", *words])
             keys.append(
                 [
                     facet.title,

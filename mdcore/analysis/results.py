@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,16 @@ import pandas as pd
 from mdcore.analysis import validate
 from mdcore.analysis.conditions import Condition, conditions_of
 from mdcore.analysis.facets import Facet, facets_of, varied_columns
+from mdcore.grid.identity import data_key
+
+
+def record_of(row: dict) -> dict:
+    """The record of how the data of a cell came about, from its row of final.parquet; {} where it left none."""
+    try:
+        record = json.loads(row.get("preprocessing") or "{}")
+        return record if isinstance(record, dict) else {}
+    except ValueError:
+        return {}
 
 
 class Curves:
@@ -61,7 +72,18 @@ class Results:
 
     @cached_property
     def conditions(self) -> list[Condition]:
-        return conditions_of(self.cells)
+        return conditions_of(self.cells, self._not_mnist)
+
+    @cached_property
+    def _not_mnist(self) -> frozenset[str]:
+        """Keys of the data that were read from IDX files whose checksums are not those of MNIST."""
+        return frozenset(
+            data_key(c["config"])
+            for c in self.cells
+            if c["config"]["dataset"].get("source") == "full"
+            and c["config"]["dataset"]["name"] == "mnist"
+            and not record_of(self.row.get(c["cell_id"], {})).get("source", "MNIST").startswith("MNIST")
+        )
 
     @cached_property
     def facets(self) -> list[Facet]:

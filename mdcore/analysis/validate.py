@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis.columns import FINAL_NUMBERS, HISTORY, METRICS, SEPARABLE_ONLY, SIZES, STATUSES, WORDS
-from mdcore.grid.identity import METRIC
+from mdcore.grid.identity import METRIC, Cell
 
 
 def _some(ids) -> str:
@@ -96,6 +96,7 @@ def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame |
         out.loc[odd, "status"] = "failed"
     _ranges(out, HISTORY + FINAL_NUMBERS, "final", problems)
     _bracket(out, problems)
+    _one_content(cells, out, problems)
     inseparable = out["separability"].isin(("overlapping", "quasi-separable"))
     inseparable |= out["status"].isin(("overlap", "quasi-separable"))
     blank = [c for c in SEPARABLE_ONLY if c in out]
@@ -113,6 +114,23 @@ def _bracket(final: pd.DataFrame, problems: list[str]) -> None:
             f"final: the certified gap does not bracket the exact margin in {_some(final['cell_id'][bad])}"
             "; the reference or the run is wrong"
         )
+
+
+def _one_content(cells: list[dict], final: pd.DataFrame, problems: list[str]) -> None:
+    """Cells of one data condition and seed are compared with each other: they must have trained on the same numbers."""
+    found: dict[str, dict[str, list[str]]] = {}
+    content = dict(zip(final["cell_id"], final["data_sha256"], strict=True))
+    for cell in cells:
+        if digest := content.get(cell["cell_id"]):
+            key = Cell(cell["config"], cell["cell_id"], "").data_key
+            found.setdefault(key, {}).setdefault(digest, []).append(cell["cell_id"])
+    for contents in found.values():
+        if len(contents) > 1:
+            each = "; ".join(f"sha256 {digest[:8]}: {_some(ids)}" for digest, ids in contents.items())
+            problems.append(
+                f"final: cells of one data set and seed were trained on different data ({each}); "
+                "do not compare them, train them again (--rerun all)"
+            )
 
 
 def _history(
