@@ -20,7 +20,7 @@ $(error $(MISSING) missing. Example: make $(firstword $(MAKECMDGOALS)) $(if $(fi
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all chaos mutants lint grid plan analysis paper compare bench verify lab
+.PHONY: help setup demo test test-all chaos mutants lint grid plan analysis paper compare bench verify schema lab
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ verify: $(STAMP)  ## the theorem suite: claim, expected, measured, pass or fail;
 
 compare: $(STAMP)  ## what changed between two runs, condition by condition (TAGS="a b")
 	@$(PY) -m mdcore.analysis.compare --tags $(TAGS)
+
+schema: $(STAMP)  ## grids/grid.schema.json: with it editors complete and check grid files
+	@$(PY) -m mdcore.config.json_schema grids/grid.schema.json && echo grids/grid.schema.json
 
 lab: $(STAMP)  ## JupyterLab on notebooks/
 	@$(PY) -m jupyterlab --notebook-dir notebooks

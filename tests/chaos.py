@@ -187,7 +187,7 @@ def attempt(site, ledger, random: Random, fault, needs_runner: bool) -> str | No
 
 
 def wanted(site) -> int:
-    from mdcore.grid.spec import load_grid
+    from mdcore.config.grid import load_grid
 
     return len(load_grid(site.work / "grid.yaml").cells)
 

@@ -16,8 +16,7 @@ import pandas as pd
 import yaml
 
 from mdcore.analysis.columns import HISTORY
-from mdcore.grid.identity import condition_id, dataset_label, flatten
-from mdcore.grid.potential_spec import label
+from mdcore.config.cell import condition_id, dataset_label, flatten, potential_label
 
 POTENTIALS = ["quadratic", {"lp": {"p": 1.5}}, {"lp": {"p": 3.0}}]
 GAUSSIAN = {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1.0}
@@ -50,7 +49,8 @@ def config(potential="quadratic", depth=1, seed=0, dataset=None, digits=None, pc
 
 def cell_id(config: dict) -> str:
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{dataset_label(config)}_{label(config['potential'])}_L{config['depth']}_s{config['seed']}-{digest}"
+    name = f"{dataset_label(config)}_{potential_label(config['potential'])}_L{config['depth']}"
+    return f"{name}_s{config['seed']}-{digest}"
 
 
 def grid_cells(potentials=POTENTIALS, depths=(1, 2), seeds=(0, 1, 2), datasets=({},), **more) -> list[dict]:

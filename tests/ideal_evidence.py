@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from mdcore.grid.identity import make_cell
-from mdcore.grid.plugins import potentials_for
+from mdcore.config.cell import make_cell
+from mdcore.config.plugins import potentials_for
 from mdcore.problems.references import solve_references
 from mdcore.verification.evidence import GRIDS, Evidence
 from mdcore.verification.limits import TRANSIENT

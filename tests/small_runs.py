@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from mdcore.analysis.results import Results, load
+from mdcore.config.grid import load_grid
 from mdcore.grid.attempt import prepare
 from mdcore.grid.command import plugin_files
 from mdcore.grid.commits import NOTEBOOK, commit_stack, read_notes
 from mdcore.grid.fingerprint import code_parts, fingerprint
-from mdcore.grid.spec import load_grid
 from mdcore.grid.stacks import compose
 from mdcore.grid.store import Run, write_head, write_results
 from mdcore.grid.training import train_request

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from mdcore.grid.spec import GridError, load_grid
+from mdcore.config.grid import GridError, load_grid
 
 BASE = """\
 question: Does depth change the limit direction?

@@ -204,7 +204,7 @@ def test_labels_and_the_linear_companion(potential, label, first):
 
 
 def test_a_snippet_of_a_condition_is_the_condition_again(tmp_path):
-    spec = pytest.importorskip("mdcore.grid.spec")
+    spec = pytest.importorskip("mdcore.config.grid")
     potentials = ["quadratic", {"lp": {"p": 3.0}}, {"layer_scaled": {"alpha": [1.0, 4.0]}}]
     cells = [
         c

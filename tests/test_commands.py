@@ -17,10 +17,10 @@ from conftest import GRID_TEXT, TESTS
 from test_runner import make_notebook, wait_for
 
 from mdcore import run_analysis, run_grid
+from mdcore.config.grid import load_grid
 from mdcore.grid import attempt, command, commits
 from mdcore.grid.kernels import Kernels, sweep
 from mdcore.grid.notebooks import execute
-from mdcore.grid.spec import load_grid
 from mdcore.grid.store import read_run
 
 ROOT = TESTS.parent

@@ -8,7 +8,7 @@ import yaml
 
 from mdcore.analysis import directions
 from mdcore.analysis.directions import MAX_MARGIN, MINIMISER, NO, OPEN, SAME, YES, End, decide, end_of, over_runs
-from mdcore.grid.spec import load_grid
+from mdcore.config.grid import load_grid
 from mdcore.grid.training import train_request
 from mdcore.verification import decisions as made
 from mdcore.verification.claim import FAIL, PASS

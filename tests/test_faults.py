@@ -24,12 +24,12 @@ from test_commands import behave, the_run
 from test_runner import wait_for
 from test_store import FILES, PARTS, commit, run  # noqa: F401 (run is a fixture)
 
+from mdcore.config.grid import load_grid
 from mdcore.grid import command, commits, training
 from mdcore.grid.attempt import Outcome, attempt, prepare
 from mdcore.grid.commits import ResultError, commit_stack, committed, read_notes
 from mdcore.grid.kernels import Kernels
 from mdcore.grid.notebooks import NotebookFailed
-from mdcore.grid.spec import load_grid
 from mdcore.grid.stacks import compose
 from mdcore.grid.store import RunError, open_run, read_manifest, read_run, write_head, write_results
 

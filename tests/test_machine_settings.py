@@ -336,7 +336,7 @@ def test_an_address_that_is_no_scheduler_is_told_in_one_line(monkeypatch, addres
 
 
 def test_a_first_step_that_overflows_is_a_cell_that_diverged(tmp_path):
-    from mdcore.grid.spec import load_grid
+    from mdcore.config.grid import load_grid
     from mdcore.grid.store import HISTORY
     from mdcore.grid.training import train_request
 
@@ -388,8 +388,8 @@ def later(w, data):
 @pytest.fixture
 def late(tmp_path, monkeypatch):
     """call(metric, record) -> what train_request makes of one cell; fails when it trains unasked."""
+    from mdcore.config.grid import load_grid
     from mdcore.grid import training
-    from mdcore.grid.spec import load_grid
 
     (tmp_path / "late.py").write_text(LATE)
 

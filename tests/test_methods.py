@@ -9,8 +9,8 @@ import yaml
 
 from mdcore.analysis import methods
 from mdcore.analysis.results import load
-from mdcore.grid.schema import LEAVES
-from mdcore.grid.spec import load_grid
+from mdcore.config.grid import load_grid
+from mdcore.config.schema import LEAVES
 from tests import fake_run as fake
 
 SYNTHETIC = {

@@ -16,19 +16,19 @@ from mdcore.analysis import aggregate, compare, plotting_heatmaps
 from mdcore.analysis.conditions import conditions_of
 from mdcore.analysis.facets import facets_of
 from mdcore.analysis.results import load
-from mdcore.grid import labels
+from mdcore.config import labels
+from mdcore.config.cell import data_key, flatten, make_cell, potential_key
+from mdcore.config.errors import GridError
+from mdcore.config.grid import load_grid, select
+from mdcore.config.plugins import load_potential, potentials_for
+from mdcore.config.yaml_lines import dump
 from mdcore.grid.command import other_data, plan_of, plugin_files
 from mdcore.grid.commits import committed
-from mdcore.grid.errors import GridError
 from mdcore.grid.fingerprint import code_parts
-from mdcore.grid.identity import data_key, flatten, make_cell, potential_key
 from mdcore.grid.measures import typed_parameters
 from mdcore.grid.plan import describe
-from mdcore.grid.plugins import load_potential, potentials_for
-from mdcore.grid.spec import load_grid, select
 from mdcore.grid.store import Run
 from mdcore.grid.training import _request_fingerprint, load_data
-from mdcore.grid.yaml_tree import dump
 from mdcore.math import metrics
 from mdcore.math.potentials import BUILTIN, Cosh, Hypentropy, Lp, Quadratic, Scaled
 from mdcore.problems import mnist
@@ -347,7 +347,7 @@ def test_potentials_that_conform_are_taken(tmp_path):
     "phi", [Quadratic(), Lp(1.1), Lp(6), Scaled(), Hypentropy(0.1), Cosh(1.0), BUILTIN["layer_scaled"](4.0)]
 )
 def test_every_potential_of_the_framework_conforms(phi):
-    from mdcore.grid.conformance import check_potential
+    from mdcore.config.plugins import check_potential
 
     check_potential(phi, "built-in")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mdcore.grid import plugins
-from mdcore.grid.spec import GridError, cell_from_config, load_grid
+from mdcore.config import plugins
+from mdcore.config.grid import GridError, cell_from_config, load_grid
 
 POTENTIAL = '''\
 """phi(w) = c w^4 / 4."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mdcore.grid.spec import load_grid
+from mdcore.config.grid import load_grid
 from mdcore.grid.training import train_request
 
 ROOT = Path(__file__).resolve().parents[1]

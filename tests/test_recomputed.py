@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
-from mdcore.grid.spec import load_grid
+from mdcore.config.grid import load_grid
 from mdcore.grid.store import write_results
 from mdcore.grid.training import train_request
 

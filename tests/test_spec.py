@@ -9,10 +9,9 @@ import random
 import pytest
 from spec_text import BASE, grid_of, make_load, make_refused, one
 
-from mdcore.grid.errors import Problems
-from mdcore.grid.spec import cell_from_config, load_grid
-from mdcore.grid.yaml_source import parse
-from mdcore.grid.yaml_tree import dump, scalar
+from mdcore.config.errors import Problems
+from mdcore.config.grid import cell_from_config, load_grid
+from mdcore.config.yaml_lines import dump, parse, scalar
 
 load = pytest.fixture(make_load)
 refused = pytest.fixture(make_refused)
@@ -53,7 +52,7 @@ refused = pytest.fixture(make_refused)
     ],
 )
 def test_scalars_follow_the_yaml_1_2_core_schema(text, value):
-    found = scalar(text)[1]
+    found = scalar(text)
     assert found == value and type(found) is type(value)
 
 
@@ -96,9 +95,9 @@ def test_scalars_follow_the_yaml_1_2_core_schema(text, value):
 )
 def test_what_is_written_reads_back(value):
     problems = Problems()
-    back = parse(dump({"key": value}), "text", problems)
-    assert not problems and back.plain() == {"key": value}
-    assert type(back.plain()["key"]) is type(value)
+    back = parse(dump({"key": value}), "text", problems.add)
+    assert not problems and back.data == {"key": value}
+    assert type(back.data["key"]) is type(value)
 
 
 def test_the_product_runs_in_file_order_the_last_key_fastest(load):

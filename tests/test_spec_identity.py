@@ -8,8 +8,8 @@ import json
 import pytest
 from spec_text import BASE, MNIST, grid_of, make_load, make_refused, one
 
-from mdcore.grid import spec
-from mdcore.grid.identity import COLUMNS
+from mdcore.config.cell import COLUMNS
+from mdcore.config.expansion import cells
 
 load = pytest.fixture(make_load)
 refused = pytest.fixture(make_refused)
@@ -116,13 +116,13 @@ def test_data_keys(load):
 
 
 def test_colliding_ids_are_refused(refused, monkeypatch):
-    real = spec.expand.__globals__["make_cell"]
+    real = vars(cells)["make_cell"]
 
     def clash(config):
         cell = real(config)
         return type(cell)(cell.config, "same-00000000", cell.condition_id)
 
-    monkeypatch.setitem(spec.expand.__globals__, "make_cell", clash)
+    monkeypatch.setitem(vars(cells), "make_cell", clash)
     assert any("share the id same-00000000" in problem for problem in refused(BASE))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from spec_text import BASE, MNIST, make_load, make_refused
 
-from mdcore.grid.spec import GridError, load_grid
+from mdcore.config.grid import GridError, load_grid
 
 load = pytest.fixture(make_load)
 refused = pytest.fixture(make_refused)

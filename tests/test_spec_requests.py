@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from spec_text import BASE, MNIST, grid_of, make_load, make_refused
 
-from mdcore.grid.potential_spec import BUILTIN_PARAMETERS
-from mdcore.grid.spec import GridError, cell_from_config, load_grid, select
+from mdcore.config.grid import GridError, cell_from_config, load_grid, select
 
 load = pytest.fixture(make_load)
 refused = pytest.fixture(make_refused)
@@ -299,17 +298,11 @@ def test_ten_thousand_cells_share_their_parts(load):
 
 def test_reading_a_grid_needs_neither_torch_nor_pandas():
     code = (
-        "import sys, resource; from mdcore.grid.spec import load_grid; load_grid('grids/mnist_pairs.yaml')\n"
+        "import sys, resource; from mdcore.config.grid import load_grid; load_grid('grids/mnist_pairs.yaml')\n"
         "print(sorted({'torch', 'numpy', 'pandas', 'sklearn', 'scipy', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_builtin_potentials_are_those_of_the_mathematics():
-    from mdcore.math.potentials import BUILTIN
-
-    assert {name: tuple(cls.parameters) for name, cls in BUILTIN.items()} == BUILTIN_PARAMETERS
 
 
 def test_labels_and_keys_agree_with_the_data(load):

@@ -12,6 +12,7 @@ import pytest
 from conftest import GRID_TEXT
 from fake_training import results
 
+from mdcore.config.grid import load_grid
 from mdcore.grid import commits
 from mdcore.grid.commits import (
     NOTES,
@@ -26,7 +27,6 @@ from mdcore.grid.commits import (
 )
 from mdcore.grid.fingerprint import PACKAGE, changes, code_parts, fingerprint
 from mdcore.grid.provenance import provenance
-from mdcore.grid.spec import load_grid
 from mdcore.grid.store import (
     HISTORY,
     RESULTS,

@@ -15,8 +15,8 @@ from scipy.special import erfinv, stdtrit
 
 from mdcore import run_verify
 from mdcore.analysis import statistics
-from mdcore.grid.plugins import potentials_for
-from mdcore.grid.spec import load_grid
+from mdcore.config.grid import load_grid
+from mdcore.config.plugins import potentials_for
 from mdcore.grid.training import load_data
 from mdcore.math import metrics
 from mdcore.math.potentials import Lp, signed_power

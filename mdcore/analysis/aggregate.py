@@ -15,8 +15,8 @@ from mdcore.analysis.conditions import Condition
 from mdcore.analysis.pairs import effects, pairings
 from mdcore.analysis.results import Results
 from mdcore.analysis.statistics import describe_values
-from mdcore.grid.identity import is_own
-from mdcore.grid.yaml_tree import dump
+from mdcore.config.cell import is_own
+from mdcore.config.yaml_lines import dump
 
 _PAIRED = [
     "angle_reference_potential",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mdcore.grid.identity import METRIC
+from mdcore.config.cell import METRIC
 
 STATUSES = ("converged", "transient", "overlap", "quasi-separable", "failed", "diverged", "missing")
 # Statistics are over these; the others are counted beside the statistics.

@@ -24,22 +24,10 @@ from mdcore.analysis.document import Bullets, Section, Table, Text
 from mdcore.analysis.numbers import DASH, is_number, plain
 from mdcore.analysis.results import Results, load
 from mdcore.analysis.statistics import FEWEST, describe, excludes_zero
-from mdcore.grid.identity import PARAM
+from mdcore.config.cell import CONDITION_COLUMNS, PARAM, PARAMETERS
 
 # What a condition is about; it is never a setting that two runs may differ in.
-_SUBJECT = {
-    "potential",
-    "p",
-    "potential_label",
-    "alpha",
-    "beta",
-    "depth",
-    "dataset",
-    "digits",
-    "pca",
-    "dataset_geometry",
-    "dataset_dim",
-}
+_SUBJECT = {*CONDITION_COLUMNS, *PARAMETERS, "potential_label", "dataset_geometry", "dataset_dim"}
 SHOWN = (
     "gap",
     "margin_ratio",

@@ -1,6 +1,6 @@
 """Conditions: cells without their seeds, in reading order, with the names that readers see.
 
-Ids, keys and columns come from mdcore.grid.identity, labels and words from mdcore.grid.labels.
+Ids, keys and columns come from mdcore.config.cell, labels and words from mdcore.config.labels.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from mdcore.grid import labels
-from mdcore.grid.identity import (
+from mdcore.config import labels
+from mdcore.config.cell import (
     condition_id,
     data_key,
     flatten,
+    function_of,
+    layers,
     names_in_both,
     own_parameters,
     potential_key,
     without_seed,
 )
-from mdcore.grid.potential_spec import layers, mathematics
+from mdcore.math.potentials import BUILTIN
 
 
 @dataclass
@@ -54,14 +56,14 @@ class Condition:
     @property
     def input_key(self) -> str:
         """The function of the input layer's potential: what the depth-1 companion trains with."""
-        return repr(mathematics(layers(self.config["potential"], self.depth)[0], 1))
+        return repr(function_of(layers(self.config["potential"], self.depth)[0], 1))
 
 
 def potential_order(label: str, flat: dict) -> tuple:
     """Order of potentials in legends and tables: quadratic, lp by p, then the others by name and parameters."""
-    rank = {"quadratic": 0, "layer_scaled": 1, "lp": 2, "scaled": 3, "hypentropy": 4, "cosh": 5}
+    rank = {name: position for position, name in enumerate(BUILTIN)}
     numbers = tuple(float(x) for x in re.findall(r"\d+\.?\d*(?:e-?\d+)?", label))
-    return rank.get(flat["potential"], 6), flat["potential"], numbers, label
+    return rank.get(flat["potential"], len(rank)), flat["potential"], numbers, label
 
 
 def sortable(value) -> tuple:

@@ -11,11 +11,10 @@ from functools import cached_property
 
 from mdcore.analysis.columns import BASE
 from mdcore.analysis.conditions import Condition, same_value
-from mdcore.grid.identity import PARAM, dataset_label
-from mdcore.grid.labels import told_apart
-from mdcore.grid.potential_spec import plain
+from mdcore.config.cell import PARAM, PARAMETERS, dataset_label, plain
+from mdcore.config.labels import told_apart
 
-_NOT_FACET = {"potential", "p", "potential_label", "alpha", "beta", "depth", "seed"}
+_NOT_FACET = {"potential", "potential_label", *PARAMETERS, "depth", "seed"}
 
 
 def varied_columns(conditions: list[Condition]) -> list[str]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mdcore.analysis import style
 from mdcore.analysis.conditions import Condition
 from mdcore.analysis.results import Results
-from mdcore.grid.labels import told_apart
+from mdcore.config.labels import told_apart
 
 MOST_LINES = 12  # curves in one panel; more are split by potential
 SHOWN_PAGES = 8  # of one family in the report, each a PNG and a PDF

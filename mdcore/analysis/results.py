@@ -14,7 +14,7 @@ import pandas as pd
 from mdcore.analysis import validate
 from mdcore.analysis.conditions import Condition, conditions_of
 from mdcore.analysis.facets import Facet, facets_of, varied_columns
-from mdcore.grid.identity import data_key
+from mdcore.config.cell import data_key
 
 
 def record_of(row: dict) -> dict:

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from mdcore.math.potentials import BUILTIN
+
 COLUMN = 3.25  # inches
 RC = {
     "font.family": "serif",
@@ -58,19 +60,11 @@ RC = {
     "svg.hashsalt": "mdcore",
 }
 # Okabe & Ito (2008) and Tol's muted set: told apart with the common colour blindnesses. Yellow is too pale for lines.
-_KNOWN = {
-    "quadratic": "#0072B2",
-    "lp1.5": "#D55E00",
-    "lp3": "#009E73",
-    "lp1.1": "#AA4499",
-    "lp6": "#44AA99",
-    "lp4": "#999933",
-    "lp1.2": "#882255",
-    "scaled": "#CC79A7",
-    "lp2": "#332288",
-    "lp10": "#117733",
+# A potential's class says its colour, or the colours of some values of its parameter.
+_KNOWN = {cls.name: cls.colour for cls in BUILTIN.values() if cls.colour and not cls.parameters} | {
+    f"{cls.name}{value:g}": colour for cls in BUILTIN.values() for value, colour in cls.colours.items()
 }
-_FAMILY = {"hypentropy": "#E69F00", "cosh": "#56B4E9", "layer_scaled": "#7F7F7F"}
+_FAMILY = {cls.name: cls.colour for cls in BUILTIN.values() if cls.colour and cls.parameters}
 _OTHERS = [
     "#E69F00",
     "#56B4E9",

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis.columns import FINAL_NUMBERS, HISTORY, METRICS, SEPARABLE_ONLY, SIZES, STATUSES, WORDS
-from mdcore.grid.identity import METRIC, Cell
+from mdcore.config.cell import METRIC, Cell
 
 
 def _some(ids) -> str:

@@ -38,7 +38,7 @@ start = time.monotonic()
 from mdcore.grid.commits import committed
 from mdcore.grid.fingerprint import code_parts
 from mdcore.grid.plan import make_plan
-from mdcore.grid.spec import load_grid
+from mdcore.config.grid import load_grid
 grid = load_grid(sys.argv[1])
 plan = make_plan(grid.cells, grid.cells, committed(sys.argv[2]), code_parts())
 assert not plan.stacks, f"{plan.to_run} cells are not done"
@@ -49,7 +49,7 @@ start = time.monotonic()
 from pathlib import Path
 sys.path.insert(0, "tests")
 import fake_run
-from mdcore.grid.spec import load_grid
+from mdcore.config.grid import load_grid
 cells = [{"cell_id": cell.cell_id, "config": cell.config} for cell in load_grid(sys.argv[1]).cells]
 fake_run.write_run(Path(sys.argv[2]), cells)
 """

@@ -29,7 +29,7 @@ RERUN = ".rerun.json"  # what a --rerun was asked to train, until it is done
 
 def run(options, argv: list[str]) -> int:
     """`options` as run_grid's parser gives them; `argv` for the command that is printed to go on."""
-    from mdcore.grid.spec import GridError
+    from mdcore.config.grid import GridError
 
     try:
         grid, selected = read_request(options)
@@ -80,7 +80,7 @@ def other_data(opened: Run, plan: Plan) -> str:
 
 def read_request(options):
     """(grid, selected cells). RunError with everything that is wrong with the request, at once."""
-    from mdcore.grid.spec import GridError, load_grid, select
+    from mdcore.config.grid import GridError, load_grid, select
 
     wrong, grid, selected = [], None, None
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mdcore.grid.identity import Cell, is_own
+from mdcore.config.cell import Cell, is_own
 from mdcore.problems.mnist import DataError, digests
 
 

@@ -23,7 +23,7 @@ vary:
 
 def example_request() -> tuple[str, str]:
     """(request, output) of one small cell in a temporary directory: the notebook's defaults."""
-    from mdcore.grid.spec import load_grid
+    from mdcore.config.grid import load_grid
 
     place = Path(tempfile.mkdtemp(prefix="train_cell-"))
     (place / "example.yaml").write_text(EXAMPLE, encoding="utf-8")

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mdcore.grid.identity import METRIC, PARAM
+from mdcore.config.cell import METRIC, PARAM
 from mdcore.math.metrics import angle, p_norm, unit
 from mdcore.problems import directions, exact
 

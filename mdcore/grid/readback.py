@@ -45,7 +45,7 @@ def failed_rows(manifest: dict, record: Record, wanted: list[str]):
     """Rows of final.parquet's kind for cells that left no results: configuration, status and message."""
     import pandas as pd
 
-    from mdcore.grid.spec import cell_from_config
+    from mdcore.config.grid import cell_from_config
 
     configs = {cell["cell_id"]: cell["config"] for cell in manifest["cells"]}
     rows = []

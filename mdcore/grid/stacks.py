@@ -22,7 +22,7 @@ SECONDS_PER_ENTRY = 1e-10  # of one cell and step, for each of the n·d entries 
 
 @dataclass(frozen=True)
 class Stack:
-    """Cells (of grid.spec) trained in one pass over one dataset."""
+    """Cells (of config.grid) trained in one pass over one dataset."""
 
     cells: tuple
 

@@ -123,7 +123,7 @@ def _cells_on_disk(run: Run) -> dict[str, dict] | None:
         return {cell["cell_id"]: cell["config"] for cell in run.manifest["cells"]}
     except RunError as error:
         run.notes.append(f"{error}; it is written anew")
-    from mdcore.grid.spec import GridError, load_grid
+    from mdcore.config.grid import GridError, load_grid
 
     try:
         return {cell.cell_id: cell.config for cell in load_grid(run.path / "grid.yaml").cells}
@@ -273,14 +273,14 @@ def read_run(run_dir) -> RunData:
 
 def _grid_text(run_dir: Path, problems: list[str]) -> tuple[str, str]:
     """(text, question) of the run's grid.yaml, read with the limits that every grid is read with."""
-    from mdcore.grid.errors import Problems
-    from mdcore.grid.yaml_source import parse, text_of
+    from mdcore.config.errors import Problems
+    from mdcore.config.yaml_lines import parse, text_of
 
     wrong = Problems()
-    text = text_of(run_dir / "grid.yaml", wrong)
-    tree = None if text is None else parse(text, "grid.yaml", wrong)
+    text = text_of(run_dir / "grid.yaml", wrong.add)
+    document = None if text is None else parse(text, "grid.yaml", wrong.add)
     problems += [line.replace(f"{run_dir}{os.sep}", "") for line in wrong.lines()]
-    if tree is None:
+    if document is None:
         return "", ""
-    question = tree.value.get("question") if tree.kind == "map" else None
-    return text, question.value if question and question.kind == "str" else ""
+    question = document.data.get("question") if isinstance(document.data, dict) else None
+    return text, question if isinstance(question, str) else ""

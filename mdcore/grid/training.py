@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mdcore.config.cell import Cell, make_cell
+from mdcore.config.errors import GridError
+from mdcore.config.plugins import companion_config, load_dataset, load_metric, potentials_for
 from mdcore.grid import measures, own_metrics
-from mdcore.grid.errors import GridError
-from mdcore.grid.identity import Cell, make_cell
-from mdcore.grid.plugins import companion_config, load_dataset, load_metric, potentials_for
 from mdcore.math.engine import StackTrainer
 from mdcore.math.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.potentials import Lp

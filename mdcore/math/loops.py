@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from mdcore.math import compiled, plain
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def loops_for(tensor: Tensor) -> ModuleType:
     """The module for data that lie where `tensor` does."""
+    from mdcore.math import compiled, plain  # here: numba takes a second that reading a grid need not pay
+
     return compiled if tensor.device.type == "cpu" else plain
 
 

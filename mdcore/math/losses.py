@@ -7,15 +7,22 @@ The sample weights are v_n = −ℓ'(m_n)/n, so that −∂R/∂w = A^T v.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.nn.functional import logsigmoid
+from mdcore.math.torch_later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LOSSES = ("logistic", "exponential")
 
 # Above this margin log(1 + e^{−m}) and e^{−m} agree to rounding in float64.
 LOGISTIC_IS_EXPONENTIAL = 40.0
+
+
+def logsigmoid(x: Tensor) -> Tensor:
+    """log σ(x) = −log(1 + e^{−x}), entry by entry."""
+    return torch.nn.functional.logsigmoid(x)
 
 
 def check_loss(name: str) -> str:

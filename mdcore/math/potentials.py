@@ -11,12 +11,15 @@ origin, its horizon (Sun et al. 2022 for l_p; Pesme et al. 2024 for horizon func
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from mdcore.math.loops import runs_ahead
+from mdcore.math.parameters import Number
+from mdcore.math.torch_later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Potential:
@@ -25,16 +28,28 @@ class Potential:
     Attributes
     ----------
     name : str
-        The word used in grids and tables.
-    parameters : tuple of str
-        Names of the constructor's arguments.
+        The key in grid files, and the first part of labels.
+    parameters : mapping of str to Number, or tuple of str
+        The constructor's arguments, with their ranges; a potential of your own may give their names alone.
     limit_p : float or None
         p of the l_p max-margin direction predicted on separable data; None where no prediction is known.
+    title : str
+        The name in tables and figures, where it differs from `name`.
+    colour : str or None
+        Its colour in every figure, whatever the parameters; None: the next free one.
+    colours : mapping of float to str
+        Colours of some values of its only parameter.
+    quadratic_at : mapping of str to float, or None
+        The values of the parameters at which φ(w) is w²/2; None where there are none.
     """
 
     name: str = "potential"
-    parameters: tuple[str, ...] = ()
+    parameters: Mapping[str, Number] | Iterable[str] = {}
     limit_p: float | None = None
+    title: str = ""
+    colour: str | None = None
+    colours: Mapping[float, str] = {}
+    quadratic_at: Mapping[str, float] | None = None
 
     def value_per_entry(self, w: Tensor) -> Tensor:
         """φ(w_i) for every entry, same shape as `w`."""
@@ -87,13 +102,6 @@ class Potential:
         return hash(repr(self))
 
 
-def _positive(owner: str, name: str, value: float, above: float = 0.0) -> float:
-    value = float(value)
-    if not (math.isfinite(value) and value > above):
-        raise ValueError(f"{owner}: {name} = {value}; expected a finite number > {above:g}")
-    return value
-
-
 class PowerPotential(Potential):
     """A potential with (φ')^{-1}(z) = c sign(z)|z|^e: `inverse_scale` c, `inverse_exponent` e.
 
@@ -111,12 +119,12 @@ class PowerPotential(Potential):
 class LayerScaled(PowerPotential):
     """φ(w) = α w²/2; ∇φ = α w; φ* = z²/(2α). Limit: l_2 max-margin, with α_l‖W_l‖_F² equal in all layers."""
 
-    name = "layer_scaled"
-    parameters = ("alpha",)
-    limit_p = 2.0
+    name, title, colour, limit_p = "layer_scaled", "layer-scaled", "#7F7F7F", 2.0
+    parameters: Mapping[str, Number] = {"alpha": Number(above=0, symbol="α", example=[1, 4], per_layer=True)}
+    quadratic_at: Mapping[str, float] = {"alpha": 1.0}
 
     def __init__(self, alpha: float):
-        self.alpha = _positive("layer_scaled", "alpha", alpha)
+        self.alpha = LayerScaled.parameters["alpha"].check(self.name, "alpha", alpha)
         self.inverse_scale = 1.0 / self.alpha
 
     def value_per_entry(self, w):
@@ -132,8 +140,9 @@ class LayerScaled(PowerPotential):
 class Quadratic(LayerScaled):
     """φ(w) = w²/2: mirror descent is gradient descent. Limit: l_2 max-margin (Soudry et al. 2018)."""
 
-    name = "quadratic"
-    parameters = ()
+    name, title, colour = "quadratic", "", "#0072B2"
+    parameters: Mapping[str, Number] = {}
+    quadratic_at: Mapping[str, float] = {}
 
     def __init__(self):
         super().__init__(1.0)
@@ -147,10 +156,21 @@ class Lp(PowerPotential):
     """
 
     name = "lp"
-    parameters = ("p",)
+    parameters: Mapping[str, Number] = {"p": Number(above=1, symbol="p", example=1.5)}
+    quadratic_at: Mapping[str, float] = {"p": 2.0}
+    colours: Mapping[float, str] = {
+        1.1: "#AA4499",
+        1.2: "#882255",
+        1.5: "#D55E00",
+        2.0: "#332288",
+        3.0: "#009E73",
+        4.0: "#999933",
+        6.0: "#44AA99",
+        10.0: "#117733",
+    }
 
     def __init__(self, p: float):
-        self.p = _positive("lp", "p", p, above=1.0)
+        self.p = self.parameters["p"].check(self.name, "p", p)
         self.q = self.p / (self.p - 1.0)
         self.limit_p = self.p
         self.inverse_exponent = 1.0 / (self.p - 1.0)
@@ -183,12 +203,11 @@ class Hypentropy(Potential):
     β > 0. Horizon: l_1 (Ghai et al. 2020; Pesme et al. 2024).
     """
 
-    name = "hypentropy"
-    parameters = ("beta",)
-    limit_p = 1.0
+    name, colour, limit_p = "hypentropy", "#E69F00", 1.0
+    parameters: Mapping[str, Number] = {"beta": Number(above=0, symbol="β", example=0.1)}
 
     def __init__(self, beta: float):
-        self.beta = _positive("hypentropy", "beta", beta)
+        self.beta = self.parameters["beta"].check(self.name, "beta", beta)
 
     def value_per_entry(self, w):
         return w * torch.asinh(w / self.beta) - torch.hypot(w, torch.full_like(w, self.beta))
@@ -209,12 +228,11 @@ class Cosh(Potential):
     β > 0. Horizon: l_∞ (Pesme et al. 2024).
     """
 
-    name = "cosh"
-    parameters = ("beta",)
-    limit_p = math.inf
+    name, colour, limit_p = "cosh", "#56B4E9", math.inf
+    parameters: Mapping[str, Number] = {"beta": Number(above=0, symbol="β")}
 
     def __init__(self, beta: float):
-        self.beta = _positive("cosh", "beta", beta)
+        self.beta = self.parameters["beta"].check(self.name, "beta", beta)
 
     def value_per_entry(self, w):
         return self.beta**2 * torch.cosh(w / self.beta)
@@ -235,8 +253,7 @@ class Scaled(Potential):
     Quartic near 0, quadratic far out: its horizon is r², so the limit is the l_2 max-margin.
     """
 
-    name = "scaled"
-    limit_p = 2.0
+    name, colour, limit_p = "scaled", "#CC79A7", 2.0
 
     def value_per_entry(self, w):
         square = w * w

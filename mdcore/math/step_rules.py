@@ -7,13 +7,83 @@ of G̃, s_t e^{−c}.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from mdcore.math.parameters import Number
+from mdcore.math.torch_later import torch
 
-RULES = ("constant", "normalized", "adaptive", "loss_scaled")
+if TYPE_CHECKING:
+    from torch import Tensor
+
 ADAPTIVE_GROWTH, ADAPTIVE_SHRINK = 1.05, 0.5  # Lyu & Li 2020, appendix
+ETA = Number(above=0, most=1e12, default=1.0, symbol="η")
+
+
+class Rule:
+    """What a rule is: its key in grid files, its parameters, what its s_t depends on, and s_t itself."""
+
+    name: str = ""
+    parameters: Mapping[str, Number] = {"eta": ETA}
+    deepest: int | None = None  # the largest depth at which it converges
+    adapts = False  # a step can be refused
+    needs_norm = False  # s_t depends on N
+    needs_risk = False  # s_t, or whether it is taken, depends on log R
+
+    @staticmethod
+    def coefficient(step: StepRule, t, norm, log_scale, log_risk, h):
+        """s_t e^{−c}, see `StepRule.coefficient`."""
+        raise NotImplementedError
+
+
+class Constant(Rule):
+    """s = η."""
+
+    name = "constant"
+    parameters: Mapping[str, Number] = {"eta": Number(above=0, most=1e12, default=0.1, symbol="η")}
+
+    @staticmethod
+    def coefficient(step, t, norm, log_scale, log_risk, h):
+        return step.eta * torch.exp(-log_scale)
+
+
+class Normalized(Rule):
+    """s_t = η t^{a−1} (1 − (t−1)/T)^c/N."""
+
+    name, needs_norm = "normalized", True
+    parameters: Mapping[str, Number] = {
+        "eta": ETA,
+        "decay": Number(least=0, most=10, default=1.0, words="an exponent from 0 to 10"),
+        "anneal": Number(least=0, most=100, default=0.0, words="an exponent from 0 to 100"),
+    }
+
+    @staticmethod
+    def coefficient(step, t, norm, log_scale, log_risk, h):
+        return step.length(t) / norm
+
+
+class Adaptive(Rule):
+    """s = h/N, where h starts at η, grows while log R falls and is halved where it does not."""
+
+    name, adapts, needs_norm, needs_risk = "adaptive", True, True, True
+
+    @staticmethod
+    def coefficient(step, t, norm, log_scale, log_risk, h):
+        return h / norm
+
+
+class LossScaled(Rule):
+    """s = η/R: at depth 1 only."""
+
+    name, needs_risk, deepest = "loss_scaled", True, 1
+
+    @staticmethod
+    def coefficient(step, t, norm, log_scale, log_risk, h):
+        return step.eta * torch.exp(-log_scale - log_risk)
+
+
+RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (Constant, Normalized, Adaptive, LossScaled)}
 
 
 @dataclass(frozen=True)
@@ -44,34 +114,28 @@ class StepRule:
     @property
     def adapts(self) -> bool:
         """True where a step can be refused."""
-        return self.rule == "adaptive"
+        return RULES[self.rule].adapts
 
     @property
     def needs_norm(self) -> bool:
         """True where s_t depends on N."""
-        return self.rule in ("normalized", "adaptive")
+        return RULES[self.rule].needs_norm
 
     @property
     def needs_risk(self) -> bool:
         """True where s_t, or whether it is taken, depends on log R."""
-        return self.rule in ("adaptive", "loss_scaled")
+        return RULES[self.rule].needs_risk
 
     def length(self, t: float | Tensor) -> float | Tensor:
         """η t^{a−1} (1 − (t−1)/T)^c of the normalised rule; t is a number, or a tensor where steps are queued."""
         eta = self.eta * t ** (self.decay - 1.0)
         if self.anneal:
             rest = 1.0 - (t - 1) / self.horizon
-            eta = eta * (rest.clamp(min=0.0) if isinstance(rest, Tensor) else max(0.0, rest)) ** self.anneal
+            eta = eta * (rest.clamp(min=0.0) if isinstance(rest, torch.Tensor) else max(0.0, rest)) ** self.anneal
         return eta
 
     def coefficient(
         self, t: float | Tensor, norm: Tensor | None, log_scale: Tensor, log_risk: Tensor, h: Tensor
     ) -> Tensor:
         """s_t e^{−c} (K,) from N e^{c} (`norm`), c (`log_scale`), log R and the adaptive h, each (K,)."""
-        if self.rule == "adaptive":
-            return h / norm
-        if self.rule == "normalized":
-            return self.length(t) / norm
-        if self.rule == "constant":
-            return self.eta * torch.exp(-log_scale)
-        return self.eta * torch.exp(-log_scale - log_risk)
+        return RULES[self.rule].coefficient(self, t, norm, log_scale, log_risk, h)

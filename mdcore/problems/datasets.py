@@ -13,6 +13,7 @@ import numpy as np
 
 from mdcore.problems import mnist, synthetic
 from mdcore.problems.mnist import DataError
+from mdcore.problems.sources import SOURCES
 
 __all__ = ["DataError", "Dataset", "load_dataset"]
 
@@ -146,16 +147,17 @@ def load_dataset(dataset: dict, digits: list | None = None, pca: int | None = No
     data has.
     """
     name = dataset.get("name")
-    if name == "synthetic":
-        if digits is not None or pca is not None:
-            raise DataError(f"dataset synthetic: digits {digits} and pca {pca} were given; both belong to mnist only")
-        return _synthetic(dataset, seed)
-    if name == "mnist":
-        return _mnist(dataset, digits, pca)
-    raise DataError(f"dataset.name: got {name!r}; expected 'synthetic', 'mnist', or my_file:my_function for one's own")
+    source = SOURCES.get(name) if isinstance(name, str) else None
+    if source is None:
+        names = ", ".join(map(repr, SOURCES))
+        raise DataError(f"dataset.name: got {name!r}; expected one of {names}, or my_file:my_function for one's own")
+    if not source.images and (digits is not None or pca is not None):
+        raise DataError(f"dataset {name}: digits {digits} and pca {pca} were given; both belong to mnist only")
+    return source.load(dataset, digits, pca, seed)
 
 
-def _synthetic(dataset: dict, seed: int) -> Dataset:
+def synthetic_data(dataset: dict, seed: int) -> Dataset:
+    """Points of one of the geometries, drawn from the seed."""
     geometry = dataset.get("geometry")
     if geometry not in ("gaussian", "planted"):
         raise DataError(f"dataset.geometry: got {geometry!r}; expected 'gaussian' or 'planted'")
@@ -186,7 +188,8 @@ def _synthetic(dataset: dict, seed: int) -> Dataset:
     return Dataset(label, X, y, np.empty((0, dim)), np.empty(0), record, support)
 
 
-def _mnist(dataset: dict, digits: list | None, pca: int | None) -> Dataset:
+def mnist_data(dataset: dict, digits: list | None, pca: int | None) -> Dataset:
+    """A pair of digits, split, reduced and standardised."""
     first, second = pair = _digit_pair(digits)
     fraction = _number(dataset, "test_fraction", default=0.2)
     if fraction >= 1:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdcore.grid.spec import load_grid, select
+from mdcore.config.grid import load_grid, select
 from mdcore.grid.store import RunData, find_run, read_run
 from mdcore.grid.training import load_data
 from mdcore.problems.datasets import Dataset

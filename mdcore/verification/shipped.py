@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from mdcore.grid.plugins import potentials_for
-from mdcore.grid.spec import load_grid
+from mdcore.config.grid import load_grid
+from mdcore.config.plugins import potentials_for
 from mdcore.grid.training import load_data
 from mdcore.problems import certificates, conic
 from mdcore.problems.datasets import Dataset

@@ -10,17 +10,21 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import sys
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from mdcore.grid.errors import GridError, Problems, nearest
-from mdcore.grid.potential_spec import BUILTIN_PARAMETERS, layers, name_of, parameters_of
-from mdcore.grid.readers import INVALID, REFERENCE
-from mdcore.grid.schema import Setting
+from mdcore.config.cell import layers, name_of, parameters_of, per_layer
+from mdcore.config.errors import GridError, nearest
+from mdcore.config.schema import INVALID, Setting
+from mdcore.config.values import REFERENCE
+from mdcore.math.potentials import BUILTIN, Potential
+from mdcore.math.torch_later import torch
 
+SIZES = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)  # of the weights tried, both signs; 0 is tried too
 _NEEDED = ("value_per_entry", "mirror_map", "inverse_mirror_map")
 _loaded: dict[tuple[str, str], types.ModuleType] = {}  # (path, content hash): one file gives one class
 _conform: set[tuple[type, str]] = set()  # (class, parameters) that have been tried out
@@ -28,8 +32,6 @@ _conform: set[tuple[type, str]] = set()  # (class, parameters) that have been tr
 
 def load_potential(reference: str, plugin_dir: str | Path | None = None) -> type:
     """The class my_file:MyPotential, a subclass of mdcore.math.potentials.Potential. Raises GridError."""
-    from mdcore.math.potentials import Potential
-
     found = _load(reference, plugin_dir)
     if not (isinstance(found, type) and issubclass(found, Potential)):
         raise GridError(
@@ -74,7 +76,7 @@ def references(config: dict) -> dict[str, str]:
     """{reference: kind} of the plug-ins that a configuration names; kind is potential, dataset or metric."""
     potential = config["potential"]
     names = [name_of(entry) for entry in (potential if isinstance(potential, list) else [potential])]
-    out = {name: "potential" for name in names if name not in BUILTIN_PARAMETERS}
+    out = {name: "potential" for name in names if name not in BUILTIN}
     if ":" in config["dataset"]["name"]:
         out[config["dataset"]["name"]] = "dataset"
     return out | dict.fromkeys(config.get("metrics", ()), "metric")
@@ -92,7 +94,7 @@ def plugin_fingerprint(config: dict, plugin_dir: str | Path | None = None) -> st
     return digest.hexdigest() if files else ""
 
 
-def check(settings: Iterable[Setting], plugin_dir: str | None, grid_dir: Path, problems: Problems):
+def check(settings: Iterable[Setting], plugin_dir: str | None, grid_dir: Path):
     """(references, directory of their files): every plug-in of a grid is found and loaded, potentials made.
 
     The directory is the first with all files: beside the grid file, the grid's plugin_dir, the working one.
@@ -109,14 +111,14 @@ def check(settings: Iterable[Setting], plugin_dir: str | None, grid_dir: Path, p
         expected = f"expected {', '.join(f'{name}.py' for name in files)} together in one of {there}"
         for setting, reference, _ in wanted:
             hint = nearest(reference.split(":")[0], [path.stem for each in folders for path in _python_files(each)])
-            setting.complain(problems, f"{reference}: its file is not found; {expected}{hint}")
+            setting.spot.tell(f"{reference}: its file is not found; {expected}{hint}")
         return references, None
     for setting, _, load in wanted:
         try:
             load(folder)
         except GridError as error:
             for line in error.problems:
-                setting.complain(problems, line)
+                setting.spot.tell(line)
     return references, str(folder.resolve())
 
 
@@ -130,7 +132,7 @@ def _named(setting: Setting) -> list[tuple[str, Callable[[Path], Any]]]:
         return [
             (name_of(entry), lambda folder, entry=entry: _make(entry, folder))
             for entry in entries
-            if name_of(entry) not in BUILTIN_PARAMETERS
+            if name_of(entry) not in BUILTIN
         ]
     if leaf == "dataset.name" and ":" in value:
         return [(value, lambda folder: load_dataset(value, folder))]
@@ -155,14 +157,8 @@ def _python_files(folder: Path) -> list[Path]:
 def _make(entry: Any, plugin_dir: str | Path | None):
     """The Potential of one single-layer entry."""
     name, parameters = name_of(entry), dict(parameters_of(entry))
-    if name in BUILTIN_PARAMETERS:
-        from mdcore.math.potentials import BUILTIN
-
-        if name == "layer_scaled":
-            parameters["alpha"] = parameters["alpha"][0]
-        return BUILTIN[name](**parameters)
-    from mdcore.grid.conformance import check_potential
-
+    if name in BUILTIN:
+        return BUILTIN[name](**parameters | {key: value[0] for key, value in per_layer(entry).items()})
     found = load_potential(name, plugin_dir)
     try:
         made = found(**copy.deepcopy(parameters))
@@ -223,3 +219,70 @@ def _run(stem: str, path: Path, source: bytes, key: tuple[str, str]) -> types.Mo
 def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+# ---------------------------------------------------------------- a potential is tried out before it trains
+
+
+def check_potential(phi, name: str) -> None:
+    """Try the four methods of a Potential on weights up to 2 in size; GridError names the first thing wrong.
+
+    Each method gives a tensor of its argument's shape and dtype, finite, and leaves the argument as it was;
+    inverse_mirror_map writes into `out`; mirror_map rises, is the derivative of value_per_entry (by central
+    differences) and the inverse of inverse_mirror_map; φ is even, so that mirror_map(0) = 0; limit_p is None or ≥ 1.
+    """
+    half = torch.tensor(SIZES, dtype=torch.float64)
+    # as the engine passes them: cells × rows × columns
+    w = torch.cat([-half.flip(0), torch.zeros(1, dtype=torch.float64), half]).expand(2, 3, -1).contiguous()
+    z = _result(phi.mirror_map, w, name, "mirror_map")
+    back = _result(phi.inverse_mirror_map, z, name, "inverse_mirror_map")
+    _result(phi.value_per_entry, w, name, "value_per_entry")
+    _result(phi.conjugate_per_entry, z, name, "conjugate_per_entry")
+    out = torch.full_like(z, math.nan)
+    _result(lambda dual: phi.inverse_mirror_map(dual, out=out), z, name, "inverse_mirror_map with out")
+    if not torch.equal(out, back):
+        raise _wrong(name, "inverse_mirror_map(z, out) does not write the result into out; end it with out.copy_(w)")
+    if not bool((z.diff() > 0).all()):
+        raise _wrong(name, "mirror_map does not rise strictly; expected φ' of a strictly convex φ")
+    if float(z[0, 0, len(SIZES)].abs()) > 1e-9:
+        raise _wrong(name, f"mirror_map(0) is {float(z[0, 0, len(SIZES)]):g}; expected 0, as φ is even")
+    if not torch.allclose(back, w, rtol=1e-5, atol=1e-9):
+        raise _wrong(name, f"inverse_mirror_map(mirror_map(w)) is not w: {_example(w, back)}")
+    step = 1e-5 * w.abs() + 1e-7
+    slope = (phi.value_per_entry(w + step) - phi.value_per_entry(w - step)) / (2 * step)
+    if not torch.allclose(slope, z, rtol=1e-3, atol=1e-3 * float(z.abs().max())):
+        raise _wrong(name, f"mirror_map is not the derivative of value_per_entry: {_example(slope, z)}")
+    for dtype in (torch.float64, torch.float32):
+        _result(phi.inverse_mirror_map, z.to(dtype), name, "inverse_mirror_map")
+        _result(phi.mirror_map, w.to(dtype), name, "mirror_map")
+    p = phi.limit_p
+    if p is not None and not (isinstance(p, (int, float)) and not isinstance(p, bool) and p >= 1):
+        raise _wrong(name, f"limit_p is {p!r}; expected a number ≥ 1 (inf for l_∞), or None where no limit is known")
+
+
+def _result(method: Callable, given, name: str, what: str):
+    """method(given), checked; GridError says what is wrong."""
+    before = given.clone()
+    try:
+        result = method(given)
+    except Exception as error:
+        raise _wrong(name, f"{what} raises {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+    if not torch.equal(given, before):
+        raise _wrong(name, f"{what} changes its argument; expected a new tensor, or one written into out")
+    if not isinstance(result, torch.Tensor):
+        raise _wrong(name, f"{what} gives a {type(result).__name__}; expected a tensor")
+    if result.shape != given.shape or result.dtype != given.dtype:
+        told = f"{tuple(result.shape)} {result.dtype} for {tuple(given.shape)} {given.dtype}"
+        raise _wrong(name, f"{what} gives {told}; expected the shape and dtype of its argument")
+    if not bool(torch.isfinite(result).all()):
+        raise _wrong(name, f"{what} gives NaN or infinity for weights up to {SIZES[-1]:g}; expected finite numbers")
+    return result.clone()
+
+
+def _example(expected, got) -> str:
+    at = int((expected - got).abs().flatten().argmax())
+    return f"{float(got.flatten()[at]):.6g} where {float(expected.flatten()[at]):.6g} is expected"
+
+
+def _wrong(name: str, what: str) -> GridError:
+    return GridError(f"{name}: {what}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mdcore.grid.errors import Problems, nearest, one_of
-from mdcore.grid.identity import COLUMNS, PARAM, Cell
-from mdcore.grid.potential_spec import plain
-from mdcore.grid.yaml_tree import scalar
+from mdcore.config.cell import COLUMNS, PARAM, Cell, plain
+from mdcore.config.errors import Problems, nearest, one_of
+from mdcore.config.yaml_lines import scalar
 
 IDS = ("cell_id", "condition_id")
 MOST_SHOWN = 20
@@ -27,22 +26,19 @@ def select(cells: list[Cell], only: Iterable[str]) -> list[Cell]:
     flats = [{**cell.flat(), "cell_id": cell.cell_id, "condition_id": cell.condition_id} for cell in cells]
     chosen: set[int] = set()
     for text in filters:
-        wanted = _read(text, flats, problems)
+        wanted = _filter(text, flats, problems)
         if wanted:
             hits = {i for i, flat in enumerate(flats) if all(_matches(flat, key, value) for key, value in wanted)}
             if not hits:
-                problems.add(
-                    f"--only {text[:120]}",
-                    "",
-                    "no cell has all of these; expected a combination of this grid: see "
-                    "make plan, and give --only twice for either-or",
-                )
+                way_out = "see make plan, and give --only twice for either-or"
+                message = f"no cell has all of these; expected a combination of this grid: {way_out}"
+                problems.add(f"--only {text[:120]}", "", message)
             chosen |= hits
     problems.raise_if_any()
     return [cell for i, cell in enumerate(cells) if i in chosen]
 
 
-def _read(text: str, flats: list[dict], problems: Problems) -> list[tuple[str, str]]:
+def _filter(text: str, flats: list[dict], problems: Problems) -> list[tuple[str, str]]:
     """(column, value) pairs of one filter; [] when something in it was told as wrong."""
     place, pairs, good = f"--only {text[:120]}", [], True
     columns = list(dict.fromkeys(column for flat in flats for column in flat)) or [*COLUMNS, *IDS]
@@ -50,19 +46,13 @@ def _read(text: str, flats: list[dict], problems: Problems) -> list[tuple[str, s
         key, equals, value = (piece.strip() for piece in part.partition("="))
         column = _column(key, columns)
         if not equals or not key or not value:
-            problems.add(
-                place,
-                "",
-                f"got {part[:60]!r}; expected key=value, several joined by commas: depth=2,potential=lp",
-            )
+            message = f"got {part[:60]!r}; expected key=value, several joined by commas: depth=2,potential=lp"
+            problems.add(place, "", message)
         elif column is None:
             problems.add(place, key[:60], f"unknown key; expected {one_of(columns)}" + nearest(key, columns))
         elif not any(_matches(flat, column, value) for flat in flats):
-            problems.add(
-                place,
-                key,
-                f"got {value[:60]!r}, which no cell of this grid has; " + _there(flats, column, value),
-            )
+            there = _there(flats, column, value)
+            problems.add(place, key, f"got {value[:60]!r}, which no cell of this grid has; {there}")
         else:
             pairs.append((column, value))
             continue
@@ -73,33 +63,23 @@ def _read(text: str, flats: list[dict], problems: Problems) -> list[tuple[str, s
 def _there(flats: list[dict], column: str, given: str) -> str:
     """The values that the cells have in a column, and the nearest to what was given."""
     columns = ("potential", "potential_label") if column == "potential" else (column,)
-    values = list(dict.fromkeys(_shown(flat.get(name)) for name in columns for flat in flats))
+    found = dict.fromkeys(flat.get(name) for name in columns for flat in flats)
+    values = list(dict.fromkeys("null" if value is None else plain(value) for value in found))
     more = f", … ({len(values)} in all)" if len(values) > MOST_SHOWN else ""
-    return (
-        ("there is " if len(values) == 1 else "there are ")
-        + ", ".join(values[:MOST_SHOWN])
-        + more
-        + nearest(given, values)
-    )
+    start = "there is " if len(values) == 1 else "there are "
+    return start + ", ".join(values[:MOST_SHOWN]) + more + nearest(given, values)
 
 
 def _column(key: str, columns: list[str]) -> str | None:
     own = PARAM + key.removeprefix("dataset.") if key.startswith("dataset.") else key  # as the grid file writes it
-    for name in (own, key, key.replace(".", "_"), {"dataset.name": "dataset"}.get(key, key)):
-        if name in columns:
-            return name
-    return None
+    names = (own, key, key.replace(".", "_"), {"dataset.name": "dataset"}.get(key, key))
+    return next((name for name in names if name in columns), None)
 
 
 def _matches(flat: dict[str, Any], column: str, text: str) -> bool:
-    value = flat.get(column)
+    value, typed_ = flat.get(column), scalar(text)
     if column == "potential" and text == flat["potential_label"]:
         return True
-    kind, typed = scalar(text)
     if isinstance(value, (int, float)):
-        return kind in ("int", "float") and typed == value
-    return kind == "null" if value is None else value == text
-
-
-def _shown(value: Any) -> str:
-    return "null" if value is None else plain(value)
+        return type(typed_) in (int, float) and typed_ == value
+    return typed_ is None if value is None else value == text

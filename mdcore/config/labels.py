@@ -6,10 +6,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 
-from mdcore.grid.identity import data_key, dataset_label, is_own, potential_key
-from mdcore.grid.potential_spec import label, word, words
+from mdcore.config.cell import data_key, dataset_label, potential_key, potential_label, word, words_of
+from mdcore.problems.sources import SOURCES
 
-_NOT_SAID = ("name", "path", "geometry", "dim")  # of a data set: in its title already, or decides no number
 _SAID = {"test_fraction": "test fraction"}
 
 
@@ -37,31 +36,30 @@ def _hash(key: str) -> str:
 
 def potential_labels(configs: Iterable[dict]) -> dict[str, str]:
     """{potential key: label such as lp1.5 or mine.Mix-a2}."""
-    return told_apart({potential_key(c): [label(c["potential"])] for c in configs})
+    return told_apart({potential_key(c): [potential_label(c["potential"])] for c in configs})
 
 
 def potential_words(configs: Iterable[dict]) -> dict[str, str]:
     """{potential key: words such as "lp, p = 1.5" or "Mix, a = 2"}; the file of a plug-in where it is needed."""
-    return told_apart({potential_key(c): [words(c["potential"]), words(c["potential"], file=True)] for c in configs})
+    return told_apart(
+        {potential_key(c): [words_of(c["potential"]), words_of(c["potential"], file=True)] for c in configs}
+    )
 
 
 def family_key(config: dict) -> str:
     """Data sets of one family differ in parameters only."""
     dataset = config["dataset"]
-    kind = ("name",) if is_own(dataset["name"]) else ("name", "geometry", "dim")
-    family = {key: dataset.get(key) for key in kind}
+    titled = SOURCES[dataset["name"]].titled if dataset["name"] in SOURCES else ()
+    family = {key: dataset.get(key) for key in ("name", *titled)}
     return data_key({"dataset": family, "digits": config.get("digits"), "pca": config.get("pca")})
 
 
 def _title(config: dict, file: bool = False) -> str:
     """ "MNIST 3 vs 5, PCA 50"; "Planted, d = 2"; a data set of the user's own by its function, or file:function."""
-    dataset = config["dataset"]
-    if dataset["name"] == "mnist":
-        pca = f"PCA {config['pca']}" if config["pca"] is not None else "no PCA"
-        return f"MNIST {config['digits'][0]} vs {config['digits'][1]}, {pca}"
-    if dataset["name"] == "synthetic":
-        return f"{dataset['geometry'].capitalize()}, d = {dataset['dim']}"
-    return dataset["name"] if file else dataset["name"].rsplit(":", 1)[-1]
+    name = config["dataset"]["name"]
+    if name in SOURCES:
+        return SOURCES[name].title(config)
+    return name if file else name.rsplit(":", 1)[-1]
 
 
 def family_words(configs: Iterable[dict]) -> dict[str, str]:
@@ -76,8 +74,8 @@ def _differing(configs: list[dict]) -> dict[str, dict]:
         families.setdefault(family_key(c), {})[data_key(c)] = c["dataset"]
     out = {}
     for members in families.values():
-        own = is_own(next(iter(members.values()))["name"])
-        unsaid = ("name",) if own else _NOT_SAID
+        source = SOURCES.get(next(iter(members.values()))["name"])
+        unsaid = ("name", *source.titled, *source.placeless) if source else ("name",)
         names = sorted({key for data in members.values() for key in data if key not in unsaid})
         moving = [n for n in names if len({(n in data, word(data.get(n))) for data in members.values()}) > 1]
         out |= {key: {n: data[n] for n in moving if n in data} for key, data in members.items()}

@@ -1,0 +1,306 @@
+"""Identity of a cell: the sorted JSON of its typed configuration, hashed; and the columns it flattens to.
+
+Ids and keys tell cells, conditions, data and potentials apart; labels (here one by one, in config.labels unique within
+a run) are for readers only. Canonical potentials are "quadratic", {"lp": {"p": 1.5}}, {"layer_scaled": {"alpha": [1.0,
+4.0]}}, "my_file:MyPotential", {"my_file:MyPotential": {…}}, or a list of these, input layer first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mdcore.math.potentials import BUILTIN
+from mdcore.math.step_rules import RULES
+from mdcore.problems.sources import SOURCES
+
+KEYS = (
+    "dataset", "digits", "pca", "potential", "depth", "width", "init", "loss", "step", "epochs", "stop", "log_points",
+    "seed", "svm_C", "logreg_C", "dtype", "metrics",
+)  # fmt: skip
+GROUPS = ("init", "step", "stop", "dataset")
+PARAMETERS = {name: declared for cls in BUILTIN.values() for name, declared in cls.parameters.items()}
+CONDITION_COLUMNS = ("potential", "p", "depth", "dataset", "digits", "pca")
+_ORDER = (
+    *CONDITION_COLUMNS, "seed", "potential_label", "alpha", "beta", "init_scale", "init_distribution", "step_rule",
+    "step_eta", "step_decay", "step_anneal", "stop_gap", "dataset_source", "dataset_geometry", "dataset_dim",
+    "dataset_n", "dataset_separation", "dataset_noise", "dataset_test_fraction", "width", "loss", "epochs",
+    "log_points", "svm_C", "logreg_C", "dtype",
+)  # fmt: skip
+_DECLARED = (
+    *PARAMETERS,
+    *(f"step_{name}" for rule in RULES.values() for name in rule.parameters),
+    *(f"dataset_{name}" for each in SOURCES.values() for name in each.parameters if name not in each.placeless),
+)
+COLUMNS = tuple(dict.fromkeys((*_ORDER, *_DECLARED)))  # in reading order; what a new class declares comes last
+PARAM = "param."  # opens the columns of parameters of a user's own potential or data set
+METRIC = "metric."  # opens the columns of a user's own metrics
+LONGEST_LABEL = 80  # cell ids are file names; the hash tells apart what a cut label does not
+
+
+# ---------------------------------------------------------------- potentials and their labels
+
+
+def name_of(entry: Any) -> str:
+    """Name of a single entry; the names of a list joined with +."""
+    if isinstance(entry, list):
+        return "+".join(name_of(layer) for layer in entry)
+    return entry if isinstance(entry, str) else next(iter(entry))
+
+
+def parameters_of(entry: Any) -> dict[str, Any]:
+    """The parameters of a single entry, as the grid file gives them."""
+    return {} if isinstance(entry, str) else next(iter(entry.values()))
+
+
+def per_layer(entry: Any) -> dict[str, list]:
+    """Those parameters of a single entry that are given as a list, one for each layer."""
+    declared = BUILTIN[name_of(entry)].parameters if name_of(entry) in BUILTIN else {}
+    return {key: value for key, value in parameters_of(entry).items() if key in declared and declared[key].per_layer}
+
+
+def layers(potential: Any, depth: int) -> list[Any]:
+    """One single-layer entry per layer of a canonical potential, input layer first."""
+    if isinstance(potential, list):
+        return list(potential)
+    lists = per_layer(potential)
+    given = {name_of(potential): parameters_of(potential)}
+    if not lists:
+        return [potential] * depth
+    return [
+        {name: {**values, **{key: [value[layer]] for key, value in lists.items()}} for name, values in given.items()}
+        for layer in range(depth)
+    ]
+
+
+def function_of(potential: Any, depth: int) -> tuple[str, ...]:
+    """Equal iff two canonical potentials are one function in every layer: |w|²/2 has several names."""
+    out = []
+    for layer in layers(potential, depth):
+        name, given = name_of(layer), parameters_of(layer) | {key: value[0] for key, value in per_layer(layer).items()}
+        out.append("|w|²/2" if name in BUILTIN and BUILTIN[name].quadratic_at == given else repr(layer))
+    return tuple(out)
+
+
+def plain(value: Any) -> str:
+    """A number as in labels: 3.0 is 3, 1.5 is 1.5."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
+
+
+def word(value: Any) -> str:
+    """A parameter of a user's own as one word: numbers as `plain`, text as it is, the rest as JSON."""
+    if isinstance(value, str) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return plain(value)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def sanitised(text: str) -> str:
+    """`text` with the letters of file names only."""
+    return re.sub(r"[^A-Za-z0-9.+_-]+", ".", text)
+
+
+def potential_label(potential: Any) -> str:
+    """quadratic, lp1.5, layer_scaled1+4, hypentropy0.1, lp1.5+quadratic; mine.Mix-a2 for a plug-in with a = 2."""
+    if isinstance(potential, list):
+        return "+".join(potential_label(layer) for layer in potential)
+    name, parameters = name_of(potential), parameters_of(potential)
+    if is_own(name):
+        return sanitised(name + "".join(f"-{key}{word(value)}" for key, value in sorted(parameters.items())))
+    values = [each for value in parameters.values() for each in (value if isinstance(value, list) else [value])]
+    return sanitised(name + "+".join(map(plain, values)))
+
+
+def words_of(potential: Any, file: bool = False) -> str:
+    """The potential in figures, tables and text: "lp, p = 1.5", "layer-scaled, α = (1, 4)", "Mix, a = 2".
+
+    `file` names the file of a plug-in too: "mine:Mix, a = 2".
+    """
+    if isinstance(potential, list):
+        return " + ".join(words_of(each, file) if is_own(name_of(each)) else _short_words(each) for each in potential)
+    name, parameters = name_of(potential), parameters_of(potential)
+    if name not in BUILTIN:
+        shown = name if file else name.rsplit(":", 1)[-1]
+        return ", ".join([shown, *(f"{key} = {word(value)}" for key, value in sorted(parameters.items()))])
+    cls = BUILTIN[name]
+    said = {key: f"({', '.join(map(plain, v))})" if isinstance(v, list) else plain(v) for key, v in parameters.items()}
+    return ", ".join([cls.title or name, *(f"{cls.parameters[key].symbol or key} = {v}" for key, v in said.items())])
+
+
+def _short_words(entry: Any) -> str:
+    """A built-in potential among several: "lp1.5", "layer-scaled 4"."""
+    label, title = potential_label(entry), BUILTIN[name_of(entry)].title
+    return label.replace(name_of(entry), f"{title} ", 1).strip() if title else label
+
+
+def dataset_label(config: dict) -> str:
+    """mnist-3v5-pca50, mnist-3v5 (no PCA), synthetic-planted-d2, or file.Name of a plug-in."""
+    name = config["dataset"]["name"]
+    return SOURCES[name].label(config) if name in SOURCES else sanitised(name)[:LONGEST_LABEL]
+
+
+# ---------------------------------------------------------------- identity
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def is_own(name: str) -> bool:
+    """Whether a potential or data set is the user's own, my_file:Name."""
+    return ":" in name
+
+
+def without_place(config: dict) -> dict:
+    """Without the directory of MNIST's files: it decides no number, their content does. A user's own data set may
+    have a parameter called path, which is a parameter like any other."""
+    dataset = config["dataset"]
+    places = SOURCES[dataset["name"]].placeless if dataset["name"] in SOURCES else ()
+    if not places:
+        return config
+    return {**config, "dataset": {key: value for key, value in dataset.items() if key not in places}}
+
+
+def without_seed(config: dict) -> dict:
+    """The configuration of a condition: without seed and place."""
+    return {key: value for key, value in without_place(config).items() if key != "seed"}
+
+
+def identity(config: dict) -> str:
+    """What is hashed: sorted JSON, floats by repr (never rounded), the place of MNIST's files left out."""
+    return _json(without_place(config))
+
+
+def data_key(config: dict) -> str:
+    """Equal for two conditions iff they name the same data, whose draw may hang on the seed."""
+    config = without_place(config)
+    return _json({key: config.get(key) for key in ("dataset", "digits", "pca")})
+
+
+def potential_key(config: dict) -> str:
+    """Equal for two conditions iff they name the same potentials, layer by layer."""
+    return _json(config["potential"])
+
+
+def _entries(potential: Any) -> list:
+    return potential if isinstance(potential, list) else [potential]
+
+
+def _entries(potential: Any) -> list:
+    return potential if isinstance(potential, list) else [potential]
+
+
+def own_parameters(config: dict) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters of the user's own data set, and of the user's own potentials with their layers joined by +."""
+    dataset = config["dataset"]
+    data = {key: value for key, value in dataset.items() if key != "name"} if is_own(dataset["name"]) else {}
+    mine: dict[str, list] = {}
+    for entry in _entries(config["potential"]):
+        for key, value in parameters_of(entry).items() if is_own(name_of(entry)) else ():
+            mine.setdefault(key, []).append(value)
+    several = isinstance(config["potential"], list)
+    return data, {k: "+".join(plain(_cell(v)) for v in vs) if several else vs[0] for k, vs in mine.items()}
+
+
+def names_in_both(configs: Iterable[dict]) -> frozenset[str]:
+    """Parameter names that both data sets and potentials of the user's have: their columns are told apart."""
+    pairs = [own_parameters(config) for config in configs]
+    return frozenset({key for data, _ in pairs for key in data} & {key for _, mine in pairs for key in mine})
+
+
+def _cell(value: Any) -> Any:
+    """A parameter as one value of a table: text, number or truth value; anything else as JSON."""
+    return value if value is None or isinstance(value, (str, int, float, bool)) else _json(value)
+
+
+def flatten(config: dict, in_both: frozenset[str] | None = None) -> dict[str, Any]:
+    """The configuration as the columns COLUMNS; None where a key does not apply.
+
+    The parameters of per-layer potentials are the input layer's; those given one per layer are joined over the layers
+    that have one. Parameters of a data set or potential of the user's own follow as param.<name>; names that both kinds
+    have (`in_both`, by default those of this configuration) as param.dataset.<name> and param.potential.<name>.
+    """
+    dataset, potential, digits = config["dataset"], config["potential"], config.get("digits")
+    nested = {
+        f"{group}_{key}": value
+        for group in GROUPS
+        for key, value in (config.get(group) or {}).items()
+        if not (group == "dataset" and is_own(dataset["name"]))
+    }
+    values = {**config, **nested, **_builtin_parameters(_entries(potential))}
+    values |= {
+        "potential": name_of(potential),
+        "potential_label": potential_label(potential)[:LONGEST_LABEL],
+        "dataset": dataset["name"],
+        "digits": None if digits is None else f"{digits[0]}v{digits[1]}",
+    }
+    flat = {column: values.get(column) for column in COLUMNS}
+    in_both = names_in_both([config]) if in_both is None else in_both
+    for kind, parameters in zip(("dataset", "potential"), own_parameters(config), strict=True):
+        for key, value in parameters.items():
+            flat[f"{PARAM}{kind}.{key}" if key in in_both else f"{PARAM}{key}"] = _cell(value)
+    return flat
+
+
+def _builtin_parameters(entries: list[Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for position, entry in enumerate(entries):
+        for name, value in parameters_of(entry).items() if name_of(entry) in BUILTIN else ():
+            if PARAMETERS[name].per_layer:
+                out[name] = "+".join([*([out[name]] if name in out else []), *map(plain, value)])
+            elif position == 0:
+                out[name] = value
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training run. `config` is canonical and typed, for reading only; `cell_id` names it, `condition_id`
+    names it without its seed. Two cells are equal iff their ids are."""
+
+    config: dict[str, Any] = field(compare=False)
+    cell_id: str
+    condition_id: str
+
+    @property
+    def dataset_label(self) -> str:
+        return dataset_label(self.config)
+
+    @property
+    def data_key(self) -> str:
+        """Equal for two cells iff load_dataset gives them the same data: all but MNIST hang on the seed."""
+        key, source = data_key(self.config), SOURCES.get(self.config["dataset"]["name"])
+        return f"{key} seed {self.config['seed']}" if source is None or source.seeded else key
+
+    def flat(self) -> dict[str, Any]:
+        """The configuration as columns of final.parquet, see `flatten`."""
+        return flatten(self.config)
+
+
+def condition_id(config: dict) -> str:
+    """The readable id of a condition; its hash tells apart what the label does not."""
+    return f"{_name(config)}-{_digest(_json(without_seed(config)))}"
+
+
+def _name(config: dict) -> str:
+    return f"{dataset_label(config)}_{potential_label(config['potential'])[:LONGEST_LABEL]}_L{config['depth']}"
+
+
+def make_cell(config: dict[str, Any]) -> Cell:
+    """The Cell of a canonical configuration (not validated here: see config.grid)."""
+    return Cell(config, f"{_name(config)}_s{config['seed']}-{_digest(identity(config))}", condition_id(config))
+
+
+def grid_hash(cells: list[Cell]) -> str:
+    """sha256 of the sorted identities: the same cells in any order, from any file, are the same grid."""
+    digest = hashlib.sha256()
+    for text in sorted(identity(cell.config) for cell in cells):
+        digest.update(text.encode() + b"\n")
+    return digest.hexdigest()

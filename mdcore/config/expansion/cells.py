@@ -1,0 +1,332 @@
+"""From a layout to its cells: Cartesian product in file order, only_if, exclude, one cell per configuration.
+
+A combination becomes a configuration in four parts (data, network, step, the rest). Each is worked out once for each
+different set of settings and shared between cells, so that thousands of cells cost a few look-ups each.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from mdcore.config.cell import KEYS, Cell, function_of, identity, make_cell, name_of, parameters_of, per_layer
+from mdcore.config.errors import Problems, Spot, nearest, one_of, shown
+from mdcore.config.expansion.sections import Combination, Condition, Layout
+from mdcore.config.schema import (
+    CHOOSE,
+    INVALID,
+    LEAVES,
+    MODELS,
+    RULES,
+    SOURCES,
+    Setting,
+    leaves_of,
+    value_of,
+)
+from mdcore.math.parameters import REQUIRED
+
+MOST_COMBINATIONS = 1_000_000
+REST = ("loss", "epochs", "log_points", "svm_C", "logreg_C", "dtype", "stop.gap", "metrics")
+Wrong = Iterator[tuple[str, str]]  # (leaf, what is wrong with its value beside the others)
+
+
+def expand(layout: Layout) -> list[Cell]:
+    """The cells of a layout, the last axis fastest; what is wrong with a combination is told."""
+    spot, problems = layout.spot, layout.spot.problems
+    count = math.prod(len(axis.rows) for axis in layout.axes)
+    if count > MOST_COMBINATIONS:
+        sizes = " × ".join(f"{len(axis.rows)} ({'+'.join(axis.keys)})" for axis in layout.axes)
+        way_out = "split the grid, or let keys move together with zip"
+        message = f"{sizes} are {count} combinations; expected at most {MOST_COMBINATIONS}: {way_out}"
+        problems.add(spot.place, "vary", message)
+        return []
+    leaves = layout.leaves()
+    rules = _ordered_rules(layout, leaves)
+    if rules is None:
+        return []
+    axes = [
+        [{leaf: s for part in row.values() for leaf, s in part.items()} for row in axis.rows] for axis in layout.axes
+    ]
+    configurations = Configurations(leaves, spot)
+    cells: dict[tuple, Cell] = {}
+    excluded = 0
+    for row in itertools.product(*axes):
+        combination: dict[str, Setting] = dict(layout.fixed)
+        for settings in row:
+            combination.update(settings)
+        for names, condition in rules:
+            if not condition.holds(combination):
+                for leaf in names:
+                    combination.pop(leaf, None)
+        if layout.exclude and _excluded(layout, combination):
+            excluded += 1
+            continue
+        outcome = configurations.of(combination)
+        if outcome is not None and outcome[0] not in cells:
+            cells[outcome[0]] = make_cell(outcome[1])
+    found = list(cells.values())
+    if not found and not problems:
+        message = f"no cell is left: all {excluded} combinations are excluded; expected at least one"
+        problems.add(spot.place, "exclude", message)
+    _refuse_collisions(found, spot.place, problems)
+    _refuse_two_names(found, configurations)
+    return found
+
+
+def _ordered_rules(layout: Layout, leaves: set[str]) -> list[tuple[tuple[str, ...], Condition]] | None:
+    """only_if rules, each after those that decide a key it looks at; None when they go in a circle."""
+    names = {key: set(leaves_of(key, leaves)) for key in layout.only_if}
+    waits = {
+        key: {other for other in names if names[other] & condition.leaves} for key, condition in layout.only_if.items()
+    }
+    try:
+        order = list(TopologicalSorter(waits).static_order())
+    except CycleError as error:
+        circle, spot = " → ".join(error.args[1]), layout.only_if[error.args[1][0]].spot
+        message = f"the conditions go in a circle: {circle}; expected each to look at other keys only"
+        spot.problems.add(spot.place, "only_if", message)
+        return None
+    return [(tuple(names[key]), layout.only_if[key]) for key in order]
+
+
+def _excluded(layout: Layout, combination: Combination) -> bool:
+    hit = False
+    for condition in layout.exclude:  # all of them: each shall know whether it ever matched
+        if (not hit or not condition.used) and condition.holds(combination):
+            condition.used = hit = True
+    return hit
+
+
+class Configurations:
+    """Makes canonical configurations of combinations of settings; what is wrong with one is told in its place."""
+
+    def __init__(self, leaves: set[str], spot: Spot):
+        self.spot = spot
+        data = sorted(leaf for leaf in leaves if leaf.startswith("dataset."))
+        network = ("potential", "depth", "width", "init.scale", "init.distribution")
+        self._parts: list[tuple[tuple[str, ...], Callable[[Combination], dict | None], dict]] = [
+            ((*data, "digits", "pca"), self._data, {}),
+            (network, self._network, {}),
+            (("step.rule", *leaves_of("step"), "depth"), self._step, {}),
+            (REST, self._rest, {}),
+            (("seed",), lambda combination: self._values(combination, ("seed",)), {}),
+        ]
+        self._shared: dict[str, dict] = {}
+        self.functions: dict[tuple, dict[str, Setting]] = {}  # function of the layers -> its names in this grid
+
+    def of(self, combination: Combination) -> tuple[tuple, dict[str, Any]] | None:
+        """(key, configuration), or None if refused; the same configuration has the same key."""
+        found: dict[str, Any] = {}
+        parts = []
+        get = combination.get
+        for leaves, build, cache in self._parts:
+            settings = tuple([get(leaf) for leaf in leaves])
+            part = cache.get(settings, cache)  # the cache itself stands for "not yet worked out"
+            if part is cache:
+                part = build(combination)
+                cache[settings] = part = part and self._shared.setdefault(repr(part), part)
+            parts.append(part)
+        if None in parts:
+            return None
+        for part in parts:
+            found.update(part)
+        return tuple(map(id, parts)), {key: found[key] for key in KEYS if key in found}
+
+    def _tell(self, combination: Combination, leaf: str, message: str) -> None:
+        if leaf in combination:
+            combination[leaf].spot.tell(message)
+        else:
+            self.spot.problems.add(self.spot.place, leaf, message)
+
+    def _values(self, combination: Combination, leaves: tuple[str, ...]) -> dict[str, Any] | None:
+        """{leaf: value}; None where one is INVALID, or missing, which is told."""
+        values = {leaf: value_of(combination, leaf) for leaf in leaves}
+        for leaf in (leaf for leaf, value in values.items() if value is REQUIRED):
+            self._tell(combination, leaf, f"missing; expected {LEAVES[leaf].expected} under fixed, vary or zip")
+        return None if any(value is INVALID or value is REQUIRED for value in values.values()) else values
+
+    def _checked(self, combination: Combination, wrong: Wrong) -> bool:
+        told = list(wrong)
+        for leaf, message in told:
+            self._tell(combination, leaf, message)
+        return not told
+
+    def _group(self, combination: Combination, group: str, name: str) -> dict[str, Any] | None:
+        """What a data set or a step rule takes, with defaults; a key that is another's is told."""
+        takes, what = MODELS[group][name].model_fields, {"dataset": "dataset", "step": "rule"}[group]
+        values = self._values(combination, tuple(f"{group}.{part}" for part in takes))
+        for leaf, setting in combination.items():
+            part = leaf.removeprefix(group + ".")
+            if part == leaf or setting.value is INVALID:
+                continue
+            if part not in takes:
+                owners = [other for other, each in MODELS[group].items() if part in each.model_fields]
+                hint = f": {part} is of {what} {one_of(owners)}; remove it or name it under only_if"
+                hint = hint if owners else nearest(part, takes)
+                expected = one_of(each for each in takes if each != CHOOSE[group])
+                setting.spot.tell(f"unknown key {part[:60]!r} of {what} {name}; expected {expected}{hint}")
+                values = None
+            elif LEAVES[leaf].others and LEAVES[leaf].read(setting.value, setting.spot, name) is INVALID:
+                values = None
+        return None if values is None else {part: values[f"{group}.{part}"] for part in takes}
+
+    def _data(self, combination: Combination) -> dict | None:
+        chosen = self._values(combination, ("dataset.name",))
+        if chosen is None:
+            return None
+        name = chosen["dataset.name"]
+        source = SOURCES.get(name)
+        if source is not None:
+            dataset = self._group(combination, "dataset", name)
+        else:
+            dataset = self._own_data(combination, name)
+        if source is None or not source.images:
+            images = [
+                leaf for leaf in ("digits", "pca") if value_of(combination, leaf) not in (None, INVALID, REQUIRED)
+            ]
+            good = self._checked(combination, _no_images(combination, images, name))
+            return {"dataset": dataset, "digits": None, "pca": None} if good and dataset else None
+        images = self._values(combination, ("digits", "pca"))
+        if dataset is None or images is None or not self._checked(combination, source.wrong(dataset, images["pca"])):
+            return None
+        return {"dataset": dataset, **images}
+
+    def _own_data(self, combination: Combination, name: str) -> dict | None:
+        given = {leaf.split(".", 1)[1]: s.value for leaf, s in combination.items() if leaf.startswith("dataset.")}
+        if "seed" in given:
+            self._tell(
+                combination,
+                "dataset.seed",
+                "a data set of one's own gets the grid's seed as its argument seed; got another one, "
+                f"{given['seed']!r}; expected a parameter of another name, or the key seed",
+            )
+        if "seed" in given or INVALID in given.values():
+            return None
+        return {"name": name} | {part: given[part] for part in sorted(given.keys() - {"name"})}
+
+    def _network(self, combination: Combination) -> dict | None:
+        values = self._values(combination, ("potential", "depth", "width", "init.scale", "init.distribution"))
+        if values is None:
+            return None
+        potential, depth, width, scale, distribution = values.values()
+        if not self._checked(combination, _wrong_network(potential, depth, width, scale)):
+            return None
+        potential = for_depth(potential, depth)
+        names = self.functions.setdefault((depth, function_of(potential, depth)), {})
+        names.setdefault(repr(potential), combination["potential"])
+        return {
+            "potential": potential,
+            "depth": depth,
+            "width": width if depth > 1 else None,
+            "init": {"scale": scale, "distribution": distribution if scale else "normal"},
+        }
+
+    def _step(self, combination: Combination) -> dict | None:
+        chosen = self._values(combination, ("step.rule",))
+        if chosen is None:
+            return None
+        rule, depth = chosen["step.rule"], value_of(combination, "depth")
+        good = self._checked(combination, _too_deep(rule, depth))
+        step = self._group(combination, "step", rule)
+        return {"step": step} if good and step is not None else None
+
+    def _rest(self, combination: Combination) -> dict | None:
+        values = self._values(combination, REST)
+        if values is None:
+            return None
+        gap, metrics = values.pop("stop.gap"), values.pop("metrics")
+        values["stop"] = None if gap is None else {"gap": gap}
+        return values if metrics is None else {**values, "metrics": metrics}
+
+
+def _no_images(combination: Combination, given: list[str], name: str) -> Wrong:
+    of = " or ".join(other for other, source in SOURCES.items() if source.images)
+    for leaf in given:
+        value = shown(value_of(combination, leaf))
+        way_out = f"it is of dataset {of}; remove it or name it under only_if"
+        yield leaf, f"got {value} for dataset {name}; expected no {leaf}: {way_out}"
+
+
+def _too_deep(rule: str, depth: Any) -> Wrong:
+    deepest = RULES[rule].deepest
+    if deepest is not None and depth is not INVALID and depth > deepest:
+        others = one_of(name for name, other in RULES.items() if other.deepest is None)
+        yield (
+            "step.rule",
+            f"got {rule!r} at depth {depth}; expected {others}: {rule} diverges at depth ≥ {deepest + 1}",
+        )
+
+
+def _wrong_network(potential: Any, depth: int, width: int | None, scale: float) -> Wrong:
+    if wrong := _wrong_length(potential, depth):
+        yield "potential", f"{wrong}: move them together with zip, or exclude the pair"
+    if depth >= 2 and scale == 0.0:
+        why = "zero is a saddle, the gradient is zero for ever"
+        yield "init.scale", f"got 0 at depth {depth}; expected a number > 0 at depth ≥ 2: {why}"
+    if depth >= 2 and width is None:
+        yield "width", f"got nothing (null) at depth {depth}; expected an integer ≥ 1"
+
+
+def _wrong_length(potential: Any, depth: int) -> str:
+    """What is wrong with the number of layers that a potential is for."""
+    listed = isinstance(potential, list)
+    if listed and len(potential) != depth:
+        return f"the list has {len(potential)} potentials but depth is {depth}; expected one per layer"
+    wanted = 1 if listed else depth
+    for entry in potential if listed else [potential]:
+        for key, value in per_layer(entry).items():
+            if len(value) != wanted:
+                has = f"{name_of(entry)} has {len(value)} {key}"
+                return (
+                    f"{has} in a list; expected one, for its own layer"
+                    if listed
+                    else f"{has} but depth is {depth}; expected one per layer"
+                )
+    return ""
+
+
+def for_depth(potential: Any, depth: int) -> Any:
+    """The canonical potential at this depth: equal layers collapse to one, per-layer parameters to their list."""
+    if not isinstance(potential, list):
+        return potential
+    first, keys = potential[0], per_layer(potential[0])
+    if keys and all(name_of(layer) == name_of(first) for layer in potential) and len(keys) == len(parameters_of(first)):
+        return {name_of(first): {key: [parameters_of(layer)[key][0] for layer in potential] for key in keys}}
+    return first if all(layer == first for layer in potential) else potential
+
+
+def _refuse_collisions(cells: list[Cell], place: str, problems: Problems) -> None:
+    seen: dict[str, Cell] = {}
+    for cell in cells:
+        first = seen.setdefault(cell.cell_id, cell)
+        if first is cell:
+            continue
+        if identity(first.config) == identity(cell.config):
+            paths = " and ".join(repr(other.config["dataset"]["path"]) for other in (first, cell))
+            message = f"got {paths} for the same cell; expected one directory: where the files lie is no part of a cell"
+            problems.add(place, "dataset.path", message)
+        else:
+            message = f"two different cells share the id {cell.cell_id} (its hash has 32 bits)"
+            problems.add(place, "vary", f"{message}; expected different ids: split the grid in two")
+
+
+def _refuse_two_names(cells: list[Cell], configurations: Configurations) -> None:
+    """Quadratic, lp with p = 2 and layer_scaled with every alpha 1 are one potential, one run."""
+    doubtful = {key for key, names in configurations.functions.items() if len(names) > 1}
+    if not doubtful:
+        return
+    seen: dict[str, Cell] = {}
+    for cell in cells:
+        potential, depth = cell.config["potential"], cell.config["depth"]
+        function = (depth, function_of(potential, depth))
+        if function not in doubtful:
+            continue
+        first = seen.setdefault(identity({**cell.config, "potential": repr(function)}), cell)
+        if first is not cell:
+            names = " and ".join(shown(each.config["potential"]).replace("'", "") for each in (first, cell))
+            message = f"{names} are the same mathematics at depth {depth}, run under two names"
+            message += "; expected one of them: remove the other"
+            configurations.functions[function][repr(potential)].spot.tell(message)

@@ -1,0 +1,318 @@
+"""The sections of a grid file (fixed, vary, zip, only_if, exclude) as typed settings and conditions.
+
+A condition is {depth: [2, 3], potential: lp, dataset: {name: mnist}}; all its keys must hold. A value matches typed
+(1 and 1.0 are the same); a list of values matches if one does; a potential also by its bare name, a data set by its
+name or by some of its keys; `p` is the p of lp (in a list, of the input layer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mdcore.config.cell import name_of, parameters_of
+from mdcore.config.errors import Spot, got, nearest, one_of, shown
+from mdcore.config.schema import (
+    BUILTIN,
+    GROUPS,
+    INVALID,
+    KEYS,
+    PARAMETER_LEAVES,
+    Setting,
+    leaves_of,
+    read_key,
+    value_of,
+)
+
+SECTIONS = ("question", "fixed", "vary", "zip", "only_if", "exclude", "plugin_dir")
+LISTS = ("digits", "metrics")  # keys whose values are lists themselves
+Combination = Mapping[str, Setting]
+Row = dict[str, dict[str, Setting]]  # key as written -> the leaves it sets
+
+
+@dataclass
+class Axis:
+    """Values taken one after the other. `section` vary: one key; zip: keys that move together."""
+
+    section: str
+    rows: list[Row]
+
+    @property
+    def keys(self) -> list[str]:
+        return list(self.rows[0]) if self.rows else []
+
+
+@dataclass
+class Condition:
+    """`tests` must all hold; `leaves` are what they look at; `given` is how the file wrote it."""
+
+    tests: list[Callable[[Combination], bool]]
+    leaves: set[str]
+    given: dict[str, Any]
+    spot: Spot
+    used: bool = False
+
+    def holds(self, combination: Combination) -> bool:
+        return all(test(combination) for test in self.tests)
+
+
+@dataclass
+class Layout:
+    """A grid before its expansion. `own_data`: it names a data set of the user's own, which has keys of its own."""
+
+    spot: Spot
+    own_data: bool = False
+    question: str = ""
+    plugin_dir: str | None = None
+    fixed: dict[str, Setting] = field(default_factory=dict)
+    axes: list[Axis] = field(default_factory=list)
+    only_if: dict[str, Condition] = field(default_factory=dict)
+    exclude: list[Condition] = field(default_factory=list)
+
+    def settings(self) -> Iterator[Setting]:
+        """Every setting of the grid."""
+        yield from self.fixed.values()
+        for axis in self.axes:
+            for row in axis.rows:
+                for leaves in row.values():
+                    yield from leaves.values()
+
+    def leaves(self) -> set[str]:
+        """Every leaf that the grid sets somewhere."""
+        return {setting.leaf for setting in self.settings()}
+
+    def read(self, key: str, value: Any, spot: Spot) -> dict[str, Setting]:
+        """The leaves that `key: value` sets."""
+        return read_key(key, value, spot, self.own_data)
+
+
+def read_layout(data: dict[str, Any], spot: Spot) -> Layout:
+    """The layout of a grid file; what is wrong is told, and its settings are INVALID."""
+    layout = Layout(spot, names_own_data(data))
+    for name in data:
+        if name not in SECTIONS:
+            spot.at(name).tell(f"unknown key; expected {one_of(SECTIONS)}{_meant(name)}", of_key=True)
+    layout.question = read_question(data, spot)
+    folder = data.get("plugin_dir", "-")
+    if not isinstance(folder, str) or not folder.strip() or not folder.isprintable():
+        spot.at("plugin_dir").tell(f"got {shown(folder)}; expected the directory of the plug-in files")
+    elif "plugin_dir" in data:
+        layout.plugin_dir = folder
+    taken: dict[str, Setting] = {}
+    for key, value in _mapping(data, "fixed", spot).items():
+        leaves = layout.read(key, value, spot.at("fixed", key))
+        _claim([leaves], taken)
+        layout.fixed.update(leaves)
+    for key, value in _mapping(data, "vary", spot).items():
+        _read_axis(layout, {key: value}, spot.at("vary"), taken)
+    for position, entry in _mappings(data, "zip", spot):
+        _read_axis(layout, entry, spot.at("zip", position), taken)
+    for key, value in _mapping(data, "only_if", spot).items():
+        inner = spot.at("only_if", key)
+        if not any(leaf in taken for leaf in leaves_of(key, taken)) and key not in taken:
+            settable = sorted({setting.spot.key.split(".", 1)[1] for setting in taken.values()})
+            message = "the grid does not set this key; expected a key of fixed, vary or zip" + nearest(key, settable)
+            inner.tell(message, of_key=True)
+        if condition := read_condition(value, inner, layout.own_data):
+            layout.only_if[key] = condition
+    for position, entry in _mappings(data, "exclude", spot):
+        if condition := read_condition(entry, spot.at("exclude", position), layout.own_data):
+            layout.exclude.append(condition)
+    return layout
+
+
+def _meant(name: str) -> str:
+    if name.split(".")[0] in KEYS:
+        return ": put it under fixed or vary"
+    return ": merge keys are not YAML 1.2; write the values out" if name == "<<" else nearest(name, SECTIONS)
+
+
+def read_question(data: Mapping[str, Any], spot: Spot) -> str:
+    """The question, or "" where there is none to be had."""
+    value = data.get("question", INVALID)
+    if value is INVALID:
+        spot.at("question").tell("missing; expected the question this grid answers, a non-empty string")
+    elif isinstance(value, str) and value.strip():
+        return value.strip()
+    else:
+        spot.at("question").tell(f"got {got(value)}; expected a non-empty string")
+    return ""
+
+
+def names_own_data(data: Any) -> bool:
+    """True when some value of dataset or dataset.name, anywhere in the file, names a user's own file."""
+    if isinstance(data, list):
+        return any(names_own_data(item) for item in data if isinstance(item, (dict, list)))
+    if not isinstance(data, dict):
+        return False
+    for key in ("dataset", "dataset.name", "name"):
+        names = data.get(key)
+        if any(isinstance(name, str) and ":" in name for name in (names if isinstance(names, list) else [names])):
+            return True
+    return any(names_own_data(value) for value in data.values())
+
+
+def _mapping(data: Mapping[str, Any], section: str, spot: Spot) -> dict[str, Any]:
+    value = data.get(section, {})
+    if section in data and (not isinstance(value, dict) or not value):
+        message = f"got {got(value)}; expected a mapping of keys to values; remove it if there is none"
+        spot.at(section).tell(message)
+        return {}
+    return value
+
+
+def _mappings(data: Mapping[str, Any], section: str, spot: Spot) -> Iterator[tuple[int, dict[str, Any]]]:
+    value, inner = data.get(section, []), spot.at(section)
+    if section in data and (not isinstance(value, list) or not value):
+        message = f"got {got(value)}; expected a list of mappings, each opened by '- '; remove it if there is none"
+        inner.tell(message)
+        return
+    for position, entry in enumerate(value):
+        if isinstance(entry, dict) and entry:
+            yield position, entry
+        else:
+            inner.at(position).tell(f"got {got(entry)}; expected a mapping of keys")
+
+
+def _claim(columns: list[dict[str, Setting]], taken: dict[str, Setting]) -> None:
+    """Drop, and tell, the leaves that another key has set: a leaf has one place, fixed or vary or zip."""
+    mine: dict[str, Setting] = {}
+    for settings in columns:
+        for leaf in list(settings):
+            if leaf not in taken:
+                mine.setdefault(leaf, settings[leaf])
+                continue
+            first = taken[leaf].spot
+            message = f"{leaf} is set already as {first.key} ({first.place}); expected it in one place"
+            settings.pop(leaf).spot.tell(message)
+    taken.update(mine)
+
+
+def _read_axis(layout: Layout, entry: dict[str, Any], spot: Spot, taken: dict[str, Setting]) -> None:
+    """Add the axis of the keys of an entry, whose lists move together."""
+    columns: dict[str, list[dict[str, Setting]]] = {}
+    for key, values in entry.items():
+        inner = spot.at(key)
+        if not isinstance(values, list):
+            inner.tell(f"got {got(values)}; expected a list of values; write a single value under fixed")
+        elif not values:
+            inner.tell("got an empty list; expected at least one value")
+        else:
+            if key == "dataset.path" and not layout.own_data:
+                inner.tell("cannot vary: where the files lie is no part of a cell; write it under fixed")
+            columns[key] = [layout.read(key, value, inner.at(position)) for position, value in enumerate(values)]
+            _claim(columns[key], taken)
+            continue
+        _poison(layout, taken, key, inner)
+    lengths = {key: len(column) for key, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+        spot.tell(f"lists that move together differ in length: {told}; expected equal lengths")
+        for key in entry:
+            _poison(layout, taken, key, spot.at(key))
+    elif columns:
+        rows: list[Row] = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        _refuse_duplicates(rows)
+        layout.axes.append(Axis(spot.key, rows))
+
+
+def _poison(layout: Layout, taken: dict[str, Setting], key: str, spot: Spot) -> None:
+    """Note that a key is set, though to nothing usable, so that it is not told as missing too."""
+    if key in KEYS:
+        setting = Setting(leaves_of(key)[0], INVALID, spot)
+        layout.fixed.setdefault(setting.leaf, setting)
+        taken.setdefault(setting.leaf, setting)
+
+
+def typed(row: Row) -> str:
+    """A row's values, equal for equal values: 1 and 1.0 have been read as the same already."""
+    return repr(sorted((leaf, repr(setting.value)) for leaves in row.values() for leaf, setting in leaves.items()))
+
+
+def _refuse_duplicates(rows: list[Row]) -> None:
+    seen: set[str] = set()
+    for row in rows:
+        settings = [setting for leaves in row.values() for setting in leaves.values()]
+        if not settings or any(setting.value is INVALID for setting in settings):
+            continue
+        if typed(row) in seen:
+            told = ", ".join(str(written(key, leaves))[:80] for key, leaves in row.items() if leaves)
+            settings[0].spot.tell(f"got {told} twice; expected every value once")
+        seen.add(typed(row))
+
+
+def written(key: str, leaves: Mapping[str, Setting]) -> Any:
+    """The value of a key as a grid file writes it."""
+    if key not in GROUPS:
+        return leaves[key].value
+    if key == "stop" and leaves["stop.gap"].value is None:
+        return None
+    return {leaf.split(".", 1)[1]: setting.value for leaf, setting in leaves.items()}
+
+
+# ---------------------------------------------------------------- conditions
+
+
+def read_condition(value: Any, spot: Spot, own_data: bool) -> Condition | None:
+    """The condition of a mapping; None, with the reasons told, when it is not one."""
+    if not isinstance(value, dict) or not value:
+        spot.tell(f"got {got(value)}; expected a mapping: {{depth: [2, 3]}}")
+        return None
+    condition = Condition([], set(), value, spot)
+    good = True
+    for key, item in value.items():
+        inner = spot.at(key)
+        tests: list[Any] = [None]
+        if key not in (*KEYS, *PARAMETER_LEAVES) and not (own_data and key.startswith("dataset.")):
+            names = (*KEYS, *PARAMETER_LEAVES)
+            inner.tell("unknown key; expected a key of fixed or vary" + nearest(key, names), of_key=True)
+        elif item == [] and isinstance(item, list):
+            inner.tell("got an empty list; expected at least one value")
+        else:
+            several = isinstance(item, list) and (
+                key not in LISTS or all(isinstance(each, list) or each is None for each in item)
+            )
+            tests = [_read_test(key, each, inner, own_data) for each in (item if several else [item])]
+        if None in tests:
+            good = False
+            continue
+        condition.tests.append(lambda combination, tests=tests: any(test(combination) for test in tests))
+        condition.leaves.update(["potential"] if key in PARAMETER_LEAVES else leaves_of(key))
+    return condition if good else None
+
+
+def _read_test(key: str, value: Any, spot: Spot, own_data: bool) -> Callable[[Combination], bool] | None:
+    if key in PARAMETER_LEAVES:
+        wanted = PARAMETER_LEAVES[key].read(value, spot)
+        return None if wanted is INVALID else lambda combination: _parameter(combination, key) == wanted
+    if key == "potential" and isinstance(value, str) and value in BUILTIN:
+        return lambda combination: _has_name(value_of(combination, "potential"), value)
+    if key == "digits" and value is None:
+        return lambda combination: "digits" not in combination
+    if key == "dataset" and isinstance(value, str):
+        key = "dataset.name"
+    leaves = read_key(key, value, spot, own_data)
+    if not leaves or any(setting.value is INVALID for setting in leaves.values()):
+        return None
+    if key in GROUPS and isinstance(value, dict) and len(leaves) != len(value):
+        return None
+    pairs = [(leaf, setting.value) for leaf, setting in leaves.items()]
+    return lambda combination: all(_same(value_of(combination, leaf), value) for leaf, value in pairs)
+
+
+def _same(given: Any, wanted: Any) -> bool:
+    return type(given) is type(wanted) and given == wanted
+
+
+def _parameter(combination: Combination, key: str) -> float | None:
+    """A parameter of a built-in potential, in a list of the input layer's."""
+    potential = value_of(combination, "potential")
+    entry = potential[0] if isinstance(potential, list) else potential
+    if not isinstance(entry, dict) or name_of(entry) not in BUILTIN:
+        return None
+    return parameters_of(entry).get(key)
+
+
+def _has_name(potential: Any, name: str) -> bool:
+    return isinstance(potential, (str, dict)) and name_of(potential) == name

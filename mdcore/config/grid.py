@@ -1,0 +1,224 @@
+"""Grid files: read, validated, expanded to cells. Everything wrong is refused at once, before anything runs.
+
+    grid = load_grid("grids/mnist_pairs.yaml", ["epochs=100"])
+    cells = select(grid.cells, ["depth=2,potential=lp"])
+
+Keys and their values are in schema.py and values.py; the sections of the file, --set, combinations and --only in
+expansion/; identities in cell.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mdcore.config import plugins
+from mdcore.config.cell import (
+    COLUMNS,
+    CONDITION_COLUMNS,
+    KEYS,
+    PARAM,
+    PARAMETERS,
+    Cell,
+    flatten,
+    grid_hash,
+    identity,
+    make_cell,
+    names_in_both,
+)
+from mdcore.config.errors import Document, GridError, Problems, Spot, got, nearest, one_of, shown
+from mdcore.config.expansion.cells import Configurations, expand
+from mdcore.config.expansion.overrides import apply_overrides
+from mdcore.config.expansion.sections import Layout, read_layout, written
+from mdcore.config.expansion.selection import select
+from mdcore.config.schema import LEAVES, leaves_of, read_key
+from mdcore.config.values import REFERENCE
+from mdcore.config.yaml_lines import DEEPEST, dump, read_document
+
+__all__ = [
+    "COLUMNS",
+    "CONDITION_COLUMNS",
+    "Cell",
+    "Grid",
+    "GridError",
+    "cell_from_config",
+    "grid_hash",
+    "identity",
+    "load_grid",
+    "make_cell",
+    "select",
+]
+
+
+@dataclass
+class Grid:
+    """A validated grid. `varied`: the flat columns it varies, seed aside; `raw`: the resolved sections."""
+
+    question: str
+    path: Path
+    cells: list[Cell]
+    raw: dict[str, Any]
+    varied: list[str]
+    plugins: list[str] = field(default_factory=list)  # "my_file:Name", sorted
+    plugin_dir: str | None = None  # where their files lie
+
+    @cached_property
+    def grid_hash(self) -> str:
+        """Equal iff two grids have the same cells, whatever their order, file or question."""
+        return grid_hash(self.cells)
+
+    def resolved_yaml(self) -> str:
+        """Text of a grid file with the same cells: overrides applied, shared defaults written out."""
+        name = "".join(letter if letter.isprintable() else "?" for letter in self.path.name)
+        head = f"# {name} as resolved: overrides applied, defaults written out; {len(self.cells)} cells.\n"
+        return head + dump(self.raw)
+
+
+def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
+    """The grid of a YAML file, each override "key=value" applied. Raises GridError with every problem found."""
+    problems, overrides = Problems(), list(overrides)
+    document = read_document(path, problems.add)
+    if document is not None and (not isinstance(document.data, dict) or not document.data) and not problems:
+        what = "an empty file" if document.data is None else got(document.data)
+        problems.add(document.place(), "", f"got {what}; expected a mapping with question, fixed, vary")
+    if document is None or not isinstance(document.data, dict) or not document.data:
+        problems.raise_if_any()
+        raise GridError(f"{path}: holds nothing; expected a mapping with question, fixed, vary")
+    layout = read_layout(document.data, Spot(document, (), "", problems))
+    apply_overrides(layout, overrides)
+    cells = expand(layout)
+    if not problems and not overrides:
+        for condition in (condition for condition in layout.exclude if not condition.used):
+            message = "matches no combination; expected one that exists: correct or remove it"
+            condition.spot.tell(f"{shown(condition.given)} {message}")
+    named, folder = plugins.check(layout.settings(), layout.plugin_dir, Path(path).parent)
+    problems.raise_if_any()
+    folder = folder if named else None
+    return Grid(
+        layout.question, Path(path), cells, _resolved(layout, cells, folder), _varied(layout, cells), named, folder
+    )
+
+
+def cell_from_config(config: dict[str, Any]) -> Cell:
+    """The cell of a configuration, validated like a grid; missing keys take defaults. Imports no plug-in.
+
+    Raises GridError, all problems at once: a manifest may have been written by hand.
+    """
+    problems = Problems()
+    _refuse_what_json_has_not(config)
+    spot = Spot(Document("configuration", config), (), "", problems)
+    if not isinstance(config, dict):
+        raise GridError(f"configuration: got {shown(config)}; expected a mapping")
+    data = config.get("dataset")
+    name = data.get("name") if isinstance(data, dict) else None
+    own_data = isinstance(name, str) and bool(REFERENCE.fullmatch(name))
+    settings = {}
+    for key, value in config.items():
+        if key not in KEYS:
+            spot.at(key).tell(f"unknown key; expected {one_of(KEYS)}" + nearest(key, KEYS))
+        elif not (key == "digits" and value is None):
+            settings.update(read_key(key, value, spot.at(key), own_data))
+    outcome = Configurations(set(settings), spot).of(settings)
+    problems.raise_if_any()
+    return make_cell(outcome[1])
+
+
+def _refuse_what_json_has_not(value: Any, level: int = 0) -> None:
+    if level > DEEPEST:
+        raise GridError(f"configuration: nested more than {DEEPEST} levels deep")
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise GridError("configuration: a mapping has keys that are not strings")
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            _refuse_what_json_has_not(item, level + 1)
+    elif not isinstance(value, (str, int, float, type(None))):
+        raise GridError(f"configuration: got a {type(value).__name__}; expected what JSON can hold")
+
+
+def _varied(layout: Layout, cells: list[Cell]) -> list[str]:
+    """The columns of the keys the grid varies, where its cells really differ; condition columns first."""
+    rows = [row for axis in layout.axes if len(axis.rows) > 1 for row in axis.rows]
+    leaves = {leaf for row in rows for part in row.values() for leaf in part}
+    columns = {"dataset" if leaf == "dataset.name" else leaf.replace(".", "_") for leaf in leaves} - {"seed"}
+    if "potential" in columns:
+        columns |= {*PARAMETERS, "potential_label"}
+    in_both = names_in_both(cell.config for cell in cells)
+    flats = [flatten(cell.config, in_both) for cell in cells]
+    own = sorted({column for flat in flats for column in flat if column.startswith(PARAM)})
+    labels: dict[tuple, set] = {}
+    for flat in flats if "potential" in columns else ():
+        numbers = tuple(repr(flat.get(column)) for column in ("potential", *PARAMETERS, *own))
+        labels.setdefault(numbers, set()).add(flat["potential_label"])
+    needs_label = any(len(seen) > 1 for seen in labels.values())
+    return [
+        column
+        for column in dict.fromkeys((*COLUMNS, *own))
+        if (column in columns or column in own)
+        and len({repr(flat.get(column)) for flat in flats}) > 1
+        and (column != "potential_label" or needs_label)
+    ]
+
+
+# ---------------------------------------------------------------- the grid as resolved
+
+_ABSENT = object()
+
+
+def _resolved(layout: Layout, cells: list[Cell], plugin_dir: str | None) -> dict[str, Any]:
+    """The sections of a grid file that expands to the same cells."""
+    fixed = {leaf: setting.value for leaf, setting in layout.fixed.items()}
+    fixed.update(_shared_defaults(layout, cells))
+    vary = [axis for axis in layout.axes if axis.section == "vary"]
+    together = [axis for axis in layout.axes if axis.section == "zip"]
+    present = layout.leaves()
+    raw = {
+        "question": layout.question,
+        "plugin_dir": plugin_dir or {},
+        "fixed": _nested({leaf: fixed[leaf] for leaf in (*LEAVES, *sorted(fixed.keys() - LEAVES)) if leaf in fixed}),
+        "vary": {key: [written(key, row[key]) for row in axis.rows] for axis in vary for key in axis.keys},
+        "zip": [{key: [written(key, row[key]) for row in axis.rows] for key in axis.keys} for axis in together],
+        "only_if": {
+            key: condition.given for key, condition in layout.only_if.items() if present & set(leaves_of(key, present))
+        },
+        "exclude": [condition.given for condition in layout.exclude if condition.used],
+    }
+    return {section: value for section, value in raw.items() if value not in ({}, [])}
+
+
+def _shared_defaults(layout: Layout, cells: list[Cell]) -> dict[str, Any]:
+    """Defaults that no section sets and all cells share: another release's defaults then change nothing."""
+    present, out = layout.leaves(), {}
+    for leaf in LEAVES:
+        if leaf in present or leaf == "metrics":
+            continue
+        values = {_at(cell.config, leaf) for cell in cells if not (leaf == "width" and cell.config["depth"] == 1)}
+        if len(values) == 1 and (value := values.pop()) is not _ABSENT:
+            out[leaf] = value
+    return out
+
+
+def _at(config: dict, leaf: str) -> Any:
+    group, _, part = leaf.partition(".")
+    value = config[group]
+    if not part:
+        return _ABSENT if group in ("digits", "pca") and value is None else value
+    return (None if group == "stop" else _ABSENT) if value is None else value.get(part, _ABSENT)
+
+
+def _nested(settings: dict[str, Any]) -> dict[str, Any]:
+    """{leaf: value} nested as a grid file has it."""
+    out: dict[str, Any] = {}
+    for leaf, value in settings.items():
+        group, _, part = leaf.partition(".")
+        if not part:
+            out[group] = value
+        elif leaf == "stop.gap" and value is None:
+            out["stop"] = None
+        else:
+            out.setdefault(group, {})[part] = value
+    return out

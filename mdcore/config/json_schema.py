@@ -1,0 +1,82 @@
+"""The JSON Schema of grid files, from the models: with it editors complete keys and check values.
+
+python -m mdcore.config.json_schema grids/grid.schema.json      (make schema)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Union
+
+from pydantic import ConfigDict, Field, TypeAdapter, create_model
+
+from mdcore.config.schema import CHOOSE, EXAMPLES, GROUPS, LEAVES, MODELS
+from mdcore.config.values import REFERENCE, Model
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+_REFERENCE = Annotated[str, Field(pattern=f"^{REFERENCE.pattern}$")]
+_OWN = create_model(
+    "own_data",
+    __config__=ConfigDict(extra="allow"),
+    __doc__="A data set of one's own, my_file:my_data, with its parameters.",
+    name=(_REFERENCE, ...),
+)
+
+
+def _group(group: str) -> Any:
+    """A group as a mapping: what one of the classes takes, or some of its keys where the others stand elsewhere."""
+    parts = {part: (_type(f"{group}.{part}"), None) for part in GROUPS[group] if part != CHOOSE.get(group)}
+    kinds: list[Any] = [*MODELS.get(group, {}).values(), create_model(f"some_of_{group}", __base__=Model, **parts)]
+    kinds += {"dataset": [_OWN, _REFERENCE], "stop": [None]}.get(group, [])
+    return Annotated[Union[tuple(kinds)], Field(description=f"for example {EXAMPLES[group]}")]  # noqa: UP007
+
+
+def _type(leaf: str) -> Any:
+    field = LEAVES[leaf].field
+    return Annotated[field.annotation, *field.metadata, Field(description=LEAVES[leaf].expected)]
+
+
+def grid_file_schema() -> dict[str, Any]:
+    """The JSON Schema of a grid file: its sections, and in each every key with its values."""
+    keys = {group: _group(group) for group in GROUPS} | {leaf: _type(leaf) for leaf in LEAVES}
+    own = {"patternProperties": {r"^dataset\.[A-Za-z_][A-Za-z0-9_]*$": {}}}  # keys of a data set of one's own
+
+    def section(name: str, of: Callable[[Any], Any]) -> type[Model]:
+        fields = {key.replace(".", "__"): (of(kind), Field(None, alias=key)) for key, kind in keys.items()}
+        base = ConfigDict(extra="forbid", protected_namespaces=(), json_schema_extra=own)
+        return create_model(name, __config__=base, **fields)
+
+    many = section("lists", lambda kind: Annotated[list[kind], Field(min_length=1)])
+    wanted = Annotated[dict[str, Any], Field(description="{depth: [2, 3], potential: lp}; all keys must hold")]
+    grid = create_model(
+        "grid",
+        __base__=Model,
+        __doc__="A grid of mirror-descent experiments.",
+        question=(Annotated[str, Field(min_length=1, description="the question this grid answers")], ...),
+        fixed=(section("values", lambda kind: kind), Field(None, description="keys with one value")),
+        vary=(many, Field(None, description="keys with a list of values; all combinations are run")),
+        zip=(list[many], Field(None, description="entries of keys whose lists move together")),
+        only_if=(dict[str, wanted], Field(None, description="a key takes its default where its condition fails")),
+        exclude=(list[wanted], Field(None, description="combinations to leave out")),
+        plugin_dir=(str, Field(None, description="the directory of the plug-in files")),
+    )
+    return {"$schema": DIALECT, **TypeAdapter(grid).json_schema(by_alias=True)}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the schema to the file that is named, or to the standard output."""
+    text = json.dumps(grid_file_schema(), indent=1, ensure_ascii=False) + "\n"
+    if arguments:
+        Path(arguments[0]).write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""What a parameter may be: declared on the class that takes it, read by whoever validates, documents or labels it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+REQUIRED: Any = ...  # the default of a parameter that must be given
+
+
+def one_of(names: Iterable[str]) -> str:
+    """ "one of a, b, c" for messages; a single name stands alone."""
+    names = list(names)
+    return names[0] if len(names) == 1 else "one of " + ", ".join(names)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite float, `above` < x or `least` ≤ x, and x < `below` or x ≤ `most`.
+
+    `default` is a value, REQUIRED, or a function of the parameters declared before it. `per_layer`: a grid gives a
+    list of it, one for each layer. `example` and `symbol` are for messages and for tables.
+    """
+
+    above: float | None = None
+    least: float | None = None
+    below: float | None = None
+    most: float | None = None
+    default: Any = REQUIRED
+    words: str = ""
+    symbol: str = ""
+    example: Any = 1
+    per_layer: bool = False
+
+    @property
+    def expected(self) -> str:
+        """The range in words."""
+        if self.words:
+            return self.words
+        low = f"a number > {self.above:g}" if self.above is not None else f"a number ≥ {self.least:g}"
+        return low + ("" if self.most is None else f", at most {self.most:g}".replace("e+0", "e").replace("e+", "e"))
+
+    def check(self, owner: str, name: str, value: float) -> float:
+        """`value` as a float. Raises ValueError outside the range."""
+        value = float(value)
+        low = self.above if self.above is not None else self.least
+        inside = low is None or (value > low if self.above is not None else value >= low)
+        inside &= (self.below is None or value < self.below) and (self.most is None or value <= self.most)
+        if not (math.isfinite(value) and inside):
+            raise ValueError(
+                f"{owner}: {name} = {value}; expected a finite number" + self.expected.removeprefix("a number")
+            )
+        return value
+
+
+@dataclass(frozen=True)
+class Integer:
+    """An integer from `least` to `most`."""
+
+    least: int
+    most: int
+    default: Any = REQUIRED
+
+    @property
+    def expected(self) -> str:
+        return f"an integer ≥ {self.least}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some names."""
+
+    names: tuple[str, ...]
+    default: Any = REQUIRED
+
+    @property
+    def expected(self) -> str:
+        return one_of(self.names)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A non-empty printable string, or None."""
+
+    words: str
+    default: Any = None
+
+    @property
+    def expected(self) -> str:
+        return self.words
+
+
+Parameter = Number | Integer | Choice | Text
