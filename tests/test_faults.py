@@ -300,7 +300,7 @@ def test_a_kill_costs_no_more_than_the_interval_and_one_step(tmp_path, monkeypat
     saved = [trainer.now]
     monkeypatch.setattr(training.time, "monotonic", lambda: trainer.now)
     monkeypatch.setattr(training, "_write_state", lambda path, state: saved.append(trainer.now))
-    training._train(trainer, {"cells": [], "state_path": str(tmp_path / "state")} | asked, [])
+    training._train(trainer, {"cells": [], "state_path": str(tmp_path / "state")} | asked, "data", [])
     interval = asked.get("state_every_s", 30)
     gaps = np.diff([*saved, trainer.now])
     assert max(gaps) <= interval + seconds
