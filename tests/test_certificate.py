@@ -365,7 +365,7 @@ def planted_data(rng, p):
     "claim, module, name, wrong",
     [
         ("the certificate is a bound", "mdcore.math.certificate", "upper_bound", lambda bound: bound * (1 - 1e-3)),
-        ("no angle is larger than angle_bound", "mdcore.verification.bounds", "angle_bound", lambda bound: 0.9 * bound),
+        ("no angle is larger than angle_bound", "mdcore.verification.bounds", "angle_bound", lambda b: 0.9 * b),
     ],
 )
 def test_the_claims_of_the_suite_fail_on_bounds_that_are_none(monkeypatch, claim, module, name, wrong):
