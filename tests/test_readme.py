@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mdcore.config.cell import METRIC, PARAM
 from mdcore.config.grid import load_grid
 from mdcore.grid.training import train_request
 
@@ -64,3 +65,13 @@ def test_every_make_target_named_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
     named = set(re.findall(r"\bmake ([a-z-]+)", README))
     assert named <= targets, named - targets
+
+
+def test_every_column_named_exists():
+    from mdcore.analysis.columns import METRICS, WORDS
+
+    (rows,) = re.findall(r"### Columns\n.*?\n\n.*?\n\n(.*?)\n\n", README, flags=re.S)
+    named = [name for row in rows.splitlines()[2:] for name in re.findall(r"`([\w.<>]+)`", row.split("|")[1])]
+    assert len(named) >= 10
+    for name in named:
+        assert name in METRICS or name in WORDS or name in (PARAM + "<name>", METRIC + "<name>"), name
