@@ -255,7 +255,7 @@ def test_open_ends_are_transient_filled_ends_converged(tmp_path):
     item = next(curve_figures(results, FAMILIES["gap"], "epoch"))
     ends = [line for line in item.figure.axes[0].lines if line.get_marker() == "o"]
     assert [e.get_markerfacecolor() == "white" for e in ends] == [False, True]
-    assert "have not converged and show no limit" in item.caption
+    assert "margin not certified, so no limit is shown" in item.caption
 
 
 @pytest.mark.filterwarnings("error:Glyph")
@@ -459,15 +459,24 @@ def test_bands_say_over_what_they_are(counts, words):
 @pytest.mark.parametrize(
     ("statuses", "words"),
     [
-        ({"converged"}, " Filled end points have converged."),
+        ({"converged"}, " Filled end points: margin certified (gap at most 1 %)."),
         ({"overlap"}, " Filled end points: the data overlap, so no limit is certified."),
-        ({"converged", "overlap"}, " Filled end points have converged (or data that overlap, where"),
+        ({"converged", "overlap"}, " Filled end points: margin certified (gap at most 1 %), or data that overlap,"),
         ({"diverged"}, " Thin lines with a cross failed or diverged"),
         (set(), ""),
     ],
 )
 def test_end_points_are_explained(statuses, words):
     assert end_words(statuses).startswith(words) and bool(end_words(statuses)) == bool(words)
+    labels = [handle.get_label() for handle in style.mark_handles(statuses)]
+    assert not any("converged" in text for text in [*labels, end_words(statuses)])  # the margin is, not the direction
+
+
+def test_captions_say_what_r_is_and_what_levels_off(tmp_path):
+    """log(1/R) is explained, and a curve that levels off is not said to prove another limit: annealed steps end too."""
+    results, _, _ = make(tmp_path, fake.grid_cells(["quadratic"], seeds=(0,)))
+    item = next(curve_figures(results, FAMILIES["angles"], "log_inverse_loss"))
+    assert "R the mean loss over the training points" in item.caption and "steps have become too short" in item.caption
 
 
 @pytest.mark.parametrize(

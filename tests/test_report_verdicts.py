@@ -239,7 +239,8 @@ def test_potentials_without_bounds_are_open(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("bound", "words"), [(0.931, "0.94°"), (0.93, "0.93°"), (13.01, "14°"), (3.01e-5, "3.1×10⁻⁵°"), (0, "under 10⁻⁶°")]
+    ("bound", "words"),
+    [(0.931, "0.94°"), (0.93, "0.93°"), (13.01, "14°"), (3.01e-5, "3.1×10⁻⁵°"), (0, "10⁻⁶°"), (1e-6, "10⁻⁶°")],
 )
 def test_a_bound_is_never_rounded_down(bound, words):
     assert angle_at_most(bound) == words
@@ -249,7 +250,7 @@ def test_what_a_limit_rests_on_is_stated_as_it_is(tmp_path):
     cells = fake.grid_cells(["quadratic"]) + fake.grid_cells(["quadratic"], dataset={**fake.GAUSSIAN, "n": 9})
     found = verdicts(*spoilt(tmp_path, cells, overlap=lambda c: c["dataset"]["n"] == 9))
     text = " ".join(certainty.theory_sentences(found))
-    assert "is at depth 1 a theorem (Sun et al. 2022) for quadratic; at depth 2 and more derived for this pro" in text
+    assert "a theorem for small enough steps (Sun et al. 2022) for quadratic; at depth 2 and more derived for" in text
     assert "a theorem at depth 1 (Ji & Telgarsky 2019) and a numerical observation at depth 2 and more" in text
     assert "depth 2" not in " ".join(certainty.theory_sentences([v for v in found if v.condition.depth == 1]))
 

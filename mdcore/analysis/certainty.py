@@ -14,8 +14,8 @@ from mdcore.analysis.verdicts import GAP, Forecast, Verdict
 
 # What is known of the limit of each potential on separable data (THEORY.md): words, names.
 _SHALLOW = (
-    ("a theorem (Sun et al. 2022)", ("lp", "quadratic", "layer_scaled")),
-    ("a theorem (Pesme et al. 2024)", ("cosh", "hypentropy")),
+    ("a theorem for small enough steps (Sun et al. 2022)", ("lp", "quadratic", "layer_scaled")),
+    ("a theorem for the mirror flow (Pesme et al. 2024)", ("cosh", "hypentropy")),
     ("a numerical observation", ("scaled",)),
 )
 _DEEP = (
@@ -35,8 +35,8 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
         good = (separable["status"] == "converged").to_numpy()
         text = (
             f"{int(good.sum()):,} of {plural(len(separable), 'run')} on separable data ({percent(good.mean())}) "
-            f"carry a certificate, computed without a solver, that at most {percent(GAP)} of the largest possible "
-            "margin is missing"
+            f"{'carries' if len(separable) == 1 else 'carry'} a certificate, computed without a solver, that at most "
+            f"{percent(GAP)} of the largest possible margin is missing"
         )
         for which, name in ((good, "of these"), (~good, "of the others, which are transients,")):
             some = gap[which & np.isfinite(gap)]

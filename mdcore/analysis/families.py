@@ -28,8 +28,8 @@ FAMILIES = {
             ("angle_svm", "SVM"),
             ("angle_logreg", "logistic regression"),
         ),
-        "A curve that falls along a straight line in these logarithmic axes goes on towards its reference; one that "
-        "levels off has another limit.",
+        "A curve that falls along a straight line in logarithmic axes is still on its way to the reference; one that "
+        "levels off goes elsewhere, or its steps have become too short to go on.",
     ),
     "margins": Family(
         "margins",
@@ -44,7 +44,7 @@ FAMILIES = {
         "Certified gap",
         (("gap", "certified gap"),),
         "The gap bounds, without any solver, how much margin is still missing; at or below 1 % a cell counts as "
-        "converged.",
+        "converged: its margin is certified, not its direction.",
         target=(0.01, "1 %"),
     ),
     "structure": Family(

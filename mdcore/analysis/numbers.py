@@ -86,10 +86,10 @@ def angle(degrees: float) -> str:
 
 
 def angle_at_most(degrees: float) -> str:
-    """A bound in degrees, as `angle` writes it but never rounded down: 0.931 is "0.94°"."""
-    if not is_number(degrees) or degrees < 1e-6:
+    """A bound in degrees, as `angle` writes it but never rounded down: 0.931 is "0.94°", and "10⁻⁶°" the smallest."""
+    if not is_number(degrees):
         return angle(degrees)
-    return angle(rounded_up(degrees))
+    return "10⁻⁶°" if 0 <= degrees <= 1e-6 else angle(rounded_up(degrees))
 
 
 def rounded_up(x: float) -> float:

@@ -55,15 +55,16 @@ def has_numbers(results: Results, conditions: list[Condition], column: str) -> b
     return any(np.isfinite(results.curves.get(i, column)).any() for i in cells)
 
 
-def end_words(statuses: set[str]) -> str:
+def end_words(statuses: set[str], points: str = "end points") -> str:
+    """The sentence of a caption on what filled, open and crossed points mean; "" where there are none."""
     words = []
     if "converged" in statuses:
-        tail = " (or data that overlap, where nothing is certified)" if "overlap" in statuses else ""
-        words.append("filled end points have converged" + tail)
+        tail = ", or data that overlap, where nothing is certified" if "overlap" in statuses else ""
+        words.append(f"filled {points}: margin certified (gap at most 1 %){tail}")
     elif "overlap" in statuses:
-        words.append("filled end points: the data overlap, so no limit is certified")
+        words.append(f"filled {points}: the data overlap, so no limit is certified")
     if statuses & {"transient", "quasi-separable"}:
-        words.append("open end points have not converged and show no limit")
+        words.append(f"open {points}: margin not certified, so no limit is shown")
     if statuses & {"failed", "diverged"}:
         words.append("thin lines with a cross failed or diverged and are in no mean")
     if BELOW in statuses:

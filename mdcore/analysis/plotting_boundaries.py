@@ -218,7 +218,7 @@ def decision_boundaries(results: Results) -> Iterator[Drawn | Absent]:
             else f"The data are {shown.separability}: there is no max-margin."
         )
         open_ = sorted({names[c.potential_key] for c, _, s in learned if s in ("transient", "quasi-separable")})
-        waiting = f" Not converged yet: {', '.join(open_)}." if open_ else ""
+        waiting = f" Margin not certified yet: {', '.join(open_)}." if open_ else ""
         square = " Square: the planted support vector." if shown.support is not None else ""
         caption = (
             f"Decision boundaries through the origin, {facet.title}, seed {seed}; circles: y = +1, triangles: "

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from mdcore.analysis import style
 from mdcore.analysis.columns import USED, metric
 from mdcore.analysis.conditions import Condition
-from mdcore.analysis.panel_words import NOT_UNIQUE, ambiguous_labels, unique_words
+from mdcore.analysis.panel_words import NOT_UNIQUE, ambiguous_labels, end_words, unique_words
 from mdcore.analysis.panels import (
     Absent,
     Drawn,
@@ -198,7 +198,7 @@ def _caption(name: str, page: Page, rows: pd.DataFrame, absent: list[str]) -> st
     boxes = "box: quartiles, line: median, whiskers: full range" if n[-1] > 1 else "no boxes"
     return (
         f"{'Final angles' if 'angles' in name else 'Final margins'} across seeds ({page.groups[0].title}). Points are "
-        f"single runs, n = {many} per condition; {boxes}. Open points have not converged and show no limit."
+        f"single runs, n = {many} per condition; {boxes}.{end_words(set(rows[used]['status']), 'points')}"
         + (f" Not shown: {', '.join(f'{k} {s}' for s, k in sorted(lost.items()))}." if len(lost) else "")
         + (f" Not defined here: {', '.join(absent)}." if absent else "")
         + page.where()

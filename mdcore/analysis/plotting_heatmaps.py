@@ -149,7 +149,7 @@ def _page(results: Results, page: Page, summary: pd.DataFrame, column: str, norm
     n = f"n = {min(ns)}" if len(ns) == 1 else f"n = {min(ns)} to {max(ns)}"
     over = f"the mean over {n} seeds" if ns != {1} else "one seed"
     text = "".join(["*" for g in page.groups for c in g.conditions if summary.loc[c.id, "n_transient"] > 0][:1])
-    star = " *: some cells had not converged." if text else ""
+    star = " *: the margin of some cells is not certified." if text else ""
     lost = {s for g in page.groups for c in g.conditions for s in _SHORT if summary.loc[c.id, f"n_{s}"] > 0}
     tail = f" Cells that {', '.join(sorted(lost))} are in no mean.".replace("missing", "are missing") if lost else ""
     caption = (

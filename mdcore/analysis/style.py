@@ -161,9 +161,10 @@ def mark_handles(statuses: set[str]) -> list[Line2D]:
     look = {"color": "0.25", "linestyle": "", "markersize": 3.4, "markeredgewidth": 0.9}
     out = []
     if statuses & {"converged", "overlap"}:
-        out.append(Line2D([], [], marker="o", label="end: converged" if "overlap" not in statuses else "end", **look))
+        label = "end" if "overlap" in statuses else "margin certified"
+        out.append(Line2D([], [], marker="o", label=label, **look))
     if statuses & {"transient", "quasi-separable"}:
-        out.append(Line2D([], [], marker="o", markerfacecolor="white", label="end: transient", **look))
+        out.append(Line2D([], [], marker="o", markerfacecolor="white", label="not certified", **look))
     if statuses & {"failed", "diverged"}:
         out.append(Line2D([], [], marker="x", label="failed / diverged", **look))
     if BELOW in statuses:

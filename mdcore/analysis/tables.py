@@ -55,7 +55,7 @@ SPREAD = (
 )
 COUNTS = (
     r"$n$: runs in the statistics / runs of the grid; missing, failed and diverged runs are in no mean. "
-    r"$^\dagger$: not all runs are certified as converged, the end values are not limits."
+    r"$^\dagger$: the margin of some runs is not certified, so that end values are not limits."
 )
 COLUMN_RULE = (
     r"Bold: the best mean of its block and every mean that differs from it by no more than the larger of "
