@@ -185,6 +185,11 @@ def test_the_rounding_claims_nothing_where_it_could_be_large():
     assert rounding_of_sums(10**4, 10**5, torch.float64) < 1e-9
 
 
+def test_the_rounding_has_the_size_that_is_proved():
+    assert rounding_of_sums(6400, 5, torch.float32) == pytest.approx(2 * (6508 * 2.0**-24 + 9 * 2.0**-53), rel=1e-12)
+    assert rounding_of_sums(64, 5, torch.float64) == pytest.approx(2 * (73 + 9) * 2.0**-53, rel=1e-12)
+
+
 def test_too_small_a_sum_bounds_nothing():
     z, mass = torch.ones(1, 3, dtype=torch.float64) * 1e-300, torch.tensor([1e-300], dtype=torch.float64)
     assert math.isinf(float(upper_bound(z, mass, 2.0, 0.0, 1.0)))
@@ -319,6 +324,20 @@ def test_at_a_vertex_the_margins_bound_the_direction(p):
         assert degrees(w, best.w) <= bound
         held += bound < 90
     assert held > 500
+
+
+@pytest.mark.parametrize(
+    ("A", "w", "p", "ratio"),
+    [
+        ([[1.0, 0.5]], [1.0, 0.0], 1.0, 5.0),  # |u_2| ≤ 4ε, so |u_1| ≤ ε + 4ε/2, over ‖w‖_2 = 1
+        ([[1.0, 0.25]], [1.0, 1.0], math.inf, 1.25 * math.sqrt(17 / 2)),  # |u| ≤ (5ε/4, 5ε), over ‖w‖_2 = √2
+        ([[1.0, 0.0], [0.0, 1.0]], [1.0, 1.0], 2.0, 2.0),  # |u_j| ≤ √2 ε
+    ],
+)
+def test_what_the_margins_prove_by_hand(A, w, p, ratio):
+    A, gap = np.array(A), 1e-5
+    bound = directions.angle_from_margins(A, np.array(w), np.ones(len(A)) / len(A), p, gap)
+    assert bound == pytest.approx(math.degrees(math.asin(ratio * gap)), rel=1e-6)
 
 
 def test_an_optimum_that_is_not_unique_has_no_direction():

@@ -222,6 +222,15 @@ def test_test_accuracy_is_of_the_test_points():
     assert [values[f"{s}_accuracy"][0, -1].item() for s in ("train", "test")] == pytest.approx(shares, abs=1e-12)
 
 
+def test_a_point_on_the_boundary_is_not_classified():
+    A = torch.cat([data(), torch.zeros(1, data().shape[1], dtype=data().dtype)])
+    trainer = StackTrainer(A, [CellPlan((Quadratic(),), 0, None, 0.0)], StackPlan(RULES["constant"], 5, (5,)), A)
+    values = run(trainer).observer.values
+    share = np.mean(A.numpy() @ trainer.observer.predictors[0, -1].numpy() > 0)
+    assert share <= 1 - 1 / len(A)
+    assert all(values[f"{s}_accuracy"][0, -1].item() == pytest.approx(share) for s in ("train", "test"))
+
+
 def test_the_input_layers_potential_names_the_limit():
     assert CellPlan((Lp(1.5), Quadratic(), Lp(3.0)), 0, 4).limit_p == 1.5
     assert CellPlan((Quadratic(), Lp(1.5)), 0, 4).limit_p == 2.0

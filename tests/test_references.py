@@ -132,7 +132,8 @@ def test_each_optimality_condition_counts_by_itself(p):
     turned = np.array([3.0, -1.0])  # on both margins: stationarity alone
     assert certificates.max_margin_kkt(A, turned, np.array([0.5, 0.5]), p) > 0.1
     far = np.vstack([A[:1], 2 * A[1:]])  # the second point is off the margin: complementarity alone
-    assert certificates.max_margin_kkt(far, w, np.array([0.0, 1.0]), p) >= 1 - 1e-6
+    for size in (1.0, 2.0):  # of λ, which does not matter
+        assert certificates.max_margin_kkt(far, w, np.array([0.0, size]), p) == pytest.approx(1, abs=1e-6)
 
 
 # the interior point's own geometry
@@ -552,6 +553,20 @@ def test_soft_margin_is_certified(name, C):
     assert -1e-12 <= svm.gap <= 1e-10
     assert svm.kkt <= 1e-7
     assert svm.message == ""
+
+
+@pytest.mark.parametrize(
+    ("w", "lam", "violation"),
+    [
+        ([0.5, 1.0], [0.5, 1.0], 0.5 * (4 - 0.5) / 4),  # a margin below 1 where λ is not C
+        ([3.0, 1.0], [3.0, 1.0], 2 * 3 / 4),  # one above 1 where λ is not 0
+        ([1.0, 1.0], [1.0, 2.0], 1 / np.sqrt(2)),  # w is not A^Tλ
+        ([1.0, 1.0], [1.0, 1.0], 0.0),
+    ],
+)
+def test_each_condition_of_the_soft_margin_by_hand(w, lam, violation):
+    found = certificates.soft_margin_kkt(np.eye(2), np.array(w), np.array(lam), 4.0)
+    assert found == pytest.approx(violation, abs=1e-15)
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0])

@@ -141,6 +141,12 @@ def test_power_law_of_too_little_is_nan(t, y):
     assert math.isnan(power_law(np.array(t, float), np.array(y, float)))
 
 
+def test_a_power_law_needs_four_points():
+    t = np.array([1.0, 2.0, 4.0, 8.0])
+    assert power_law(t, 1 / t) == pytest.approx(1.0)
+    assert math.isnan(power_law(t[:3], 1 / t[:3]))
+
+
 @pytest.mark.parametrize("exponent", [0.0, -0.4, float("nan")])
 def test_a_gap_that_does_not_fall_never_reaches(exponent):
     assert steps_to_reach(0.01, 1e4, 0.05, exponent) == math.inf
@@ -194,6 +200,40 @@ def test_printed_mean_is_within_the_printed_digit_of_the_spread(mean, spread):
 )
 def test_a_share_is_not_rounded_up_to_all(x, expected):
     assert numbers.share(x) == expected
+
+
+@pytest.mark.parametrize(
+    ("write", "x", "expected"),
+    [
+        (numbers.percent, 0.0031, "0.31 %"),
+        (numbers.percent, 0.0996, "10 %"),
+        (numbers.percent, 0.1, "10 %"),
+        (numbers.percent, -0.01, "−1.0 %"),
+        (numbers.percent, -0.5, "−50 %"),
+        (numbers.percent, 0.0, "0 %"),
+        (numbers.percent, 5e-7, "under 0.0001 %"),
+        (numbers.percent, math.nan, "–"),
+        (numbers.share, 0.89, "89 %"),
+        (numbers.share, 1 - 1e-7, "over 99.9999 %"),
+        (numbers.count, 12345, "12,345"),
+        (numbers.count, 1e6, "1.0×10⁶"),
+        (numbers.count, 3.42e7, "3.4×10⁷"),
+        (numbers.count, math.inf, "no finite number of"),
+        (numbers.angle, 0.314, "0.31°"),
+        (numbers.angle, 5e-7, "under 10⁻⁶°"),
+        (numbers.angle, 1e-6, "1.0×10⁻⁶°"),
+        (numbers.angle_at_most, 0.931, "0.94°"),
+        (numbers.angle_at_most, 5e-7, "under 10⁻⁶°"),
+        (numbers.angle_at_most, math.nan, "–"),
+    ],
+)
+def test_numbers_in_sentences(write, x, expected):
+    assert write(x) == expected
+
+
+def test_an_estimate_has_the_digits_asked_for():
+    assert numbers.count(1234, digits=2) == "1,200"
+    assert numbers.rounded_up(0.0) == 0.0 and numbers.rounded_up(-1.23) == -1.23
 
 
 @pytest.mark.parametrize(
