@@ -223,7 +223,7 @@ def test_a_share_is_not_rounded_up_to_all(x, expected):
         (numbers.angle, 5e-7, "under 10⁻⁶°"),
         (numbers.angle, 1e-6, "1.0×10⁻⁶°"),
         (numbers.angle_at_most, 0.931, "0.94°"),
-        (numbers.angle_at_most, 5e-7, "under 10⁻⁶°"),
+        (numbers.angle_at_most, 5e-7, "10⁻⁶°"),
         (numbers.angle_at_most, math.nan, "–"),
     ],
 )
