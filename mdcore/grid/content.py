@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mdcore.config.cell import Cell, is_own
-from mdcore.problems.mnist import DataError, digests
 
 
 class ContentNow:
@@ -25,6 +24,8 @@ class ContentNow:
     def _look(self, config: dict) -> dict:
         dataset = config["dataset"]
         if dataset["name"] == "mnist" and dataset.get("source") == "full":
+            from mdcore.problems.mnist import DataError, digests  # loads numpy, which a finished grid can do without
+
             try:
                 return {"files": digests(dataset["path"])}
             except (DataError, OSError):  # not here now: the results stand as they are
