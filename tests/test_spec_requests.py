@@ -120,7 +120,7 @@ def test_overrides(load, overrides, count, check):
         ("step={}", ["expected a mapping"]),
         ("dataset.path=[a, b]", ["cannot vary"]),
         ("question=3", ["non-empty string"]),
-        ("depth=1\x1b[31m", ["?"]),
+        ("depth=1\x1b[31m", ["\\x1b[31m"]),
         ("depth=\udcff", ["not Unicode"]),
     ],
 )
