@@ -1,6 +1,8 @@
 """Statistics over seeds: checked against definitions, by hand-computed cases and by properties."""
 
 import math
+import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
 from mdcore.analysis import numbers
+from mdcore.analysis.compare import change
 from mdcore.analysis.statistics import (
     all_the_same,
     describe,
@@ -250,3 +253,16 @@ def test_a_bound_is_rounded_up_to_two_digits(x):
     up = numbers.rounded_up(x)
     assert x * (1 - 1e-8) <= up <= 1.1 * x * (1 + 1e-12)
     assert float(f"{up:.1e}") == pytest.approx(up, rel=1e-12)
+
+
+def test_what_is_infinite_in_both_runs_is_no_difference():
+    """Flow times beyond 1e308 are inf: two equal runs compare as equal, without a warning, and one finite end shows."""
+    one = pd.DataFrame({"seed": [0, 1], "status": "converged", "flow_time": [np.inf, np.inf], "gap": [0.25, np.nan]})
+    condition = SimpleNamespace(words="quadratic", depth=1, data_words="Planted, d = 2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = change(condition, condition, one, one.copy(), ["flow_time", "gap"])
+        apart = change(condition, condition, one, one.assign(gap=[0.5, 0.5]), ["flow_time", "gap"])
+    assert found.same and not apart.same
+    assert found.stats["flow_time_mean"] == 0 == found.stats["gap_mean"]
+    assert apart.stats["flow_time_mean"] == 0 and apart.stats["gap_mean"] == 0.25

@@ -109,7 +109,8 @@ def change(c: Condition, d: Condition, rows_a: pd.DataFrame, rows_b: pd.DataFram
     left, right = x[numbers].to_numpy(float), y[numbers].to_numpy(float)
     same = ((left == right) | (np.isnan(left) & np.isnan(right))).all(axis=1) & (x["status"] == y["status"]).to_numpy()
     came = (x["status"].isin(USED) & y["status"].isin(USED)).to_numpy()
-    difference = pd.DataFrame(right[came] - left[came], columns=numbers)
+    with np.errstate(invalid="ignore"):  # an infinite flow time in both runs is no difference
+        difference = pd.DataFrame(np.where(left == right, 0.0, right - left)[came], columns=numbers)
     name = f"{c.words}, L = {c.depth}"
     return Change(
         name,
