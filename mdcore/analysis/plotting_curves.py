@@ -172,7 +172,7 @@ def draw_page(results: Results, family: Family, page: Page, x: str) -> Drawn | N
     style.legend_below(figure, base + style.band_handles(counts) + style.mark_handles(seen))
     what = family.what + (" " + ", ".join(t for _, t in rows) if family.name == "angles" else "")
     against = "epochs" if x == "epoch" else "log(1/R)"
-    risk = "" if x == "epoch" else ", R the mean loss over the training points,"
+    risk = "" if x == "epoch" else ", R the mean loss over the training points"
     data = "; ".join(g.title for g in page.groups)
     absent = [t for m, t in family.rows if (m, t) not in rows]
     caption = (
