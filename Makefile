@@ -33,10 +33,10 @@ demo: $(STAMP)  ## set-up, the quick_debug grid and its analysis; prints where t
 	@$(MAKE) --no-print-directory paper GRID=quick_debug TAG=$(or $(TAG),demo)
 
 test: $(STAMP)  ## set-up and the tests
-	$(PY) -m pytest -q -m "not slow"
+	$(PY) -m pytest -q -n logical --dist loadfile -m "not slow"
 
 test-all: $(STAMP)  ## all tests, the slow ones too
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -n logical --dist loadfile
 
 chaos: $(STAMP)  ## a grid under seeded faults, held against one in peace (SEED, FAULTS)
 	@$(PY) tests/chaos.py --seed $(or $(SEED),0) --faults $(or $(FAULTS),36)
@@ -66,7 +66,7 @@ verify: $(STAMP)  ## the theorem suite: claim, expected, measured, pass or fail;
 	@$(PY) -m mdcore.run_verify --jobs $(JOBS) $(if $(QUICK),--quick)
 
 compare: $(STAMP)  ## what changed between two runs, condition by condition (TAGS="a b")
-	@$(PY) -m mdcore.analysis.compare --tags $(TAGS)
+	@$(PY) -m mdcore.run_compare --tags $(TAGS)
 
 schema: $(STAMP)  ## grids/grid.schema.json: with it editors complete and check grid files
 	@$(PY) -m mdcore.config.json_schema grids/grid.schema.json && echo grids/grid.schema.json

@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
 
 def places(options) -> tuple[Path, Path]:
     """(run directory, output directory); RunError when the request does not name a run with results."""
-    from mdcore.grid.store import RunError, committed, find_run, read_manifest
+    from mdcore.store.runs import RunError, committed, find_run, read_manifest
 
     if bool(options.input_dir) == bool(options.tag):
         raise RunError("give either --input_dir or --tag, and only one of them")
@@ -47,8 +47,8 @@ def places(options) -> tuple[Path, Path]:
 
 def analyse(run_dir: Path, output: Path) -> None:
     """Execute the three notebooks, one kernel each, and publish the report."""
-    from mdcore.grid.kernels import FOR_ANALYSIS, Kernels
-    from mdcore.grid.notebooks import execute
+    from mdcore.runner.kernels.servers import FOR_ANALYSIS, Kernels
+    from mdcore.runner.notebooks import execute
 
     output.mkdir(parents=True, exist_ok=True)
     parameters = {"input_dir": str(run_dir), "output_dir": str(output)}
@@ -59,17 +59,17 @@ def analyse(run_dir: Path, output: Path) -> None:
             execute(PLACE / f"{name}.ipynb", executed, parameters, Path.cwd(), kernels)
             if name != "report":
                 executed.unlink()  # kept only when it failed, to show why
-    from mdcore.analysis.publishing import publish
+    from mdcore.analysis.report.publishing import publish
 
     publish(output / "report.ipynb", output)
 
 
 def main(argv: list[str] | None = None) -> int:
-    from mdcore.grid.streams import steady_streams
+    from mdcore.streams import steady_streams
 
     steady_streams()
-    from mdcore.grid.notebooks import KernelDied, NotebookFailed
-    from mdcore.grid.store import RunError
+    from mdcore.runner.notebooks import KernelDied, NotebookFailed
+    from mdcore.store.runs import RunError
 
     try:
         run_dir, output = places(parser().parse_args(argv))

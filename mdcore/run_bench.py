@@ -18,9 +18,9 @@ def parser() -> argparse.ArgumentParser:
 
 def measure(output: Path, quick: bool) -> None:
     """Execute the notebook in a kernel of one thread and publish its report."""
-    from mdcore.analysis.publishing import publish
-    from mdcore.grid.kernels import Kernels
-    from mdcore.grid.notebooks import execute
+    from mdcore.analysis.report.publishing import publish
+    from mdcore.runner.kernels.servers import Kernels
+    from mdcore.runner.notebooks import execute
 
     output.mkdir(parents=True, exist_ok=True)
     executed = output / "report.ipynb"
@@ -30,11 +30,11 @@ def measure(output: Path, quick: bool) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    from mdcore.grid.streams import steady_streams
+    from mdcore.streams import steady_streams
 
     steady_streams()
     from mdcore.bench.goals import table_text
-    from mdcore.grid.notebooks import KernelDied, NotebookFailed
+    from mdcore.runner.notebooks import KernelDied, NotebookFailed
 
     options = parser().parse_args(argv)
     output = Path(options.output_dir)

@@ -28,10 +28,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    from mdcore.grid.streams import steady_streams
+    from mdcore.streams import steady_streams
 
     steady_streams()
-    from mdcore.grid.command import run
+    from mdcore.runner.command import run
 
     return run(parser().parse_args(argv), sys.argv[1:] if argv is None else argv)
 

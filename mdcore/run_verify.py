@@ -43,9 +43,9 @@ def train(options) -> int:
 
 def judge(options) -> list[dict[str, str]]:
     """Execute notebooks/verify.ipynb, publish the report, and return the rows of claims.csv."""
-    from mdcore.analysis.publishing import publish
-    from mdcore.grid.kernels import FOR_ANALYSIS, Kernels
-    from mdcore.grid.notebooks import execute
+    from mdcore.analysis.report.publishing import publish
+    from mdcore.runner.kernels.servers import FOR_ANALYSIS, Kernels
+    from mdcore.runner.notebooks import execute
     from mdcore.verification.report import read_claims
 
     output = Path(options.output_dir)
@@ -61,14 +61,14 @@ def judge(options) -> list[dict[str, str]]:
 
 def main(argv: list[str] | None = None) -> int:
     """0: every claim passes. 1: one fails, or the suite could not be run. 2: a wrong request. 130: interrupted."""
-    from mdcore.grid.streams import steady_streams
+    from mdcore.streams import steady_streams
 
     steady_streams()
     options = parser().parse_args(argv)
     status = train(options)
     if status > 1:
         return status
-    from mdcore.grid.notebooks import KernelDied, NotebookFailed
+    from mdcore.runner.notebooks import KernelDied, NotebookFailed
     from mdcore.verification.report import all_pass, table
 
     try:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mdcore.grid.commits import committed
-from mdcore.grid.store import read_run
+from mdcore.store.commits import committed
+from mdcore.store.runs import read_run
 
 TIMES = ["seconds"]  # the only column that may differ
 ROUNDING = 1e-6  # relative, where a stack had to be split: other neighbours, other order of sums

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from mdcore.grid.commits import committed
-from mdcore.grid.store import find_run
+from mdcore.store.commits import committed
+from mdcore.store.runs import find_run
 
 MARK = "MDCORE_CHAOS"  # in the environment of every process of a chaos run, and of no other
 TAG = "chaos"

@@ -57,7 +57,7 @@ def fake_notebook(tmp_path_factory) -> Path:
     parameters = nbformat.v4.new_code_cell("request = None\noutput = None", metadata={"tags": ["parameters"]})
     body = nbformat.v4.new_code_cell(
         f"import sys\nsys.path.insert(0, {str(TESTS)!r})\n"
-        "from fake_training import train_request\nfrom mdcore.grid.store import write_results\n"
+        "from fake_training import train_request\nfrom mdcore.store.runs import write_results\n"
         "write_results(output, train_request(request))"
     )
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -78,7 +78,7 @@ def grid_file(tmp_path) -> Path:
 def grid_command(monkeypatch, fake_notebook, grid_file, tmp_path, capsys):
     """run_grid in this process, on `grid_file`, with the fake training: call(*flags) -> status, out, err."""
     from mdcore import run_grid
-    from mdcore.grid import attempt
+    from mdcore.runner import attempt
 
     monkeypatch.setattr(attempt, "TRAIN_NOTEBOOK", fake_notebook)
     out = tmp_path / "runs"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 if __name__ == "__main__":
     from mdcore import run_grid
-    from mdcore.grid import attempt
+    from mdcore.runner import attempt
 
     attempt.TRAIN_NOTEBOOK = Path(sys.argv[1])
     attempt.STATE_EVERY_S = float(os.environ.get("STATE_EVERY_S", attempt.STATE_EVERY_S))

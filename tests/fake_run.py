@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from mdcore.analysis.columns import HISTORY
+from mdcore.analysis.data.columns import HISTORY
 from mdcore.config.cell import condition_id, dataset_label, flatten, potential_label
 
 POTENTIALS = ["quadratic", {"lp": {"p": 1.5}}, {"lp": {"p": 3.0}}]

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from mdcore.grid.store import HISTORY
+from mdcore.store.runs import HISTORY
 
 
 def train_request(request):

@@ -42,7 +42,7 @@ class Recorder(TorchDispatchMode):
 
 
 class RecordedGraph:
-    """Takes the place of mdcore.math.captured.Graph."""
+    """Takes the place of mdcore.math.engine.cuda_graph.Graph."""
 
     made = 0
 
@@ -65,7 +65,7 @@ class RecordedGraph:
 
 
 def reads_back(potentials, like):
-    """Takes the place of mdcore.math.captured.reads_back."""
+    """Takes the place of mdcore.math.engine.cuda_graph.reads_back."""
     for phi in potentials:
         try:
             with Recorder():
@@ -84,15 +84,17 @@ class NoStream:
 
 def take_the_place_of_cuda(monkeypatch):
     """The engine then runs on the CPU as it does on a GPU: loops in torch, steps captured and replayed."""
-    from mdcore.math import block, captured, data_pass, engine, plain, potentials
+    from mdcore.math import potentials
+    from mdcore.math.engine import block, cuda_graph, data_pass, torch_loops
+    from mdcore.math.engine import trainer as engine
 
     RecordedGraph.made = 0
     for module in (block, data_pass, engine):
-        monkeypatch.setattr(module, "loops_for", lambda tensor: plain)
+        monkeypatch.setattr(module, "loops_for", lambda tensor: torch_loops)
     for module in (data_pass, engine, potentials):
         monkeypatch.setattr(module, "runs_ahead", lambda tensor: True)
-    monkeypatch.setattr(captured, "Graph", RecordedGraph)
-    monkeypatch.setattr(captured, "reads_back", reads_back)
-    monkeypatch.setattr(captured.CapturedSteps, "_side_stream", lambda self: NoStream())
-    monkeypatch.setattr(captured.torch.cuda, "current_stream", lambda device: NoStream())
-    monkeypatch.setattr(captured.torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(cuda_graph, "Graph", RecordedGraph)
+    monkeypatch.setattr(cuda_graph, "reads_back", reads_back)
+    monkeypatch.setattr(cuda_graph.CapturedSteps, "_side_stream", lambda self: NoStream())
+    monkeypatch.setattr(cuda_graph.torch.cuda, "current_stream", lambda device: NoStream())
+    monkeypatch.setattr(cuda_graph.torch.cuda, "stream", lambda stream: contextlib.nullcontext())

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mdcore.analysis.results import Results, load
+from mdcore.analysis.data.results import Results, load
 from mdcore.config.grid import load_grid
-from mdcore.grid.attempt import prepare
-from mdcore.grid.command import plugin_files
-from mdcore.grid.commits import NOTEBOOK, commit_stack, read_notes
-from mdcore.grid.fingerprint import code_parts, fingerprint
-from mdcore.grid.stacks import compose
-from mdcore.grid.store import Run, write_head, write_results
-from mdcore.grid.training import train_request
+from mdcore.runner.attempt import prepare
+from mdcore.runner.command import plugin_files
+from mdcore.runner.stacks import compose
+from mdcore.store.commits import NOTEBOOK, commit_stack, read_notes
+from mdcore.store.fingerprint import code_parts, fingerprint
+from mdcore.store.runs import Run, write_head, write_results
+from mdcore.training.stack import train_request
 
 STEPS = """
 fixed:

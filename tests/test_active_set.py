@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from mdcore.math import compiled
-from mdcore.math.data_pass import DataPass, Pass
-from mdcore.math.engine import StackTrainer
-from mdcore.math.plans import CellPlan, StackPlan, log_spaced_epochs
+from mdcore.math.engine import compiled
+from mdcore.math.engine.data_pass import DataPass, Pass
+from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
+from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
 from mdcore.math.step_rules import StepRule
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from mdcore.analysis import aggregate, pairs, validate
-from mdcore.analysis.columns import BASE, HISTORY, STATUSES, USED
-from mdcore.analysis.conditions import conditions_of
-from mdcore.analysis.facets import facets_of
-from mdcore.analysis.pairs import at_equal_loss, pairings
-from mdcore.analysis.results import load, newest_run
+from mdcore.analysis.data import aggregate, pairs, validate
+from mdcore.analysis.data.columns import BASE, HISTORY, STATUSES, USED
+from mdcore.analysis.data.conditions import conditions_of
+from mdcore.analysis.data.facets import facets_of
+from mdcore.analysis.data.pairs import at_equal_loss, pairings
+from mdcore.analysis.data.results import load, newest_run
 from tests import fake_run as fake
 
 

@@ -15,8 +15,8 @@ from mdcore.bench import engine_bench, timing, workloads
 from mdcore.bench.baseline import train_by_hand
 from mdcore.bench.goals import COLUMNS, GOALS, Bench, table_text
 from mdcore.bench.report import bounds_section, figures_section, goals_section, numbers_section
-from mdcore.math.engine import StackTrainer
-from mdcore.math.plans import CellPlan, StackPlan
+from mdcore.math.engine.plans import CellPlan, StackPlan
+from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Lp, Quadratic
 from mdcore.math.step_rules import StepRule
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 from recorded_graph import RecordedGraph, take_the_place_of_cuda
 
-from mdcore.math import block, captured, data_pass, engine, plain
-from mdcore.math.engine import StackTrainer
-from mdcore.math.plans import CellPlan, StackPlan, log_spaced_epochs
+from mdcore.math.engine import block, cuda_graph, data_pass, torch_loops
+from mdcore.math.engine import trainer as engine
+from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
+from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
 from mdcore.math.step_rules import StepRule
 
@@ -51,7 +52,7 @@ def train(A, plans, rule, device="cpu", **keys):
 def in_torch(monkeypatch):
     """The loops of a GPU on the CPU, every step launched."""
     for module in (block, data_pass, engine):
-        monkeypatch.setattr(module, "loops_for", lambda tensor: plain)
+        monkeypatch.setattr(module, "loops_for", lambda tensor: torch_loops)
 
 
 def assert_same(one, other, **tolerance):
@@ -68,7 +69,7 @@ def test_replayed_steps_are_the_launched_ones_to_the_bit(monkeypatch, name, loss
     rule, plans = RULES[name], cells(depths=(1,) if name == "loss_scaled" else (1, 2, 3))
     with monkeypatch.context() as patch:
         take_the_place_of_cuda(patch)
-        patch.setattr(captured, "WARM_UP", 10**9)  # never a graph
+        patch.setattr(cuda_graph, "WARM_UP", 10**9)  # never a graph
         launched = train(data(), plans, rule, loss=loss)
         assert RecordedGraph.made == 0
     with monkeypatch.context() as patch:

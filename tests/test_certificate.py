@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from mdcore.grid import measures
 from mdcore.math.certificate import Certificates, rounding_of_sums, upper_bound
-from mdcore.math.engine import StackTrainer
+from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
+from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.metrics import angle
-from mdcore.math.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
 from mdcore.math.step_rules import StepRule
-from mdcore.problems import certificates, directions, exact
-from mdcore.problems.max_margin import max_margin
-from mdcore.problems.separability import separability
-from mdcore.verification import bounds
+from mdcore.problems.proofs import certificates, directions, exact
+from mdcore.problems.solvers.max_margin import max_margin
+from mdcore.problems.solvers.separability import separability
+from mdcore.training import measures
+from mdcore.verification.claims import bounds
 
 STACK = [
     (Quadratic(),), (Lp(1.1),), (Lp(1.5),), (Lp(3.0),), (Lp(10.0),), (Hypentropy(0.5),), (Cosh(1.0),), (Scaled(),) * 2,
@@ -384,7 +384,7 @@ def planted_data(rng, p):
     "claim, module, name, wrong",
     [
         ("the certificate is a bound", "mdcore.math.certificate", "upper_bound", lambda bound: bound * (1 - 1e-3)),
-        ("no angle is larger than angle_bound", "mdcore.verification.bounds", "angle_bound", lambda b: 0.9 * b),
+        ("no angle is larger than angle_bound", "mdcore.verification.claims.bounds", "angle_bound", lambda b: 0.9 * b),
     ],
 )
 def test_the_claims_of_the_suite_fail_on_bounds_that_are_none(monkeypatch, claim, module, name, wrong):

@@ -18,9 +18,9 @@ from chaos_site import Ledger, Site
 from test_store import commit, run, spoil  # noqa: F401 (run is a fixture)
 
 from mdcore.config.grid import load_grid
-from mdcore.grid.commits import seal
-from mdcore.grid.fingerprint import sha256
-from mdcore.grid.store import open_run, write_head
+from mdcore.store.commits import seal
+from mdcore.store.fingerprint import sha256
+from mdcore.store.runs import open_run, write_head
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from conftest import TESTS
 from test_commands import gone, kernels_of, process  # noqa: F401 (process is a fixture)
 from test_runner import wait_for
 
-from mdcore.grid.store import read_run
+from mdcore.store.runs import read_run
 
 SCHEDULER = "import sys; from distributed.cli.dask_scheduler import main; main(sys.argv[1:])"
 WORKER = "import sys; from distributed.cli.dask_worker import main; main(sys.argv[1:])"

@@ -18,10 +18,11 @@ from test_runner import make_notebook, wait_for
 
 from mdcore import run_analysis, run_grid
 from mdcore.config.grid import load_grid
-from mdcore.grid import attempt, command, commits
-from mdcore.grid.kernels import Kernels, sweep
-from mdcore.grid.notebooks import execute
-from mdcore.grid.store import read_run
+from mdcore.runner import attempt, command
+from mdcore.runner.kernels.servers import Kernels, sweep
+from mdcore.runner.notebooks import execute
+from mdcore.store import commits
+from mdcore.store.runs import read_run
 
 ROOT = TESTS.parent
 
@@ -233,11 +234,11 @@ def test_fail_fast_stops_at_the_first_failure(grid_command, tmp_path):
 def test_changed_code_makes_results_stale_with_the_reason(grid_command, monkeypatch):
     assert grid_command("--only", "seed=0").status == 0
     real = command.code_parts
-    changed = {"mdcore/math/engine.py": "0" * 64, "torch": "9.9"}
+    changed = {"mdcore/math/engine/trainer.py": "0" * 64, "torch": "9.9"}
     monkeypatch.setattr(command, "code_parts", lambda plugins: real(plugins) | changed)
     plan = grid_command("--dry_run", "--only", "seed=0")
     assert "4 stale, 0 to run" in plan.out
-    assert "mdcore/math/engine.py changed, torch 2." in plan.out
+    assert "mdcore/math/engine/trainer.py changed, torch 2." in plan.out
     kept = grid_command("--only", "seed=0")
     assert "nothing to do" in kept.out
     assert "stale" in kept.out

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from mdcore.math import block, compiled, data_pass, engine, plain
-from mdcore.math.compiled.points import _exp2 as exp2
-from mdcore.math.engine import StackTrainer
-from mdcore.math.plans import CellPlan, StackPlan
+from mdcore.math.engine import block, compiled, data_pass, torch_loops
+from mdcore.math.engine import trainer as engine
+from mdcore.math.engine.compiled.points import _exp2 as exp2
+from mdcore.math.engine.plans import CellPlan, StackPlan
+from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Hypentropy, Lp, Quadratic, signed_power
 from mdcore.math.step_rules import StepRule
 
@@ -25,7 +26,7 @@ def random(*shape, seed=0, dtype=torch.float64) -> torch.Tensor:
 def both(name: str, tensors: list[torch.Tensor]) -> list[list[torch.Tensor]]:
     """The arguments after a call of the compiled and of the plain function, and what they return, in front."""
     found = []
-    for module in (compiled, plain):
+    for module in (compiled, torch_loops):
         own = [tensor.clone() for tensor in tensors]
         answer = getattr(module, name)(*[module.view(tensor) for tensor in own])
         found.append([torch.tensor(float("nan") if answer is None else float(answer)), *own])
@@ -74,14 +75,14 @@ def test_loops_over_the_layers(cells, depth, width, d, dtype):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
-@pytest.mark.parametrize("module", [compiled, plain], ids=["compiled", "plain"])
+@pytest.mark.parametrize("module", [compiled, torch_loops], ids=["compiled", "plain"])
 def test_the_products_are_those_of_the_layers(depth, module):
     """w = W_L ⋯ W_1, b_l and a_l multiplied out; Z + s b^T a^T is s times the gradient of b·(W_l a)."""
     W, left, right, g = layers(depth, 5, 7, 3, torch.float64)
     w = torch.zeros_like(g)
     module.left_products(*[module.view(t) for t in (W, left, w)])
     module.right_products(*[module.view(t) for t in (W, g, right)])
-    per_layer = plain.layers(W, depth - 1, 5, 7)
+    per_layer = torch_loops.layers(W, depth - 1, 5, 7)
     for cell in range(3):
         product = torch.eye(1, dtype=torch.float64)
         for layer in range(depth - 1, -1, -1):
@@ -102,7 +103,7 @@ def test_sums_out_of_range_are_told(value, place):
     {"left": left[1, 1], "right": right[1, 0], "g": g[1]}[place][:] = value
     found = torch.zeros(2, dtype=torch.float64)
     assert not compiled.gradient_norm(*map(compiled.view, (left, right, g, q, found)))
-    assert plain.gradient_norm(left, right, g, q, found)
+    assert torch_loops.gradient_norm(left, right, g, q, found)
     for cell in range(2):
         norms = [math.hypot(*b) for b in left[cell].tolist()] + [1.0]
         each = [one * math.hypot(*a) for one, a in zip(norms, [g[cell].tolist(), *right[cell].tolist()], strict=True)]
@@ -112,7 +113,7 @@ def test_sums_out_of_range_are_told(value, place):
             assert not torch.isfinite(found[cell])
     left[:, 0] = value
     assert not compiled.entry_scale(compiled.view(left), compiled.view(found))
-    plain.entry_scale(left, found)
+    torch_loops.entry_scale(left, found)
     assert found.isfinite().all() == math.isfinite(value)
     if math.isfinite(value):
         torch.testing.assert_close(found, torch.full_like(found, 2.0 * value), rtol=1e-12, atol=0)
@@ -130,13 +131,13 @@ def test_a_mirror_step_is_ascent_inverse_maps_and_left_products(depth, width, d,
     exponent = torch.tensor([0.5, 1.0, 2.0], dtype=dtype)[(torch.arange(cells)[:, None] + torch.arange(depth)) % 3]
     scale = random(cells, depth, seed=11, dtype=dtype).abs() + 0.5
     want_z, want_left, want_w = torch.empty_like(Z), left.clone(), torch.empty_like(g)
-    plain.ascend(Z, want_z, s, left, right, g)
+    torch_loops.ascend(Z, want_z, s, left, right, g)
     want_W = torch.empty_like(Z)
     shape = depth - 1, width, d
-    for layer, (z, w) in enumerate(zip(plain.layers(want_z, *shape), plain.layers(want_W, *shape))):
+    for layer, (z, w) in enumerate(zip(torch_loops.layers(want_z, *shape), torch_loops.layers(want_W, *shape))):
         for cell in range(cells):
             w[cell] = scale[cell, layer] * signed_power(z[cell], exponent[cell, layer].item())
-    plain.left_products(want_W, want_left, want_w)
+    torch_loops.left_products(want_W, want_left, want_w)
     z, W, w = Z if in_place else torch.zeros_like(Z), torch.zeros_like(Z), torch.zeros_like(g)
     compiled.mirror_step(*map(compiled.view, (Z, z, W, s, left, right, g, scale, exponent, w)))
     for mine, twin in ((z, want_z), (W, want_W), (left, want_left), (w, want_w)):
@@ -165,7 +166,7 @@ def test_signed_powers_are_exact_everywhere(dtype, exponent):
 def test_weights_block_after_block(scale, logistic, dtype):
     """Blocks with falling and rising smallest margins; negative margins too."""
     own = {}
-    for module in (compiled, plain):
+    for module in (compiled, torch_loops):
         state = [torch.full((5,), math.inf, dtype=dtype), torch.zeros(5, dtype=dtype), random(5, 3, dtype=dtype)]
         weights = []
         for number, shift in enumerate((0.0, -1.0, 2.0)):
@@ -176,14 +177,14 @@ def test_weights_block_after_block(scale, logistic, dtype):
                 state[2] += 1.0
         own[module] = [*state, *weights]
     rounding = torch.finfo(dtype).eps
-    for mine, twin in zip(own[compiled], own[plain], strict=True):
+    for mine, twin in zip(own[compiled], own[torch_loops], strict=True):
         # an exponent of up to 1000 carries its own rounding into the weight
         torch.testing.assert_close(mine, twin, rtol=2000 * rounding, atol=torch.finfo(dtype).tiny, equal_nan=True)
 
 
 @pytest.mark.parametrize("bad", [math.nan, -math.inf, math.inf])
 def test_a_margin_that_is_no_number_is_told(bad):
-    for module in (compiled, plain):
+    for module in (compiled, torch_loops):
         margins = random(2, 9)
         margins[1] = bad if math.isinf(bad) else margins[1]
         margins[1, 4] = bad
@@ -207,7 +208,7 @@ def test_the_bound_of_the_active_set(slack):
         parts = [w[cell : cell + 1], u[cell : cell + 1], random(6, seed=5)[cell : cell + 1]]
         answers = [
             module.still_below_rounding(*map(module.view, parts), 1.5, module.view(smallest[cell : cell + 1]), slack)
-            for module in (compiled, plain)
+            for module in (compiled, torch_loops)
         ]
         assert answers[0] == answers[1]
         assert cell != 2 or answers[0]
@@ -222,9 +223,9 @@ def test_a_run_is_the_same_on_either(monkeypatch, rule):
     for name in ("compiled", "plain"):
         if name == "plain":
             for module in (block, data_pass, engine):
-                monkeypatch.setattr(module, "loops_for", lambda tensor: plain)
+                monkeypatch.setattr(module, "loops_for", lambda tensor: torch_loops)
         trainer = StackTrainer(A, cells, plan)
-        assert trainer.data_pass.loops is (compiled if name == "compiled" else plain)
+        assert trainer.data_pass.loops is (compiled if name == "compiled" else torch_loops)
         trainer.advance()
         runs.append(trainer.now)
     torch.testing.assert_close(runs[0].w, runs[1].w, rtol=1e-9, atol=1e-12)

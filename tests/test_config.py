@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from spec_strategies import VALID, valid_trees
 from spec_text import BASE, make_load
 
-from mdcore.analysis import style
+from mdcore.analysis.figures import style
 from mdcore.config.cell import COLUMNS, flatten, words_of
 from mdcore.config.grid import load_grid
 from mdcore.config.json_schema import grid_file_schema
@@ -62,7 +62,7 @@ class Rings(sources.Source):
 potentials.BUILTIN["huber"], step_rules.RULES["polyak"], sources.SOURCES["rings"] = Huber, Polyak, Rings
 
 import sys
-from mdcore.analysis import style
+from mdcore.analysis.figures import style
 from mdcore.config import labels
 from mdcore.config.cell import words_of
 from mdcore.config.grid import GridError, cell_from_config, load_grid, select

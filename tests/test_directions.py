@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import yaml
 
-from mdcore.analysis import directions
-from mdcore.analysis.directions import MAX_MARGIN, MINIMISER, NO, OPEN, SAME, YES, End, decide, end_of, over_runs
+from mdcore.analysis.data import directions
+from mdcore.analysis.data.directions import MAX_MARGIN, MINIMISER, NO, OPEN, SAME, YES, End, decide, end_of, over_runs
 from mdcore.config.grid import load_grid
-from mdcore.grid.training import train_request
-from mdcore.verification import decisions as made
+from mdcore.training.stack import train_request
 from mdcore.verification.claim import FAIL, PASS
+from mdcore.verification.claims import decisions as made
 
 L2, L3 = (MAX_MARGIN, 2.0), (MAX_MARGIN, 3.0)
 CERTIFIED = {"status": "converged", "limit_p": 2.0, "reference_unique": True, "angle_bound": 0.4}

@@ -10,11 +10,12 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
-from mdcore.analysis import aggregate, plotting, style
-from mdcore.analysis.exact import Picture
-from mdcore.analysis.panels import Absent
-from mdcore.analysis.plotting_boundaries import draw as draw_boundaries
-from mdcore.analysis.results import load
+from mdcore.analysis.data import aggregate
+from mdcore.analysis.data.results import load
+from mdcore.analysis.figures import collection, style
+from mdcore.analysis.figures.drawings.boundaries import draw as draw_boundaries
+from mdcore.analysis.figures.exact_picture import Picture
+from mdcore.analysis.figures.panels import Absent
 from tests import fake_run as fake
 
 COLUMN = {  # what a reader takes a panel for: its title, or the axis label where a page has one metric
@@ -61,7 +62,7 @@ def run(tmp_path_factory):
         fake.write_stack(folder, history, final, w, number)
     results = load(place)
     master = aggregate.master_table(results)
-    drawn = plotting.figures(results, master, aggregate.summary_table(results, master))
+    drawn = collection.figures(results, master, aggregate.summary_table(results, master))
     figures = {item.name: item for item in drawn if not isinstance(item, Absent)}
     raw = [pd.concat([pd.read_parquet(p) for p in place.glob(f"stacks/*/{n}.parquet")]) for n in ("history", "final")]
     yield figures, *raw

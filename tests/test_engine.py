@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from mdcore.math.engine import StackTrainer
+from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
+from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.metrics import angle, balance_invariants
 from mdcore.math.models import DeepLinear, initial_weights, layer_shapes
 from mdcore.math.optimizer import MirrorDescent
-from mdcore.math.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
 from mdcore.math.step_rules import StepRule
 

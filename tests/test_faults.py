@@ -25,13 +25,15 @@ from test_runner import wait_for
 from test_store import FILES, PARTS, commit, run  # noqa: F401 (run is a fixture)
 
 from mdcore.config.grid import load_grid
-from mdcore.grid import command, commits, training
-from mdcore.grid.attempt import Outcome, attempt, prepare
-from mdcore.grid.commits import ResultError, commit_stack, committed, read_notes
-from mdcore.grid.kernels import Kernels
-from mdcore.grid.notebooks import NotebookFailed
-from mdcore.grid.stacks import compose
-from mdcore.grid.store import RunError, open_run, read_manifest, read_run, write_head, write_results
+from mdcore.runner import command
+from mdcore.runner.attempt import Outcome, attempt, prepare
+from mdcore.runner.kernels.servers import Kernels
+from mdcore.runner.notebooks import NotebookFailed
+from mdcore.runner.stacks import compose
+from mdcore.store import commits
+from mdcore.store.commits import ResultError, commit_stack, committed, read_notes
+from mdcore.store.runs import RunError, open_run, read_manifest, read_run, write_head, write_results
+from mdcore.training import stack as training
 
 ROOT = TESTS.parent
 SECRET = "hush-hush-5f2c"
@@ -187,8 +189,8 @@ def test_what_fails_for_every_cell_alike_is_not_halved(tmp_path, fake_notebook):
     from conftest import fake_cells
     from test_runner import runner_for
 
-    from mdcore.grid.runner import Job
-    from mdcore.grid.stacks import Stack
+    from mdcore.runner.runner import Job
+    from mdcore.runner.stacks import Stack
 
     stack = Stack(tuple(fake_cells(6)))
     runner = runner_for(tmp_path, [stack])
@@ -208,8 +210,8 @@ def test_what_fails_for_every_cell_alike_is_not_halved(tmp_path, fake_notebook):
 def test_only_data_and_device_are_shared_by_all(tmp_path, monkeypatch, grid_file):
     from conftest import fake_cells
 
-    from mdcore.grid import attempt as attempts
-    from mdcore.grid.stacks import Stack
+    from mdcore.runner import attempt as attempts
+    from mdcore.runner.stacks import Stack
 
     request = {"cells": [cell.config for cell in load_grid(grid_file).cells[:2]], "device": "cpu"}
     (tmp_path / "request.json").write_text(json.dumps(request))

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from spec_strategies import KEYS, OVERRIDES, VALUES
 
 from mdcore import run_analysis, run_grid
-from mdcore.analysis import results, validate
-from mdcore.analysis.columns import HISTORY, STATUSES
-from mdcore.grid.commits import seal
-from mdcore.grid.store import RunError, check_tag, committed, find_run, read_run
+from mdcore.analysis.data import results, validate
+from mdcore.analysis.data.columns import HISTORY, STATUSES
+from mdcore.store.commits import seal
+from mdcore.store.runs import RunError, check_tag, committed, find_run, read_run
 
 
 def several(count: int):

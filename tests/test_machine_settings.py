@@ -19,13 +19,13 @@ from conftest import GRID_TEXT, TESTS
 from fake_run import grid_cells, write_run
 from test_runner import make_notebook, runner_for
 
-from mdcore.grid import kernels as kernel_module
-from mdcore.grid import streams
-from mdcore.grid.kernel_app import LEFT_OUT, MOST_PRINTED
-from mdcore.grid.kernels import KEPT, Kernels, kernel_environment
-from mdcore.grid.notebooks import KernelDied, execute, private_places
-from mdcore.grid.progress import Log
-from mdcore.grid.store import read_run
+from mdcore import streams
+from mdcore.runner.kernels import servers as kernel_module
+from mdcore.runner.kernels.app import LEFT_OUT, MOST_PRINTED
+from mdcore.runner.kernels.servers import KEPT, Kernels, kernel_environment
+from mdcore.runner.notebooks import KernelDied, execute, private_places
+from mdcore.runner.progress import Log
+from mdcore.store.runs import read_run
 
 ROOT = TESTS.parent
 LIGHT = ("ipykernel.kernelapp",)  # a server of kernels that imports no torch
@@ -82,7 +82,7 @@ def grid_command_line(place: Path, *flags: str, **how) -> subprocess.CompletedPr
 
 @pytest.mark.parametrize("env", [{"PYTHONIOENCODING": "ascii"}, ASCII], ids=["ascii-output", "posix-locale"])
 def test_letters_that_the_terminal_lacks_are_escaped(tmp_path, env):
-    code = "from mdcore.grid.streams import steady_streams as s; s(); print('aggregate \\u2026 \\u03b4')"
+    code = "from mdcore.streams import steady_streams as s; s(); print('aggregate \\u2026 \\u03b4')"
     argv = [sys.executable, "-c", code]
     done = subprocess.run(argv, env=os.environ | {"PYTHONPATH": str(ROOT)} | env, capture_output=True, check=True)
     assert done.stdout == b"aggregate \\u2026 \\u03b4\n"
@@ -135,7 +135,7 @@ def test_a_command_whose_output_nobody_takes_ends_as_it_would_have(tmp_path, how
 
 def test_a_file_never_takes_the_place_of_a_closed_output(tmp_path):
     code = (
-        "from mdcore.grid.streams import steady_streams as s; s()\n"
+        "from mdcore.streams import steady_streams as s; s()\n"
         "file = open('data', 'w'); print('words', flush=True); file.write('data'); file.close()"
     )
     env = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -267,7 +267,7 @@ def history() -> pd.DataFrame:
 
 
 def test_the_curves_of_a_stack_are_a_note_where_they_cannot_be_drawn():
-    from mdcore.grid.glance import curves
+    from mdcore.training.preview import curves
 
     with matplotlib.rc_context({"text.usetex": True, "savefig.bbox": "tight", "figure.dpi": 30}):
         picture = curves(history())
@@ -282,7 +282,7 @@ def test_the_curves_of_a_stack_are_a_note_where_they_cannot_be_drawn():
 def test_figures_are_the_same_whatever_matplotlibrc_says(tmp_path):
     from matplotlib.figure import Figure
 
-    from mdcore.analysis import style
+    from mdcore.analysis.figures import style
 
     def drawn(name, **settings) -> bytes:
         with matplotlib.rc_context(settings):
@@ -297,7 +297,7 @@ def test_figures_are_the_same_whatever_matplotlibrc_says(tmp_path):
 
 
 def test_a_template_of_the_users_does_not_make_our_page(tmp_path, monkeypatch):
-    from mdcore.analysis.publishing import publish
+    from mdcore.analysis.report.publishing import publish
 
     theirs = tmp_path / "jupyter" / "nbconvert" / "templates" / "paper"
     theirs.mkdir(parents=True)
@@ -327,7 +327,7 @@ def test_a_bomb_in_a_run_directory_is_named_and_not_expanded(tmp_path):
 
 @pytest.mark.parametrize("address", ["foo", "tcp://", "tls://127.0.0.1:1", "tcp://127.0.0.1:1", "http://a:1", "a b:c"])
 def test_an_address_that_is_no_scheduler_is_told_in_one_line(monkeypatch, address):
-    from mdcore.grid import cluster
+    from mdcore.runner import cluster
 
     monkeypatch.setattr(cluster, "CONNECT_WITHIN", 0.5)
     with pytest.raises(cluster.RunError, match="no Dask scheduler answers at") as told, cluster.connected(1, address):
@@ -337,8 +337,8 @@ def test_an_address_that_is_no_scheduler_is_told_in_one_line(monkeypatch, addres
 
 def test_a_first_step_that_overflows_is_a_cell_that_diverged(tmp_path):
     from mdcore.config.grid import load_grid
-    from mdcore.grid.store import HISTORY
-    from mdcore.grid.training import train_request
+    from mdcore.store.runs import HISTORY
+    from mdcore.training.stack import train_request
 
     (tmp_path / "grid.yaml").write_text(
         "question: too long a step?\nfixed:\n"
@@ -389,7 +389,7 @@ def later(w, data):
 def late(tmp_path, monkeypatch):
     """call(metric, record) -> what train_request makes of one cell; fails when it trains unasked."""
     from mdcore.config.grid import load_grid
-    from mdcore.grid import training
+    from mdcore.training import stack as training
 
     (tmp_path / "late.py").write_text(LATE)
 
@@ -423,7 +423,7 @@ def late(tmp_path, monkeypatch):
     ],
 )
 def test_what_a_plug_in_returns_is_refused_before_training(late, asked, says):
-    from mdcore.grid.training import RequestRefused
+    from mdcore.training.stack import RequestRefused
 
     with pytest.raises(RequestRefused, match=says):
         late(**asked)
@@ -447,12 +447,12 @@ def test_a_metric_that_fails_after_training_costs_its_value_and_no_cell(late):
 def test_what_is_refused_is_not_tried_twice(tmp_path, monkeypatch):
     from conftest import fake_cells
 
-    from mdcore.grid import attempt as attempts
-    from mdcore.grid.attempt import attempt
-    from mdcore.grid.commits import committed
-    from mdcore.grid.notebooks import NotebookFailed
-    from mdcore.grid.runner import Job
-    from mdcore.grid.stacks import Stack
+    from mdcore.runner import attempt as attempts
+    from mdcore.runner.attempt import attempt
+    from mdcore.runner.notebooks import NotebookFailed
+    from mdcore.runner.runner import Job
+    from mdcore.runner.stacks import Stack
+    from mdcore.store.commits import committed
 
     def fails(*_):
         raise NotebookFailed("RequestRefused", "DataError: odd: X_train has no features")

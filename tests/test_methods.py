@@ -7,8 +7,8 @@ import math
 import pytest
 import yaml
 
-from mdcore.analysis import methods
-from mdcore.analysis.results import load
+from mdcore.analysis.data.results import load
+from mdcore.analysis.report import methods
 from mdcore.config.grid import load_grid
 from mdcore.config.schema import LEAVES
 from tests import fake_run as fake

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mdcore.grid.measures import equal_loss_angles
 from mdcore.math import metrics
 from mdcore.math.models import DeepLinear, end_to_end, initial_weights, layer_shapes
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
+from mdcore.training.measures import equal_loss_angles
 
 
 def vec(*entries):

@@ -12,27 +12,29 @@ import pandas as pd
 import pytest
 import torch
 
-from mdcore.analysis import aggregate, compare, plotting_heatmaps
-from mdcore.analysis.conditions import conditions_of
-from mdcore.analysis.facets import facets_of
-from mdcore.analysis.results import load
+from mdcore.analysis import compare
+from mdcore.analysis.data import aggregate
+from mdcore.analysis.data.conditions import conditions_of
+from mdcore.analysis.data.facets import facets_of
+from mdcore.analysis.data.results import load
+from mdcore.analysis.figures.drawings import heatmaps
 from mdcore.config import labels
 from mdcore.config.cell import data_key, flatten, make_cell, potential_key
 from mdcore.config.errors import GridError
 from mdcore.config.grid import load_grid, select
 from mdcore.config.plugins import load_potential, potentials_for
 from mdcore.config.yaml_lines import dump
-from mdcore.grid.command import other_data, plan_of, plugin_files
-from mdcore.grid.commits import committed
-from mdcore.grid.fingerprint import code_parts
-from mdcore.grid.measures import typed_parameters
-from mdcore.grid.plan import describe
-from mdcore.grid.store import Run
-from mdcore.grid.training import _request_fingerprint, load_data
 from mdcore.math import metrics
 from mdcore.math.potentials import BUILTIN, Cosh, Hypentropy, Lp, Quadratic, Scaled
 from mdcore.problems import mnist
 from mdcore.problems.datasets import Dataset
+from mdcore.runner.command import other_data, plan_of, plugin_files
+from mdcore.runner.plan import describe
+from mdcore.store.commits import committed
+from mdcore.store.fingerprint import code_parts
+from mdcore.store.runs import Run
+from mdcore.training.measures import typed_parameters
+from mdcore.training.stack import _request_fingerprint, load_data
 from tests import fake_run as fake
 from tests import small_runs
 from tests.small_runs import STEPS
@@ -272,7 +274,7 @@ def test_parameters_of_a_potential_are_named_everywhere(tmp_path, monkeypatch):
     assert told == {(0, 0), (2, 0), (0, 2)} and {"param.a", "param.b"} <= set(summary)
     assert {c.words for c in results.conditions} == {"Mix", "Mix, a = 2", "Mix, b = 2"}
     (figure,) = [
-        item.figure for item in plotting_heatmaps.heatmaps(results, summary, "norm_balance") if hasattr(item, "figure")
+        item.figure for item in heatmaps.heatmaps(results, summary, "norm_balance") if hasattr(item, "figure")
     ]
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["Mix", "Mix, a = 2", "Mix, b = 2"]
     changes, different, only_a, only_b = compare.compare(results, load(tmp_path / "20250101_t"))

@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from mdcore.analysis import norms
-from mdcore.analysis.results import load
+from mdcore.analysis.data.results import load
+from mdcore.analysis.tables import norms
 from mdcore.problems.datasets import load_dataset
-from mdcore.problems.max_margin import max_margin
-from mdcore.problems.separability import separability
+from mdcore.problems.solvers.max_margin import max_margin
+from mdcore.problems.solvers.separability import separability
 from tests import fake_run as fake
 
 PS = (1.5, 2.0, 3.0)

@@ -10,14 +10,14 @@ import pytest
 from conftest import fake_cells
 from fake_training import results
 
-from mdcore.grid import runner as runners
-from mdcore.grid.attempt import Outcome
-from mdcore.grid.commits import NOTEBOOK, RECORD, Record, committed, partial_dir, read_record, seal
-from mdcore.grid.order import Evidence, evidence_of
-from mdcore.grid.progress import Log, Progress
-from mdcore.grid.runner import Runner
-from mdcore.grid.stacks import Stack, compose
-from mdcore.grid.store import write_results
+from mdcore.runner import runner as runners
+from mdcore.runner.attempt import Outcome
+from mdcore.runner.order import Evidence, evidence_of
+from mdcore.runner.progress import Log, Progress
+from mdcore.runner.runner import Runner
+from mdcore.runner.stacks import Stack, compose
+from mdcore.store.commits import NOTEBOOK, RECORD, Record, committed, partial_dir, read_record, seal
+from mdcore.store.runs import write_results
 
 EPOCHS = 1000
 

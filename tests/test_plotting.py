@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from mdcore.analysis import aggregate, plotting, style
-from mdcore.analysis.curves import band, seeds_text
-from mdcore.analysis.exact import Picture
-from mdcore.analysis.families import FAMILIES
-from mdcore.analysis.panel_words import end_words
-from mdcore.analysis.panels import Absent, Group, pages_of, split
-from mdcore.analysis.plotting_boundaries import draw as draw_boundaries
-from mdcore.analysis.plotting_boundaries import short_angle
-from mdcore.analysis.plotting_boxes import boxplots, few_ticks, power
-from mdcore.analysis.plotting_curves import curve_figures
-from mdcore.analysis.plotting_heatmaps import apart, heatmaps
-from mdcore.analysis.report import figures_section
-from mdcore.analysis.results import load
+from mdcore.analysis.data import aggregate
+from mdcore.analysis.data.results import load
+from mdcore.analysis.figures import collection, style
+from mdcore.analysis.figures.captions import end_words
+from mdcore.analysis.figures.curve_data import band, seeds_text
+from mdcore.analysis.figures.drawings.boundaries import draw as draw_boundaries
+from mdcore.analysis.figures.drawings.boundaries import short_angle
+from mdcore.analysis.figures.drawings.boxes import boxplots, few_ticks, power
+from mdcore.analysis.figures.drawings.curves import curve_figures
+from mdcore.analysis.figures.drawings.heatmaps import apart, heatmaps
+from mdcore.analysis.figures.exact_picture import Picture
+from mdcore.analysis.figures.families import FAMILIES
+from mdcore.analysis.figures.panels import Absent, Group, pages_of, split
+from mdcore.analysis.report.sections import figures_section
 from tests import fake_run as fake
 
 SIX = [*fake.POTENTIALS, "scaled", {"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1.0}}]
@@ -95,7 +96,7 @@ def test_the_check_for_overlaps_finds_one():
 
 
 def every_figure(results, master, summary):
-    for item in plotting.figures(results, master, summary):
+    for item in collection.figures(results, master, summary):
         if not isinstance(item, Absent):
             style.freeze(item.figure)
             yield item
@@ -160,7 +161,7 @@ def test_contract_names_and_files_and_old_figures_do_not_stay(tmp_path):
     place.mkdir(parents=True)
     for name in ("old.png", "old.pdf", "mine.txt"):
         (place / name).write_text("x")
-    index = plotting.write(
+    index = collection.write(
         *make(tmp_path, fake.grid_cells(["quadratic", {"lp": {"p": 3.0}}], seeds=(0, 1))), tmp_path / "out"
     )
     names = [f["name"] for f in index["figures"]]
@@ -244,7 +245,7 @@ def test_an_empty_margin_figure_is_not_drawn_but_said(tmp_path, options, reason)
 def test_nothing_ran_at_all(tmp_path):
     cells = fake.grid_cells()
     results, master, summary = make(tmp_path, cells, missing=[c["cell_id"] for c in cells])
-    index = plotting.write(results, master, summary, tmp_path / "out")
+    index = collection.write(results, master, summary, tmp_path / "out")
     assert index["figures"] == [] and len(index["absent"]) >= 8
     assert not list((tmp_path / "out" / "figures").glob("*.p*"))
 
@@ -399,11 +400,11 @@ def test_every_page_is_drawn_up_to_a_stated_rule(groups, cells, drawn, shown, le
 
 @pytest.mark.slow
 def test_pages_the_report_has_no_room_for_are_one_pdf(tmp_path, monkeypatch):
-    monkeypatch.setattr(plotting, "figures", lambda r, m, s: boxplots(r, m, "final_angles_boxplot"))
+    monkeypatch.setattr(collection, "figures", lambda r, m, s: boxplots(r, m, "final_angles_boxplot"))
     data = [{"dataset": {**fake.GAUSSIAN, "n": 40 + k}} for k in range(10)]
     cells = fake.grid_cells(["quadratic"], depths=(1, 2), seeds=(0,), datasets=data)
     found = make(tmp_path, cells)
-    index = plotting.write(*found, tmp_path / "out")
+    index = collection.write(*found, tmp_path / "out")
     place = tmp_path / "out" / "figures"
     albums = {a["name"]: a for a in index["albums"]}
     assert set(albums) == {"final_angles_boxplot_more"}
@@ -418,7 +419,7 @@ def test_pages_the_report_has_no_room_for_are_one_pdf(tmp_path, monkeypatch):
     section = figures_section(tmp_path / "out", index).markdown()
     assert "Pages 3 to 10 are in figures/final\\_angles\\_boxplot\\_more.pdf" in section and "Page 10 of 10" in section
     before = {p.name: p.read_bytes() for p in place.iterdir()}
-    plotting.write(*found, tmp_path / "out")
+    collection.write(*found, tmp_path / "out")
     assert before == {p.name: p.read_bytes() for p in place.iterdir()}
 
 
@@ -561,7 +562,7 @@ def test_overlapping_points_have_no_reference_line_but_baselines(tmp_path):
 def test_boundaries_of_planted_data_end_to_end(tmp_path):
     pytest.importorskip("mdcore.problems.references")
     results, _, _ = make(tmp_path, fake.grid_cells(datasets=[{"dataset": fake.PLANTED}]))
-    item = next(i for i in plotting.decision_boundaries(results) if not isinstance(i, Absent))
+    item = next(i for i in collection.decision_boundaries(results) if not isinstance(i, Absent))
     assert item.name == "decision_boundaries" and "own exact lp max-margin direction" in item.caption
     found = re.search(r"within ([\d.]+)°", item.caption)
     assert float(found.group(1)) < 1.0

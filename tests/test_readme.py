@@ -8,7 +8,7 @@ import pytest
 
 from mdcore.config.cell import METRIC, PARAM
 from mdcore.config.grid import load_grid
-from mdcore.grid.training import train_request
+from mdcore.training.stack import train_request
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -68,7 +68,7 @@ def test_every_make_target_named_exists():
 
 
 def test_every_column_named_exists():
-    from mdcore.analysis.columns import METRICS, WORDS
+    from mdcore.analysis.data.columns import METRICS, WORDS
 
     section = README.split("### Columns\n")[1].split("\n## ")[0]
     first = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]

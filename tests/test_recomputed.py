@@ -14,8 +14,8 @@ from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
 from mdcore.config.grid import load_grid
-from mdcore.grid.store import write_results
-from mdcore.grid.training import train_request
+from mdcore.store.runs import write_results
+from mdcore.training.stack import train_request
 
 GRID = """\
 question: Which numbers does a stack leave?

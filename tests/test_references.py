@@ -13,23 +13,20 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from mdcore.problems import (
-    baselines,
-    cache,
-    certificates,
+from mdcore.problems import baselines, cache, references
+from mdcore.problems.datasets import Dataset, load_dataset
+from mdcore.problems.proofs import certificates, exact
+from mdcore.problems.solvers import (
     conic,
-    exact,
     interior_point,
     linear_program,
     logistic,
     max_margin,
     polyhedral,
     quasi,
-    references,
     separability,
     soft_margin,
 )
-from mdcore.problems.datasets import Dataset, load_dataset
 
 INF = float("inf")
 PS = (1.05, 1.1, 1.5, 2.0, 3.0, 6.0, 20.0)

@@ -13,16 +13,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mdcore.analysis import aggregate, certainty, compare, places, plotting, sentences, style, tables
-from mdcore.analysis.conditions import conditions_of
-from mdcore.analysis.document import Code, Section, Table, Text, escape, md
-from mdcore.analysis.families import FAMILIES
-from mdcore.analysis.plotting_curves import curve_figures
-from mdcore.analysis.plotting_heatmaps import heatmaps
-from mdcore.analysis.publishing import clean, publish
-from mdcore.analysis.report import build
-from mdcore.analysis.results import load
-from mdcore.analysis.verdicts import Estimate, Forecast, verdicts
+from mdcore import run_compare
+from mdcore.analysis import compare
+from mdcore.analysis.data import aggregate
+from mdcore.analysis.data.conditions import conditions_of
+from mdcore.analysis.data.results import load
+from mdcore.analysis.figures import collection, style
+from mdcore.analysis.figures.drawings.curves import curve_figures
+from mdcore.analysis.figures.drawings.heatmaps import heatmaps
+from mdcore.analysis.figures.families import FAMILIES
+from mdcore.analysis.report import certainty, publishing, sentences
+from mdcore.analysis.report.document import Code, Section, Table, Text, escape, md
+from mdcore.analysis.report.publishing import clean, publish
+from mdcore.analysis.report.sections import build
+from mdcore.analysis.report.verdicts import Estimate, Forecast, verdicts
+from mdcore.analysis.tables import statistics_tables
 from tests import fake_run as fake
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -36,7 +41,7 @@ def analysed(place, cells, figures=False, **options):
     master, summary = aggregate.write(results, place / "out")
     if not figures:  # the report then says that there are none: it does not draw what a test does not look at
         (place / "out" / "figures").mkdir(exist_ok=True)
-        (place / "out" / "figures" / plotting.INDEX).write_text('{"figures": [], "absent": []}')
+        (place / "out" / "figures" / collection.INDEX).write_text('{"figures": [], "absent": []}')
     return run, place / "out", results, master, summary
 
 
@@ -424,7 +429,7 @@ def test_what_is_wrong_with_the_files_is_on_the_report(tmp_path):
     run = fake.write_run(tmp_path / "20250319_paper", fake.grid_cells(), per_stack=6)
     (run / "stacks" / "stack-000" / "history.parquet").write_bytes(b"broken")
     (tmp_path / "out" / "figures").mkdir(parents=True)
-    (tmp_path / "out" / "figures" / plotting.INDEX).write_text('{"figures": [], "absent": []}')
+    (tmp_path / "out" / "figures" / collection.INDEX).write_text('{"figures": [], "absent": []}')
     report = build(run, tmp_path / "out")
     assert "stack-000" in report["certainty"].markdown()
     lost = report["waiting"].blocks[-1]
@@ -434,7 +439,7 @@ def test_what_is_wrong_with_the_files_is_on_the_report(tmp_path):
 def test_figures_are_inline_in_html_and_linked_in_markdown(tmp_path, monkeypatch):
     style.use()
     monkeypatch.setattr(
-        plotting,
+        collection,
         "figures",
         lambda results, master, summary: [
             *curve_figures(results, FAMILIES["gap"], "epoch"),
@@ -469,10 +474,10 @@ def test_notebooks_are_short_and_clean(name):
 def test_a_notebook_opened_by_hand_takes_the_newest_run(tmp_path, monkeypatch):
     for name in ("20250101_a", "20250202_b_c"):
         fake.write_run(tmp_path / "runs_out" / name, fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)))
-    monkeypatch.setattr(places, "repository", lambda: tmp_path)
-    run, out = places.choose()
+    monkeypatch.setattr(publishing, "repository", lambda: tmp_path)
+    run, out = publishing.choose()
     assert run.name == "20250202_b_c" and out == tmp_path / "analysis_results" / "b_c" and out.is_dir()
-    assert places.choose(str(tmp_path / "runs_out" / "20250101_a"), str(tmp_path / "o"))[1] == tmp_path / "o"
+    assert publishing.choose(str(tmp_path / "runs_out" / "20250101_a"), str(tmp_path / "o"))[1] == tmp_path / "o"
 
 
 @pytest.mark.slow
@@ -602,10 +607,10 @@ def test_compare_command(tmp_path, capsys):
     for name in ("20250319_a", "20250320_b"):
         fake.write_run(tmp_path / "runs" / name, fake.grid_cells(["quadratic"], depths=(1,)))
     places_ = ["--runs_dir", str(tmp_path / "runs"), "--output_dir", str(tmp_path / "out")]
-    assert compare.main(["--tags", "a", "b", *places_]) == 0
+    assert run_compare.main(["--tags", "a", "b", *places_]) == 0
     assert (tmp_path / "out" / "compare_a_b" / "changes.csv").is_file()
     assert (tmp_path / "out" / "compare_a_b" / "changes.md").read_text() in capsys.readouterr().out
-    assert compare.main(["--tags", "a", "nowhere", *places_]) == 2
+    assert run_compare.main(["--tags", "a", "nowhere", *places_]) == 2
     assert "nowhere" in capsys.readouterr().err
 
 
@@ -614,7 +619,7 @@ def test_tables_and_report_do_not_depend_on_the_order_of_the_manifest(tmp_path):
     texts = []
     for name, order in (("a", cells), ("b", cells[::-1])):
         _, out, results, master, summary = analysed(tmp_path / name, order)
-        tables.write(results, master, summary, out)
+        statistics_tables.write(results, master, summary, out)
         texts.append(
             [p.read_text() for p in sorted((out / "tables").glob("*.tex"))] + [(out / "summary.csv").read_text()]
         )

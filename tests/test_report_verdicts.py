@@ -5,11 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from mdcore.analysis import aggregate, certainty, sentences
-from mdcore.analysis.numbers import angle_at_most, percent
-from mdcore.analysis.report_verdicts import verdict_section
-from mdcore.analysis.results import load
-from mdcore.analysis.verdicts import verdicts
+from mdcore.analysis.data import aggregate
+from mdcore.analysis.data.results import load
+from mdcore.analysis.report import certainty, sentences
+from mdcore.analysis.report.verdict_sections import verdict_section
+from mdcore.analysis.report.verdicts import verdicts
+from mdcore.analysis.tables.numbers import angle_at_most, percent
 from tests import fake_run as fake
 
 DEEP, REACHED, BOUND, ENDS, LIMIT = "_L2_", 4, 6, 8, 9  # deep cells; columns of the table of verdicts

@@ -16,15 +16,15 @@ import psutil
 import pytest
 from conftest import TESTS, fake_cells
 
-from mdcore.grid.attempt import Outcome, attempt, cannot_write, prepare
-from mdcore.grid.commits import committed, partial_dir
-from mdcore.grid.kernels import PINNED, PREFIX, Kernels, sweep
-from mdcore.grid.lock import RunIsHeld, RunLock
-from mdcore.grid.notebooks import KernelDied, NotebookFailed, execute
-from mdcore.grid.plan import failure_table
-from mdcore.grid.progress import Log, Progress, clock
-from mdcore.grid.runner import Job, Runner
-from mdcore.grid.stacks import MAX_CELLS, Stack, compose, group_key, halve
+from mdcore.runner.attempt import Outcome, attempt, cannot_write, prepare
+from mdcore.runner.kernels.servers import PINNED, PREFIX, Kernels, sweep
+from mdcore.runner.notebooks import KernelDied, NotebookFailed, execute
+from mdcore.runner.plan import failure_table
+from mdcore.runner.progress import Log, Progress, clock
+from mdcore.runner.runner import Job, Runner
+from mdcore.runner.stacks import MAX_CELLS, Stack, compose, group_key, halve
+from mdcore.store.commits import committed, partial_dir
+from mdcore.store.lock import RunIsHeld, RunLock
 
 ROOT = TESTS.parent
 
@@ -276,7 +276,7 @@ def test_how_a_notebook_can_fail(tmp_path):
 
 
 def test_a_full_disk_in_the_kernel_is_told_from_a_bad_cell(tmp_path, monkeypatch):
-    from mdcore.grid import attempt as attempts
+    from mdcore.runner import attempt as attempts
 
     stack = Stack(tuple(fake_cells(1)))
     said = ["a bad cell"]
@@ -318,8 +318,8 @@ def test_a_kernel_ends_with_its_parent_however_it_ends(tmp_path):
     source = "open('pid', 'w').write(str(__import__('os').getpid())); import time; time.sleep(600)"
     notebook = make_notebook(tmp_path / "sleeps.ipynb", source)
     code = (
-        "from pathlib import Path; from mdcore.grid.kernels import Kernels; "
-        "from mdcore.grid.notebooks import execute; k = Kernels().__enter__(); "
+        "from pathlib import Path; from mdcore.runner.kernels.servers import Kernels; "
+        "from mdcore.runner.notebooks import execute; k = Kernels().__enter__(); "
         f"execute(Path({str(notebook)!r}), Path('out.ipynb'), {{}}, Path.cwd(), k)"
     )
     env = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -344,7 +344,7 @@ def test_a_second_runner_is_told_who_holds_the_run(tmp_path):
 
 def test_a_lock_of_a_dead_process_does_not_block(tmp_path):
     code = (
-        "import os; from pathlib import Path; from mdcore.grid.lock import RunLock; "
+        "import os; from pathlib import Path; from mdcore.store.lock import RunLock; "
         f"RunLock(Path({str(tmp_path)!r})).__enter__(); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
-from mdcore.analysis import numbers
 from mdcore.analysis.compare import change
-from mdcore.analysis.statistics import (
+from mdcore.analysis.data.statistics import (
     all_the_same,
     describe,
     excludes_zero,
@@ -21,6 +20,7 @@ from mdcore.analysis.statistics import (
     power_law,
     steps_to_reach,
 )
+from mdcore.analysis.tables import numbers
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 

@@ -13,8 +13,8 @@ from conftest import GRID_TEXT
 from fake_training import results
 
 from mdcore.config.grid import load_grid
-from mdcore.grid import commits
-from mdcore.grid.commits import (
+from mdcore.store import commits
+from mdcore.store.commits import (
     NOTES,
     RECORD,
     ResultError,
@@ -25,9 +25,9 @@ from mdcore.grid.commits import (
     read_notes,
     set_aside,
 )
-from mdcore.grid.fingerprint import PACKAGE, changes, code_parts, fingerprint
-from mdcore.grid.provenance import provenance
-from mdcore.grid.store import (
+from mdcore.store.fingerprint import PACKAGE, changes, code_parts, fingerprint
+from mdcore.store.provenance import provenance
+from mdcore.store.runs import (
     HISTORY,
     RESULTS,
     RunError,
@@ -40,7 +40,7 @@ from mdcore.grid.store import (
 )
 
 FILES = (*RESULTS, "train_cell.ipynb", RECORD)
-PARTS = {"mdcore/math/engine.py": "a" * 64, "torch": "2.13.0"}
+PARTS = {"mdcore/math/engine/trainer.py": "a" * 64, "torch": "2.13.0"}
 
 
 def commit(run_dir, name, cells, serial, shift=0.0):
@@ -300,10 +300,10 @@ def sources(part):
 def test_what_decides_a_number_and_what_changed():
     parts = code_parts()
     every = {f"mdcore/{path.relative_to(PACKAGE)}" for part in ("math", "problems") for path in sources(part)}
-    assert "mdcore/math/compiled/layers.py" in every
-    assert every | {"mdcore/grid/training.py"} <= set(parts)
+    assert "mdcore/math/engine/compiled/layers.py" in every
+    assert every | {"mdcore/training/stack.py"} <= set(parts)
     assert {"torch", "numpy"} <= set(parts)
-    assert "mdcore/grid/runner.py" not in parts  # how it is run decides nothing
+    assert "mdcore/runner/runner.py" not in parts  # how it is run decides nothing
     new = parts | {"torch": "9.9", "mdcore/math/potentials.py": "0" * 64, "plug-in mine.py": "1" * 64}
     assert fingerprint(new) != fingerprint(parts)
     assert changes(parts, parts) == []

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mdcore.analysis import aggregate, floats, latex, tables
-from mdcore.analysis.columns import USED
-from mdcore.analysis.numbers import parts, with_interval
-from mdcore.analysis.results import load
-from mdcore.analysis.statistics import describe
-from mdcore.analysis.tables import SCALE, bold_in_column
-from mdcore.analysis.tables_more import PAIRED, paired_cell, paired_table, references_table
+from mdcore.analysis.data import aggregate
+from mdcore.analysis.data.columns import USED
+from mdcore.analysis.data.results import load
+from mdcore.analysis.data.statistics import describe
+from mdcore.analysis.tables import floats, latex, statistics_tables
+from mdcore.analysis.tables.numbers import parts, with_interval
+from mdcore.analysis.tables.reference_tables import PAIRED, paired_cell, paired_table, references_table
+from mdcore.analysis.tables.statistics_tables import SCALE, bold_in_column
 from tests import fake_run as fake
 
 NASTY = r"Is 50% of A_b & C#1 {true}? ~^\ $x_1$ <β → ∞> „naïve” 数"
@@ -27,7 +28,7 @@ def written(place, cells, **options):
     """Write run and tables under `place`; returns the directory of the results."""
     results = load(fake.write_run(place / "20250319_a_tag-1.x", cells, **options))
     master, summary = aggregate.write(results, place / "out")
-    tables.write(results, master, summary, place / "out")
+    statistics_tables.write(results, master, summary, place / "out")
     return place / "out"
 
 
@@ -53,7 +54,7 @@ def numbers(cell):
     return [v * 10.0 ** int(power.group(1)) if power else v for v in values]
 
 
-@pytest.mark.parametrize("name", [t.name for t in tables.TABLES])
+@pytest.mark.parametrize("name", [t.name for t in statistics_tables.TABLES])
 def test_every_number_of_a_table_is_found_again_in_master(pairs, name):
     master = pd.read_csv(pairs / "master.csv")
     columns, rows = rows_of((pairs / "tables" / f"{name}.tex").read_text())
@@ -127,7 +128,7 @@ def heads(text):
     return line.split(" & ")
 
 
-@pytest.mark.parametrize("name", [t.name for t in tables.TABLES])
+@pytest.mark.parametrize("name", [t.name for t in statistics_tables.TABLES])
 def test_every_number_under_a_head_is_the_mean_of_what_the_head_names_in_the_raw_files(pairs, name):
     final, text = raw_final(pairs), (pairs / "tables" / f"{name}.tex").read_text()
     assert heads(text)[:3] == ["potential", "$L$", "$n$"]
@@ -304,8 +305,8 @@ def test_nothing_is_marked_where_every_optimum_is_the_only_one(pairs):
 
 
 def test_a_marked_power_of_ten_has_no_double_superscript():
-    assert tables.marked(r"$(3.1 \pm 0.2)\times 10^{-5}$") == r"$(3.1 \pm 0.2)\times 10^{-5}{}^{\ddagger}$"
-    assert tables.marked("--") == "--"
+    assert statistics_tables.marked(r"$(3.1 \pm 0.2)\times 10^{-5}$") == r"$(3.1 \pm 0.2)\times 10^{-5}{}^{\ddagger}$"
+    assert statistics_tables.marked("--") == "--"
 
 
 def test_the_bound_of_the_angle_stands_beside_the_gap(tmp_path):
@@ -322,7 +323,7 @@ def test_a_run_without_the_newer_columns_has_its_tables_all_the_same(tmp_path):
         results.final[column] = np.nan
     results.final["reference_unique"] = ""
     master, summary = aggregate.write(results, tmp_path / "out")
-    tables.write(results, master, summary, tmp_path / "out")
+    statistics_tables.write(results, master, summary, tmp_path / "out")
     columns, _ = rows_of((tmp_path / "out" / "tables" / "margins.tex").read_text())
     assert "angle_bound" not in columns
     assert "nan" not in (tmp_path / "out" / "tables" / "references.tex").read_text()

@@ -14,15 +14,16 @@ from ideal_evidence import IdealEvidence
 from scipy.special import erfinv, stdtrit
 
 from mdcore import run_verify
-from mdcore.analysis import statistics
+from mdcore.analysis.data import statistics
 from mdcore.config.grid import load_grid
 from mdcore.config.plugins import potentials_for
-from mdcore.grid.training import load_data
 from mdcore.math import metrics
 from mdcore.math.potentials import Lp, signed_power
 from mdcore.problems import datasets, synthetic
-from mdcore.verification import bounds, coverage, decisions, exact, figures, report, shipped
+from mdcore.training.stack import load_data
+from mdcore.verification import figures, report
 from mdcore.verification.claim import COLUMNS, FAIL, PASS, Claim, Outcome, Picture, Series, Verdict, at_most, within
+from mdcore.verification.claims import bounds, coverage, decisions, exact, shipped
 from mdcore.verification.evidence import PARTS, Evidence
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -253,14 +254,14 @@ def test_another_recipe_of_the_data_is_seen(monkeypatch):
 
 
 def test_another_path_of_cosh_is_seen(monkeypatch, ideal):
-    from mdcore.verification import limits
+    from mdcore.verification.claims import limits
 
     monkeypatch.setattr(limits, "least_potential", lambda A, m: np.linalg.lstsq(A, np.ones(len(A)), rcond=None)[0])
     assert BY_NAME["horizon of cosh: l∞ is the limit of its path"].judge(ideal).verdict == FAIL
 
 
 def test_another_gradient_moves_the_matrix(monkeypatch):
-    from mdcore.math.block import Block
+    from mdcore.math.engine.block import Block
 
     right = Block.gradient
 

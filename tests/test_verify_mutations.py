@@ -10,10 +10,10 @@ import pytest
 import torch
 from ideal_evidence import IdealEvidence
 
-from mdcore.grid import training
 from mdcore.math import metrics
-from mdcore.math.block import Block
+from mdcore.math.engine.block import Block
 from mdcore.math.potentials import Lp
+from mdcore.training import stack as training
 from mdcore.verification import report
 from mdcore.verification.claim import FAIL, PASS
 from mdcore.verification.evidence import GRIDS

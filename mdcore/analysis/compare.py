@@ -1,4 +1,4 @@
-"""What changed between two runs, condition by condition: python -m mdcore.analysis.compare --tags A B
+"""What changed between two runs, condition by condition: python -m mdcore.run_compare --tags A B
 
 Writes analysis_results/compare_A_B/changes.csv and changes.md and prints the latter. Differences are B minus A, paired
 by seed. Conditions are the same when their configurations are, apart from what differs between the two grids as a
@@ -7,23 +7,20 @@ whole (another number of steps, say), which is named.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mdcore.analysis import aggregate
-from mdcore.analysis.columns import STATUSES, USED, metric
-from mdcore.analysis.conditions import Condition, same_value, sortable
-from mdcore.analysis.document import Bullets, Section, Table, Text
-from mdcore.analysis.numbers import DASH, is_number, plain
-from mdcore.analysis.results import Results, load
-from mdcore.analysis.statistics import FEWEST, describe, excludes_zero
+from mdcore.analysis.data import aggregate
+from mdcore.analysis.data.columns import STATUSES, USED, metric
+from mdcore.analysis.data.conditions import Condition, same_value, sortable
+from mdcore.analysis.data.results import Results
+from mdcore.analysis.data.statistics import FEWEST, describe, excludes_zero
+from mdcore.analysis.report.document import Bullets, Section, Table, Text
+from mdcore.analysis.tables.numbers import DASH, is_number, plain
 from mdcore.config.cell import CONDITION_COLUMNS, PARAM, PARAMETERS
 
 # What a condition is about; it is never a setting that two runs may differ in.
@@ -249,37 +246,3 @@ def summary(a: Results, b: Results) -> tuple[Section, pd.DataFrame]:
             )
         )
     return Section("changes", f"From {a.tag} to {b.tag}", blocks, 1), table(changes)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Exit status 0; 2 when a tag has no run."""
-    from mdcore.grid.store import RunError, find_run
-    from mdcore.grid.streams import steady_streams
-
-    steady_streams()
-    p = argparse.ArgumentParser(prog="python -m mdcore.analysis.compare", description=__doc__.splitlines()[0])
-    p.add_argument("--tags", nargs=2, required=True, metavar=("A", "B"), help="two tags; what B has changed")
-    p.add_argument("--runs_dir", default="runs_out", metavar="DIR", help="where the runs are (runs_out)")
-    p.add_argument("--output_dir", default="analysis_results", metavar="DIR", help="analysis_results")
-    options = p.parse_args(argv)
-    try:
-        runs = [find_run(Path(options.runs_dir), tag) for tag in options.tags]
-        for tag, run in zip(options.tags, runs, strict=True):
-            if run is None:
-                raise RunError(f"no run with the tag {tag!r} in {Path(options.runs_dir).name}/; run its grid first")
-        a, b = (load(run) for run in runs)
-    except (RunError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    section, frame = summary(a, b)
-    place = Path(options.output_dir) / f"compare_{a.tag}_{b.tag}"
-    place.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(place / "changes.csv", index=False, lineterminator="\n")
-    (place / "changes.md").write_text(section.markdown(), encoding="utf-8")
-    print(section.markdown())
-    print(f"written: {place / 'changes.md'}, {place / 'changes.csv'}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from mdcore.math.engine.plans import CellPlan
 from mdcore.math.models import initial_weights, layer_shapes
 from mdcore.math.optimizer import MirrorDescent
-from mdcore.math.plans import CellPlan
 from mdcore.math.step_rules import StepRule
 
 

@@ -18,8 +18,8 @@ from mdcore.bench.baseline import train_by_hand
 from mdcore.bench.goals import Bench
 from mdcore.bench.timing import wall_seconds
 from mdcore.config.grid import cell_from_config
-from mdcore.grid.kernels import SOURCE_ROOT
-from mdcore.grid.training import load_data, plan_cells, stack_plan
+from mdcore.store.fingerprint import SOURCE_ROOT
+from mdcore.training.stack import load_data, plan_cells, stack_plan
 
 QUICK = ["--set", "epochs=200", "--only", "digits=3v5,seed=0"]
 PRODUCT = (

@@ -9,10 +9,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from mdcore.analysis import style
-from mdcore.analysis.document import Bullets, Code, Figure, Section, Table, Text
+from mdcore.analysis.figures import style
+from mdcore.analysis.report.document import Bullets, Code, Figure, Section, Table, Text
 from mdcore.bench.goals import Bench
-from mdcore.grid.provenance import provenance
+from mdcore.store.provenance import provenance
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from mdcore.bench.goals import Bench
 from mdcore.bench.timing import wall_seconds
 from mdcore.bench.workloads import gaussian
-from mdcore.grid.kernels import ONE_THREAD, SOURCE_ROOT
 from mdcore.problems import references
+from mdcore.store.fingerprint import SOURCE_ROOT
+from mdcore.store.provenance import ONE_THREAD
 
 GRID = """\
 question: How long does a large grid take to look at?
@@ -35,9 +36,9 @@ print(json.dumps({"seconds": time.monotonic() - start, "cpu": time.process_time(
 EXPAND = """
 import json, sys, time
 start = time.monotonic()
-from mdcore.grid.commits import committed
-from mdcore.grid.fingerprint import code_parts
-from mdcore.grid.plan import make_plan
+from mdcore.store.commits import committed
+from mdcore.store.fingerprint import code_parts
+from mdcore.runner.plan import make_plan
 from mdcore.config.grid import load_grid
 grid = load_grid(sys.argv[1])
 plan = make_plan(grid.cells, grid.cells, committed(sys.argv[2]), code_parts())
@@ -57,15 +58,18 @@ ANALYSE = """
 import json, sys, time
 start = time.monotonic()
 from pathlib import Path
-from mdcore.analysis import aggregate, plotting, report, tables
-from mdcore.analysis.results import load
+from mdcore.analysis.data import aggregate
+from mdcore.analysis.figures import collection
+from mdcore.analysis.report import sections
+from mdcore.analysis.tables import statistics_tables
+from mdcore.analysis.data.results import load
 source, output = Path(sys.argv[1]), Path(sys.argv[2])
 output.mkdir()
 results = load(source)
 master, summary = aggregate.write(results, output)
-tables.write(results, master, summary, output)
-plotting.write(results, master, summary, output)
-report.build(source, output)
+statistics_tables.write(results, master, summary, output)
+collection.write(results, master, summary, output)
+sections.build(source, output)
 """
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mdcore.math import compiled
+from mdcore.math.engine import compiled
 
 cpu_seconds = time.process_time
 wall_seconds = time.monotonic

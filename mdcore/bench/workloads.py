@@ -10,9 +10,9 @@ import torch
 
 from mdcore.bench.baseline import train_by_hand
 from mdcore.bench.timing import cpu_seconds, wall_seconds
-from mdcore.math.captured import WARM_UP
-from mdcore.math.engine import StackTrainer
-from mdcore.math.plans import CellPlan, StackPlan
+from mdcore.math.engine.cuda_graph import WARM_UP
+from mdcore.math.engine.plans import CellPlan, StackPlan
+from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Lp, Potential, Quadratic
 from mdcore.math.step_rules import StepRule
 from mdcore.problems.datasets import Dataset, load_dataset

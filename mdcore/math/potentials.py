@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mdcore.math.loops import runs_ahead
+from mdcore.math.engine.loops import runs_ahead
 from mdcore.math.parameters import Number
 from mdcore.math.torch_later import torch
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdcore.problems import certificates, logistic
-from mdcore.problems import soft_margin as soft_margin_solver
-from mdcore.problems.max_margin import GAP_TARGET
+from mdcore.problems.proofs import certificates
+from mdcore.problems.solvers import logistic
+from mdcore.problems.solvers import soft_margin as soft_margin_solver
+from mdcore.problems.solvers.max_margin import GAP_TARGET
 
 GRADIENT_TARGET = 1e-10  # relative gradient at which a logistic minimiser counts as exact
 

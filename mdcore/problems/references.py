@@ -11,9 +11,9 @@ import numpy as np
 from mdcore.problems import cache
 from mdcore.problems.baselines import Linear, logistic_regression, soft_margin
 from mdcore.problems.datasets import Dataset
-from mdcore.problems.max_margin import MaxMargin, max_margin
-from mdcore.problems.quasi import QuasiSeparable, ray_and_offset
-from mdcore.problems.separability import OVERLAPPING, QUASI, SEPARABLE, Separability, separability
+from mdcore.problems.solvers.max_margin import MaxMargin, max_margin
+from mdcore.problems.solvers.quasi import QuasiSeparable, ray_and_offset
+from mdcore.problems.solvers.separability import OVERLAPPING, QUASI, SEPARABLE, Separability, separability
 
 SOLVER_VERSION = 4  # raised whenever a solver may answer differently: old files are then left alone
 

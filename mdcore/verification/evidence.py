@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from mdcore.config.grid import load_grid, select
-from mdcore.grid.store import RunData, find_run, read_run
-from mdcore.grid.training import load_data
 from mdcore.problems.datasets import Dataset
 from mdcore.problems.references import References, solve_references
+from mdcore.store.runs import RunData, find_run, read_run
+from mdcore.training.stack import load_data
 
 GRIDS = Path(__file__).resolve().parents[2] / "grids"
 

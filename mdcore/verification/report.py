@@ -7,9 +7,10 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from mdcore.analysis.document import Figure, Section, Table, Text
-from mdcore.verification import bounds, coverage, decisions, exact, figures, limits, overlap, rates, shipped, structure
+from mdcore.analysis.report.document import Figure, Section, Table, Text
+from mdcore.verification import figures
 from mdcore.verification.claim import COLUMNS, FAIL, PASS, Claim, Verdict
+from mdcore.verification.claims import bounds, coverage, decisions, exact, limits, overlap, rates, shipped, structure
 from mdcore.verification.evidence import Evidence
 
 GROUPS: dict[str, tuple[str, list[Claim]]] = {

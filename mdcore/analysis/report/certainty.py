@@ -1,0 +1,168 @@
+"""Sentences on how sure the answer is, and on what it would take to be surer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mdcore.analysis.data.columns import USED
+from mdcore.analysis.data.directions import NOTHING, SAME
+from mdcore.analysis.data.results import Results
+from mdcore.analysis.report.sentences import distinct, listed, plural
+from mdcore.analysis.report.verdicts import GAP, Forecast, Verdict
+from mdcore.analysis.tables.numbers import angle_at_most, count, duration, is_number, percent, plain
+
+# What is known of the limit of each potential on separable data (THEORY.md): words, names.
+_SHALLOW = (
+    ("a theorem for small enough steps (Sun et al. 2022)", ("lp", "quadratic", "layer_scaled")),
+    ("a theorem for the mirror flow (Pesme et al. 2024)", ("cosh", "hypentropy")),
+    ("a numerical observation", ("scaled",)),
+)
+_DEEP = (
+    ("derived for this project and checked numerically", ("lp", "quadratic", "layer_scaled")),
+    ("a numerical observation", ("cosh", "hypentropy", "scaled")),
+)
+
+
+def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
+    """How sure: the share of certified runs, the size of the gaps, how exact the references are."""
+    counts = master["status"].value_counts()
+    ran = master[master["status"].isin(USED)]
+    separable = ran[ran["separability"] == "separable"]
+    out = []
+    if len(separable):
+        gap = separable["gap"].to_numpy(float)
+        good = (separable["status"] == "converged").to_numpy()
+        text = (
+            f"{int(good.sum()):,} of {plural(len(separable), 'run')} on separable data ({percent(good.mean())}) "
+            f"{'carries' if len(separable) == 1 else 'carry'} a certificate, computed without a solver, that at most "
+            f"{percent(GAP)} of the largest possible margin is missing"
+        )
+        for which, name in ((good, "of these"), (~good, "of the others, which are transients,")):
+            some = gap[which & np.isfinite(gap)]
+            if some.size:
+                text += f"; the median certified gap {name} is {percent(float(np.median(some)))}"
+                text += f" and the largest {percent(float(some.max()))}"
+        out.append(f"{text}. It certifies the margin, not the direction.")
+        trio = separable[["margin_lp", "exact_margin", "gamma_bound"]].dropna().to_numpy(float)
+        if len(trio):
+            ok = int(((trio[:, 0] <= trio[:, 1] * (1 + 1e-6)) & (trio[:, 1] <= trio[:, 2] * (1 + 1e-6))).sum())
+            worst = float(np.nanmax(separable["exact_margin_gap"].to_numpy(float), initial=0.0))
+            out.append(
+                f"The certificate brackets the exact margin of an independent solver in {ok:,} of "
+                f"{plural(len(trio), 'run')}; the largest relative duality gap that this solver reached is "
+                f"{plain(worst, digits=2)}{_exact_angles(separable)}."
+            )
+    seeds = {len(c.cells) for c in results.conditions}
+    if seeds == {1} and len(ran):
+        out.append("Every condition has a single seed, so nothing here has a standard deviation or an interval.")
+    elif len(ran):
+        many = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{min(seeds)}"
+        out.append(
+            f"Intervals are Student's t intervals of the mean over {many} seeds: they hold it in 95 % of all cases "
+            "where values are normal, and less often where they are skewed (88 % for exponential ones at n = 3)."
+        )
+    same = identical_conditions(ran)
+    if same:
+        out.append(
+            f"In {plural(same, 'condition')} the runs of all seeds are one and the same to the last bit, as nothing in "
+            "them depends on the seed (data that do not change, a start at zero): they count as one run, and a spread "
+            "of zero there is no uncertainty."
+        )
+    bad = [
+        f"{counts[s]} {w}"
+        for s, w in (("failed", "failed"), ("diverged", "diverged"), ("missing", "were not run"))
+        if counts.get(s, 0)
+    ]
+    if bad:
+        out.append(
+            f"Of {plural(len(master), 'run')} of the grid {listed(bad)}; they are counted in every table and are "
+            "in no mean."
+        )
+    return out
+
+
+def _exact_angles(separable: pd.DataFrame) -> str:
+    """How far the exact directions may themselves be from the unique optimum, where that is known."""
+    if "exact_angle_bound" not in separable:
+        return ""
+    bounds = separable["exact_angle_bound"].to_numpy(float)
+    bounds = bounds[np.isfinite(bounds)]
+    if not bounds.size:
+        return ", from which nothing is known of the directions it found"
+    blind = bounds >= NOTHING
+    text = ""
+    if (~blind).any():
+        text = f", which puts its directions within {angle_at_most(bounds[~blind].max())} of the exact ones"
+    return text + (f" and leaves them open in {plural(int(blind.sum()), 'run')}" if blind.any() else "")
+
+
+def direction_sentences(found: list[Verdict]) -> list[str]:
+    """Of which conditions the direction is proved, of which it is not and why, by name; what the limits rest on."""
+    found = [v for v in distinct(found) if v.used]
+    separable = [v for v in found if v.separability == "separable"]
+    out = []
+    if separable:
+        proved = [v for v in separable if v.reached]
+        text = (
+            "A direction is proved by the bound on its angle to the unique max-margin direction, the smaller of what "
+            "the certified gap and what the exact solution with its own gap allow in that norm: it is at most "
+            f"{SAME:g}° for all runs of {len(proved)} of {plural(len(separable), 'condition')} on separable data"
+        )
+        out.append(text + (f", the widest {angle_at_most(max(v.bound for v in proved))}." if proved else "."))
+    reasons: dict[str, list[str]] = {}
+    for v in found:
+        if not v.reached:
+            wide = "the angle is not within" if v.overlap else "the bound is wider than"
+            reasons.setdefault(v.why or f"{wide} {SAME:g}°", []).append(f"{v.name} on {v.facet}")
+    out += [f"The direction is not determined, {why}: {'; '.join(names)}." for why, names in reasons.items()]
+    return out + theory_sentences(found)
+
+
+def theory_sentences(found: list[Verdict]) -> list[str]:
+    """That a run's exact direction is its limit: theorem, derivation or observation, for the conditions there are."""
+    separable = [v for v in found if v.separability == "separable"]
+    parts = []
+    for deep, kinds in ((False, _SHALLOW), (True, _DEEP)):
+        names = {v.condition.flat["potential"] for v in separable if (v.condition.depth > 1) == deep}
+        words = [f"{what} for {listed(some)}" for what, which in kinds if (some := sorted(names & set(which)))]
+        rest = sorted(names - {name for _, which in kinds for name in which})
+        words += [f"what is observed here for {listed(rest)}"] if rest else []
+        parts += [f"at depth {'2 and more' if deep else '1'} {listed(words)}"] if words else []
+    out = []
+    if parts:
+        out.append(f"That a potential's limit is the max-margin direction of its own norm is {'; '.join(parts)}.")
+    over = {v.condition.depth > 1 for v in found if v.overlap}
+    if over:
+        text = (
+            "On overlapping data there is no certificate; how far a run has come shows in its measured angle to the "
+            "logistic minimiser. That this is the limit is a theorem at depth 1 (Ji & Telgarsky 2019)"
+        )
+        out.append(text + (" and a numerical observation at depth 2 and more." if True in over else "."))
+    return out
+
+
+def identical_conditions(ran: pd.DataFrame) -> int:
+    """How many conditions have two seeds or more whose end points agree to the last bit."""
+    columns = ["log_inverse_loss", "weight_norm", "angle_svm", "angle_logreg"]
+    groups = ran.groupby("condition_id")
+    same = (groups[columns].nunique(dropna=False) == 1).all(axis=1) & ran["weight_norm"].notna().groupby(
+        ran["condition_id"]
+    ).all()
+    return int((same & (groups.size() > 1)).sum())
+
+
+def forecast_sentence(f: Forecast | None) -> str:
+    """What it would take to converge; always said to be an estimate."""
+    if f is None:
+        return "no curve to judge from"
+    if not is_number(f.exponent):
+        return "too few logged points for a forecast"
+    if f.exponent <= 0.02 or not is_number(f.steps):
+        return "the gap is not falling: more steps of this rule will not do; change the step rule"
+    power = f"the gap falls like the number of steps to the power −{f.exponent:.2f}"
+    if f.factor > 1e4:
+        return f"{power}: about {count(f.factor, 2)} times as many steps, which is out of reach; change the step rule"
+    time = f", {duration(f.seconds)} a run" if is_number(f.seconds) else ""
+    factor = count(f.factor, 2) if f.factor > 10 else f"{f.factor:.1f}"
+    return f"{power}: about {count(f.steps, 2)} steps in all, {factor} times as many{time}"

@@ -1,0 +1,303 @@
+"""The methods paragraphs, ready to paste: every clause from the resolved configurations and from what the run recorded.
+
+A clause that differs between conditions is said once for each of its values, with what has it: the potentials, the
+depths, the widths or the data. Nothing is said of what was not done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from mdcore.analysis.data.columns import USED
+from mdcore.analysis.data.conditions import Condition
+from mdcore.analysis.data.results import Results, record_of
+from mdcore.analysis.report.sentences import listed, plural
+from mdcore.analysis.tables.numbers import angle_at_most, count, is_number, percent, plain, rounded_up
+
+# Rules and potentials that have a source.
+_STEPS = {
+    "constant": "the constant rule s = η with η = {eta:g}",
+    "normalized": "the normalised rule s_t = η t^(a−1)/N with η = {eta:g} and decay a = {decay:g}",
+    "adaptive": (
+        "the adaptive rule of Lyu & Li 2020: the length is h/N from h = η = {eta:g}, a step is taken only if the risk "
+        "falls, and then h grows by 5 %, else it is halved"
+    ),
+    "loss_scaled": "the loss-scaled rule s = η/R with η = {eta:g} (Ji & Telgarsky 2021)",
+}
+_SOURCES = {
+    "lp": "mirror descent with lp potentials is that of Sun et al. 2022",
+    "hypentropy": "hypentropy that of Ghai et al. 2020",
+    "cosh": "cosh that of Pesme et al. 2024",
+}
+_NORM = (
+    " N = (Σ ‖G‖_q^q)^(1/q) over the gradients G of all layers, with q = p/(p−1) where all layers have one lp "
+    "potential, else q = 2."
+)
+
+
+def _numbers(values: Iterable) -> str:
+    known = sorted({v for v in values if v is not None}, key=lambda v: (isinstance(v, str), v))
+    return listed([f"{v:g}" if is_number(v) else str(v) for v in known], 12)
+
+
+def _potential(c: Condition) -> str:
+    return c.words
+
+
+_FACTORS: tuple[Callable[[Condition], str], ...] = (
+    lambda c: f"L = {c.depth}",
+    _potential,
+    lambda c: f"{_potential(c)} at L = {c.depth}",
+    lambda c: c.data_words,
+    lambda c: f"width {c.flat.get('width')}",
+)
+
+
+def _each(conditions: list[Condition], clause: Callable[[Condition], str]) -> str:
+    """The clause where all conditions share it; else each one with what has it: "a (L = 1); b (L = 2 and L = 3)"."""
+    groups: dict[str, list[Condition]] = {}
+    for c in conditions:
+        if clause(c):
+            groups.setdefault(clause(c), []).append(c)
+    if len(groups) < 2:
+        return next(iter(groups), "")
+    for factor in _FACTORS:
+        names = [list(dict.fromkeys(map(factor, members))) for members in groups.values()]
+        if len({n for some in names for n in some}) == sum(map(len, names)):
+            return "; ".join(f"{text} ({listed(some, 6)})" for text, some in zip(groups, names, strict=True))
+    return "; ".join(f"{text} (in {plural(len(some), 'condition')})" for text, some in groups.items())
+
+
+def _rows(results: Results, conditions: Iterable[Condition]) -> list[dict]:
+    return [results.row[i] for c in conditions for i in c.cells.values() if i in results.row]
+
+
+def _largest(rows: list[dict], column: str) -> float:
+    return max((float(r[column]) for r in rows if is_number(r.get(column))), default=float("nan"))
+
+
+def _built_in(c: Condition, record: dict) -> str:
+    """What the configuration of a built-in data set says of its points, and of files what was found in them."""
+    data, seeds = c.config["dataset"], "another draw for every seed, every point a training point, no preprocessing"
+    if data["name"] == "mnist":
+        published = str(record.get("source", "")).startswith("MNIST")
+        source = {
+            "bundled": "the bundled sample of 500 images a digit",
+            "full": "the 70,000 images" if published else str(record.get("source", "IDX files that no run has read")),
+        }[data["source"]]
+        share = data.get("test_fraction", 0.2)
+        if not share:
+            split = "every image a training image"
+        elif data["source"] == "full":
+            split = "the official split" if published else "split as the files are"
+        else:
+            split = f"{percent(share)} of the images of each digit held out for testing"
+        return f"{source}, {split}"
+    shape = (
+        "two Gaussian classes, x = yμ + noise·N(0, I) with ‖μ‖ = separation"
+        if data["geometry"] == "gaussian"
+        else "one planted support vector of norm separation, all other points beyond it for every p"
+    )
+    numbers = f"n = {data['n']}, separation {data['separation']:g}, noise {data['noise']:g}"
+    return f"{shape}: {numbers}, {seeds}"
+
+
+def _own_data(c: Condition) -> str:
+    """The user's own data set: the function's name and the parameters that the grid gives it."""
+    given = [f"{k} = {v}" for k, v in c.config["dataset"].items() if k != "name" and v is not None]
+    return f"a data set of the user's own, {c.config['dataset']['name']}" + (
+        f" with {listed(given, 12)}" if given else ""
+    )
+
+
+def data_sentences(results: Results) -> list[str]:
+    """One sentence for each data set: source, sizes, split, PCA and what it explains, standardisation, verdict."""
+    groups: dict[str, list[Condition]] = {}
+    for c in results.conditions:
+        groups.setdefault(c.data_key, []).append(c)
+    out = []
+    for members in groups.values():
+        c, rows = members[0], _rows(results, members)
+        name = c.config["dataset"]["name"]
+        record = next((r for r in map(record_of, rows) if r), {})
+        parts = [_built_in(c, record) if name in ("mnist", "synthetic") else _own_data(c)]
+        if name != "synthetic":
+            unit = "images" if name == "mnist" else "points"
+            sizes = sorted({(int(r["n_train"]), int(r["n_test"])) for r in rows if is_number(r.get("n_train"))})
+            if sizes:
+                held = f" and {sizes[0][1]:,} test" if sizes[0][1] else ""
+                parts.append(
+                    f"{sizes[0][0]:,} training{held} {unit}" + (" at one of its seeds" if len(sizes) > 1 else "")
+                )
+            if isinstance(record.get("source"), str) and name != "mnist":
+                parts.append(f"source: {record['source']}")
+            if isinstance(record.get("split"), str):
+                parts.append(f"split: {record['split']}")
+            if c.config.get("pca") is not None:
+                explained = record.get("explained_variance")
+                tail = f" (explains {percent(explained)} of the variance)" if is_number(explained) else ""
+                parts.append(f"PCA to {c.config['pca']} components fitted on the training split{tail}")
+            if isinstance(record.get("standardisation"), str):
+                parts.append(f"standardisation: {record['standardisation']}")
+        verdicts = sorted({r["separability"] for r in rows if r.get("separability")})
+        title = "" if name not in ("mnist", "synthetic") else f"{c.data_words}: "
+        text = title + ", ".join(parts) + (f"; {' or '.join(verdicts)}" if verdicts else "") + "."
+        out.append(text[0].upper() + text[1:])
+    return out
+
+
+def _model(results: Results) -> str:
+    conditions = results.conditions
+    deep = [c for c in conditions if c.depth > 1]
+    names = list(dict.fromkeys(map(_potential, conditions)))
+    kinds = dict.fromkeys(part for c in conditions for part in str(c.flat["potential"]).split("+"))
+    sources = [_SOURCES[k] for k in kinds if k in _SOURCES]
+    layered = any(isinstance(c.config["potential"], list) for c in conditions)
+    text = (
+        f"We train {'deep linear networks' if deep else 'linear predictors'} without bias of depth L = "
+        f"{_numbers(c.depth for c in conditions)}"
+        + (f" and hidden width {_numbers(c.flat.get('width') for c in deep)}" if deep else "")
+        + f" by full-batch mirror descent on the mean {_each(conditions, lambda c: c.config['loss'])} loss. The mirror "
+        f"map acts on every entry of every layer; the potentials are {'; '.join(names)}"
+        + (" (potentials of single layers are joined by +, input layer first)" if layered else "")
+        + "."
+    )
+    if sources:
+        said = listed(sources)
+        text += f" {said[0].upper()}{said[1:]}."
+    return text
+
+
+def _step(c: Condition) -> str:
+    step = c.config.get("step") or {}
+    text = _STEPS.get(step.get("rule"), "the rule " + str(step.get("rule"))).format(
+        **{"decay": 1.0, "eta": 1.0, **step}
+    )
+    if step.get("anneal"):
+        text += f", annealed by the factor (1 − (t−1)/T)^c with c = {step['anneal']:g} over the T steps of the run"
+    return text
+
+
+def _start(c: Condition) -> str:
+    init = c.config.get("init") or {}
+    if not init.get("scale"):
+        return "zero"
+    law = "U(−1, 1)" if init.get("distribution") == "uniform" else "N(0, 1)"
+    return f"entries {init['scale']:g}·{law}/√fan-in"
+
+
+def _length(c: Condition) -> str:
+    gap = (c.config.get("stop") or {}).get("gap")
+    steps = f"{count(c.config['epochs'])} steps"
+    return f"at most {steps}, fewer where the certified gap falls to {percent(gap)}" if gap else steps
+
+
+def _training(results: Results) -> str:
+    conditions = results.conditions
+    text = f"Steps follow {_each(conditions, _step)}."
+    if any((c.config.get("step") or {}).get("rule") in ("normalized", "adaptive") for c in conditions):
+        text += _NORM
+    text += f" A run has {_each(conditions, _length)}. Networks start at {_each(conditions, _start)}"
+    random = any((c.config.get("init") or {}).get("scale") for c in conditions)
+    text += "; a start depends on the seed and the shapes alone, not on the potential." if random else "."
+    points = _each(conditions, lambda c: str(c.config.get("log_points") or ""))
+    text += f" Runs are measured at up to {points} epochs, evenly spaced in log t." if points else ""
+    text += (
+        f" Arithmetic is {_each(conditions, lambda c: str(c.config.get('dtype') or ''))}; losses and norms are kept in "
+    )
+    text += "the log domain."
+    own = list(dict.fromkeys(m for c in conditions for m in c.config.get("metrics") or ()))
+    return text + (f" Metrics of the user's own: {listed(own, 12)}." if own else "")
+
+
+def _references(results: Results) -> str:
+    """What the angles and shares refer to: only the references that some run of the grid was compared with."""
+    rows = _rows(results, results.conditions)
+    kinds = {(k, r.get(k)) for r in rows for k in ("svm_kind", "logreg_kind")}
+    verdicts = sorted({r["separability"] for r in rows if r.get("separability")})
+
+    def met(column: str, kind: str) -> list[Condition]:
+        return [c for c in results.conditions if any(r.get(column) == kind for r in _rows(results, [c]))]
+
+    if not verdicts:
+        return "No run has left its references."
+    out = [f"References have no bias. A linear program finds the data {' or '.join(verdicts)}."]
+    if "separable" in verdicts:
+        gap, own = _largest(rows, "exact_margin_gap"), _largest(rows, "exact_angle_bound")
+        ambiguous = any(r.get("reference_unique") == "False" for r in rows)
+        if is_number(gap):
+            text = (
+                "Each run is compared with the lp max-margin direction of its potential's own exponent, solved here to "
+                f"a relative duality gap of at most {plain(rounded_up(max(gap, 0.0)), digits=2)}"
+            )
+            if is_number(own):
+                unique = " where it is the only one" if ambiguous else ""
+                text += f", which fixes the direction{unique} to within {angle_at_most(own)}"
+            out.append(text + " (each gap is in tables/references.tex).")
+        if ambiguous:
+            out.append("Where that optimum is not proved to be the only one, tables and figures mark the angle to it.")
+    if ("svm_kind", "hard-margin") in kinds:
+        out.append("On separable data the SVM is the hard-margin one.")
+    soft, regular = met("svm_kind", "soft-margin"), met("logreg_kind", "l2")
+    if soft:
+        out.append(
+            f"Where no margin exists the SVM is the soft-margin one, C = {_each(soft, lambda c: _C(c, 'svm_C'))}."
+        )
+    if regular:
+        out.append(
+            "Where no unregularised minimiser exists logistic regression is l2-regularised, C = "
+            f"{_each(regular, lambda c: _C(c, 'logreg_C'))}."
+        )
+    if ("logreg_kind", "unregularised") in kinds:
+        out.append("On overlapping data logistic regression is the unregularised minimiser.")
+    if any(c.depth > 1 for c in results.conditions):
+        out.append(
+            "Each deep run is compared with its linear companion, depth 1 from a start at zero with the same data, "
+            "input potential, seed and step rule, at equal steps and at equal loss."
+        )
+    return " ".join(out)
+
+
+def _C(c: Condition, key: str) -> str:
+    return f"{c.config[key]:g}"
+
+
+def _statistics(results: Results) -> str:
+    sizes = {len(c.cells) for c in results.conditions}
+    seeds = sorted({s for c in results.conditions for s in c.cells})
+    separable = any(r.get("separability") == "separable" for r in _rows(results, results.conditions))
+    met = [s for s in USED if s in results.status.values()]
+    text = "Angles are in degrees, 0° to 180°, signed. "
+    if separable:
+        text += (
+            "The certified gap is 1 − γ_p(w)/‖Aᵀλ‖_q with λ ≥ 0 from the weights of the training points along the run: "
+            "an upper bound of the missing share of the margin that needs no solver; a run counts as converged at 1 % "
+            "or less, else as transient. "
+        )
+    text += f"Statistics are over {_numbers(sizes).replace(' and ', ' or ')} seed{'s' * (sizes != {1})} per condition "
+    text += f"(seeds {_numbers(seeds)}) " if len(seeds) > 1 else f"(seed {_numbers(seeds)}) "
+    text += f"and over runs with status {listed(met, 6)}: " if met else "(no run came through): "
+    if sizes == {1}:
+        return text + "a single run has neither standard deviation nor interval."
+    return text + (
+        "mean, standard deviation with ddof 1, range, and the 95 % interval of the mean by Student's t (Student 1908). "
+        "Differences are paired by seed."
+    )
+
+
+def methods(results: Results) -> list[str]:
+    """Paragraphs: data, model and training, references, metrics and statistics."""
+    if not results.conditions:
+        return ["The run has no cells."]
+    model = f"{_model(results)} {_training(results)}"
+    return [" ".join(data_sentences(results)), model, _references(results), _statistics(results)]
+
+
+def size_sentence(results: Results) -> str:
+    """ "72 runs: 24 conditions on 4 data conditions, 3 seeds each"."""
+    seeds = sorted({len(c.cells) for c in results.conditions})
+    each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}" if seeds else "no"
+    return (
+        f"{plural(len(results.cells), 'run')}: {plural(len(results.conditions), 'condition')} on "
+        f"{plural(len(results.facets), 'data condition')}, {each} seed{'s' * (seeds != [1])} each."
+    )

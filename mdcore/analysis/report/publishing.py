@@ -1,0 +1,104 @@
+"""report.html, report.md and a clean report.ipynb from the executed notebook."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+import nbformat
+
+from mdcore.analysis.data.results import newest_run
+
+_NOISE = ("papermill", "execution", "widgets")
+
+
+def _outputs(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
+    """What the cells showed, in order, in one media type."""
+    found = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            text = output.get("data", {}).get(kind)
+            if text and "text/markdown" in output["data"] and "text/html" in output["data"]:
+                found.append("".join(text) if isinstance(text, list) else text)
+    return found
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook without times, counters of papermill and random cell ids: the same bytes every time."""
+    for key in _NOISE:
+        notebook.metadata.pop(key, None)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+        for key in _NOISE:
+            cell.metadata.pop(key, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell["source"] = _without_places(cell["source"])
+    return notebook
+
+
+def _without_places(source: str) -> str:
+    """The parameters papermill wrote, with the customary places instead of those of one machine."""
+    for name, parent in (("input_dir", "runs_out"), ("output_dir", "analysis_results")):
+        source = re.sub(rf'^{name} = "(?:.*/)?([^/"]+)/?"', rf'{name} = "{parent}/\1"', source, flags=re.M)
+    return source
+
+
+def navigation(sections: list[str]) -> list[tuple[str, str]]:
+    """(anchor, title) of each section's heading."""
+    heads = [re.search(r'<section id="([^"]+)"><h2>(.*?)</h2>', s) for s in sections]
+    return [(m.group(1), re.sub(r"<[^>]+>", "", html.unescape(m.group(2)))) for m in heads if m]
+
+
+def publish(executed: str | Path, output_dir: str | Path) -> list[Path]:
+    """Write report.html (one file, no network), report.md and report.ipynb under output_dir; returns their paths.
+
+    Raises ValueError when the notebook shows no section: it was not executed.
+    """
+    from nbconvert.exporters import HTMLExporter
+
+    executed, output_dir = Path(executed), Path(output_dir)
+    notebook = clean(nbformat.read(executed, as_version=4))
+    sections = _outputs(notebook, "text/html")
+    if not sections:
+        raise ValueError(
+            f"{executed.name} shows no section of a report; expected it executed, by python -m mdcore.run_analysis"
+        )
+    tag = output_dir.resolve().name
+
+    class OwnTemplates(HTMLExporter):
+        """The template that stands beside this file, and none that the user has installed under its name."""
+
+        def get_prefix_root_dirs(self) -> list[str]:
+            return []
+
+    exporter = OwnTemplates(
+        template_name="paper", extra_template_basedirs=[str(Path(__file__).parent / "templates")], exclude_input=True
+    )
+    page, _ = exporter.from_notebook_node(
+        notebook,
+        resources={"paper": {"title": f"{tag}: report", "sections": sections, "navigation": navigation(sections)}},
+    )
+    paths = [output_dir / f"report.{kind}" for kind in ("html", "md", "ipynb")]
+    paths[0].write_text(page, encoding="utf-8")
+    text = f"# {tag}: report\n\n" + "\n".join(_outputs(notebook, "text/markdown"))
+    paths[1].write_text(text, encoding="utf-8")
+    nbformat.write(notebook, paths[2])
+    return paths
+
+
+def repository() -> Path:
+    """The directory that holds mdcore/, runs_out/ and analysis_results/."""
+    return Path(__file__).resolve().parents[3]
+
+
+def choose(input_dir: str = "", output_dir: str = "") -> tuple[Path, Path]:
+    """(run directory, result directory): as given, else the newest run and analysis_results/<tag>, made if absent.
+
+    Raises FileNotFoundError, with what to do, when there is no run.
+    """
+    root = repository()
+    run = Path(input_dir) if input_dir else newest_run(root / "runs_out")
+    place = Path(output_dir) if output_dir else root / "analysis_results" / run.resolve().name.split("_", 1)[-1]
+    place.mkdir(parents=True, exist_ok=True)
+    return run, place

@@ -1,0 +1,148 @@
+"""The norm table: ‖w‖_r of every final predictor scaled to margin 1, over potentials and r (Sun et al. 2022).
+
+The l_p max-margin direction is the one of smallest l_p norm at margin 1, so that at the limit each potential has the
+smallest value of the column r that is its own exponent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mdcore.analysis.data.columns import USED
+from mdcore.analysis.data.conditions import Condition
+from mdcore.analysis.data.results import Results
+from mdcore.analysis.report.document import Section, Table, Text
+from mdcore.analysis.tables import latex
+from mdcore.analysis.tables.floats import floats
+from mdcore.analysis.tables.numbers import plain, tex
+from mdcore.problems.proofs.certificates import norm
+
+SAME = 1e-5  # relative difference under which two values of a column do not differ
+
+
+def norm_at_margin_one(w: np.ndarray, r: float, least_margin: float) -> float:
+    """‖w‖_r/min_n (Aw)_n for w (d,), least_margin = min_n (Aw)_n: 1/γ_r(w), the r-norm of w at margin 1.
+
+    NaN unless the least margin is positive: then some point is misclassified.
+    """
+    return norm(w, r) / least_margin if least_margin > 0 else float("nan")
+
+
+@dataclass
+class Block:
+    """Conditions of one facet and depth; mean and std (over seeds) of the values, (conditions, exponents)."""
+
+    title: str
+    conditions: list[Condition]
+    limits: list[float]  # the exponent of each condition's own limit; NaN where it names none
+    n: list[int]
+    mean: np.ndarray
+    std: np.ndarray
+    exponents: list[float] = field(default_factory=list)
+
+    @property
+    def smallest(self) -> np.ndarray:
+        """Whether a value is the smallest of its column; nowhere in a column whose values are all the same."""
+        least, most = self.mean.min(axis=0), self.mean.max(axis=0)
+        return (self.mean <= least * (1 + SAME)) & (most > least * (1 + SAME))
+
+    @property
+    def own(self) -> list[bool]:
+        """For each condition whose own exponent is a column with different values: whether it is smallest there."""
+        small, told = self.smallest, self.smallest.any(axis=0)
+        places = [(i, self.exponents.index(p)) for i, p in enumerate(self.limits) if p in self.exponents]
+        return [bool(small[i, j]) for i, j in places if told[j]]
+
+
+def _values(results: Results, c: Condition, exponents: list[float]) -> np.ndarray:
+    """(seeds, exponents) of the cells of a condition that came through with a positive margin."""
+    found = []
+    for cell in c.cells.values():
+        w, row = results.predictors.get(cell), results.row.get(cell, {})
+        if results.status[cell] in USED and w is not None and np.isfinite(w).all() and row.get("margin_l2", 0) > 0:
+            least = float(row["margin_l2"]) * norm(w, 2.0)  # margin_l2 = min(Aw)/‖w‖_2
+            found.append([norm_at_margin_one(w, r, least) for r in exponents])
+    return np.array(found).reshape(-1, len(exponents))
+
+
+def _limit(results: Results, c: Condition) -> float:
+    known = {float(results.row[i]["limit_p"]) for i in c.cells.values() if i in results.row}
+    return known.pop() if len(known) == 1 else float("nan")
+
+
+def norm_blocks(results: Results) -> list[Block]:
+    """A Block for each facet and depth with a margin; exponents: 2 and every own exponent of the run, rising."""
+    limits = {c.id: _limit(results, c) for c in results.conditions}
+    exponents = sorted({2.0, *(p for p in limits.values() if p == p)})
+    out = []
+    for facet in results.facets:
+        for depth in sorted({c.depth for c in facet.conditions}):
+            found = [(c, _values(results, c, exponents)) for c in facet.conditions if c.depth == depth]
+            found = [(c, v) for c, v in found if len(v)]
+            if found:
+                mean = np.array([v.mean(axis=0) for _, v in found])
+                std = np.array([v.std(axis=0, ddof=1) if len(v) > 1 else np.full(v.shape[1], np.nan) for _, v in found])
+                some, n = [c for c, _ in found], [len(v) for _, v in found]
+                title = f"{facet.title}, L = {depth}"
+                out.append(Block(title, some, [limits[c.id] for c in some], n, mean, std, exponents))
+    return out
+
+
+def _head(r: float) -> str:
+    return "∞" if np.isinf(r) else f"{r:g}"
+
+
+def norms_table(results: Results) -> str:
+    """The norm table as LaTeX."""
+    found = norm_blocks(results)
+    if not found:
+        return "% norms: no run of this grid has a margin\n"
+    parts = []
+    for block in found:
+        lines = []
+        for c, n, mean, std, bold in zip(block.conditions, block.n, block.mean, block.std, block.smallest, strict=True):
+            cells = [latex.words(c.words), str(n)]
+            cells += [tex(float(m), float(s), bool(b)) for m, s, b in zip(mean, std, bold, strict=True)]
+            lines.append(" & ".join(cells) + rf" \\ % {c.id}")
+        parts.append((block.title, lines))
+    exponents = found[0].exponents
+    head = " & ".join(["potential", "$n$", *[f"$r = {_head(r)}$".replace("∞", r"\infty") for r in exponents]])
+    caption = (
+        r"Norms at margin 1: $\|w\|_r/\min_n (Aw)_n$ of the final predictors, mean $\pm$ standard deviation over the "
+        r"$n$ seeds that have a margin. Each $\ell_p$ max-margin direction has the smallest $\ell_p$ norm at margin 1 "
+        r"(the shape of the norm table of Sun et al.\ 2022). Bold: the smallest mean of its column and block, and "
+        r"every mean within $10^{-5}$ of it, relative."
+    )
+    label = f"tab:{latex.slug(results.tag)}:norms"
+    comment = " ".join(f"norm_{_head(r).replace('∞', 'inf')}/margin" for r in exponents)
+    return floats(parts, 2 + len(exponents), head, "lr" + "r" * len(exponents), caption, label, comment)
+
+
+def norms_section(results: Results) -> Section:
+    """The norm table of the report, and in how many places a potential's own norm is the smallest."""
+    found = norm_blocks(results)
+    if not found:
+        return Section("norms", "Norms at margin 1", [Text("No run of this grid has a margin.")])
+    own = [small for block in found for small in block.own]
+    said = (
+        f"Of {len(own)} places where a potential meets its own exponent among others, its value is the smallest of the "
+        f"column in {sum(own)}."
+        if own
+        else "No potential meets its own exponent in a column in which the values differ."
+    )
+    rows, keys = [], []
+    for block in found:
+        for c, n, mean, std, least in zip(
+            block.conditions, block.n, block.mean, block.std, block.smallest, strict=True
+        ):
+            words = [plain(m, s) + (" *" if b else "") for m, s, b in zip(mean, std, least, strict=True)]
+            rows.append([block.title, c.words, str(n), *words])
+            keys.append([block.title, rows[-1][1], float(n), *map(float, mean)])
+    head = ["data and depth", "potential", "n", *[f"r = {_head(r)}" for r in found[0].exponents]]
+    caption = (
+        "‖w‖_r/min(Aw) of the final predictors, mean ± standard deviation over the n seeds that have a margin; "
+        "*: the smallest mean of its column among the rows with the same data and depth. LaTeX: tables/norms.tex."
+    )
+    return Section("norms", "Norms at margin 1", [Text(said), Table(head, rows, keys, caption)])

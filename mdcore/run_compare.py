@@ -1,0 +1,43 @@
+"""What changed between two runs, condition by condition: python -m mdcore.run_compare --tags A B"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0; 2 when a tag has no run."""
+    from mdcore.analysis.compare import summary
+    from mdcore.analysis.data.results import load
+    from mdcore.store.runs import RunError, find_run
+    from mdcore.streams import steady_streams
+
+    steady_streams()
+    p = argparse.ArgumentParser(prog="python -m mdcore.run_compare", description=__doc__.splitlines()[0])
+    p.add_argument("--tags", nargs=2, required=True, metavar=("A", "B"), help="two tags; what B has changed")
+    p.add_argument("--runs_dir", default="runs_out", metavar="DIR", help="where the runs are (runs_out)")
+    p.add_argument("--output_dir", default="analysis_results", metavar="DIR", help="analysis_results")
+    options = p.parse_args(argv)
+    try:
+        runs = [find_run(Path(options.runs_dir), tag) for tag in options.tags]
+        for tag, run in zip(options.tags, runs, strict=True):
+            if run is None:
+                raise RunError(f"no run with the tag {tag!r} in {Path(options.runs_dir).name}/; run its grid first")
+        a, b = (load(run) for run in runs)
+    except (RunError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    section, frame = summary(a, b)
+    place = Path(options.output_dir) / f"compare_{a.tag}_{b.tag}"
+    place.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(place / "changes.csv", index=False, lineterminator="\n")
+    (place / "changes.md").write_text(section.markdown(), encoding="utf-8")
+    print(section.markdown())
+    print(f"written: {place / 'changes.md'}, {place / 'changes.csv'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,282 @@
+"""Kernels on private sockets: one directory of mode 0700 for each run, no TCP port, no kernel left behind.
+
+A kernel is a fork of a server (kernel_main.py) that the running interpreter started (no installed kernel spec is
+looked at), talks over unix sockets in the run's private directory, has one thread, and ends with the process that
+asked for it, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from mdcore.store.fingerprint import SOURCE_ROOT
+from mdcore.store.provenance import ONE_THREAD
+
+PREFIX = "mdcore-"
+# Imported before a fork. Not pyplot, nor a backend of notebooks: they look for theirs when they are imported.
+KERNEL = ("ipykernel.kernelapp", "matplotlib.backends.backend_agg", "matplotlib.figure")
+FOR_TRAINING = (*KERNEL, "mdcore.training.stack", "mdcore.training.preview")
+FOR_ANALYSIS = (*KERNEL, "pandas", "scipy.stats", "mdcore.store.runs")
+SOCKET_PATH_LIMIT = 60  # a unix socket path has about 100 bytes; the directory's own name takes the rest
+
+# One thread each: stacks are the unit of parallel work, and sums in a fixed order give the same bits.
+PINNED = ONE_THREAD | {"OMP_DYNAMIC": "FALSE", "MKL_DYNAMIC": "FALSE", "PYTHONHASHSEED": "0"}
+
+
+# Settings of the interpreter, of notebooks and of the libraries that compute and draw: a kernel has ours, or none.
+SETTINGS = (
+    "PYTHON", "IPYTHON", "JUPYTER", "JPY_", "PAPERMILL", "MPL", "MATPLOTLIB", "NUMBA", "TORCH", "PYTORCH", "ATEN",
+    "NPY_", "NUMPY", "SCIPY", "SKLEARN", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS", "GOTO_", "BLIS_", "VECLIB_",
+    "NUMEXPR", "DNNL_", "ONEDNN_", "ARROW_", "CUBLAS_", "CUDNN_", "NVIDIA_TF32", "CUDA_LAUNCH_BLOCKING",
+)  # fmt: skip
+# They say where files lie and how file names are spelled, and decide no number.
+KEPT = (
+    "PYTHONHOME", "PYTHONUTF8", "PYTHONCOERCECLOCALE", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX",
+    "PYTHONDONTWRITEBYTECODE", "NUMBA_CACHE_DIR", "MPLCONFIGDIR",
+)  # fmt: skip
+
+
+def kernel_environment(directory: Path) -> dict[str, str]:
+    """The environment of a kernel: that of this process without the settings that could change a result, and ours."""
+    ours = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(SETTINGS)}
+    paths = [str(SOURCE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), os.getcwd()]
+    drawing = find_spec("matplotlib").submodule_search_locations[0]
+    try:
+        Path.home()
+    except RuntimeError:  # an account without a home: IPython wants one
+        ours["HOME"] = str(directory)
+    return ours | PINNED | {
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "PYTHONIOENCODING": "utf-8:backslashreplace",
+        "IPYTHONDIR": str(directory / "ipython"),  # the user's own has start-up files
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MATPLOTLIBRC": str(Path(drawing, "mpl-data", "matplotlibrc")),  # as it is shipped, before a user's
+    }
+
+
+class PrivateDirectory:
+    """A directory of mode 0700 under the system's temporary one, removed at the end: a context manager.
+
+    A lock holds it, so that what a killed process left is told from a live one.
+    """
+
+    directory: Path
+
+    def __enter__(self):
+        sweep()
+        base = tempfile.gettempdir()
+        base = base if len(base) < SOCKET_PATH_LIMIT else "/tmp"
+        while True:
+            self.directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))  # mode 0700
+            self._lock = open(self.directory / "lock", "wb")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            if (self.directory / "lock").exists():  # else another process swept it before it was held
+                return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self._lock.close()
+
+
+class Kernels(PrivateDirectory):
+    """The kernels of one process: their private directory, their server and their process ids.
+
+    A context manager. `modules` are what the server imports before it forks.
+    """
+
+    def __init__(self, modules: Sequence[str] = FOR_TRAINING):
+        self.modules = modules
+        self._numbers = itertools.count(1)
+        self._pids: dict[int, None] = {}
+        self._starting = threading.Lock()
+        self.stopped = False
+
+    def __enter__(self) -> Kernels:
+        super().__enter__()
+        self._serve()  # imports while this process goes on
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        self._server.close()
+        super().__exit__()
+
+    def _serve(self) -> None:
+        self._server = Server(self.directory, self.modules)
+        self._pids[self._server.process.pid] = None
+
+    def fork(self, argv: list[str], env: dict[str, str], cwd: str, log: str) -> ForkedKernel:
+        """A kernel forked from the server, which is started anew when it was killed. RuntimeError when stopping."""
+        with self._starting:
+            if self.stopped:
+                raise RuntimeError("the run is stopping: no kernel is started")
+            if self._server.process.poll() is not None:
+                self._pids.pop(self._server.process.pid, None)
+                self._server.close()
+                self._serve()
+        return self._server.fork(argv, env, cwd, log)
+
+    def manager(self, log: Path | None = None):
+        """A kernel manager class for one kernel; `log` takes what the process writes to its own streams."""
+        from mdcore.runner.kernels.manager import manager_class
+
+        return manager_class(
+            self, self.directory / str(next(self._numbers)), kernel_environment(self.directory), log or self.log
+        )
+
+    @property
+    def log(self) -> Path:
+        """Where a kernel's own streams go when nobody names another place."""
+        return self.directory / "kernel.log"
+
+    def started(self, pid: int) -> None:
+        """A kernel has this process id."""
+        self._pids[pid] = None
+        if self.stopped:  # while this one was starting
+            self.stop()
+
+    def ended(self, pid: int | None) -> None:
+        """It needs no end any more."""
+        self._pids.pop(pid, None)
+
+    def stop(self) -> None:
+        """Kill every kernel, now and for good. Takes no lock: a signal handler may call it."""
+        self.stopped = True
+        for pid in list(self._pids):
+            kill(pid)
+
+
+class Server:
+    """The process that kernels are forked from."""
+
+    def __init__(self, directory: Path, modules: Sequence[str]):
+        self.address = str(directory / f"server-{time.monotonic_ns()}")
+        self.log = directory / "server.log"
+        with socket.socket(socket.AF_UNIX) as listener, open(self.log, "ab") as stream:
+            listener.bind(self.address)
+            listener.listen(64)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mdcore.runner.kernels.main", "--serve", str(listener.fileno()), *modules],
+                env=kernel_environment(directory),
+                cwd=directory,  # matplotlib would read a matplotlibrc that lies where it is imported
+                stdin=subprocess.PIPE,  # closed when this process ends: the server ends then, and its kernels
+                stdout=stream,
+                stderr=stream,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,
+            )
+
+    def fork(self, argv: list[str], env: dict[str, str], cwd: str, log: str) -> ForkedKernel:
+        """A new kernel. Raises RuntimeError when the server has ended."""
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(self.address)
+            connection.sendall(json.dumps({"argv": argv, "env": env, "cwd": cwd, "log": log}).encode() + b"\n")
+            answer = b""
+            while not answer.endswith(b"\n") and (byte := connection.recv(1)):  # no more than the line
+                answer += byte
+        except OSError:
+            answer = b""
+        if not answer.endswith(b"\n"):
+            connection.close()
+            raise RuntimeError(f"Kernel died before it was forked: {self._last_words()}")
+        return ForkedKernel(int(answer), connection)
+
+    def _last_words(self) -> str:
+        try:
+            lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return lines[-1][:300] if lines else "its server was killed"
+
+    def close(self) -> None:
+        """End the server."""
+        self.process.stdin.close()
+        kill(self.process.pid)
+        self.process.wait()
+
+
+class ForkedKernel:
+    """A kernel's process, as jupyter_client wants it: like a Popen."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int, connection: socket.socket):
+        self.pid, self.returncode = pid, None
+        self._connection = connection
+        connection.setblocking(False)
+
+    def poll(self) -> int | None:
+        """The exit status, or None while it runs. A kernel without a server has been killed with it."""
+        if self.returncode is None:
+            try:
+                told = self._connection.recv(64).strip()
+            except BlockingIOError:
+                return None
+            except OSError:
+                told = b""
+            self.returncode = int(told) if told else -signal.SIGKILL
+            self._connection.close()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, once it has ended; subprocess.TimeoutExpired after `timeout` seconds."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while self.poll() is None:
+            if end is not None and time.monotonic() > end:
+                raise subprocess.TimeoutExpired("kernel", timeout)
+            time.sleep(0.02)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+
+def kill(pid: int) -> None:
+    """SIGKILL a kernel's process group (it leads its own), or the process where there is none."""
+    for end in (os.killpg, os.kill):
+        try:
+            end(pid, signal.SIGKILL)
+            return
+        except ProcessLookupError:
+            continue
+        except PermissionError:
+            return
+
+
+def sweep() -> None:
+    """Remove the private directories of processes that were killed: theirs is the lock that nobody holds."""
+    for directory in {Path(tempfile.gettempdir()), Path("/tmp")}:
+        for left in directory.glob(PREFIX + "*"):
+            try:
+                if left.is_symlink() or left.stat().st_uid != os.getuid():
+                    continue
+                with open(left / "lock", "rb") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(left, ignore_errors=True)
+            except OSError:  # held by a living process, or not one of ours
+                continue

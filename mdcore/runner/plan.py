@@ -1,0 +1,127 @@
+"""What would run, what is done, what is stale and why, and what it costs. Reads; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mdcore.runner.progress import FIXED_SECONDS, clock
+from mdcore.runner.stacks import Stack, compose
+from mdcore.store.commits import BAD, Committed
+from mdcore.store.fingerprint import changes, fingerprint
+from mdcore.training.content import ContentNow
+
+LIST_CELLS_UP_TO = 200  # a longer plan names the stacks only
+
+
+@dataclass
+class Plan:
+    """The selected cells by what is known of them, and the stacks to train. All by cell id."""
+
+    selected: list[str]
+    done: set[str]
+    failed: dict[str, tuple[str, str]]  # why, where to look
+    stale: dict[str, list[str]]  # what changed since; also done or failed
+    other_data: dict[str, list[str]]  # of them those whose data have another content now and that are not to run
+    stacks: list[Stack]
+    speed: float  # measured seconds of this run's stacks over their expected ones; 1 before any is done
+
+    @property
+    def to_run(self) -> int:
+        return sum(len(stack.cells) for stack in self.stacks)
+
+
+def make_plan(
+    cells,
+    selected,
+    state: Committed,
+    code_parts: dict,
+    rerun: str | None = None,
+    rest=(),
+    content: ContentNow | None = None,
+) -> Plan:
+    """cells: the whole grid; selected: what --only left of it; rerun: None, 'stale', 'failed', 'all' or 'rest'.
+
+    rest: the cells that an interrupted rerun has left; content: what the data are now, None: not looked at.
+    """
+    ids = [cell.cell_id for cell in selected]
+    code = fingerprint(code_parts)
+    failed, stale, others = {}, {}, {}
+    for cell in selected:
+        cell_id = cell.cell_id
+        record = state.newest.get(cell_id)
+        if record is None:
+            continue
+        if record.status[cell_id] in BAD:
+            why = record.messages.get(cell_id) or record.status[cell_id]
+            failed[cell_id] = (why, str(record.path / "train_cell.ipynb"))
+        if record.code != code:
+            stale[cell_id] = changes(record.code_parts, code_parts)
+        if content and (told := content.changes(cell, record.data)):
+            others[cell_id] = told
+            stale[cell_id] = told + stale.get(cell_id, [])
+    asked = {None: (), "stale": stale, "failed": failed, "all": ids, "rest": rest}[rerun]
+    again = set(ids).intersection(asked)
+    wanted = {cell_id for cell_id in ids if cell_id not in state.newest} | again
+    return Plan(
+        selected=ids,
+        done={c for c in ids if c in state.newest and c not in failed and c not in wanted},
+        failed={c: told for c, told in failed.items() if c not in wanted},
+        stale=stale,
+        other_data={c: told for c, told in others.items() if c not in wanted},
+        stacks=compose(cells, wanted) if wanted else [],
+        speed=_speed(cells, state),
+    )
+
+
+def _speed(cells, state: Committed) -> float:
+    """Seconds measured over seconds expected, of the stacks that were trained here."""
+    from mdcore.runner.stacks import cost
+
+    costs = {cell.cell_id: cost(cell) for cell in cells}
+    measured = expected = 0.0
+    for record in state.records:
+        if record.seconds.get("training") and all(cell in costs for cell in record.cells):
+            measured += record.seconds["training"]
+            expected += sum(costs[cell] for cell in record.cells)
+    return measured / expected if expected > 0 and measured > 0 else 1.0
+
+
+def describe(plan: Plan, state: Committed, jobs: int) -> str:
+    """The plan in words, a line for each stack that would run."""
+    lines = [
+        f"{len(plan.selected)} cells: {len(plan.done)} done, {len(plan.failed)} failed, "
+        f"{len(plan.stale)} stale, {plan.to_run} to run in {len(plan.stacks)} stacks"
+    ]
+    lines += [f"damaged, to be trained again: {r.path.name}: {r.problem}" for r in state.damaged]
+    for reasons, count in _by_reason(plan.stale).items():
+        lines.append(f"stale: {count} cells: {reasons} (--rerun stale trains them again)")
+    for stack in plan.stacks:
+        seconds = FIXED_SECONDS + stack.cost * plan.speed
+        lines.append(f"  {stack.name}  {len(stack.cells)} cells  about {clock(seconds)}")
+        if plan.to_run <= LIST_CELLS_UP_TO:
+            lines += [f"      {cell_id}" for cell_id in stack.cell_ids]
+    if plan.stacks:
+        each = [FIXED_SECONDS + stack.cost * plan.speed for stack in plan.stacks]
+        together = clock(max(max(each), sum(each) / jobs))
+        lines.append(f"cost: about {clock(sum(each))} on one core, {together} with --jobs {jobs}")
+    return "\n".join(lines)
+
+
+def _by_reason(stale: dict[str, list[str]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for reasons in stale.values():
+        words = ", ".join(reasons[:6]) + (f" and {len(reasons) - 6} more" if len(reasons) > 6 else "")
+        counts[words] = counts.get(words, 0) + 1
+    return counts
+
+
+def failure_table(failed: dict[str, tuple[str, str]], most: int = 50) -> str:
+    """Which cells failed, why, and where to look."""
+    rows = [(cell, " ".join(why.split())[:160], where) for cell, (why, where) in sorted(failed.items())]
+    width = max(len("cell"), *(len(row[0]) for row in rows[:most]))
+    lines = [f"{len(rows)} cells failed:", f"  {'cell':<{width}}  why"]
+    for cell, why, where in rows[:most]:
+        lines += [f"  {cell:<{width}}  {why}", f"  {'':<{width}}  see {where}"]
+    if len(rows) > most:
+        lines.append(f"  … and {len(rows) - most} more, all in grid.log")
+    return "\n".join(lines)

@@ -1,0 +1,219 @@
+"""Stacks on disk: written under a temporary name, renamed when whole, checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mdcore.store.fingerprint import fingerprint, sha256
+
+RESULTS = ("history.parquet", "final.parquet", "predictors.npz")
+NOTES = "results.json"  # tells the runner how the cells ended, without opening a table
+RECORD = "stack.json"
+NOTEBOOK = "train_cell.ipynb"
+BAD = ("failed", "diverged")  # a cell that ended so is told in the table of failures
+
+
+class _Mismatch(Exception):
+    """A file is not what its record says."""
+
+
+class ResultError(Exception):
+    """The results of a stack are not what was asked for; the text says how."""
+
+
+@dataclass
+class Record:
+    """One committed stack as its stack.json tells it; `problem` is None, or why the stack cannot be used."""
+
+    path: Path
+    cells: list[str] = field(default_factory=list)
+    status: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    code: str = ""
+    code_parts: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    data: dict = field(default_factory=dict)  # sha256 of the data and of their files; {}: not recorded
+    steps: int = 0  # of all its cells together; 0: not counted
+    serial: int = -1
+    problem: str | None = None
+
+    @property
+    def has_tables(self) -> bool:
+        return self.files.keys() >= set(RESULTS)
+
+
+def atomic_write(path: Path, data: str | bytes) -> None:
+    """The file holds the old content or the new, never a part: temporary name, fsync, rename."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def seal(record: dict) -> str:
+    """sha256 over the content of a JSON object, however it is laid out."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def stacks_dir(run_dir: Path) -> Path:
+    return Path(run_dir) / "stacks"
+
+
+def partial_dir(run_dir: Path, name: str) -> Path:
+    return stacks_dir(run_dir) / f".{name}.partial"
+
+
+def read_record(path: Path) -> Record:
+    """stack.json of one stack and the checksums of its files. Never raises for what stands on the disk."""
+    record = Record(path)
+    try:
+        told = json.loads((path / RECORD).read_bytes())
+        checksum = told.pop("sha256")
+        if checksum != seal(told):
+            raise _Mismatch(f"{RECORD} does not match its own checksum")
+        for key in ("cells", "status", "messages", "files", "code", "code_parts", "seconds", "serial"):
+            setattr(record, key, told[key])
+        record.data = data if isinstance(data := told.get("data"), dict) else {}
+        record.steps = steps if isinstance(steps := told.get("steps"), int) else 0
+        for name, digest in record.files.items():
+            if sha256(path / name) != digest:
+                raise _Mismatch(f"{name} does not match its checksum")
+    except _Mismatch as error:
+        record.problem = str(error)
+    except FileNotFoundError as error:
+        record.problem = f"{Path(error.filename).name} is missing"
+    except OSError as error:
+        record.problem = f"{Path(error.filename or RECORD).name} is unreadable: {error.strerror}"
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        record.problem = f"{RECORD} is unreadable: {type(error).__name__}: {error}"
+    return record
+
+
+@dataclass
+class Committed:
+    """What a run directory holds: readable stacks, damaged ones, and each cell's newest readable stack."""
+
+    records: list[Record]
+    damaged: list[Record]
+    newest: dict[str, Record]
+
+    def status(self, cell_id: str) -> str | None:
+        return self.newest[cell_id].status.get(cell_id) if cell_id in self.newest else None
+
+    @property
+    def next_serial(self) -> int:
+        return 1 + max((r.serial for r in self.records + self.damaged), default=0)
+
+
+def committed(run_dir: Path) -> Committed:
+    """Read every committed stack (stack.json and checksums; no table is opened)."""
+    place = stacks_dir(run_dir)
+    try:
+        names = sorted(e.name for e in os.scandir(place) if e.is_dir() and not e.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    records = [read_record(place / name) for name in names]
+    # The newest wins; a recorded failure, which has no tables, never hides an older result.
+    good = [record for record in records if record.problem is None]
+    good.sort(key=lambda record: (record.has_tables, record.serial, record.path.name))
+    newest = {cell: record for record in good for cell in record.cells}
+    return Committed(good, [r for r in records if r.problem], newest)
+
+
+def set_aside(run_dir: Path, record: Record) -> Path:
+    """Rename a damaged stack to `.damaged-<name>`: kept for a look, out of the way of its successor."""
+    for number in range(1000):
+        to = stacks_dir(run_dir) / f".damaged-{record.path.name}{f'-{number}' if number else ''}"
+        if not to.exists():
+            os.rename(record.path, to)
+            return to
+    shutil.rmtree(record.path)
+    return record.path
+
+
+def read_notes(output: Path, cell_ids: list[str]) -> dict:
+    """The notes beside the results, held against the cells asked for; ResultError says what is wrong."""
+    try:
+        notes = json.loads((output / NOTES).read_bytes())
+        status = notes["status"]
+        notes["messages"].items()
+        notes.get("files", {}).items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResultError(f"the notebook left no readable {NOTES}: {error}") from None
+    if sorted(status) != sorted(cell_ids):
+        raise ResultError(f"the notebook returned other cells than were asked for: {sorted(status)[:3]} …")
+    missing = [name for name in (*RESULTS, NOTEBOOK) if not (output / name).is_file()]
+    if missing:
+        raise ResultError(f"the notebook did not write {', '.join(missing)}")
+    for name, digest in notes.get("files", {}).items():
+        if sha256(output / name) != digest:
+            raise ResultError(f"{name} is not as the notebook wrote it")
+    return {"seconds": {}, "steps": 0, "blas": [], "notes": []} | notes
+
+
+def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, code_parts: dict, serial: int):
+    """Seal `output` with a stack.json and rename it to stacks/<name>; all of it is on the disk before.
+
+    A readable stack of that name is never overwritten: the new one gets `-r<serial>` behind its name.
+    """
+    (output / NOTES).unlink(missing_ok=True)
+    files = sorted(p.name for p in output.iterdir() if p.is_file() and p.name[0] != "." and p.name != RECORD)
+    written = notes.get("files", {})  # as the notebook wrote them: what was altered since is found on reading
+    told = {
+        "cells": list(cells),
+        "status": notes["status"],
+        "messages": notes["messages"],
+        "files": {file: written.get(file) or sha256(output / file) for file in files},
+        "code": fingerprint(code_parts),
+        "code_parts": code_parts,
+        "seconds": notes.get("seconds", {}),
+        "steps": notes.get("steps", 0),
+        "data": notes.get("data", {}),
+        "notes": notes.get("notes", []),
+        "blas": notes.get("blas", []),
+        "serial": serial,
+        "committed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    atomic_write(output / RECORD, json.dumps(told | {"sha256": seal(told)}, indent=1))
+    for file in files:
+        _sync(output / file)
+    _sync(output)
+    place = stacks_dir(run_dir)
+    final = place / name
+    if final.exists():
+        final = place / f"{name}-r{serial}"
+    os.rename(output, final)
+    _sync(place)
+    return final
+
+
+def commit_failure(run_dir: Path, name: str, cells: list[str], message: str, notebook: Path, code_parts, serial):
+    """Record cells that cannot be trained, with the notebook that shows why where there is one."""
+    output = partial_dir(run_dir, name) / "failure"
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    if notebook.exists():
+        shutil.copy(notebook, output / NOTEBOOK)
+    notes = {"status": dict.fromkeys(cells, "failed"), "messages": dict.fromkeys(cells, message)}
+    return commit_stack(run_dir, name, output, cells, notes, code_parts, serial)

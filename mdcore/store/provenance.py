@@ -1,0 +1,81 @@
+"""Where a result comes from: code, packages, machine. No environment variable, token, host or user name."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+from mdcore.store.fingerprint import SOURCE_ROOT, installed
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "BLIS_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+}
+
+
+def provenance() -> dict:
+    """{commit, dirty, packages, python, platform, cpu, cores, blas, threads}; None where it is not known."""
+    commit = _git("rev-parse", "HEAD")
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    libc = "-".join(filter(None, platform.libc_ver()))
+    return {
+        "commit": commit,
+        "dirty": None if status is None else bool(status),
+        "packages": {name: installed(name) for name in required_packages()},
+        "python": platform.python_version(),
+        "platform": "-".join(filter(None, (platform.system(), platform.machine(), libc))),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "blas": _blas(),
+        "threads": {name: int(value) for name, value in ONE_THREAD.items()},
+    }
+
+
+def required_packages(requirements: Path = SOURCE_ROOT / "requirements.txt") -> list[str]:
+    """The direct dependencies by name."""
+    try:
+        lines = requirements.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ["torch", "numpy", "scipy", "scikit-learn", "pandas"]
+    return [found.group() for line in lines if (found := re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?===)", line))]
+
+
+def _git(*words: str) -> str | None:
+    """What git says about the source tree; None outside a clone (an unpacked archive) or without git."""
+    if not (SOURCE_ROOT / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(SOURCE_ROOT), *words], capture_output=True, encoding="utf-8", errors="replace",
+            timeout=20, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu() -> str | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or None
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
+    return found.group(1).strip() if found else platform.processor() or None
+
+
+def _blas() -> dict | None:
+    """numpy's BLAS by name and version; torch's stands in each stack.json, where torch was loaded."""
+    import numpy
+
+    try:
+        blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return {"name": blas["name"], "version": blas["version"]}
+    except (KeyError, TypeError, AttributeError):
+        return None

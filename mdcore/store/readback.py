@@ -1,0 +1,56 @@
+"""The tables of one committed stack, read and checked before anything is computed from them."""
+
+from __future__ import annotations
+
+from mdcore.store.commits import RESULTS, Record
+
+HISTORY = (
+    "cell_id", "epoch", "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm",
+    "margin_l2", "margin_lp", "margin_ratio", "gap", "angle_max_margin", "angle_linear_md",
+    "angle_linear_md_equal_loss", "angle_svm", "angle_logreg", "norm_balance", "norm_balance_frobenius",
+    "balance_drift", "layer_alignment", "stable_rank", "participation",
+)  # fmt: skip
+STATUSES = ("converged", "transient", "failed", "diverged", "overlap", "quasi-separable")
+
+
+def read_tables(record: Record, wanted: list[str]):
+    """(final, history, {cell_id: w}) of the cells `wanted`. ValueError says what is not as it must be."""
+    import numpy as np
+    import pandas as pd
+
+    history = pd.read_parquet(record.path / RESULTS[0])
+    final = pd.read_parquet(record.path / RESULTS[1])
+    with np.load(record.path / RESULTS[2], allow_pickle=False) as file:
+        ids, w = [str(c) for c in file["cell_id"]], file["w"]
+    missing = [name for name in HISTORY if name not in history.columns]
+    if missing:
+        raise ValueError(f"history.parquet has no column {', '.join(missing)}")
+    if list(final["cell_id"]) != ids or set(ids) != set(record.cells) or w.ndim != 2 or len(w) != len(ids):
+        raise ValueError("final.parquet, predictors.npz and stack.json name different cells")
+    others = set(history["cell_id"]) - set(ids)
+    if others or len(set(ids)) < len(ids):
+        told = ", ".join(sorted(map(str, others))[:3])
+        raise ValueError(f"history.parquet has rows of {told}; expected the cells of stack.json")
+    strange = sorted(set(final["status"]) - set(STATUSES))
+    if strange:
+        raise ValueError(f"final.parquet: status {strange[0]!r}; expected one of {', '.join(STATUSES)}")
+    return (
+        final[final["cell_id"].isin(wanted)],
+        history[history["cell_id"].isin(wanted)],
+        {cell: w[number] for number, cell in enumerate(ids) if cell in set(wanted)},
+    )
+
+
+def failed_rows(manifest: dict, record: Record, wanted: list[str]):
+    """Rows of final.parquet's kind for cells that left no results: configuration, status and message."""
+    import pandas as pd
+
+    from mdcore.config.grid import cell_from_config
+
+    configs = {cell["cell_id"]: cell["config"] for cell in manifest["cells"]}
+    rows = []
+    for cell_id in wanted:
+        cell = cell_from_config(configs[cell_id])
+        told = {"status": record.status.get(cell_id, "failed"), "message": record.messages.get(cell_id, "")}
+        rows.append({"cell_id": cell_id, "condition_id": cell.condition_id} | cell.flat() | told)
+    return pd.DataFrame(rows)

@@ -1,0 +1,286 @@
+"""Run directories: which one a tag means, what its head says, and the results read back, each one checked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mdcore.store.commits import (
+    NOTEBOOK,
+    NOTES,
+    RESULTS,
+    atomic_write,
+    commit_stack,
+    committed,
+    read_record,
+    seal,
+)
+from mdcore.store.readback import HISTORY, failed_rows, read_tables
+
+__all__ = [
+    "HISTORY", "NOTEBOOK", "RESULTS", "Run", "RunData", "RunError", "check_tag", "commit_stack", "committed",
+    "find_run", "open_run", "read_manifest", "read_record", "read_run", "write_results",
+]  # fmt: skip
+
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+class RunError(Exception):
+    """The request does not fit what stands on the disk, or a run cannot be read; the text says what to do."""
+
+
+@dataclass
+class Run:
+    """A run directory, opened for a grid. `new`: nothing of it is on the disk yet. `notes`: what to tell."""
+
+    path: Path
+    new: bool
+    manifest: dict = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class RunData:
+    """What a run has committed, in the manifest's order; of a cell trained twice the newest result."""
+
+    path: Path
+    manifest: dict
+    cells: list[dict]  # {"cell_id", "config"}
+    final: object  # DataFrame, one row per finished cell
+    history: object  # DataFrame, one row per cell and logged epoch
+    predictors: dict  # cell_id -> w (d,)
+    problems: list[str]
+    references_dir: Path
+    grid_yaml: str
+    question: str
+
+
+def check_tag(tag: str) -> str:
+    """The tag, or RunError: 1 to 80 of A-Z a-z 0-9 . _ - and first a letter or digit: a plain name."""
+    if not isinstance(tag, str) or not TAG.fullmatch(tag):
+        raise RunError(
+            f"--tag: got {tag!r}; expected 1 to 80 letters, digits, '.', '_' or '-', first a letter or digit"
+        )
+    return tag
+
+
+def find_run(output_dir: Path, tag: str) -> Path | None:
+    """The newest directory <YYYYMMDD>_<tag> in output_dir; None where there is none."""
+    name = re.compile(r"\d{8}_" + re.escape(check_tag(tag)))
+    try:
+        found = [p for p in Path(output_dir).iterdir() if name.fullmatch(p.name) and p.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return max(found, default=None)
+
+
+def open_run(output_dir: Path, tag: str, grid, adopt: bool = False) -> Run:
+    """The run that `tag` means for `grid`; reads only. RunError when the tag stands for another grid.
+
+    adopt: take the changed grid over; cells it shares with the old one keep their results.
+    """
+    path = find_run(output_dir, tag)
+    if path is None:
+        return Run(Path(output_dir) / f"{time.strftime('%Y%m%d')}_{tag}", new=True)
+    run = Run(path, new=False)
+    head = (path / "manifest.json", path / "grid.yaml")
+    if not any(file.exists() for file in head) and not committed(path).newest:
+        return run  # made, and left before anything was written
+    there = _cells_on_disk(run)
+    if there is None:
+        return run
+    here = {cell.cell_id: cell.config for cell in grid.cells}
+    if here.keys() != there.keys():
+        if not adopt:
+            raise RunError(
+                f"{path} was made with another grid:\n{_differences(there, here)}\n"
+                "Use another --tag for the new grid, or --rerun stale to take it over here "
+                "(cells in both keep their results)."
+            )
+        run.notes.append(f"the grid of {path.name} is replaced:\n{_differences(there, here)}")
+    elif not run.notes and not _says(path / "grid.yaml", grid.resolved_yaml()):
+        run.notes.append("grid.yaml is damaged, or words it otherwise (its question, its order); it is written anew")
+    return run
+
+
+def _says(file: Path, text: str) -> bool:
+    try:
+        return file.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        return False
+
+
+def _cells_on_disk(run: Run) -> dict[str, dict] | None:
+    """{cell_id: config} from the manifest, else from grid.yaml; None where neither can be read."""
+    try:
+        run.manifest = read_manifest(run.path)
+        return {cell["cell_id"]: cell["config"] for cell in run.manifest["cells"]}
+    except RunError as error:
+        run.notes.append(f"{error}; it is written anew")
+    from mdcore.config.grid import GridError, load_grid
+
+    try:
+        return {cell.cell_id: cell.config for cell in load_grid(run.path / "grid.yaml").cells}
+    except (GridError, OSError) as error:
+        run.notes.append(f"grid.yaml: {str(error).splitlines()[0]}; it is written anew")
+        return None
+
+
+def read_manifest(run_dir: Path) -> dict:
+    """manifest.json, its shape checked; RunError says what is wrong."""
+    try:
+        manifest = json.loads((run_dir / "manifest.json").read_bytes())
+        checksum, cells = manifest.pop("sha256", None), manifest["cells"]
+        if checksum is not None and checksum != seal(manifest):
+            raise ValueError("it does not match its own checksum")
+        if not all(isinstance(c["cell_id"], str) and isinstance(c["config"], dict) for c in cells):
+            raise ValueError("a cell without an id or a configuration")
+        return manifest
+    except FileNotFoundError:
+        raise RunError(f"{run_dir} has no manifest.json") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{run_dir / 'manifest.json'} cannot be read ({error})") from None
+
+
+def _differences(there: dict[str, dict], here: dict[str, dict]) -> str:
+    """Which keys take other values in the two grids, and how many cells they share."""
+    lines = []
+    keys = dict.fromkeys(key for config in [*there.values(), *here.values()] for key in config)
+    for key in keys:
+        old, new = (sorted({json.dumps(c.get(key)) for c in side.values()}) for side in (there, here))
+        if old != new:
+            lines.append(f"  {key}: {_short(old)} there, {_short(new)} here")
+    shared = len(there.keys() & here.keys())
+    return "\n".join([*lines, f"  cells: {len(there)} there, {len(here)} here, {shared} in both"])
+
+
+def _short(values: list[str]) -> str:
+    text = ", ".join(values[:4])
+    return text + (f", … ({len(values)})" if len(values) > 4 else "")
+
+
+def write_head(run: Run, grid, provenance: dict) -> None:
+    """grid.yaml and manifest.json; an earlier, different provenance is kept under "earlier"."""
+    cells = [{"cell_id": cell.cell_id, "config": cell.config} for cell in grid.cells]
+    manifest = {"cells": cells, "provenance": provenance}
+    old = run.manifest.get("provenance")
+    earlier = run.manifest.get("earlier", []) + ([old] if old and old != provenance else [])
+    if earlier:
+        manifest["earlier"] = earlier
+    atomic_write(run.path / "grid.yaml", grid.resolved_yaml())
+    sealed = manifest | {"sha256": seal(manifest)}
+    atomic_write(run.path / "manifest.json", json.dumps(sealed, indent=1))
+    run.manifest = manifest
+
+
+def write_results(output, results) -> None:
+    """Write what `train_request` returned into the directory `output` (called by notebooks/train_cell.ipynb).
+
+    history.parquet, final.parquet, predictors.npz: cell_id (K,) and w (K, d) in final.parquet's order; on separable
+    data also the certificates' z = A^Tλ (K, d), Σλ = 1, and their rounding κ (K,), see `math.certificate`.
+    """
+    import numpy as np
+
+    output = Path(output)
+    ids = list(results.cell_ids)
+    if list(results.final["cell_id"]) != ids or len(results.w) != len(ids):
+        raise ValueError("results: final and w must have one row per cell, in the order of cell_ids")
+    output.mkdir(parents=True, exist_ok=True)
+    predictors = io.BytesIO()
+    certificate = {} if results.z is None else {"z": results.z, "z_rounding": results.z_rounding}
+    np.savez(predictors, cell_id=np.array(ids, dtype=str), w=np.asarray(results.w), **certificate)
+    tables = (results.history.to_parquet(index=False), results.final.to_parquet(index=False), predictors.getvalue())
+    files = {}
+    for name, data in zip(RESULTS, tables, strict=True):
+        files[name] = hashlib.sha256(data).hexdigest()  # of what was meant, not of what came to stand on the disk
+        (output / name).write_bytes(data)
+    messages = results.final["message"] if "message" in results.final else [""] * len(ids)
+    told = {
+        "status": dict(zip(ids, map(str, results.final["status"]), strict=True)),
+        "messages": {i: str(m) for i, m in zip(ids, messages, strict=True) if m},
+        "seconds": {what: float(seconds) for what, seconds in results.seconds.items()},
+        "steps": int(results.final["steps"].sum()) if "steps" in results.final else 0,
+        "data": getattr(results, "data", {}),
+        "notes": [str(note) for note in results.notes],
+        "blas": _loaded_blas(),
+        "files": files,  # the runner seals these and no others
+    }
+    atomic_write(output / NOTES, json.dumps(told))
+
+
+def _loaded_blas() -> list[dict]:
+    """The numeric libraries this process has loaded: name, version, threads; no paths."""
+    from threadpoolctl import threadpool_info
+
+    keys = ("internal_api", "version", "num_threads")
+    return [{key: info.get(key) for key in keys} for info in threadpool_info()]
+
+
+def read_run(run_dir) -> RunData:
+    """Everything a run has committed; what is damaged is in `problems`. RunError: it is no run directory."""
+    import pandas as pd
+
+    run_dir = Path(run_dir)
+    if not run_dir.is_dir():
+        raise RunError(f"{run_dir} is not a directory; expected a run such as runs_out/20250319_my_tag")
+    manifest = read_manifest(run_dir)
+    order = {cell["cell_id"]: number for number, cell in enumerate(manifest["cells"])}
+    state = committed(run_dir)
+    problems = [f"{r.path.name}: {r.problem}" for r in state.damaged]
+    finals, histories, predictors = [], [], {}
+    taken: set[str] = set()
+    for record in reversed(state.records):  # the one that counts first
+        wanted = [c for c in record.cells if c in order and c not in taken]
+        if not wanted:
+            continue
+        if not record.has_tables:  # a recorded failure
+            finals.append(failed_rows(manifest, record, wanted))
+            taken.update(wanted)
+            continue
+        try:
+            final, history, w = read_tables(record, wanted)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            problems.append(f"{record.path.name}: {error}")
+            continue
+        taken.update(wanted)
+        finals.append(final)
+        histories.append(history)
+        predictors |= w
+    final = pd.concat(finals or [pd.DataFrame(columns=["cell_id", "status"])], ignore_index=True)
+    history = pd.concat(histories or [pd.DataFrame(columns=list(HISTORY))], ignore_index=True)
+    final = final.sort_values("cell_id", key=lambda ids: ids.map(order), kind="stable").reset_index(drop=True)
+    by = history["cell_id"].map(order).astype(float).argsort(kind="stable")
+    text, question = _grid_text(run_dir, problems)
+    return RunData(
+        path=run_dir,
+        manifest=manifest,
+        cells=manifest["cells"],
+        final=final,
+        history=history.iloc[by].reset_index(drop=True),
+        predictors=predictors,
+        problems=problems,
+        references_dir=run_dir / "references",
+        grid_yaml=text,
+        question=question,
+    )
+
+
+def _grid_text(run_dir: Path, problems: list[str]) -> tuple[str, str]:
+    """(text, question) of the run's grid.yaml, read with the limits that every grid is read with."""
+    from mdcore.config.errors import Problems
+    from mdcore.config.yaml_lines import parse, text_of
+
+    wrong = Problems()
+    text = text_of(run_dir / "grid.yaml", wrong.add)
+    document = None if text is None else parse(text, "grid.yaml", wrong.add)
+    problems += [line.replace(f"{run_dir}{os.sep}", "") for line in wrong.lines()]
+    if document is None:
+        return "", ""
+    question = document.data.get("question") if isinstance(document.data, dict) else None
+    return text, question if isinstance(question, str) else ""

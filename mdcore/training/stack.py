@@ -1,0 +1,286 @@
+"""One stack from request to results: data, references, training, and the tables history and final."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import json
+import os
+import time
+from contextlib import chdir, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mdcore.config.cell import Cell, make_cell
+from mdcore.config.errors import GridError
+from mdcore.config.plugins import companion_config, load_dataset, load_metric, potentials_for
+from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
+from mdcore.math.engine.trainer import StackTrainer
+from mdcore.math.potentials import Lp
+from mdcore.math.step_rules import StepRule
+from mdcore.problems import datasets, references
+from mdcore.training import measures, own_metrics
+
+STEPS_BETWEEN_LOOKS = 256  # at most, between looks at the clock; numbers do not depend on it
+LOOK_EVERY_S = 0.5  # with fewer steps where they are slow: one step, if that takes longer
+PROGRESS_EVERY_S = 1.0
+STATE_EVERY_S = 30.0  # where the request does not say
+
+
+@dataclass
+class StackOutput:
+    """Results of a stack: history and final tables, ids (K,) and predictors w (K, d) in final's order."""
+
+    history: pd.DataFrame
+    final: pd.DataFrame
+    cell_ids: list[str]
+    w: np.ndarray
+    seconds: dict[str, float]
+    notes: list[str] = field(default_factory=list)
+    z: np.ndarray | None = None  # (K, d): A^Tλ of the best certificate, Σλ = 1
+    z_rounding: np.ndarray | None = None  # (K,): its κ, see math.certificate
+    data: dict = field(default_factory=dict)  # {"sha256": of the arrays, "files": {name: sha256}}: what was trained on
+
+
+class SharedFailure(Exception):
+    """What failed is the same for every cell of the stack: its data or its device. Fewer cells would not help."""
+
+
+class RequestRefused(SharedFailure):
+    """The data set or a metric cannot be used, which another attempt would find again."""
+
+
+@contextmanager
+def shared_by_all():
+    try:
+        yield
+    except (MemoryError, OSError):  # the machine's matter, not the request's
+        raise
+    except (datasets.DataError, own_metrics.MetricError, GridError, SystemExit) as error:
+        raise RequestRefused(f"{type(error).__name__}: {error}") from error
+    except Exception as error:
+        raise SharedFailure(f"{type(error).__name__}: {error}") from error
+
+
+def train_request(path: str | Path) -> StackOutput:
+    """Train the stack that the request file describes.
+
+    The request is JSON: cells (canonical configurations that share data, loss, step rule, epochs and stop),
+    references_dir, state_path, progress_path (each may be null), device, state_every_s, plugin_dir.
+    """
+    request = json.loads(Path(path).read_bytes())
+    clock = {"start": time.monotonic()}
+    cells = [make_cell(config) for config in request["cells"]]
+    plugin_dir = request.get("plugin_dir")
+    with shared_by_all():
+        data = load_data(cells[0].config, plugin_dir)
+        metrics = {name: load_metric(name, plugin_dir) for name in cells[0].config.get("metrics", ())}
+        own_metrics.try_all(metrics, data)
+    plans, companions = plan_cells(cells, plugin_dir)
+    limits = {plan.limit_p for plan in plans if plan.limit_p is not None}
+    shared = cells[0].config
+    cache = request.get("references_dir")
+    found = references.solve_references(
+        data, limits, shared["svm_C"], shared["logreg_C"], Path(cache) if cache else None
+    )
+    clock["references"] = time.monotonic()
+    with shared_by_all():
+        device, notes = choose_device(request.get("device", "auto"))
+    trainer = StackTrainer(
+        torch.tensor(data.A),
+        plans,
+        stack_plan(shared, found.separability == "separable", device),
+        torch.from_numpy(data.y_test[:, None] * data.X_test) if len(data.y_test) else None,
+    )
+    if trainer.captured and trainer.captured.why_not:
+        notes.append(f"slow: steps are launched one by one on the GPU, since {trainer.captured.why_not}")
+    spent = _train(trainer, request, data.fingerprint, notes)
+    clock["trained"] = time.monotonic()
+    extra = {name: partial(own_metrics.value_or_nan, name, metric, notes) for name, metric in metrics.items()}
+    history, final, w = measures.tables(cells, plans, companions, trainer, data, found, extra)
+    if found.separability == "overlapping":  # the limit is the logistic minimiser, the only one at full column rank
+        final["reference_unique"] = bool(found.logreg.unique)
+    final["seconds"] = spent * final["steps"] / final["steps"].sum()
+    seconds = {
+        "references": clock["references"] - clock["start"],
+        "training": spent,
+        "tables": time.monotonic() - clock["trained"],
+    }
+    notes += [f"l{p:g} max-margin: {m.message}" for p, m in found.max_margin.items() if m.message]
+    ids, kept = [cell.cell_id for cell in cells], trainer.observer.certificates
+    z = (None, None) if kept is None else (kept.z[: len(ids)].numpy(), kept.rounding[: len(ids)].numpy())
+    content = {"sha256": data.fingerprint}
+    if shared["dataset"]["name"] == "mnist":
+        content["files"] = data.preprocessing.get("files", {})
+    return StackOutput(history, final, ids, w, seconds, notes, *z, content)
+
+
+def load_data(config: dict, plugin_dir=None) -> datasets.Dataset:
+    """The data set of a cell.
+
+    A function of the user's own is called with copies of the data set's own keys and the seed, in the directory
+    of its file: names of files among its parameters are relative to that.
+    """
+    dataset = config["dataset"]
+    if ":" not in dataset["name"]:
+        return datasets.load_dataset(dataset, config["digits"], config["pca"], config["seed"])
+    keys = copy.deepcopy({key: value for key, value in dataset.items() if key != "name"})
+    make = load_dataset(dataset["name"], plugin_dir)
+    with chdir(plugin_dir or "."):
+        made = make(**keys, seed=config["seed"])
+    if isinstance(made, datasets.Dataset):
+        return made
+    raise datasets.DataError(
+        f"{dataset['name']} returned {type(made).__name__}; expected a mdcore.problems.datasets.Dataset"
+    )
+
+
+def plan_cells(cells: list[Cell], plugin_dir=None) -> tuple[list[CellPlan], dict[int, int]]:
+    """Plans of the cells, then of the linear companions that the grid itself does not hold.
+
+    Returns (plans, {position of a deep cell: position of its depth-1 companion}).
+    """
+    configs = [cell.config for cell in cells]
+    positions = {cell.cell_id: position for position, cell in enumerate(cells)}
+    companions: dict[int, int] = {}
+    for position, config in enumerate(list(configs)):
+        if config["depth"] > 1:
+            companion = companion_config(config)
+            key = make_cell(companion).cell_id
+            if key not in positions:
+                positions[key] = len(configs)
+                configs.append(companion)
+            companions[position] = positions[key]
+    plans = [
+        CellPlan(
+            potentials=tuple(potentials_for(config, plugin_dir)),
+            seed=config["seed"],
+            width=config["width"],
+            init_scale=config["init"]["scale"],
+            init_distribution=config["init"]["distribution"],
+            follows=tuple(deep for deep, linear in companions.items() if linear == position),
+        )
+        for position, config in enumerate(configs)
+    ]
+    return plans, companions
+
+
+def stack_plan(config: dict, separable: bool, device: str) -> StackPlan:
+    """What all cells of a stack share, from the configuration of any of them."""
+    step, epochs = config["step"], config["epochs"]
+    return StackPlan(
+        step=StepRule(
+            step["rule"], step["eta"], step.get("decay", 1.0), step.get("anneal", 0.0), horizon=epochs
+        ),
+        epochs=epochs,
+        log_epochs=log_spaced_epochs(epochs, config["log_points"]),
+        loss=config["loss"],
+        stop_gap=config["stop"]["gap"] if config["stop"] and separable else None,
+        separable=separable,
+        dtype=getattr(torch, config["dtype"]),
+        device=device,
+    )
+
+
+def choose_device(wanted: str) -> tuple[str, list[str]]:
+    """(device, notes): cuda where asked for, or auto, and there is one. Raises ValueError if cuda is not there."""
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise ValueError("device cuda was asked for, but torch finds none here; use --device cpu or auto")
+    return ("cuda", []) if there and wanted in ("cuda", "auto") else ("cpu", [])
+
+
+def _train(trainer: StackTrainer, request: dict, data: str, notes: list[str]) -> float:
+    """Run to the end, saving the state now and then; returns the seconds spent training, earlier runs included.
+
+    A state that was saved for another request or other `data` (its fingerprint) is not gone on from.
+    """
+    state_path, progress_path = request.get("state_path"), request.get("progress_path")
+    fingerprint = _request_fingerprint(request, data)
+    spent_before = 0.0
+    if state_path and Path(state_path).exists():
+        try:
+            saved = _read_state(state_path)
+            if saved["request"] != fingerprint:
+                raise ValueError("it answers another request, or was trained on other data")
+            trainer.load_state_dict(saved["trainer"])
+            spent_before = saved["spent"]
+            notes.append(f"resumed at epoch {trainer.epoch} from a saved training state")
+        except Exception as error:  # a damaged state costs a restart of this stack, never a crash
+            notes.append(
+                f"saved training state not used ({error.__class__.__name__}: {error}); started again"
+            )
+    start = time.monotonic()
+    last_saved = last_told = start
+    steps, looked = 1, start
+    while not trainer.done:
+        before = trainer.epoch
+        trainer.advance(max_steps=steps)
+        now = time.monotonic()
+        each, looked = (now - looked) / max(1, trainer.epoch - before), now
+        steps = max(1, min(STEPS_BETWEEN_LOOKS, 2 * steps, int(LOOK_EVERY_S / max(each, 1e-9))))
+        if progress_path and now - last_told >= PROGRESS_EVERY_S:
+            _tell(trainer, progress_path)
+            last_told = now
+        # saved when the next look would come too late: no more than state_every_s is ever trained again
+        if state_path and now + steps * each - last_saved > request.get("state_every_s", STATE_EVERY_S):
+            state = {
+                "request": fingerprint,
+                "trainer": trainer.state_dict(),
+                "spent": spent_before + now - start,
+            }
+            _write_state(state_path, state)
+            last_saved = looked = time.monotonic()
+    if progress_path:
+        _tell(trainer, progress_path)
+    return spent_before + time.monotonic() - start
+
+
+def _write_state(path: str, state: dict) -> None:
+    """The state behind its own sha256: torch's reader checks no checksum, and a flipped bit would train on."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    sealed = hashlib.sha256(buffer.getbuffer()).digest() + buffer.getvalue()
+    _replace(path, lambda place: Path(place).write_bytes(sealed))
+
+
+def warm_up() -> None:
+    """Two steps of a small stack: what is compiled for training is then loaded, for this process and its forks."""
+    cells = [CellPlan((Lp(p),) * 2, seed=0, width=2) for p in (1.5, 2.0, 3.0)]
+    A = torch.ones(9, 16, dtype=torch.float64)
+    StackTrainer(A, cells, StackPlan(StepRule("normalized", 1.0), 2, (2,))).advance()
+
+
+def _read_state(path: str) -> dict:
+    """The state that `_write_state` wrote; ValueError if a bit of it is another one."""
+    sealed = Path(path).read_bytes()
+    if hashlib.sha256(sealed[32:]).digest() != sealed[:32]:
+        raise ValueError("it does not match its checksum")
+    return torch.load(io.BytesIO(sealed[32:]), weights_only=True, map_location="cpu")
+
+
+def _request_fingerprint(request: dict, data: str) -> str:
+    decides = {key: request.get(key) for key in ("cells", "code", "device", "plugin_dir")} | {"data": data}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _tell(trainer: StackTrainer, path: str) -> None:
+    """Rewrite the progress file: cell-epochs done and in all. An ended cell counts as done to its last epoch."""
+    total = trainer.plan.epochs * len(trainer.cells)
+    alive = len(trainer.alive)
+    done = trainer.epoch * alive + trainer.plan.epochs * (len(trainer.cells) - alive)
+    text = json.dumps({"done": done, "total": total, "epoch": trainer.epoch, "alive": alive})
+    with suppress(OSError):  # progress is a courtesy; a full disk is reported where results are written
+        _replace(path, lambda place: Path(place).write_text(text, encoding="utf-8"))
+
+
+def _replace(path: str | Path, write) -> None:
+    temporary = f"{path}.tmp"
+    write(temporary)
+    os.replace(temporary, path)
