@@ -1,8 +1,8 @@
 """Steps on a GPU, replayed as a CUDA graph: launching the many small kernels of a step takes longer than running them.
 
-A graph asks of a step that the processor reads nothing back and that no buffer changes its place; `plain.py` and the
-engine keep to that. Two steps make a graph, since a step exchanges buffers (`now` and `before`, Z and its spare) and
-after two every name means the same memory again.
+A graph asks of a step that the processor reads nothing back and that no buffer changes its place; `torch_loops.py` and
+the trainer keep to that. Two steps make a graph, since a step exchanges buffers (`now` and `before`, Z and its spare)
+and after two every name means the same memory again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which module does the loops of a step: `compiled` on the CPU, `plain` elsewhere. Their functions are the same."""
+"""The module whose functions do the loops of a step: `compiled` on the CPU, `torch_loops` elsewhere."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Kernels on private sockets: one directory of mode 0700 for each run, no TCP port, no kernel left behind.
 
-A kernel is a fork of a server (kernel_main.py) that the running interpreter started (no installed kernel spec is
+A kernel is a fork of a server (main.py) that the running interpreter started (no installed kernel spec is
 looked at), talks over unix sockets in the run's private directory, has one thread, and ends with the process that
 asked for it, however that ends.
 """

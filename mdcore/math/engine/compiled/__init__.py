@@ -1,4 +1,4 @@
-"""The loops of a training step on the CPU, compiled by numba. `plain.py` holds their twins in torch.
+"""The loops of a training step on the CPU, compiled by numba. `torch_loops.py` holds their twins in torch.
 
 Why not a BLAS: its products copy their operands into a packed form first, which for a handful of rows costs as much
 as the product, and a stack has a row a cell. Here every number loaded from A is used for three cells, every number
