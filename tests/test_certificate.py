@@ -332,6 +332,7 @@ def test_at_a_vertex_the_margins_bound_the_direction(p):
         ([[1.0, 0.5]], [1.0, 0.0], 1.0, 5.0),  # |u_2| ≤ 4ε, so |u_1| ≤ ε + 4ε/2, over ‖w‖_2 = 1
         ([[1.0, 0.25]], [1.0, 1.0], math.inf, 1.25 * math.sqrt(17 / 2)),  # |u| ≤ (5ε/4, 5ε), over ‖w‖_2 = √2
         ([[1.0, 0.0], [0.0, 1.0]], [1.0, 1.0], 2.0, 2.0),  # |u_j| ≤ √2 ε
+        ([[1.0, 0.0], [0.0, 2.0]], [1.0, 1.0], 2.0, math.sqrt(10)),  # each ⟨a_n, u⟩ ≤ √5 ε, smallest singular value 1
     ],
 )
 def test_what_the_margins_prove_by_hand(A, w, p, ratio):

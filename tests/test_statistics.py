@@ -160,6 +160,9 @@ def test_a_gap_that_does_not_fall_never_reaches(exponent):
     [
         (12.3456, 0.0432, "12.35 ± 0.04"),
         (12.3456, 0.0123, "12.346 ± 0.012"),
+        (12.3456, 0.018, "12.346 ± 0.018"),
+        (12.3456, 1.95, "12 ± 2"),
+        (1234.5, 210.0, "1200 ± 200"),
         (0.5, 0.096, "0.50 ± 0.10"),
         (1234.5, 56.7, "1230 ± 60"),
         (3.14e-5, 2.2e-6, "(3.1 ± 0.2)×10⁻⁵"),
@@ -234,6 +237,21 @@ def test_numbers_in_sentences(write, x, expected):
     assert write(x) == expected
 
 
+@pytest.mark.parametrize(
+    ("mean", "half", "expected"),
+    [
+        (12.3456, 0.045, ("12.35", "12.30", "12.39")),
+        (12.3456, 0.018, ("12.346", "12.328", "12.364")),
+        (1234.5, 180.0, ("1230", "1050", "1410")),
+        (0.5, 1e-5, ("0.500", "0.500", "0.500")),
+        (2.5, 0.0, ("2.50", "2.50", "2.50")),
+        (0.0, 0.0, ("0", "0", "0")),
+    ],
+)
+def test_the_digits_of_an_interval_follow_its_half_width(mean, half, expected):
+    assert numbers.with_interval(mean, mean - half, mean + half) == expected
+
+
 def test_an_estimate_has_the_digits_asked_for():
     assert numbers.count(1234, digits=2) == "1,200"
     assert numbers.rounded_up(0.0) == 0.0 and numbers.rounded_up(-1.23) == -1.23
@@ -241,7 +259,18 @@ def test_an_estimate_has_the_digits_asked_for():
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(0.2, "under 1 s"), (45, "45 s"), (150, "2.5 min"), (7200, "2 h"), (86400 * 8, "8 days"), (math.nan, "–")],
+    [
+        (0.2, "under 1 s"),
+        (1, "1 s"),
+        (45, "45 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (150, "2.5 min"),
+        (7200, "2 h"),
+        (86400 * 8, "8 days"),
+        (86400 * 100, "100 days"),
+        (math.nan, "–"),
+    ],
 )
 def test_durations(seconds, expected):
     assert numbers.duration(seconds) == expected
