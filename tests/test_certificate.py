@@ -309,6 +309,30 @@ def test_the_bounds_have_the_numbers_of_the_theory():
     assert at(1.2, 2.0) == at(float("nan"), 2.0) == at(0.5, 1.0) == at(0.5, math.inf) == 180.0
 
 
+@pytest.mark.parametrize("p", [1.0001, 1.1, 2.0, 3.0, 50.0])
+def test_two_unit_vectors_are_at_most_two_apart(p):
+    assert float(directions.distance_bound(0.999, p)) <= 2.0 * directions.ROUNDING
+    assert math.isinf(float(directions.distance_bound(1.0, p))) and float(directions.distance_bound(0.0, p)) == 0.0
+
+
+def test_powers_of_two_bring_sizes_to_between_one_and_two():
+    sizes = np.array([1.0, 1.5, 2.0, 3e-300, 7e300, 0.0, 0.75])
+    scaled = sizes * certificates.powers_of_two(sizes)
+    assert ((scaled >= 1) & (scaled < 2))[sizes > 0].all() and certificates.powers_of_two(sizes)[5] == 1.0
+    assert np.array_equal(scaled / certificates.powers_of_two(sizes), sizes)  # exactly
+
+
+@pytest.mark.parametrize("p", [1.0, math.inf])
+def test_the_residual_does_not_depend_on_the_units_of_the_data(p):
+    best = reference("gaussian", p)
+    A, right = DATA["gaussian"], certificates.max_margin_kkt(DATA["gaussian"], best.w, best.lam, p)
+    turned = best.w + 0.1 * np.abs(best.w).max() * np.sin(np.arange(len(best.w)))
+    wrong = certificates.max_margin_kkt(A, turned, best.lam, p)
+    for unit in (2.0**-40, 2.0**40):
+        assert certificates.max_margin_kkt(unit * A, best.w / unit, best.lam, p) == pytest.approx(right, abs=1e-12)
+        assert certificates.max_margin_kkt(unit * A, turned / unit, best.lam, p) == pytest.approx(wrong, rel=1e-9)
+
+
 @pytest.mark.parametrize("p", [1.0, math.inf])
 def test_at_a_vertex_the_margins_bound_the_direction(p):
     """l_1 and l_∞: random vectors of nearly the largest margin lie within the bound of a unique optimum."""
