@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +26,7 @@ from mdcore.store.commits import (
     read_notes,
     set_aside,
 )
-from mdcore.store.fingerprint import PACKAGE, changes, code_parts, fingerprint
+from mdcore.store.fingerprint import FOLDERS, PACKAGE, changes, code_parts, fingerprint
 from mdcore.store.provenance import provenance
 from mdcore.store.runs import (
     HISTORY,
@@ -327,3 +328,30 @@ def test_an_earlier_provenance_is_kept(run):
     write_head(opened, run.grid, {"commit": "new"})
     manifest = json.loads((run.path / "manifest.json").read_text())
     assert (manifest["provenance"], manifest["earlier"]) == ({"commit": "new"}, [{"commit": None}])
+
+
+def test_the_fingerprint_of_the_code_covers_whole_folders():
+    """Whatever a file that decides a number is called, and whatever a user's plug-in is."""
+    parts = code_parts()
+    for folder in ("math", "problems", "config", "training"):
+        files = [path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / folder).rglob("*.py")]
+        assert files and {f"mdcore/{name}" for name in files} <= parts.keys()
+    deep = {"mdcore/config/plugins.py", "mdcore/training/stack.py", "mdcore/math/engine/compiled/layers.py"}
+    assert deep <= parts.keys()
+
+
+@pytest.mark.parametrize(
+    "name", ["math/potentials.py", "problems/solvers/conic.py", "config/plugins.py", "training/new.py"]
+)
+def test_a_change_in_any_of_them_is_another_fingerprint(name, tmp_path, monkeypatch):
+    before = code_parts()
+    copy = tmp_path / "mdcore"
+    for folder in FOLDERS:
+        shutil.copytree(PACKAGE / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr("mdcore.store.fingerprint.PACKAGE", copy)
+    assert code_parts() == before
+    with open(copy / name, "a", encoding="utf-8") as file:
+        file.write("# changed\n")
+    changed = code_parts()
+    assert fingerprint(changed) != fingerprint(before)
+    assert changes(before, changed)[0].startswith(f"mdcore/{name}")
