@@ -36,7 +36,7 @@ def test_the_baseline_and_the_engine_do_the_same_work(rule, phi, depth):
     data = workloads.gaussian(60, 5, 4.0)
     cell = CellPlan((phi,) * depth, 0, 6, 0.0 if depth == 1 else 0.3)
     step, steps = StepRule(rule, 0.01), 20
-    X, y = torch.from_numpy(data.X_train), torch.from_numpy(data.y_train)
+    X, y = (torch.from_numpy(array.copy()) for array in (data.X_train, data.y_train))
     model, _ = train_by_hand(X, y, cell, step, steps - 1, timing.cpu_seconds)  # and one before the clock
     w = torch.eye(5, dtype=torch.float64)
     for layer in model:
@@ -50,7 +50,7 @@ def test_the_baseline_and_the_engine_do_the_same_work(rule, phi, depth):
 
 def test_the_baseline_has_no_bias_and_is_float64():
     data = workloads.gaussian(60, 5, 4.0)
-    X, y = torch.from_numpy(data.X_train), torch.from_numpy(data.y_train)
+    X, y = (torch.from_numpy(array.copy()) for array in (data.X_train, data.y_train))
     model, seconds = train_by_hand(X, y, tiny().cells[1], StepRule("constant", 0.1), 1, timing.cpu_seconds)
     assert seconds > 0
     assert {type(layer) for layer in model} == {torch.nn.Linear}

@@ -1,4 +1,4 @@
-"""Notebooks executed by papermill, each in a kernel of its own (grid.kernels)."""
+"""Notebooks executed by papermill, each in a kernel of its own (kernels/)."""
 
 from __future__ import annotations
 

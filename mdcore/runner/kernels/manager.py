@@ -1,4 +1,4 @@
-"""The kernels of grid.kernels as nbclient wants them: a manager, a client, a provisioner. No wait but for the kernel.
+"""The kernels of servers.py as nbclient wants them: a manager, a client, a provisioner. No wait but for the kernel.
 
 jupyter_client looks whether a killed kernel has ended ten times a second, and listens 0.2 s for messages that nobody
 reads before a new one is used: together longer than a forked kernel takes to start.
