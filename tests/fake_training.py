@@ -55,7 +55,7 @@ def act(how: str, cell: str) -> None:
     if how == "hog":
         bytearray(1 << 46)
     if how == "sleep":
-        time.sleep(120)
+        time.sleep(600)
     once = Path("..", f"died-{cell}")
     if how == "die" or (how == "die_once" and not once.exists()):
         once.write_text("")

@@ -333,7 +333,7 @@ def test_an_interrupted_run_stops_its_kernels_and_says_how_to_go_on(process, num
     kernels = training(process, runner)
     assert len(kernels) == 2
     runner.send_signal(number)
-    out, err = runner.communicate(timeout=30)
+    out, err = runner.communicate(timeout=120)
     assert runner.returncode == 130
     assert "To go on:\n  python -m mdcore.run_grid --config grid.yaml --tag t" in err
     assert "Traceback" not in out + err
@@ -347,9 +347,9 @@ def test_a_second_interrupt_ends_at_once(process):
     kernels = training(process, runner)
     runner.send_signal(signal.SIGINT)
     runner.send_signal(signal.SIGTERM)
-    runner.communicate(timeout=30)
+    runner.communicate(timeout=120)
     assert runner.returncode == 130
-    wait_for(lambda: gone(kernels), 10)
+    wait_for(lambda: gone(kernels), 60)
 
 
 def test_sigkill_of_the_runner_leaves_no_kernel_and_no_lock(process):
@@ -359,18 +359,18 @@ def test_sigkill_of_the_runner_leaves_no_kernel_and_no_lock(process):
     family = psutil.Process(runner.pid).children(recursive=True)
     assert len(family) > len(kernels)  # the server that they are forked from is there too
     second = process()
-    _, err = second.communicate(timeout=30)
+    _, err = second.communicate(timeout=120)
     assert second.returncode == 2
     assert f"process {runner.pid}" in err
     runner.kill()
     runner.wait()
-    wait_for(lambda: gone(family), 10)
+    wait_for(lambda: gone(family), 60)
     (process.place / "runs" / "behave.json").write_text("{}")
     (run,) = (process.place / "runs").glob("*_t")
     states = [p.parent.name for p in run.glob("stacks/.*/state")]
     assert len(states) == 2  # kept: the next run goes on from there
     third = process()
-    _, err = third.communicate(timeout=60)
+    _, err = third.communicate(timeout=200)
     assert third.returncode == 0, err
     assert len(read_run(run).final) == 8
     assert [p.name for p in (run / "stacks").glob(".*")] == []
@@ -391,8 +391,8 @@ def test_a_run_opens_no_port_and_its_private_directory_goes(process, number):
     assert private.stat().st_mode & 0o777 == 0o700
     assert all(json.loads(file.read_text())["transport"] == "ipc" for file in files)
     runner.send_signal(number)
-    runner.communicate(timeout=30)
-    wait_for(lambda: gone(family), 10)
+    runner.communicate(timeout=120)
+    wait_for(lambda: gone(family), 60)
     if number == signal.SIGKILL:
         sweep()  # what the next run does first
     assert not private.exists()
@@ -405,7 +405,7 @@ def test_a_killed_kernel_is_tried_again(process, which):
     (kernel,) = training(process, runner, 1)
     (process.place / "runs" / "behave.json").write_text("{}")
     (kernel if which == "kernel" else kernel.parent()).kill()  # kernels end with the server they were forked from
-    out, err = runner.communicate(timeout=60)
+    out, err = runner.communicate(timeout=200)
     assert runner.returncode == 0, err
     assert "attempt 1 failed: the kernel died" in out
 
@@ -419,14 +419,14 @@ def test_a_second_runner_can_wait(process):
     wait_for(lambda: "waiting for process" in second.stdout.readline())
     (process.place / "runs" / "behave.json").write_text("{}")
     first.send_signal(signal.SIGINT)
-    first.communicate(timeout=30)
-    out, _ = second.communicate(timeout=60)
+    first.communicate(timeout=120)
+    out, _ = second.communicate(timeout=200)
     assert second.returncode == 0
     assert "8 done" in out
 
 
 def test_a_finished_grid_is_told_without_loading_anything_heavy(process):
-    assert process().wait(timeout=60) == 0
+    assert process().wait(timeout=200) == 0
     code = (
         "import sys; from mdcore import run_grid; "
         "status = run_grid.main(['--config', 'grid.yaml', '--tag', 't', '--output_dir', 'runs']); "
@@ -450,7 +450,7 @@ def test_a_dask_cluster_runs_a_grid_and_survives_a_killed_worker(process):
     (process.place / "runs" / "behave.json").write_text("{}")
     for kernel in kernels:
         kernel.parent().kill()
-    wait_for(lambda: gone(kernels), 10)
+    wait_for(lambda: gone(kernels), 60)
     _, err = runner.communicate(timeout=120)
     assert runner.returncode == 0, err
     (run,) = (process.place / "runs").glob("*_t")
@@ -466,9 +466,9 @@ def test_a_dask_cluster_ends_with_its_runner(process, number):
     family = psutil.Process(runner.pid).children(recursive=True)
     assert len(family) >= 4
     runner.send_signal(number)
-    runner.communicate(timeout=60)
+    runner.communicate(timeout=200)
     assert runner.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
-    wait_for(lambda: gone(family), 30)
+    wait_for(lambda: gone(family), 120)
 
 
 # the analysis command
