@@ -93,7 +93,8 @@ def held_to_the_exact_margin(name, trainer):
         best = reference(name, cell.limit_p)
         least = exact.margin_lower_bound(A, best.w, cell.limit_p)  # γ_p* is at least this
         values = {key: trainer.observer.values[key][position].numpy() for key in ("gamma_bound", "gap")}
-        for row in range(int(trainer.observer.last[position]) + 1):
+        rows = int(trainer.observer.last[position]) + 1
+        for row in {*range(0, rows, max(1, rows // 25)), rows - 1} - {-1}:
             w = trainer.observer.predictors[position, row].numpy()
             if not np.isfinite(values["gap"][row]) or not w.any():
                 continue
