@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mdcore.problems.proofs.directions import NOTHING
+
 SAME = 1.0  # degrees: directions nearer than this count as the same
-NOTHING = 180.0  # degrees: the bound of a direction of which nothing is known
 ROUNDING = 1e-9  # degrees: more than the rounding errors of an angle between two predictors in float64
 YES, NO, OPEN = "yes", "no", "open"
 MAX_MARGIN, MINIMISER = "max-margin", "logistic minimiser"
