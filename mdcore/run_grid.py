@@ -16,8 +16,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--only", action="append", default=[], metavar="FILTER",
                    help="train only these: 'depth=2,potential=lp'; several are joined by or")  # fmt: skip
     p.add_argument("--dry_run", action="store_true", help="tell what would run, and why; write nothing")
-    p.add_argument("--rerun", choices=("stale", "failed", "all", "rest"),
-                   help="train these again; rest: what an interrupted --rerun has left")
+    p.add_argument(
+        "--rerun",
+        choices=("stale", "failed", "all", "rest"),
+        help="train these again; rest: what an interrupted --rerun has left",
+    )
     p.add_argument("--fail_fast", action="store_true", help="stop at the first cell that fails")
     p.add_argument("--wait", action="store_true", help="wait for another runner of this tag")
     p.add_argument("--backend", choices=("local", "dask"), default="local", help="where stacks are trained")

@@ -183,4 +183,4 @@ def test_the_quick_form_leaves_its_files(tmp_path):
     assert {"bench.csv", "goals.csv", "report.html", "report.md", "figures"} <= left
     assert re.search(r"not asked +.*make grid", done.stdout)
     body = (tmp_path / "bench" / "report.html").read_text().split("<body")[1]
-    assert "src=\"http" not in body
+    assert 'src="http' not in body

@@ -239,9 +239,7 @@ def test_products_are_exact():
     assert exact.product(A, x) == by_hand
 
 
-@pytest.mark.parametrize(
-    "p, power, total", [(1.5, 3, 35**2), (3.0, 3, 64 + 729), (2.0, 2, 16 + 81), (1.0, 1, 13)]
-)
+@pytest.mark.parametrize("p, power, total", [(1.5, 3, 35**2), (3.0, 3, 64 + 729), (2.0, 2, 16 + 81), (1.0, 1, 13)])
 def test_norms_are_bracketed(p, power, total):
     """v = (4, −9): ‖v‖_1.5^3 = 35², ‖v‖_3^3 = 793, ‖v‖_2² = 97, ‖v‖_1 = 13, all exactly."""
     low, high = (Fraction(value) for value in exact.norm_bounds([Fraction(4), Fraction(-9)], p))

@@ -180,9 +180,7 @@ def test_everything_wrong_is_told_at_once(grid_command):
     assert all(word in told.err for word in ("--jobs", "--tag", "epochs"))
 
 
-@pytest.mark.parametrize(
-    "flags", [["--rerun", "some"], ["--device", "tpu"], ["--jobs", "two"], ["--nonsense"]]
-)
+@pytest.mark.parametrize("flags", [["--rerun", "some"], ["--device", "tpu"], ["--jobs", "two"], ["--nonsense"]])
 def test_a_wrong_flag_ends_with_2(flags, capsys):
     with pytest.raises(SystemExit) as end:
         run_grid.main(["--config", "x", "--tag", "t", *flags])
@@ -434,9 +432,7 @@ def test_a_finished_grid_is_told_without_loading_anything_heavy(process):
         "print(sorted(heavy)); sys.exit(status)"
     )
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=process.place, env=env, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=process.place, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "nothing to do" in done.stdout
     assert done.stdout.rstrip().endswith("[]")

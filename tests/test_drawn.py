@@ -207,8 +207,9 @@ def test_lines_of_the_decision_boundaries_are_those_the_legend_names(tmp_path):
         return sorted(np.diff(line.get_ydata())[0] / np.diff(line.get_xdata())[0] for line in lines)
 
     def like(name):
-        return lambda line: (line.get_color(), line.get_linewidth() > 2) == (looks[name].get_color(), False) and (
-            line.get_linestyle() == looks[name].get_linestyle()
+        return lambda line: (
+            (line.get_color(), line.get_linewidth() > 2) == (looks[name].get_color(), False)
+            and (line.get_linestyle() == looks[name].get_linestyle())
         )
 
     for ax in figure.axes:

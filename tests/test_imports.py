@@ -54,9 +54,7 @@ def broken_rules(source: str, wing: str) -> list[str]:
         if top == "mdcore":
             if name.split(".")[1] not in ALLOWED[wing]:
                 wrong.append(f"{wing} imports {name}")
-        elif wing == "math" and (
-            top in NOT_IN_MATH or (top not in MATH_ONLY and top not in sys.stdlib_module_names)
-        ):
+        elif wing == "math" and (top in NOT_IN_MATH or (top not in MATH_ONLY and top not in sys.stdlib_module_names)):
             wrong.append(f"math imports {name}")
     return wrong
 

@@ -36,9 +36,7 @@ def test_angle_of_the_zero_vector_is_not_a_number():
 @pytest.mark.parametrize("scale", [1e-250, 1.0, 1e250])
 def test_p_norm_does_not_overflow(p, scale):
     w = np.array([0.3, -1.2, 0.0, 2.5])
-    assert metrics.p_norm(torch.tensor(scale * w), p).item() == pytest.approx(
-        scale * np.linalg.norm(w, p), rel=1e-12
-    )
+    assert metrics.p_norm(torch.tensor(scale * w), p).item() == pytest.approx(scale * np.linalg.norm(w, p), rel=1e-12)
     assert metrics.p_norm(torch.zeros(3, dtype=torch.float64), p).item() == 0.0
 
 
@@ -105,9 +103,7 @@ def test_alignment_uses_the_right_vector_of_the_outer_and_the_left_of_the_inner_
 
 def test_stable_rank_of_an_orthogonal_layer_is_its_size():
     Q = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64))[0]
-    assert metrics.alignment_and_stable_rank([Q, vec(1, 0, 0, 0, 0).unsqueeze(0)])[1].item() == pytest.approx(
-        5.0
-    )
+    assert metrics.alignment_and_stable_rank([Q, vec(1, 0, 0, 0, 0).unsqueeze(0)])[1].item() == pytest.approx(5.0)
 
 
 def test_participation_counts_equal_neurons():
@@ -163,9 +159,7 @@ def test_the_same_seed_and_shapes_give_the_same_start():
 @pytest.mark.parametrize("distribution", ["normal", "uniform"])
 def test_every_layer_has_a_random_stream_of_its_own(distribution):
     """Also layers of one shape: no number is drawn twice, in no layer, seed or stack of layers."""
-    layers = [
-        layer for seed in range(3) for layer in initial_weights(seed, layer_shapes(6, 5, 5), 1.0, distribution)
-    ]
+    layers = [layer for seed in range(3) for layer in initial_weights(seed, layer_shapes(6, 5, 5), 1.0, distribution)]
     entries = torch.cat([layer.flatten() for layer in layers])
     assert len(entries.unique()) == len(entries) == 3 * (5 * 25 + 5)
     shares = torch.stack([layer.flatten() for layer in layers if layer.shape == (5, 5)])

@@ -44,9 +44,7 @@ def test_mirror_map_is_the_gradient_of_the_value(phi):
 def test_inverse_map_is_the_gradient_of_the_conjugate(phi):
     w = points(low=-1, high=0.5)[1:]
     z = phi.mirror_map(w).requires_grad_()
-    if isinstance(
-        phi, Scaled
-    ):  # its conjugate goes through Newton, which autograd need not follow: differences
+    if isinstance(phi, Scaled):  # its conjugate goes through Newton, which autograd need not follow: differences
         h = 1e-6 * z.detach().abs()
         slope = (phi.conjugate_per_entry(z.detach() + h) - phi.conjugate_per_entry(z.detach() - h)) / (2 * h)
         torch.testing.assert_close(slope, w, rtol=1e-6, atol=1e-8)
@@ -92,8 +90,7 @@ def test_bregman_divergence(phi):
     assert phi.bregman(u, u).item() == pytest.approx(0.0, abs=1e-12)
     assert phi.bregman(u, v) > 0
     by_hand = sum(
-        phi.value(a) - phi.value(b) - phi.mirror_map(b) * (a - b)
-        for a, b in zip(u.unsqueeze(1), v.unsqueeze(1))
+        phi.value(a) - phi.value(b) - phi.mirror_map(b) * (a - b) for a, b in zip(u.unsqueeze(1), v.unsqueeze(1))
     )
     torch.testing.assert_close(phi.bregman(u, v), by_hand.squeeze(), rtol=1e-10, atol=1e-10)
 
@@ -131,9 +128,7 @@ def test_bad_parameters_are_refused(make):
 
 def test_builtin_names_and_limits():
     assert set(BUILTIN) == {"quadratic", "layer_scaled", "lp", "scaled", "hypentropy", "cosh"}
-    limits = {
-        type(phi).name: phi.limit_p for phi in (Quadratic(), LayerScaled(2), Scaled(), Hypentropy(1), Cosh(1))
-    }
+    limits = {type(phi).name: phi.limit_p for phi in (Quadratic(), LayerScaled(2), Scaled(), Hypentropy(1), Cosh(1))}
     assert limits == {"quadratic": 2, "layer_scaled": 2, "scaled": 2, "hypentropy": 1, "cosh": math.inf}
     assert Lp(1.5).limit_p == 1.5
 

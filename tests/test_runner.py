@@ -56,8 +56,7 @@ def grid_like():
             for depth in (1, 2):
                 made = fake_cells(seeds, key, potential=potential, depth=depth)
                 cells += [
-                    type(c)(f"{key}_{potential}_L{depth}_{c.cell_id}", c.config, key, f"data-{key}")
-                    for c in made
+                    type(c)(f"{key}_{potential}_L{depth}_{c.cell_id}", c.config, key, f"data-{key}") for c in made
                 ]
     return cells
 
@@ -382,9 +381,7 @@ def test_the_eta_moves_within_a_stack_and_leaves_out_what_is_skipped(tmp_path, m
     assert "ETA" not in progress.line()
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"done": 1}', '{"done": 1, "total": 0}', '{"done": "x", "total": 2}']
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"done": 1}', '{"done": 1, "total": 0}', '{"done": "x", "total": 2}'])
 def test_a_torn_progress_file_is_no_error(tmp_path, text):
     stack = Stack(tuple(fake_cells(1)))
     progress = Progress([stack], 1, 0, Log(None))
@@ -402,9 +399,7 @@ def test_the_log_survives_a_full_disk(tmp_path):
     assert [line.split("Z ")[1] for line in lines] == ["one", "two"]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "00:00"), (62, "01:02"), (3599.6, "1:00:00"), (7325, "2:02:05")]
-)
+@pytest.mark.parametrize(("seconds", "text"), [(0, "00:00"), (62, "01:02"), (3599.6, "1:00:00"), (7325, "2:02:05")])
 def test_clock(seconds, text):
     assert clock(seconds) == text
 

@@ -92,10 +92,7 @@ def two_at_once() -> float:
     """How many times the work of one process two get done at once: what the machine leaves to a second worker."""
     spent, pipes = [], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     for count in (1, 2):
-        workers = [
-            subprocess.Popen([sys.executable, "-c", PRODUCT], encoding="utf-8", **pipes)
-            for _ in range(count)
-        ]
+        workers = [subprocess.Popen([sys.executable, "-c", PRODUCT], encoding="utf-8", **pipes) for _ in range(count)]
         for worker in workers:
             worker.stdout.readline()
         for worker in workers:

@@ -31,8 +31,7 @@ class RunLock:
         except Timeout:
             if not self.wait:
                 raise RunIsHeld(
-                    f"{self.path.parent} is being run by {self.who()}. "
-                    "Wait for it, add --wait, or use another --tag."
+                    f"{self.path.parent} is being run by {self.who()}. Wait for it, add --wait, or use another --tag."
                 ) from None
             self.say(f"waiting for {self.who()}, which runs {self.path.parent}")
             self._lock.acquire(timeout=-1)

@@ -40,9 +40,7 @@ def tables(cells, plans, companions, trainer, data, found, extra: dict[str, Call
         columns |= against_references(path, columns, plans[position].limit_p, found)
         columns |= against_linear(observer, position, companions.get(position))
         rows = int(observer.last[position]) + 1
-        table = pd.DataFrame({"epoch": epochs, **{name: np.asarray(v) for name, v in columns.items()}}).iloc[
-            :rows
-        ]
+        table = pd.DataFrame({"epoch": epochs, **{name: np.asarray(v) for name, v in columns.items()}}).iloc[:rows]
         w = path[rows - 1].numpy() if rows else np.full(path.shape[1], math.nan)
         for name, metric in extra.items():  # each call gets a predictor of its own; the arrays of `data` are read-only
             table[METRIC + name] = [float(metric(path[row].numpy().copy(), data)) for row in range(rows)]
@@ -139,9 +137,7 @@ def equal_loss_angles(deep: Tensor, deep_level, linear: Tensor, linear_level) ->
     below, and where a path leads from R ≥ 1, misclassified points, past the level within one interval: it was at no
     point between that could be named.
     """
-    reached = [
-        np.maximum.accumulate(np.nan_to_num(level, nan=-np.inf)) for level in (deep_level, linear_level)
-    ]
+    reached = [np.maximum.accumulate(np.nan_to_num(level, nan=-np.inf)) for level in (deep_level, linear_level)]
     level = np.minimum(*reached)
     sides = [_direction_at(path, top, level) for path, top in ((deep, reached[0]), (linear, reached[1]))]
     return angle(*sides).numpy()

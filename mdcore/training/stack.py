@@ -175,9 +175,7 @@ def stack_plan(config: dict, separable: bool, device: str) -> StackPlan:
     """What all cells of a stack share, from the configuration of any of them."""
     step, epochs = config["step"], config["epochs"]
     return StackPlan(
-        step=StepRule(
-            step["rule"], step["eta"], step.get("decay", 1.0), step.get("anneal", 0.0), horizon=epochs
-        ),
+        step=StepRule(step["rule"], step["eta"], step.get("decay", 1.0), step.get("anneal", 0.0), horizon=epochs),
         epochs=epochs,
         log_epochs=log_spaced_epochs(epochs, config["log_points"]),
         loss=config["loss"],
@@ -213,9 +211,7 @@ def _train(trainer: StackTrainer, request: dict, data: str, notes: list[str]) ->
             spent_before = saved["spent"]
             notes.append(f"resumed at epoch {trainer.epoch} from a saved training state")
         except Exception as error:  # a damaged state costs a restart of this stack, never a crash
-            notes.append(
-                f"saved training state not used ({error.__class__.__name__}: {error}); started again"
-            )
+            notes.append(f"saved training state not used ({error.__class__.__name__}: {error}); started again")
     start = time.monotonic()
     last_saved = last_told = start
     steps, looked = 1, start

@@ -95,9 +95,7 @@ class Block:
         view = self.loops.view
         K, L, d, k = self.size, self.depth, self.shapes[0][1], self.shapes[0][0]
         self.z, self.w = (Entries(flat, self.shapes, self.segments, self.loops) for flat in (Z, W))
-        self.spare = tuple(
-            Entries(torch.zeros_like(flat), self.shapes, self.segments, self.loops) for flat in (Z, W)
-        )
+        self.spare = tuple(Entries(torch.zeros_like(flat), self.shapes, self.segments, self.loops) for flat in (Z, W))
         b, a = Z.new_zeros(2, K, L - 1, k)
         g = Z.new_zeros(K, d)
         q = torch.cat([Z.new_full((segment.rows.stop - segment.rows.start,), segment.q) for segment in self.segments])

@@ -45,9 +45,7 @@ class Client(AsyncKernelClient):
 
 def manager_class(board, place: Path, env: dict[str, str], log: Path) -> type[AsyncKernelManager]:
     """The manager of one kernel that `board`, a Kernels, forks; its sockets begin with the path `place`."""
-    spec = KernelSpec(
-        argv=["mdcore-kernel", "-f", "{connection_file}"], display_name="Python 3", language="python"
-    )
+    spec = KernelSpec(argv=["mdcore-kernel", "-f", "{connection_file}"], display_name="Python 3", language="python")
 
     class Forked(LocalProvisioner):
         async def launch_kernel(self, cmd, cwd=None, **kwargs):  # the environment is `env`, not jupyter_client's

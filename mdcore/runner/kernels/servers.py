@@ -59,13 +59,17 @@ def kernel_environment(directory: Path) -> dict[str, str]:
         Path.home()
     except RuntimeError:  # an account without a home: IPython wants one
         ours["HOME"] = str(directory)
-    return ours | PINNED | {
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-        "PYTHONIOENCODING": "utf-8:backslashreplace",
-        "IPYTHONDIR": str(directory / "ipython"),  # the user's own has start-up files
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "MATPLOTLIBRC": str(Path(drawing, "mpl-data", "matplotlibrc")),  # as it is shipped, before a user's
-    }
+    return (
+        ours
+        | PINNED
+        | {
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+            "PYTHONIOENCODING": "utf-8:backslashreplace",
+            "IPYTHONDIR": str(directory / "ipython"),  # the user's own has start-up files
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "MATPLOTLIBRC": str(Path(drawing, "mpl-data", "matplotlibrc")),  # as it is shipped, before a user's
+        }
+    )
 
 
 class PrivateDirectory:
