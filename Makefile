@@ -39,10 +39,10 @@ test-all: $(STAMP)  ## all tests, the slow ones too
 	$(PY) -m pytest -q -n logical --dist loadfile
 
 chaos: $(STAMP)  ## a grid under seeded faults, held against one in peace (SEED, FAULTS)
-	@$(PY) tests/chaos.py --seed $(or $(SEED),0) --faults $(or $(FAULTS),36)
+	@$(PY) tests/chaos/chaos.py --seed $(or $(SEED),0) --faults $(or $(FAULTS),36)
 
 mutants: $(STAMP)  ## small bugs planted one at a time: do the tests notice? (SAMPLE, 0 for all; SEED; MODULES)
-	@$(PY) tests/mutants.py --sample $(or $(SAMPLE),100) --seed $(or $(SEED),0) --only '$(MODULES)' --jobs $(JOBS)
+	@$(PY) tests/mutants/mutants.py --sample $(or $(SAMPLE),100) --seed $(or $(SEED),0) --only '$(MODULES)' --jobs $(JOBS)
 
 lint: $(STAMP)  ## style of the sources
 	$(PY) -m ruff check .

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,43 +12,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import nbformat
 import pytest
+from fake_grids import GRID_TEXT, ROOT, SUPPORT
+from fake_stacks import commit
 
-TESTS = Path(__file__).resolve().parent
-sys.path.insert(0, str(TESTS))
-
-GRID_TEXT = """\
-question: Does it run?
-fixed:
-  dataset: {name: synthetic, geometry: gaussian, dim: 20, n: 60, separation: 2.5, noise: 1}
-  step: {rule: adaptive}
-  epochs: 100
-vary:
-  potential: [quadratic, {lp: {p: 3}}]
-  depth: [1, 2]
-  seed: [0, 1]
-"""  # 8 cells in 2 stacks: a seed is a dataset of its own
-
-
-@dataclass(frozen=True)
-class FakeCell:
-    """What the runner needs of a cell."""
-
-    cell_id: str
-    config: dict = field(hash=False)
-    data_key: str = "data"
-    dataset_label: str = "fake"
-    condition_id: str = "condition"
-
-
-def fake_cells(count: int, data_key: str = "data", **changes) -> list[FakeCell]:
-    """Cells of one dataset that differ in their seed."""
-    base = {
-        "dataset": {"name": "synthetic", "dim": 2, "n": 4},
-        "potential": "quadratic",
-        "depth": 1,
-        "epochs": 100,
-    }
-    return [FakeCell(f"cell_s{s}", base | changes | {"seed": s}, data_key) for s in range(count)]
+from mdcore.config.grid import load_grid
+from mdcore.store.runs import open_run, write_head
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +24,7 @@ def fake_notebook(tmp_path_factory) -> Path:
     """train_cell.ipynb's shape around tests/fake_training.py."""
     parameters = nbformat.v4.new_code_cell("request = None\noutput = None", metadata={"tags": ["parameters"]})
     body = nbformat.v4.new_code_cell(
-        f"import sys\nsys.path.insert(0, {str(TESTS)!r})\n"
+        f"import sys\nsys.path.insert(0, {str(SUPPORT)!r})\n"
         "from fake_training import train_request\nfrom mdcore.store.runs import write_results\n"
         "write_results(output, train_request(request))"
     )
@@ -92,3 +60,41 @@ def grid_command(monkeypatch, fake_notebook, grid_file, tmp_path, capsys):
 
     call.runs = out
     return call
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of GRID_TEXT with its head and two committed stacks: .path, .ids, .grid."""
+    grid_file = tmp_path / "grid.yaml"
+    grid_file.write_text(GRID_TEXT)
+    grid = load_grid(grid_file)
+    opened = open_run(tmp_path / "runs", "t", grid)
+    (opened.path / "stacks").mkdir(parents=True)
+    write_head(opened, grid, {"commit": None})
+    ids = [cell.cell_id for cell in grid.cells]
+    commit(opened.path, "one", ids[:4], 1)
+    commit(opened.path, "two", ids[4:], 2)
+    return SimpleNamespace(path=opened.path, ids=ids, grid=grid)
+
+
+@pytest.fixture
+def process(tmp_path, fake_notebook):
+    """Start run_grid as a process of its own: call(*flags) -> Popen; whatever is left is ended."""
+    (tmp_path / "grid.yaml").write_text(GRID_TEXT)
+    started = []
+
+    def call(*flags):
+        words = [fake_notebook, "--config", "grid.yaml", "--tag", "t", "--output_dir", "runs", "--jobs", "2"]
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        argv = [sys.executable, SUPPORT / "drive_grid.py", *words, *flags]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(argv, cwd=tmp_path, env=env, **pipes))
+        return started[-1]
+
+    call.place = tmp_path
+    (tmp_path / "runs").mkdir()
+    yield call
+    for one in started:
+        if one.poll() is None:
+            one.kill()
+        one.communicate()

@@ -48,7 +48,7 @@ GENERATE = """
 import json, sys, time
 start = time.monotonic()
 from pathlib import Path
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/support")
 import fake_run
 from mdcore.config.grid import load_grid
 cells = [{"cell_id": cell.cell_id, "config": cell.config} for cell in load_grid(sys.argv[1]).cells]

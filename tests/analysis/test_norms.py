@@ -1,0 +1,113 @@
+"""The norm table: its numbers are those of raw arrays, and at the limits the diagonal is smallest."""
+
+import re
+
+import fake_run as fake
+import numpy as np
+import pytest
+
+from mdcore.analysis.data.results import load
+from mdcore.analysis.tables import norms
+from mdcore.problems.datasets import load_dataset
+from mdcore.problems.solvers.max_margin import max_margin
+from mdcore.problems.solvers.separability import separability
+
+PS = (1.5, 2.0, 3.0)
+LABELS = {"lp, p = 1.5": 1.5, "quadratic": 2.0, "lp, p = 3": 3.0}
+
+
+def signed(config):
+    data = load_dataset(config["dataset"], None, None, config["seed"])
+    return data.y_train[:, None] * data.X_train
+
+
+def results_of(place, predictor, seeds=(0, 1), depths=(1, 2), **options):
+    """Results whose predictors are predictor(A, p, seed) and whose l_2 margins are those of the raw data."""
+    cells = fake.grid_cells(seeds=seeds, depths=depths)
+    results = load(fake.write_run(place / "20250319_x", cells, **options))
+    margins = {}
+    for cell in cells:
+        config, name = cell["config"], cell["cell_id"]
+        p = config["potential"]["lp"]["p"] if isinstance(config["potential"], dict) else 2.0
+        A = signed(config)
+        w = results.predictors[name] = predictor(A, p, config["seed"])
+        margins[name] = (A @ w).min() / np.sqrt((w * w).sum())
+    results.final["margin_l2"] = [margins[name] for name in results.final["cell_id"]]
+    return results
+
+
+def exact(A, p, seed):
+    return (1.0 + seed) * max_margin(A, p, separability(A).w).w
+
+
+def test_every_number_is_recomputed_from_the_data_and_the_predictor(tmp_path):
+    results = results_of(tmp_path, exact)
+    text = norms.norms_table(results)
+    rows = re.findall(r"^    (.*) \\\\ % (.*)$", text, re.M)
+    assert len(rows) == 6 and r"$r = 1.5$ & $r = 2$ & $r = 3$" in text
+    for cells, condition in ((row.split(" & "), name) for row, name in rows):
+        c = next(c for c in results.conditions if c.id == condition)
+        assert cells[1] == "2"
+        for r, cell in zip(PS, cells[2:], strict=True):
+            raw = []
+            for seed, name in c.cells.items():
+                w, A = results.predictors[name], signed({**c.config, "seed": seed})
+                raw.append((np.abs(w) ** r).sum() ** (1 / r) / (A @ w).min())
+            mean = float(re.search(r"\d+\.\d+", cell).group())
+            assert mean == pytest.approx(np.mean(raw), abs=0.51 * 10.0 ** -len(str(mean).split(".")[1]))
+
+
+def test_at_the_exact_directions_the_diagonal_is_smallest(tmp_path):
+    for block in norms.norm_blocks(results_of(tmp_path, exact)):
+        assert block.exponents == list(PS)
+        own = [LABELS[c.words] for c in block.conditions]
+        expected = [[p == r for r in PS] for p in own]
+        assert block.smallest.tolist() == expected
+        assert block.own == [True] * 3
+    assert "smallest of the column in 6." in norms.norms_section(results_of(tmp_path / "b", exact)).markdown()
+
+
+def test_a_potential_that_goes_elsewhere_is_seen(tmp_path):
+    swapped = {1.5: 3.0, 2.0: 2.0, 3.0: 1.5}
+    results = results_of(tmp_path, lambda A, p, seed: exact(A, swapped[p], seed))
+    assert [sum(block.own) for block in norms.norm_blocks(results)] == [1, 1]
+    assert "Of 6 places" in norms.norms_section(results).markdown()
+
+
+def test_one_direction_for_all_has_no_smallest(tmp_path):
+    results = results_of(tmp_path, lambda A, p, seed: exact(A, 2.0, 0) * p)
+    for block in norms.norm_blocks(results):
+        assert not block.smallest.any() and block.own == []
+    assert r"\boldsymbol" not in norms.norms_table(results)
+
+
+def test_the_scale_of_a_predictor_changes_nothing(tmp_path):
+    one = norms.norm_blocks(results_of(tmp_path / "a", exact))
+    two = norms.norm_blocks(results_of(tmp_path / "b", lambda A, p, seed: exact(A, p, seed) * 1e150))
+    for a, b in zip(one, two, strict=True):
+        assert b.mean == pytest.approx(a.mean, rel=1e-12)
+
+
+def test_runs_without_a_margin_are_in_no_mean(tmp_path):
+    cells = fake.grid_cells(seeds=(0, 1), depths=(1, 2))
+    lost = next(c["cell_id"] for c in cells)
+    results = results_of(tmp_path, lambda A, p, seed: exact(A, p, seed), status={lost: "diverged"})
+    by_id = {c.id: n for block in norms.norm_blocks(results) for c, n in zip(block.conditions, block.n, strict=True)}
+    assert sorted(by_id.values()) == [1, 2, 2, 2, 2, 2]
+    wrong = results_of(tmp_path / "b", lambda A, p, seed: -exact(A, p, seed))
+    assert norms.norm_blocks(wrong) == []
+    assert norms.norms_table(wrong).startswith("% norms: no run")
+
+
+@pytest.mark.parametrize("options", [{"overlap": lambda c: True}, {"status": "diverged"}])
+def test_no_margin_no_table(tmp_path, options):
+    results = load(fake.write_run(tmp_path / "20250319_x", fake.grid_cells(), **options))
+    assert norms.norms_table(results).startswith("% norms: no run")
+    assert "No run of this grid has a margin" in norms.norms_section(results).markdown()
+
+
+def test_horizons_of_other_potentials_are_columns(tmp_path):
+    cells = fake.grid_cells(["quadratic", {"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1.0}}])
+    results = load(fake.write_run(tmp_path / "20250319_x", cells))
+    assert all(block.exponents == [1.0, 2.0, np.inf] for block in norms.norm_blocks(results))
+    assert r"$r = \infty$" in norms.norms_table(results)

@@ -1,0 +1,573 @@
+"""LaTeX tables: every number is found again in master.csv, rules of bold type, escaping, and that LaTeX takes them."""
+
+import itertools
+import re
+import shutil
+import subprocess
+import unicodedata
+from decimal import ROUND_CEILING, Context
+
+import fake_run as fake
+import numpy as np
+import pandas as pd
+import pytest
+
+from mdcore.analysis.data import aggregate
+from mdcore.analysis.data.columns import USED
+from mdcore.analysis.data.results import load
+from mdcore.analysis.data.statistics import describe
+from mdcore.analysis.tables import floats, latex, statistics_tables
+from mdcore.analysis.tables.numbers import parts, with_interval
+from mdcore.analysis.tables.reference_tables import PAIRED, paired_cell, paired_table, references_table
+from mdcore.analysis.tables.statistics_tables import SCALE, bold_in_column
+
+NASTY = r"Is 50% of A_b & C#1 {true}? ~^\ $x_1$ <β → ∞> „naïve” 数"
+
+
+def written(place, cells, **options):
+    """Write run and tables under `place`; returns the directory of the results."""
+    results = load(fake.write_run(place / "20250319_a_tag-1.x", cells, **options))
+    master, summary = aggregate.write(results, place / "out")
+    statistics_tables.write(results, master, summary, place / "out")
+    return place / "out"
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    return written(
+        tmp_path_factory.mktemp("pairs"), fake.mnist_cells(), overlap=lambda c: c["digits"] == [3, 5] and c["pca"] == 50
+    )
+
+
+def rows_of(text):
+    """(columns, [(cells, what the comment at the end names)]) of a table file."""
+    columns = re.search(r"% columns: (.*)", text).group(1).split()
+    found = re.findall(r"^    (.*) \\\\ % (.*)$", text, re.M)
+    return columns, [(row.split(" & "), name) for row, name in found]
+
+
+def numbers(cell):
+    """The numbers of a cell: mean, and spread where there is one, with the power of ten."""
+    bare = cell.replace(r"\boldsymbol", "").strip("${}")
+    power = re.search(r"\\times 10\^\{?(-?\d+)", bare)
+    values = [float(v) for v in re.findall(r"-?\d+\.?\d*", re.sub(r"\\times.*", "", bare))]
+    return [v * 10.0 ** int(power.group(1)) if power else v for v in values]
+
+
+@pytest.mark.parametrize("name", [t.name for t in statistics_tables.TABLES])
+def test_every_number_of_a_table_is_found_again_in_master(pairs, name):
+    master = pd.read_csv(pairs / "master.csv")
+    columns, rows = rows_of((pairs / "tables" / f"{name}.tex").read_text())
+    assert len(rows) == (12 if name == "balance" else 24)
+    checked = 0
+    for cells, condition in rows:
+        mine = master[master["condition_id"] == condition]
+        used = mine[mine["status"].isin(USED)]
+        assert cells[1] == str(mine["depth"].iloc[0]) and cells[2].startswith(f"{len(used)}/{len(mine)}")
+        for column, cell in zip(columns, cells[3:], strict=True):
+            v = used[column].dropna() * SCALE.get(column, 1.0)
+            if cell == "--":
+                assert v.empty or column.startswith("angle_linear")
+                continue
+            mean, spread, exponent = parts(v.mean(), v.std(ddof=1))
+            assert numbers(cell) == pytest.approx([float(mean) * 10.0**exponent, float(spread) * 10.0**exponent])
+            checked += 1
+    assert checked >= 60
+
+
+# What a reader takes a head for, with the factor between the raw number and the one shown: written down here, so that
+# a head, a column or a factor that the product has wrong is not wrong here too.
+HEADS = {
+    r"$\ell_p$ max-margin": ("angle_max_margin", 1),
+    "SVM": ("angle_svm", 1),
+    r"\shortstack[r]{logistic\\regression}": ("angle_logreg", 1),
+    r"\shortstack[r]{linear MD\\equal steps}": ("angle_linear_md", 1),
+    r"\shortstack[r]{linear MD\\equal loss}": ("angle_linear_md_equal_loss", 1),
+    r"$\gamma_p(w)/\gamma_p^\star$ (\%)": ("margin_ratio", 100),
+    r"gap (\%)": ("gap", 100),
+    r"$\angle(w, \hat u^\star) \le$": ("angle_bound", 1),
+    r"test acc.\ (\%)": ("test_accuracy", 100),
+    r"$\gamma_2(w)$": ("margin_l2", 1),
+    r"$\gamma_p(w)$": ("margin_lp", 1),
+    r"$\gamma_p^\star$": ("exact_margin", 1),
+    r"$\|A^\top\lambda\|_q$": ("gamma_bound", 1),
+    r"$\log(1/R)$": ("log_inverse_loss", 1),
+    "balance": ("norm_balance", 1),
+    "Frobenius": ("norm_balance_frobenius", 1),
+    "drift": ("balance_drift", 1),
+    "alignment": ("layer_alignment", 1),
+    "stable rank": ("stable_rank", 1),
+    "particip.": ("participation", 1),
+    r"$\Delta\,\gamma_p/\gamma_p^\star$ (\%)": ("margin_ratio", 100),
+    r"$\Delta\angle$ max-margin": ("angle_max_margin", 1),
+    r"$\Delta\angle$ SVM": ("angle_svm", 1),
+    r"$\Delta$ test acc.\ (\%)": ("test_accuracy", 100),
+}
+
+
+def raw_final(out):
+    """final.parquet of every stack of the run beside the results `out`, indexed by potential, p, depth, data, seed."""
+    files = (out.parent / "20250319_a_tag-1.x" / "stacks").glob("*/final.parquet")
+    table = pd.concat([pd.read_parquet(f) for f in files])
+    return table.assign(name=table["condition_id"])
+
+
+def shown(cell, order=0):
+    """(number, half a unit of its last digit) of the first number, or of number `order`, as LaTeX shows the cell."""
+    bare = cell.replace(r"\boldsymbol", "")
+    power = re.search(r"\\times 10\^\{?(-?\d+)", bare)
+    text = re.findall(r"-?\d+\.?\d*", re.sub(r"\\times.*", "", bare))[order]
+    unit = 10.0 ** (int(power.group(1)) if power else 0)
+    zeros = len(text) - len(text.rstrip("0")) if "." not in text and text != "0" else 0  # 200 ± 20: tens are the last
+    return float(text) * unit, 0.501 * unit * 10.0 ** (zeros - len(text.partition(".")[2]))
+
+
+def heads(text):
+    """The heads of a table's columns as LaTeX prints them."""
+    (line,) = set(re.findall(r"\\toprule\n    (.*) \\\\\n    \\midrule", text))
+    return line.split(" & ")
+
+
+@pytest.mark.parametrize("name", [t.name for t in statistics_tables.TABLES])
+def test_every_number_under_a_head_is_the_mean_of_what_the_head_names_in_the_raw_files(pairs, name):
+    final, text = raw_final(pairs), (pairs / "tables" / f"{name}.tex").read_text()
+    assert heads(text)[:3] == ["potential", "$L$", "$n$"]
+    named, checked = [HEADS[head] for head in heads(text)[3:]], set()
+    for cells, condition in rows_of(text)[1]:
+        mine = final[final["condition_id"] == condition]
+        assert len(mine) == 3 and len(cells) == 3 + len(named)
+        for (column, factor), cell in zip(named, cells[3:], strict=True):
+            values = factor * mine[column].to_numpy()
+            if cell != "--":
+                for order, exact in enumerate((values.mean(), values.std(ddof=1))):
+                    number, half = shown(cell, order)
+                    assert abs(number - exact) <= half + 1e-9 * abs(exact), (condition, column)
+                checked.add(column)
+            else:
+                assert np.isnan(values).all() or column.startswith("angle_linear")
+    assert checked == {column for column, _ in named}
+
+
+def test_every_difference_under_a_head_is_that_of_the_raw_files(pairs):
+    final, text = raw_final(pairs), (pairs / "tables" / "paired.tex").read_text()
+    keys = ["digits", "pca", "seed"]
+    named, kinds = [HEADS[head] for head in heads(text)[3:]], set()
+    for cells, comment in rows_of(text)[1]:
+        condition, kind = comment.split()
+        mine = final[final["condition_id"] == condition].set_index(keys)
+        first = mine.iloc[0]
+        if kind == "depth_effect":  # minus linear mirror descent with the same potential
+            other = (final["potential"] == first["potential"]) & (final["depth"] == 1)
+            other &= final["p"].eq(first["p"]) | (final["p"].isna() & pd.isna(first["p"]))
+        elif kind == "potential_effect":  # minus quadratic at the same depth
+            other = (final["potential"] == "quadratic") & (final["depth"] == first["depth"])
+        else:
+            continue
+        columns = [c for c, _ in named]
+        difference = mine[columns] - final[other].set_index(keys).loc[mine.index, columns]
+        kinds.add(kind)
+        for (column, factor), cell in zip(named, cells[3:], strict=True):
+            if cell != "--":
+                number, half = shown(cell)
+                assert abs(number - factor * difference[column].mean()) <= half + 1e-9, (comment, column)
+    assert kinds == {"depth_effect", "potential_effect"}
+
+
+def test_every_number_of_the_paired_table_is_found_again_in_master(pairs):
+    master, summary = (pd.read_csv(pairs / "master.csv"), pd.read_csv(pairs / "summary.csv").set_index("condition_id"))
+    columns, rows = rows_of((pairs / "tables" / "paired.tex").read_text())
+    kinds = {name.split()[1] for _, name in rows}
+    assert kinds == {"depth_effect", "depth_effect_equal_loss", "potential_effect"}
+    for cells, name in rows:
+        condition, prefix = name.split()
+        mine = master[master["condition_id"] == condition]
+        for column, cell in zip(columns, cells[3:], strict=True):
+            v = mine[f"{prefix}_{column}"].dropna() * PAIRED[column]
+            if cell == "--":
+                assert v.empty
+                continue
+            low, high = (summary.loc[condition, f"{prefix}_{column}_ci_{e}"] * PAIRED[column] for e in ("low", "high"))
+            assert numbers(cell) == pytest.approx([float(x) for x in with_interval(v.mean(), low, high)])
+            assert cells[2] == "3" and len(v) == 3
+            told = v.nunique() > 1 and (numbers(cell)[1] > 0 or numbers(cell)[2] < 0)
+            assert (r"\boldsymbol" in cell) == told
+
+
+def reference_cells(rows, synthetic):
+    """The cells of the references table that these rows of master.csv, of one data set and one p, must give."""
+    margins, p = rows["exact_margin"].dropna(), rows["limit_p"].iloc[0]
+    if margins.empty:
+        margin = "--"
+    elif margins.max() - margins.min() <= 1e-9 * margins.max():
+        margin = f"${margins.max():.5g}$"
+    else:  # three significant digits of the spread
+        decimals = max(0, 2 - int(np.floor(np.log10(margins.max() - margins.min()))))
+        margin = f"${margins.min():.{decimals}f}$ to ${margins.max():.{decimals}f}$"
+
+    def worst(column):
+        v = rows[column].max()
+        if v < 1e-12:
+            return "$< 10^{-12}$"
+        return "--" if np.isnan(v) else "${:.1f}\\times 10^{{{}}}$".format(*np_power(v))
+
+    short = {"hard-margin": "hard", "soft-margin": "soft", "unregularised": "plain", "l2": "l2"}
+    return [
+        r"$\infty$" if np.isinf(p) else f"{p:g}",
+        str(rows["seed"].nunique() if synthetic else 1),
+        " / ".join(f"{v:g}" for v in sorted(rows["n_train"].unique())),
+        " / ".join(f"{v:g}" for v in sorted(rows["dim"].unique())),
+        " / ".join(sorted(rows["separability"].unique())),
+        margin,
+        worst("exact_margin_gap"),
+        worst("exact_margin_kkt"),
+        {(): "--", (False,): "no", (True,): "yes", (False, True): "yes / no"}[
+            tuple(sorted(bool(v) for v in rows["reference_unique"].dropna().unique()))
+        ],
+        "--"
+        if rows["exact_angle_bound"].isna().all()
+        else "${:#.2g}$".format(float("{}e{}".format(*np_power(rows["exact_angle_bound"].max())))),
+        *(" / ".join(sorted({short[v] for v in rows[k]})) for k in ("svm_kind", "logreg_kind")),
+    ]
+
+
+def np_power(v):
+    """(mantissa with two digits, exponent of ten) of a number, never rounded down."""
+    up = Context(prec=2, rounding=ROUND_CEILING).create_decimal(repr(float(v)))
+    mantissa, exponent = f"{up:.1e}".split("e")
+    return float(mantissa), int(exponent)
+
+
+REFERENCES = {
+    "pairs": (fake.mnist_cells, 12, lambda c: c["digits"] == [3, 5] and c["pca"] == 50),
+    "synthetic": (
+        lambda: fake.grid_cells(
+            [*fake.POTENTIALS, {"cosh": {"beta": 1.0}}],
+            datasets=[{"dataset": fake.GAUSSIAN}, {"dataset": {**fake.GAUSSIAN, "n": 90}}],
+        ),
+        8,
+        lambda c: False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_every_cell_of_the_references_table_is_found_again_in_master(tmp_path, name):
+    make, many, overlap = REFERENCES[name]
+    results = load(fake.write_run(tmp_path / "20250319_x", make(), overlap=overlap))
+    master, _ = aggregate.write(results, tmp_path / "out")
+    separable = master["separability"] == "separable"
+    random = np.random.default_rng(0)  # every cell its own residuals, so that the largest is told from the others
+    for column in ("exact_margin_gap", "exact_margin_kkt"):
+        master.loc[separable, column] = 10.0 ** random.uniform(-12, -7, separable.sum())
+    bound = master["exact_angle_bound"].notna()
+    master.loc[bound, "exact_angle_bound"] = random.uniform(0.01, 9, bound.sum()).round(3)
+    if name == "synthetic":  # of one exponent some optima are unique and some are not
+        master.loc[(master["limit_p"] == 1.5) & (master["seed"] == 1), "reference_unique"] = "False"
+    exact = master["limit_p"] == 3.0
+    master.loc[exact & separable, "exact_margin_gap"] = -2e-16
+    if name == "pairs":  # one data set for all seeds: one exact margin
+        master["exact_margin"] = master.groupby(["digits", "pca", "limit_p"])["exact_margin"].transform("first")
+    master.to_csv(tmp_path / "master.csv", index=False)
+    read = pd.read_csv(tmp_path / "master.csv")
+    _, rows = rows_of(references_table(results, master))
+    assert len(rows) == many == len({where for _, where in rows})
+    for cells, where in rows:
+        slug, p = where.split(" p=")
+        ids = {c.id for f in results.facets if f.slug == slug for c in f.conditions}
+        exponent = np.inf if "infty" in p else float(p)
+        mine = read[read["condition_id"].isin(ids) & (read["limit_p"] == exponent)]
+        assert len(mine) and cells == reference_cells(mine, name == "synthetic")
+
+
+CORNERS = ["quadratic", {"lp": {"p": 3.0}}, {"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1.0}}]
+
+
+def test_angles_to_an_optimum_that_is_not_the_only_one_are_marked_wherever_a_table_shows_one(tmp_path):
+    place = written(tmp_path, fake.grid_cells(CORNERS))
+    master = pd.read_csv(place / "master.csv")
+    several = set(master.loc[~master["reference_unique"], "condition_id"])
+    assert len(several) == 4  # hypentropy and cosh, two depths
+    for name in ("main", "angles", "paired", "margins", "balance"):
+        text = (place / "tables" / f"{name}.tex").read_text()
+        columns, rows = rows_of(text)
+        for cells, where in rows:
+            for column, cell in zip(columns, cells[3:], strict=True):
+                marked = column == "angle_max_margin" and where.split()[0] in several and cell != "--"
+                assert (r"\ddagger" in cell) == marked, (name, where, column)
+        captions = re.findall(r"\\caption\{(.*)\}", text)
+        told = "angle_max_margin" in columns
+        assert all((r"$^\ddagger$: the $\ell_p$ optimum is not proved" in c) == told for c in captions)
+
+
+def test_nothing_is_marked_where_every_optimum_is_the_only_one(pairs):
+    for path in (pairs / "tables").glob("*.tex"):
+        assert r"\ddagger" not in path.read_text()
+
+
+def test_a_marked_power_of_ten_has_no_double_superscript():
+    assert statistics_tables.marked(r"$(3.1 \pm 0.2)\times 10^{-5}$") == r"$(3.1 \pm 0.2)\times 10^{-5}{}^{\ddagger}$"
+    assert statistics_tables.marked("--") == "--"
+
+
+def test_the_bound_of_the_angle_stands_beside_the_gap(tmp_path):
+    place = written(tmp_path, fake.grid_cells(CORNERS))
+    columns, rows = rows_of((place / "tables" / "margins.tex").read_text())
+    assert columns[-2:] == ["gap", "angle_bound"]
+    several = {name for _, name in rows if "hypentropy" in name or "cosh" in name}
+    assert all((cells[-1] == "--") == (name in several) for cells, name in rows) and len(several) == 4
+
+
+def test_a_run_without_the_newer_columns_has_its_tables_all_the_same(tmp_path):
+    results = load(fake.write_run(tmp_path / "20250319_x", fake.grid_cells()))
+    for column in ("angle_bound", "exact_angle_bound", "flow_time"):
+        results.final[column] = np.nan
+    results.final["reference_unique"] = ""
+    master, summary = aggregate.write(results, tmp_path / "out")
+    statistics_tables.write(results, master, summary, tmp_path / "out")
+    columns, _ = rows_of((tmp_path / "out" / "tables" / "margins.tex").read_text())
+    assert "angle_bound" not in columns
+    assert "nan" not in (tmp_path / "out" / "tables" / "references.tex").read_text()
+
+
+def test_no_margin_of_an_overlapping_condition(pairs):
+    over = set(pd.read_csv(pairs / "summary.csv").query("separability == 'overlapping'")["condition_id"])
+    assert len(over) == 6
+    for name in ("main", "margins"):
+        columns, rows = rows_of((pairs / "tables" / f"{name}.tex").read_text())
+        for cells, condition in rows:
+            if condition in over:
+                shown = dict(zip(columns, cells[3:], strict=True))
+                assert all(
+                    shown[c] == "--"
+                    for c in ("margin_ratio", "gap", "angle_max_margin", "exact_margin", "margin_l2")
+                    if c in shown
+                )
+
+
+def test_transients_carry_a_dagger_and_lost_runs_are_named(tmp_path):
+    cells = fake.grid_cells()
+    ids = [c["cell_id"] for c in cells if c["config"]["potential"] == "quadratic" and c["config"]["depth"] == 2]
+    place = written(tmp_path, cells, status={ids[0]: "diverged", ids[1]: "transient"})
+    _, rows = rows_of((place / "tables" / "main.tex").read_text())
+    row = next(cells for cells, name in rows if "quadratic_L2" in name)
+    assert row[0] == r"quadratic$^\dagger$" and row[2] == "2/3 (1 diverged)"
+    linear = next(cells for cells, name in rows if "quadratic_L1" in name)
+    assert linear[0] == "quadratic" and linear[2] == "3/3"
+
+
+@pytest.mark.parametrize(
+    ("means", "stds", "better", "bold"),
+    [
+        ([3.0, 1.0, 2.0], [0.1, 0.1, 0.1], "low", [False, True, False]),
+        ([3.0, 1.0, 2.0], [0.1, 0.1, 0.1], "high", [True, False, False]),
+        ([3.0, 1.0, 1.5], [0.1, 0.1, 0.6], "low", [False, True, True]),  # within the larger deviation of the two
+        ([1.0, 1.0], [0.1, 0.1], "low", [False, False]),  # all would be bold
+        ([1.0], [0.1], "low", [False]),
+        ([1.0, 2.0], [0.1, 0.1], "", [False, False]),
+        ([1.0, 2.0, np.nan], [np.nan] * 3, "low", [True, False, False]),
+        ([np.nan, np.nan], [0.1, 0.1], "low", [False] * 2),
+        ([1.0, 0.999999, 0.9999], [0.0, 0.0, 0.0], "high", [True, True, False]),
+    ],
+)
+def test_rule_of_bold_type(means, stds, better, bold):
+    assert bold_in_column(means, stds, better) == bold
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.4, 0.5, 0.6], r"$\boldsymbol{0.5\;[0.3,\,0.7]}$"),
+        ([-0.4, -0.5, -0.6], r"$\boldsymbol{-0.5\;[-0.7,\,-0.3]}$"),
+        ([0.0, 0.1, 0.2], r"$0.1\;[-0.1,\,0.3]$"),
+        ([0.50, 0.52], r"$0.51\;[0.38,\,0.64]$"),  # too few pairs for bold type
+        ([1.0, 1.0, 1.0], r"$1.00\;[1.00,\,1.00]$"),  # all the same to the last bit: no evidence
+        ([1.0], "$1.00$"),
+        ([np.nan], "--"),
+        ([1e-5, 1.1e-5, 0.9e-5], r"$0.000\;[0.000,\,0.000]$"),
+    ],
+)
+def test_paired_cells(values, expected):
+    assert paired_cell(describe(pd.DataFrame({"x": values})), "x") == expected
+
+
+def test_a_row_of_the_paired_table_says_how_many_pairs_each_of_its_cells_has(tmp_path):
+    results = load(fake.write_run(tmp_path / "20250319_x", fake.grid_cells(seeds=range(4))))
+    master, _ = aggregate.write(results, tmp_path / "out")
+    deep = master.index[(master["potential"] == "quadratic") & (master["depth"] == 2)]
+    master.loc[deep[0], "depth_effect_angle_svm"] = np.nan
+    by_id = {r["condition_id"]: r for r in aggregate.summary_table(results, master).to_dict("records")}
+    _, rows = rows_of(paired_table(results, by_id))
+    counts = {name: cells[2] for cells, name in rows}
+    assert counts.pop(f"{master.loc[deep[0], 'condition_id']} depth_effect") == "3 to 4"
+    assert set(counts.values()) == {"4"}
+
+
+def test_captions_and_labels_are_there_and_labels_differ(pairs):
+    labels = []
+    for path in sorted((pairs / "tables").glob("*.tex")):
+        text = path.read_text()
+        if path.stem != "preview":
+            assert text.count(r"\caption{") == text.count(r"\label{") == text.count(r"\begin{table}") >= 1
+            assert r"\toprule" in text and r"\bottomrule" in text and r"\hline" not in text
+            labels += re.findall(r"\\label\{(.*?)\}", text)
+    assert len(set(labels)) == len(labels) and "tab:a-tag-1-x:main" in labels
+    preview = (pairs / "tables" / "preview.tex").read_text()
+    assert re.findall(r"\\input\{(\w+)\}", preview) == [
+        "main",
+        "angles",
+        "margins",
+        "balance",
+        "references",
+        "paired",
+        "norms",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a_b & 50% #1", r"a\_b \& 50\% \#1"),
+        ("{x}~^\\", r"\{x\}\textasciitilde{}\textasciicircum{}\textbackslash{}"),
+        ("β ≤ ∞", r"$\beta$ $\le$ $\infty$"),
+        ("naïve 数", "naïve {[}U+6570{]}"),
+        ("δ ε ϵ θ Δ Α", r"$\delta$ $\varepsilon$ $\epsilon$ $\theta$ $\Delta$ $\mathrm{A}$"),
+        ("Łukasz Dvořák, Erdős, Şahin, ą, ﬀ", r"\L{}ukasz Dvo\v{r}ák, Erd\H{o}s, \c{S}ahin, \k{a}, {[}U+FB00{]}"),
+        ("e\u0301 o\u0323\u0302 x₂ ℝ \x07 \udcc3", r"é \^{\d{o}} x$_{2}$ $\mathbf{R}$ {[}U+0007{]} {[}U+DCC3{]}"),
+    ],
+)
+def test_escaping(text, expected):
+    assert latex.escape(text) == expected
+
+
+def test_no_two_letters_are_typeset_alike():
+    """Latin, Greek, Cyrillic, punctuation, arrows, operators; only quotation marks are meant to look alike."""
+    letters = [chr(c) for c in (*range(33, 127), *range(161, 0x530), *range(0x2010, 0x2400)) if chr(c).isprintable()]
+    letters = [c for c in letters if unicodedata.normalize("NFC", c) == c and c not in "`'’‘"]
+    set_as = {}
+    for letter in letters:
+        set_as.setdefault(latex.escape(letter), []).append(letter)
+    assert {text: alike for text, alike in set_as.items() if len(alike) > 1} == {}
+    assert all(all(32 <= ord(c) < 256 for c in text) for text in set_as)
+    assert latex.escape("Ϛ") == "{[}U+03DA{]}"  # a Greek letter that TeX has no macro for
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lp, p = 1.5", r"$\ell_{p}$, $p = 1.5$"),
+        ("the l2 margin, L = 3", r"the $\ell_{2}$ margin, $L = 3$"),
+        ("l1.5 max-margin", r"$\ell_{1.5}$ max-margin"),
+        ("help, all2 of lpx", "help, all2 of lpx"),
+    ],
+)
+def test_norms_and_formulas(text, expected):
+    assert latex.words(text) == expected
+
+
+HOSTILE = {
+    "one cell": (lambda: fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)), {}),
+    "one seed": (lambda: fake.grid_cells(seeds=(0,)), {}),
+    "all diverged": (fake.grid_cells, {"status": "diverged"}),
+    "all failed": (fake.grid_cells, {"status": "failed"}),
+    "all overlapping": (fake.grid_cells, {"overlap": lambda c: True}),
+    "nothing ran": (fake.grid_cells, {"missing": [c["cell_id"] for c in fake.grid_cells()]}),
+    "NaN everywhere": (
+        fake.grid_cells,
+        {
+            "nan_columns": [
+                "loss",
+                "log_inverse_loss",
+                "train_accuracy",
+                "test_accuracy",
+                "margin_l2",
+                "margin_lp",
+                "margin_ratio",
+                "gap",
+                "angle_max_margin",
+                "angle_linear_md",
+                "angle_linear_md_equal_loss",
+                "angle_svm",
+                "angle_logreg",
+                "norm_balance",
+                "layer_alignment",
+                "exact_margin",
+                "gamma_bound",
+                "stable_rank",
+                "participation",
+            ]
+        },
+    ),
+    "forty conditions": (
+        lambda: fake.grid_cells([{"lp": {"p": 1 + k / 8}} for k in range(1, 11)], depths=(1, 2, 3, 4), seeds=(0, 1)),
+        {},
+    ),
+    "nasty names": (
+        lambda: fake.grid_cells(
+            [{"my_file:A_%&#": {"a": 1}}, {"b_%:C$^~": {"x_1": 0.5}}, "quadratic"],
+            datasets=[{"dataset": {"name": "theirs:Data_%&#$"}}],
+            seeds=(0, 1),
+        ),
+        {"question": NASTY, "own": {"m_%&#": 1.0}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_grids_leave_tables_without_a_stray_character(tmp_path, name):
+    make, options = HOSTILE[name]
+    place = written(tmp_path, make(), **options)
+    for path in (place / "tables").glob("*.tex"):
+        text = path.read_text()
+        assert "nan" not in re.sub(r"% .*", "", text).lower().replace("dominan", "") and "None" not in text
+        for line in text.splitlines():
+            body = re.sub(r"(?<!\\)%.*", "", line)
+            assert len(re.findall(r"(?<!\\)\$", body)) % 2 == 0, line
+            assert not re.search(r"(?<!\\)#", body), line
+        for block in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", text, re.S):
+            for row in re.findall(r"^    (.*?) \\\\", block[1], re.M):
+                if "multicolumn" not in row:
+                    assert len(re.findall(r"(?<!\\)&", row)) == len(block[0]) - 1, row
+
+
+def test_long_tables_are_cut_into_floats_that_fit_a_page(tmp_path):
+    place = written(tmp_path, HOSTILE["forty conditions"][0]())
+    text = (place / "tables" / "main.tex").read_text()
+    assert text.count(r"\begin{table}") == 2
+    for body in re.findall(r"\\midrule(.*?)\\bottomrule", text, re.S):
+        assert body.count(r"\\") <= floats.ROWS_PER_FLOAT
+
+
+def test_twice_the_same_bytes(pairs, tmp_path):
+    again = written(tmp_path, fake.mnist_cells(), overlap=lambda c: c["digits"] == [3, 5] and c["pca"] == 50)
+    for path in (pairs / "tables").iterdir():
+        assert path.read_bytes() == (again / "tables" / path.name).read_bytes()
+
+
+def compiler():
+    """A LaTeX on this machine: the command, or None."""
+    if shutil.which("pdflatex"):
+        return ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "preview.tex"]
+    return ["tectonic", "preview.tex"] if shutil.which("tectonic") else None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(compiler() is None, reason="neither pdflatex nor tectonic is installed: tables are not compiled")
+@pytest.mark.parametrize("name", ["pairs", *HOSTILE])
+def test_a_real_latex_compiles_the_preview(tmp_path, pairs, name):
+    if name == "pairs":
+        place = shutil.copytree(pairs, tmp_path / "out")
+    else:
+        make, options = HOSTILE[name]
+        place = written(tmp_path, make(), **options)
+    assert compiled(place / "tables") == 0.0
+    for path in (place / "tables").glob("*.tex"):  # in their own size they are hardly wider: little is shrunk
+        path.write_text(path.read_text().replace(floats.FIT, "{%"))
+    assert compiled(place / "tables") < 50
+
+
+def compiled(place):
+    """Points by which the widest line of preview.pdf is too wide; fails with LaTeX's words when it does not compile."""
+    done = subprocess.run(compiler(), cwd=place, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (place / "preview.pdf").stat().st_size > 1000
+    return max(itertools.chain([0.0], map(float, re.findall(r"Overfull \\hbox \(([\d.]+)pt", done.stdout))))

@@ -1,0 +1,700 @@
+"""Numbers under their own names: identity by configuration and content, never by label, position or first row."""
+
+import gzip
+import json
+import math
+import re
+import struct
+from pathlib import Path
+
+import fake_run as fake
+import numpy as np
+import pandas as pd
+import pytest
+import small_runs
+import torch
+from small_runs import STEPS
+
+from mdcore.analysis import compare
+from mdcore.analysis.data import aggregate
+from mdcore.analysis.data.conditions import conditions_of
+from mdcore.analysis.data.facets import facets_of
+from mdcore.analysis.data.results import load
+from mdcore.analysis.figures.drawings import heatmaps
+from mdcore.config import labels
+from mdcore.config.cell import data_key, flatten, make_cell, potential_key
+from mdcore.config.errors import GridError
+from mdcore.config.grid import load_grid, select
+from mdcore.config.plugins import load_potential, potentials_for
+from mdcore.config.yaml_lines import dump
+from mdcore.math import metrics
+from mdcore.math.potentials import BUILTIN, Cosh, Hypentropy, Lp, Quadratic, Scaled
+from mdcore.problems import mnist
+from mdcore.problems.datasets import Dataset
+from mdcore.runner.command import other_data, plan_of, plugin_files
+from mdcore.runner.plan import describe
+from mdcore.store.commits import committed
+from mdcore.store.fingerprint import code_parts
+from mdcore.store.runs import Run
+from mdcore.training.measures import typed_parameters
+from mdcore.training.stack import _request_fingerprint, load_data
+
+GRIDS = Path(__file__).resolve().parents[2] / "grids"
+RAY = """
+import numpy as np
+from mdcore.problems.datasets import Dataset
+
+def make(seed, stretch=1.0, {more}):
+    x = np.array([3.0, 1.0])
+    X = np.array([x, (1 + stretch) * x, -x, -(1 + stretch) * x])
+    return Dataset("ray", X, np.array([1.0, 1, -1, -1]), np.empty((0, 2)), np.empty(0), {{}})
+"""
+TWO_POINTS = """
+import numpy as np
+from mdcore.problems.datasets import Dataset
+
+def load(seed):
+    x = np.array([np.cos({angle}), np.sin({angle})])
+    return Dataset("d", np.array([x, -x]), np.array([1.0, -1]), np.empty((0, 2)), np.empty(0), {{}})
+"""
+MIX = """
+from mdcore.math.potentials import Potential
+
+class Mix(Potential):
+    limit_p = 2.0
+
+    def __init__(self, a=1, b=1):
+        self.c = float(a) * float(b)
+
+    def value_per_entry(self, w):
+        return self.c * w**2 / 2
+
+    def mirror_map(self, w):
+        return self.c * w
+
+    def inverse_mirror_map(self, z, out=None):
+        r = z / self.c
+        return r if out is None else out.copy_(r)
+"""
+
+
+# ---- a parameter that only some data sets have ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["stretch", "path", "n", "loss", "epochs", "gap", "angle_svm", "cell_id", "p"])
+def test_a_parameter_of_a_later_data_set_moves_nothing(tmp_path, monkeypatch, name):
+    """angle(l_3, l_2) = arctan(3^{-1/2}) − arctan(1/3) = 11.565° on the ray through (3, 1), whatever is called 77."""
+    more = "**other" if name != "stretch" else "other=0"
+    grid = (
+        f'question: "?"\n{STEPS}vary:\n  dataset: [{{name: "ray:make"}}, {{name: "ray:make", {name}: 77}}]\n'
+        "  potential: [quadratic, {lp: {p: 3}}]\n  depth: [1, 2]\n"
+    )
+    results = small_runs.train(
+        small_runs.write(tmp_path / "g", grid, ray=RAY.format(more=more)), tmp_path / "20250101_t", monkeypatch
+    )
+    master, summary = aggregate.write(results, tmp_path / "out")
+    assert master.columns.is_unique and summary.columns.is_unique and len(master) == 8
+    angle = math.degrees(math.atan(3**-0.5) - math.atan(1 / 3))
+    lp = master[master["potential"] == "lp"]
+    assert len(lp) == 4 and lp["angle_reference_potential"].to_numpy() == pytest.approx(angle, abs=0.05)
+    assert summary["angle_reference_potential_mean"].dropna().to_numpy() == pytest.approx(angle, abs=0.05)
+    assert master.filter(like="depth_effect_").abs().max().max() < 0.5
+    assert master[f"param.{name}"].dropna().tolist() == [77.0] * 4
+    assert len(results.facets) == 2 and len({f.title for f in results.facets}) == 2
+    assert pd.read_csv(tmp_path / "out" / "master.csv")["seed"].tolist() == [0] * 8
+
+
+def test_columns_do_not_depend_on_which_cell_comes_first():
+    cells = [
+        {"cell_id": str(i), "config": fake.config(dataset={"name": "my:data", **more})}
+        for i, more in enumerate([{}, {"a": 1}, {"b": "x"}, {"a": [1, {"c": None}]}])
+    ]
+    for order in (cells, cells[::-1]):
+        found = conditions_of(order)
+        assert all(set(c.flat) == set(found[0].flat) >= {"param.a", "param.b"} for c in found)
+        assert (
+            len(found)
+            == 4
+            == len(facets_of(found))
+            == len({c.data for c in found})
+            == len({c.data_words for c in found})
+        )
+
+
+def test_names_of_both_kinds_are_told_apart():
+    config = fake.config({"my:Phi": {"scale": 3}}, dataset={"name": "my:data", "scale": 2})
+    flat = flatten(config)
+    assert (flat["param.dataset.scale"], flat["param.potential.scale"]) == (2, 3) and "param.scale" not in flat
+    other = fake.config({"my:Phi": {"scale": 3}})
+    assert flatten(other)["param.scale"] == 3
+    (one, two) = (
+        c.flat for c in conditions_of([{"cell_id": "a", "config": config}, {"cell_id": "b", "config": other}])
+    )
+    assert {one["param.potential.scale"], two["param.potential.scale"]} == {3} and "param.scale" not in {**one, **two}
+
+
+def test_a_parameter_of_mixed_types_is_written_and_read(tmp_path):
+    frame = pd.DataFrame(
+        {"param.a": [1, "1", None], "param.b": [1, 2.5, None], "param.c": [2**70, 1, 1], "x": [1, 2, 3]}
+    )
+    typed_parameters(frame).to_parquet(tmp_path / "f.parquet")
+    read = pd.read_parquet(tmp_path / "f.parquet")
+    assert read["param.a"].tolist() == ["1", '"1"', read["param.a"][2]] and read["param.c"].tolist() == [
+        str(2**70),
+        "1",
+        "1",
+    ]
+    assert read["param.b"].tolist()[:2] == [1.0, 2.5] and np.isnan(read["param.b"][2])
+
+
+def test_a_data_set_has_no_seed_of_its_own(tmp_path):
+    grid = f'question: "?"\n{STEPS}  potential: quadratic\n  dataset: {{name: "ray:make", seed: 3}}\n'
+    file = small_runs.write(tmp_path, grid, ray=RAY.format(more="other=0"))
+    with pytest.raises(GridError, match="gets the grid's seed"):
+        load_grid(file)
+
+
+# ---- labels ---------------------------------------------------------------------------------------------------------
+
+
+def test_functions_of_one_name_in_two_files_stay_apart(tmp_path, monkeypatch):
+    grid = (
+        f'question: "?"\n{STEPS}vary:\n  dataset: [{{name: "data_a:load"}}, {{name: "data_b:load"}}]\n'
+        "  potential: [quadratic, {lp: {p: 3}}]\n  depth: [1, 2]\n"
+    )
+    file = small_runs.write(
+        tmp_path / "g", grid, data_a=TWO_POINTS.format(angle=0.3), data_b=TWO_POINTS.format(angle=1.2)
+    )
+    results = small_runs.train(file, tmp_path / "20250101_t", monkeypatch)
+    assert [f.title for f in results.facets] == ["data_a:load", "data_b:load"]
+    master, _ = aggregate.write(results, tmp_path / "out")
+    quadratic = master[master["potential"] == "quadratic"]
+    assert quadratic["angle_reference_potential"].isna().all()
+    for angle, row in zip((0.3, 1.2), results.facets, strict=True):
+        expected = abs(math.degrees(math.atan(math.tan(angle) ** 0.5)) - math.degrees(angle))
+        mine = master[master["condition_id"].isin([c.id for c in row.conditions]) & (master["potential"] == "lp")]
+        assert mine["angle_reference_potential"].to_numpy() == pytest.approx(expected, abs=0.1)
+
+
+AMBIGUOUS = [
+    [{"m:P": {"a": 2}}, {"m:P": {"b": 2}}, "m:P", {"m:P": {"a": "2"}}],
+    [{"m:P": {"a": 2}}, {"n:P": {"a": 2}}],
+    [{"m:P": {"a": "x y"}}, {"m:P": {"a": "x/y"}}, {"m:P": {"a": "x.y"}}],
+    [
+        {"m:P": {"a": [1, 2]}},
+        {"m:P": {"a": [1, [2]]}},
+        {"m:P": {"a": {"b": 1}}},
+        {"m:P": {"a": None}},
+        {"m:P": {"a": "null"}},
+    ],
+    [{"lp": {"p": 1.5}}, {"lp": {"p": 1.5000000000000002}}],
+    [["m:P", "quadratic"], ["n:P", "quadratic"], [{"m:P": {"a": 1}}, "quadratic"]],
+    [["quadratic"] * 60 + ["scaled", "quadratic"], ["quadratic"] * 60 + ["quadratic", "scaled"]],
+]
+
+
+@pytest.mark.parametrize("potentials", AMBIGUOUS)
+def test_potentials_have_names_of_their_own(potentials):
+    configs = [fake.config(p, len(p) if isinstance(p, list) else 1) for p in potentials]
+    cells = [{"cell_id": make_cell(c).cell_id, "config": c} for c in configs]
+    assert len({c["cell_id"] for c in cells}) == len(cells)
+    found = conditions_of(cells)
+    for names in ([c.id for c in found], [c.label for c in found], [c.words for c in found]):
+        assert len(set(names)) == len(potentials)
+    assert conditions_of(cells[::-1])[0].words == found[0].words  # whatever the order
+
+
+DATA = [
+    [{"name": "a:f"}, {"name": "b:f"}, {"name": "a:f", "n": 1}, {"name": "a:f", "n": "1"}, {"name": "a:f", "n": None}],
+    [{"name": "a:f", "path": "x"}, {"name": "a:f", "path": "y"}],
+    [
+        {**fake.GAUSSIAN},
+        {**fake.GAUSSIAN, "n": 61},
+        {**fake.GAUSSIAN, "noise": 2.0},
+        {**fake.GAUSSIAN, "dim": 21},
+        fake.PLANTED,
+    ],
+]
+
+
+@pytest.mark.parametrize("datasets", DATA)
+def test_data_sets_have_names_of_their_own(datasets):
+    cells = [{"cell_id": str(i), "config": fake.config(dataset=d)} for i, d in enumerate(datasets)]
+    found = conditions_of(cells)
+    for names in ([c.id for c in found], [c.data for c in found], [c.data_words for c in found]):
+        assert len(set(names)) == len(datasets)
+    facets = facets_of(found)
+    assert len(facets) == len({f.title for f in facets}) == len({f.slug for f in facets}) == len(datasets)
+
+
+def test_a_name_is_told_apart_by_the_least_that_does():
+    assert labels.told_apart({"1": ["a", "f:a"], "2": ["a", "g:a"], "3": ["b", "f:b"]}) == {
+        "1": "f:a",
+        "2": "g:a",
+        "3": "b",
+    }
+    same = labels.told_apart({"1": ["a"], "2": ["a"]})
+    assert len(set(same.values())) == 2 and all(re.fullmatch("a-[0-9a-f]{6}", name) for name in same.values())
+    assert len(set(labels.told_apart({"1": ["a", "b"], "2": ["a", "c"], "3": ["b"]}).values())) == 3
+
+
+def test_condition_ids_are_the_same_with_and_without_results(tmp_path):
+    configs = [
+        fake.config({"m:P": {"a": 1}}, dataset={"name": "m:f", "path": "here"}),
+        fake.config(dataset=fake.MNIST, digits=[3, 5]),
+    ]
+    cells = [make_cell(c) for c in configs]
+    found = conditions_of([{"cell_id": c.cell_id, "config": c.config} for c in cells])
+    assert {c.id for c in found} == {c.condition_id for c in cells}
+
+
+def test_keys_hold_what_decides_and_nothing_else():
+    mnist = fake.config(dataset=fake.MNIST, digits=[3, 5])
+    elsewhere = {**mnist, "dataset": {**fake.MNIST, "path": "elsewhere"}}
+    assert data_key(mnist) == data_key(elsewhere) and make_cell(mnist).cell_id == make_cell(elsewhere).cell_id
+    own = [fake.config(dataset={"name": "m:f", "path": p}) for p in ("x", "y")]
+    assert len({data_key(c) for c in own}) == len({make_cell(c).condition_id for c in own}) == 2
+    assert potential_key(mnist) == potential_key(own[0])
+
+
+# ---- parameters of a potential --------------------------------------------------------------------------------------
+
+
+def test_parameters_of_a_potential_are_named_everywhere(tmp_path, monkeypatch):
+    grid = (
+        f'question: "?"\n{STEPS}  dataset: {{name: synthetic, geometry: planted, dim: 2, n: 20}}\n'
+        'vary:\n  potential: ["mine:Mix", {"mine:Mix": {a: 2}}, {"mine:Mix": {b: 2}}]\n  depth: [1, 2]\n'
+    )
+    file = small_runs.write(tmp_path / "g", grid, mine=MIX)
+    results = small_runs.train(file, tmp_path / "20250101_t", monkeypatch)
+    assert load_grid(file).varied == ["depth", "param.a", "param.b"]
+    assert len(select(load_grid(file).cells, ["param.a=2"])) == 2
+    master, summary = aggregate.write(results, tmp_path / "out")
+    told = {(r["param.a"], r["param.b"]) for r in master.fillna(0).to_dict("records")}
+    assert told == {(0, 0), (2, 0), (0, 2)} and {"param.a", "param.b"} <= set(summary)
+    assert {c.words for c in results.conditions} == {"Mix", "Mix, a = 2", "Mix, b = 2"}
+    (figure,) = [item.figure for item in heatmaps.heatmaps(results, summary, "norm_balance") if hasattr(item, "figure")]
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["Mix", "Mix, a = 2", "Mix, b = 2"]
+    changes, different, only_a, only_b = compare.compare(results, load(tmp_path / "20250101_t"))
+    assert len(changes) == 6 and all(c.same for c in changes) and (different, only_a, only_b) == ({}, [], [])
+    # trained with their own parameters: φ = c w²/2 is gradient descent with 1/c times the step
+    norm = master[(master["depth"] == 1)].set_index("potential_label")["weight_norm"]
+    assert norm["mine.Mix"] == pytest.approx(2 * norm["mine.Mix-a2"]) == pytest.approx(2 * norm["mine.Mix-b2"])
+
+
+def test_potentials_are_equal_only_with_equal_state(tmp_path):
+    (tmp_path / "mine.py").write_text(MIX)
+    Mix = load_potential("mine:Mix", tmp_path)
+    assert Mix() == Mix(1, 1) and Mix(a=2) == Mix(b=2) != Mix()
+    assert Quadratic() == Quadratic() and Lp(3) != Lp(2) and hash(Lp(3)) == hash(Lp(3))
+
+    class Tensors(Quadratic):
+        def __init__(self):
+            self.table = torch.ones(2)
+
+    one = Tensors()
+    assert one == one and one != Tensors()
+
+
+# ---- conformance of a plug-in ---------------------------------------------------------------------------------------
+
+GOOD = {
+    "value_per_entry": "w * w / 2",
+    "mirror_map": "w.clone()",
+    "inverse_mirror_map": "z.clone() if out is None else out.copy_(z)",
+    "conjugate_per_entry": "z * z / 2",
+}
+ARGUMENTS = {"inverse_mirror_map": "z, out=None", "conjugate_per_entry": "z"}
+FAULTS = [
+    ("inverse_mirror_map", "(z.mul_(1.5), z.clone() if out is None else out.copy_(z))[1]", "changes its argument"),
+    ("mirror_map", "w.add_(0.5)", "changes its argument"),
+    ("value_per_entry", "w.square_() / 2", "changes its argument"),
+    ("conjugate_per_entry", "z.mul_(z) / 2", "changes its argument"),
+    ("inverse_mirror_map", "z.clone()", "does not write the result into out"),
+    ("inverse_mirror_map", "z.float() if out is None else out.copy_(z)", "float32"),
+    ("mirror_map", "w.sum()", "expected the shape"),
+    ("mirror_map", "w.numpy()", "gives a ndarray"),
+    ("mirror_map", "w / 0", "NaN or infinity"),
+    ("mirror_map", "w.log()", "NaN or infinity"),
+    ("mirror_map", "-w", "does not rise"),
+    ("mirror_map", "w + 1", "is not w|as φ is even"),
+    ("mirror_map", "2 * w", "is not w"),
+    ("value_per_entry", "w * w", "not the derivative"),
+    ("mirror_map", "undefined", "raises NameError"),
+]
+
+
+@pytest.mark.parametrize(("method", "body", "told"), FAULTS)
+def test_a_potential_that_does_not_conform_is_refused_before_training(tmp_path, method, body, told):
+    bodies = GOOD | {method: body}
+    source = "from mdcore.math.potentials import Potential\nclass P(Potential):\n    limit_p = 2.0\n" + "".join(
+        f"    def {name}(self, {ARGUMENTS.get(name, 'w')}):\n        return {text}\n" for name, text in bodies.items()
+    )
+    grid = f'question: "?"\n{STEPS}  dataset: {{name: synthetic}}\n  potential: "bad:P"\n'
+    with pytest.raises(GridError, match=f"bad:P: .*({told})"):
+        load_grid(small_runs.write(tmp_path, grid, bad=source))
+
+
+def test_potentials_that_conform_are_taken(tmp_path):
+    bodies = "".join(
+        f"    def {name}(self, {ARGUMENTS.get(name, 'w')}):\n        return {text}\n" for name, text in GOOD.items()
+    )
+    (tmp_path / "good.py").write_text(f"from mdcore.math.potentials import Potential\nclass P(Potential):\n{bodies}")
+    assert len(potentials_for(fake.config("good:P", 2), tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    "phi", [Quadratic(), Lp(1.1), Lp(6), Scaled(), Hypentropy(0.1), Cosh(1.0), BUILTIN["layer_scaled"](4.0)]
+)
+def test_every_potential_of_the_framework_conforms(phi):
+    from mdcore.config.plugins import check_potential
+
+    check_potential(phi, "built-in")
+
+
+# ---- copies for a user's code ---------------------------------------------------------------------------------------
+
+SPOIL = """
+import numpy as np
+
+def unit_share(w, data):
+    w /= np.linalg.norm(w)
+    return abs(w[0])
+
+def zero(w, data):
+    w[:] = 0
+    return 1.0
+
+def data_too(w, data):
+    for name in ("X_train", "y_train", "A"):
+        try:
+            getattr(data, name)[:] = 0
+        except ValueError:
+            continue
+        raise AssertionError(f"{name} can be written to")
+    return float(data.A.sum())
+"""
+
+
+def test_metrics_change_nothing(tmp_path, monkeypatch):
+    grid = (
+        f'question: "?"\n{STEPS}  dataset: {{name: synthetic, geometry: planted, dim: 2, n: 20}}\n'
+        '  potential: quadratic\n  metrics: ["unit:unit_share", "unit:zero", "unit:data_too"]\n'
+    )
+    results = small_runs.train(small_runs.write(tmp_path / "g", grid, unit=SPOIL), tmp_path / "20250101_t", monkeypatch)
+    plain = small_runs.train(
+        small_runs.write(tmp_path / "h", re.sub("  metrics: .*\n", "", grid)), tmp_path / "20250101_u", monkeypatch
+    )
+    ((cell, w),) = results.predictors.items()
+    assert np.array_equal(w, next(iter(plain.predictors.values())))
+    assert np.linalg.norm(w) == pytest.approx(results.row[cell]["weight_norm"], rel=1e-12)
+    assert results.own_metrics == ["metric.unit:unit_share", "metric.unit:zero", "metric.unit:data_too"]
+    assert results.row[cell]["metric.unit:unit_share"] == pytest.approx(abs(w[0]) / np.linalg.norm(w))
+    master, _ = aggregate.write(results, tmp_path / "out")
+    assert master["metric.unit:zero"].tolist() == [1.0]
+
+
+def test_a_data_set_keeps_no_live_handle():
+    X, y, record = np.array([[1.0, 2.0], [-1.0, -2.0]]), np.array([1.0, -1.0]), {"list": [1]}
+    data = Dataset("d", X, y, np.empty((0, 2)), np.empty(0), record)
+    before = data.fingerprint, data.A.copy()
+    X[:], y[:] = 7.0, 1.0
+    record["list"].append(2)
+    assert (data.X_train == [[1, 2], [-1, -2]]).all() and data.preprocessing == {"list": [1]}
+    assert (before[1] == data.A).all()
+    for name in ("X_train", "y_train", "X_test", "y_test", "A"):
+        assert not getattr(data, name).flags.writeable
+
+
+# ---- a condition's own grid -----------------------------------------------------------------------------------------
+
+D = """
+import numpy as np
+from mdcore.problems.datasets import Dataset
+
+def make(seed, kind="a", **more):
+    x = np.array([3.0, 1.0])
+    return Dataset("d", np.array([x, -x]), np.array([1.0, -1.0]), np.empty((0, 2)), np.empty(0), {})
+"""
+ADVERSARIAL = [
+    "1e3",
+    "1E3",
+    "1.5e+3",
+    "0x1F",
+    "0o17",
+    "010",
+    "1_000",
+    "12:30",
+    "12:30:45",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "true",
+    "True",
+    "null",
+    "~",
+    "None",
+    "",
+    " ",
+    " a",
+    "a ",
+    "a: b",
+    "a #b",
+    "- a",
+    "[a]",
+    "{a: 1}",
+    "*a",
+    "&a",
+    "!a",
+    "|",
+    ">",
+    "'",
+    '"',
+    "%",
+    "@",
+    "`",
+    "2024-01-01",
+    "2024-01-01T00:00:00Z",
+    ".inf",
+    "-.inf",
+    ".nan",
+    ".5",
+    "5.",
+    "+1",
+    "-1",
+    "1e-3",
+    "=",
+    "<<",
+    "é",
+    "日本",
+    "🦊",
+    "line\nbreak",
+    "tab\tstop",
+    "\\",
+    "a\u2028b",
+    "x" * 300,
+    "back\\slash\n",
+    "-",
+    "--- a",
+    "...",
+    "?",
+    "? a",
+    ":",
+    ",",
+    None,
+    True,
+    False,
+    0,
+    -1,
+    2**52,
+    1e300,
+    1e-300,
+    0.1,
+    1e16,
+    1e22,
+    123456789.123456789,
+    5e-324,
+    [],
+    [1, "1", None, [True, "true"]],
+    {"a": {"b": ["1e3", None]}},
+    {"1e3": "~", "yes": 1},
+    {},
+]
+
+
+def as_yaml(value) -> str:
+    """JSON is YAML, but for letters beyond 16 bits, which JSON writes as two."""
+    return json.dumps(value).replace("\\ud83e\\udd8a", "\\U0001f98a")
+
+
+def again(tmp_path, cells, stem="again"):
+    """The cells of the conditions' own grids, read again from their YAML."""
+    found = []
+    for number, c in enumerate(conditions_of([{"cell_id": cell.cell_id, "config": cell.config} for cell in cells])):
+        file = tmp_path / f"{stem}{number}.yaml"
+        file.write_text(dump(aggregate.grid_snippet(c, "q: 1e3?")), encoding="utf-8")
+        found += load_grid(file).cells
+    return found
+
+
+def test_a_condition_s_own_grid_gives_its_cells_whatever_the_values(tmp_path):
+    grid = (
+        f'question: "?"\n{STEPS}  potential: quadratic\nvary:\n  dataset.name: ["d:make"]\n'
+        f"  dataset.kind: {as_yaml(ADVERSARIAL)}\n  seed: [0, 3]\n"
+    )
+    cells = load_grid(small_runs.write(tmp_path, grid, d=D)).cells
+    assert len(cells) == 2 * len(ADVERSARIAL)
+    assert [c.config["dataset"]["kind"] for c in cells[::2]] == ADVERSARIAL
+    assert {c.cell_id: c.config for c in again(tmp_path, cells)} == {c.cell_id: c.config for c in cells}
+
+
+def test_a_run_s_own_grid_gives_its_cells_whatever_the_values(tmp_path):
+    datasets = as_yaml([{"name": "d:make", "kind": value} for value in ADVERSARIAL])
+    grid = f'question: "1e3"\n{STEPS}  potential: quadratic\nvary:\n  dataset: {datasets}\n'
+    first = load_grid(small_runs.write(tmp_path, grid, d=D))
+    (tmp_path / "resolved.yaml").write_text(first.resolved_yaml(), encoding="utf-8")
+    second = load_grid(tmp_path / "resolved.yaml")
+    assert [c.config for c in second.cells] == [c.config for c in first.cells] and second.question == "1e3"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in GRIDS.glob("*.yaml")))
+def test_the_conditions_of_every_shipped_grid_run_again(tmp_path, name):
+    for plugin in GRIDS.glob("*.py"):
+        (tmp_path / plugin.name).write_bytes(plugin.read_bytes())
+    cells = load_grid(GRIDS / name).cells[:100]
+    assert {c.cell_id for c in again(tmp_path, cells)} == {c.cell_id for c in cells}
+
+
+# ---- data are known by their content --------------------------------------------------------------------------------
+
+
+def idx_files(folder: Path, seed: int) -> Path:
+    """Small IDX files under MNIST's names, gzipped or not."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir()
+    prototypes = rng.integers(0, 200, (10, 28, 28))
+    for part, n in (("train", 60), ("t10k", 20)):
+        digits = np.arange(n) % 10
+        images = np.clip(prototypes[digits] + rng.integers(0, 56, (n, 28, 28)), 0, 255).astype(np.uint8)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, n, 28, 28) + images.tobytes())
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, n) + bytes(digits.astype(np.uint8)))
+    return folder
+
+
+IDX = (
+    f'question: "?"\n{STEPS}  dataset: {{name: mnist, source: full, path: "PLACE"}}\n'
+    "  digits: [0, 1]\n  pca: 3\n  potential: quadratic\n"
+)
+
+
+def planned(grid_file: Path, run_dir: Path, overrides=(), rerun=None):
+    """(plan, grid) of a run as the command makes it."""
+    grid = load_grid(grid_file, overrides)
+    state = committed(run_dir)
+    parts = code_parts(plugin_files(grid))
+    return plan_of(Run(run_dir, new=False), grid, grid.cells, state, parts, rerun), state
+
+
+def test_other_images_under_the_same_names_are_other_data(tmp_path, monkeypatch):
+    one, two = idx_files(tmp_path / "one", 1), idx_files(tmp_path / "two", 2)
+    file = small_runs.write(tmp_path / "g", IDX.replace("PLACE", str(one)))
+    run = tmp_path / "20250101_t"
+    results = small_runs.train(file, run, monkeypatch)
+    ((cell, row),) = results.row.items()
+    record = json.loads(row["preprocessing"])
+    assert (
+        "70,000" not in record["source"] and "not MNIST" in record["source"] and str(tmp_path) not in json.dumps(record)
+    )
+    assert (record["n_train"], record["n_test"]) == (12, 4) and set(record["files"]) == set(mnist.FILES)
+    config = load_grid(file).cells[0].config
+    assert row["data_sha256"] == load_data(config).fingerprint
+    plan, state = planned(file, run)
+    assert not plan.stale and not plan.other_data and state.newest[cell].data["sha256"] == row["data_sha256"]
+    moved = [f"dataset.path={one.rename(tmp_path / 'moved')}"]
+    assert not planned(file, run, moved)[0].stale  # the same content elsewhere is the same data
+    other = [f"dataset.path={two}"]
+    plan, state = planned(file, run, other)
+    assert list(plan.other_data) == list(plan.stale) == [cell] and not plan.stacks
+    assert "train-images-idx3-ubyte has another content" in describe(plan, state, 1)
+    assert "other data" in other_data(Run(run, new=False), plan)
+    plan, _ = planned(file, run, other, "stale")
+    assert plan.to_run == 1 and not plan.other_data
+    for name in mnist.FILES:
+        (two / name).unlink()
+    assert not planned(file, run, other)[0].stale  # nothing is known of files that are not there
+
+
+def test_mnist_itself_is_called_so(tmp_path, monkeypatch):
+    folder = idx_files(tmp_path / "one", 1)
+    config = fake.config(dataset={**fake.MNIST, "source": "full", "path": str(folder)}, digits=[0, 1], pca=3)
+    monkeypatch.setattr(mnist, "UNPACKED", mnist.digests(folder, "md5"))
+    assert load_data(config).preprocessing["source"] == "MNIST, 70,000 images"
+    for name in mnist.FILES:  # gzipped files are the same content
+        (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
+        (folder / name).unlink()
+    assert load_data(config).preprocessing["source"] == "MNIST, 70,000 images"
+
+
+CSV = """
+import numpy as np
+from mdcore.problems.datasets import Dataset
+
+def load(seed, path):
+    table = np.loadtxt(path, delimiter=",")
+    return Dataset("csv", table[:, 1:], table[:, 0], np.empty((0, 2)), np.empty(0), {})
+"""
+A, B = "1,3.0,1.0\n-1,-3.0,-1.0\n", "1,1.0,3.0\n-1,-1.0,-3.0\n"
+
+
+def test_a_parameter_called_path_is_a_parameter(tmp_path, monkeypatch):
+    grid = (
+        f'question: "?"\n{STEPS}  potential: quadratic\n'
+        'vary:\n  dataset: [{name: "c:load", path: a.csv}, {name: "c:load", path: b.csv}]\n'
+    )
+    file, run = small_runs.write(tmp_path / "g", grid, c=CSV), tmp_path / "20250101_t"
+    (tmp_path / "g" / "a.csv").write_text(A)
+    (tmp_path / "g" / "b.csv").write_text(B)
+    results = small_runs.train(file, run, monkeypatch)
+    master, _ = aggregate.write(results, tmp_path / "out")
+    assert master["param.path"].tolist() == ["a.csv", "b.csv"] and len(results.conditions) == len(results.facets) == 2
+    for c, expected in zip(results.conditions, ((3, 1), (1, 3)), strict=True):
+        w = results.predictors[c.cells[0]]
+        assert w / np.linalg.norm(w) == pytest.approx(np.array(expected) / 10**0.5)
+    assert not planned(file, run)[0].stale
+    (tmp_path / "g" / "a.csv").write_text(B)  # another content under the same name
+    plan, _ = planned(file, run)
+    assert list(plan.other_data) == [results.conditions[0].cells[0]]
+
+
+def test_a_training_state_of_other_data_is_not_gone_on_from():
+    request = {"cells": [], "code": "c", "device": "cpu"}
+    assert _request_fingerprint(request, "one") == _request_fingerprint(dict(request), "one")
+    assert _request_fingerprint(request, "one") != _request_fingerprint(request, "two")
+
+
+# ---- norm balance ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "phi", [Cosh(1.0), Cosh(0.3), Hypentropy(0.1), Hypentropy(2.0), Quadratic(), Lp(1.5), Lp(3), Scaled()]
+)
+@pytest.mark.parametrize("size", [1e-3, 1.0, 20.0])
+def test_norm_balance_is_a_ratio_of_positive_sums_for_every_potential(phi, size):
+    """φ even and strictly convex: φ* is least at 0, so Σφ*(Z) − φ*(0) > 0 unless Z = 0, and max/min ≥ 1."""
+    torch.manual_seed(0)
+    Z = [size * torch.randn(3, *shape, dtype=torch.float64) for shape in ((5, 4), (5, 5), (1, 5))]
+    sums = metrics.layer_potentials([phi] * 3, Z)
+    assert bool((sums > 0).all()) and bool((metrics.max_over_min(sums) >= 1).all())
+    exact = torch.stack(
+        [sum(phi.conjugate(z[i : i + 1, a : a + 1, b : b + 1]) - phi.conjugate(torch.zeros(1, dtype=torch.float64))
+             for a in range(z.shape[1]) for b in range(z.shape[2])) for i in range(3) for z in Z]
+    ).reshape(3, 3)  # fmt: skip
+    torch.testing.assert_close(sums, exact, rtol=1e-6, atol=1e-14)
+    if (
+        float(phi.conjugate(torch.zeros(1, dtype=torch.float64))) == 0.0
+    ):  # quadratic, lp, scaled: the plain sum, to the bit
+        plain = torch.stack([phi.conjugate_per_entry(z).sum(dim=(-2, -1)) for z in Z], dim=-1)
+        assert torch.equal(sums, plain)
+
+
+def test_norm_balance_of_a_layer_at_zero_is_not_defined():
+    assert metrics.max_over_min(torch.tensor([[1.0, 0.0], [2.0, 1.0], [-1.0, 3.0]])).isnan().tolist() == [
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("potential", ["{cosh: {beta: 1}}", "{hypentropy: {beta: 0.5}}"])
+def test_a_network_raises_no_false_alarm(tmp_path, monkeypatch, potential):
+    grid = (
+        f'question: "?"\n{STEPS}  dataset: {{name: synthetic, geometry: planted, dim: 2, n: 20}}\n'
+        f"  potential: {potential}\nvary:\n  depth: [2, 3]\n"
+    )
+    grid = grid.replace("eta: 10", "eta: 1")
+    results = small_runs.train(small_runs.write(tmp_path / "g", grid), tmp_path / "20250101_t", monkeypatch)
+    assert results.problems == []
+    for cell in results.row:
+        balance = results.curves.get(cell, "norm_balance")
+        assert len(balance) > 10 and (balance >= 1).all()

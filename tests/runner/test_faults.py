@@ -1,0 +1,444 @@
+"""What goes wrong around a grid, one thing at a time: nothing finished is lost, nothing wrong gets in."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from chaos_site import copy_source
+from fake_grids import ROOT, fake_cells
+from fake_stacks import FILES, PARTS, commit
+from fake_training import results
+from processes import behave, runner_for, the_run, wait_for
+
+from mdcore.config.grid import load_grid
+from mdcore.runner import command
+from mdcore.runner.attempt import Outcome, attempt, prepare
+from mdcore.runner.kernels.servers import Kernels
+from mdcore.runner.notebooks import NotebookFailed
+from mdcore.runner.stacks import compose
+from mdcore.store import commits
+from mdcore.store.commits import ResultError, commit_stack, committed, read_notes
+from mdcore.store.runs import RunError, open_run, read_manifest, read_run, write_head, write_results
+from mdcore.training import stack as training
+
+SECRET = "hush-hush-5f2c"
+
+
+# files
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """Make files unreadable, also for root: call(path)."""
+    closed, real = set(), builtins.open
+
+    def refuse(file, *args, **kwargs):
+        if isinstance(file, str | Path) and Path(file) in closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return real(file, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "open", refuse)
+    monkeypatch.setattr(io, "open", refuse)
+    return closed.add
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_unreadable_file_is_told_and_its_stack_is_pending(run, unreadable, name):
+    unreadable(run.path / "stacks" / "one" / name)
+    state = committed(run.path)
+    assert set(state.newest) == set(run.ids[4:])
+    assert state.damaged[0].problem == f"{name} is unreadable: Permission denied"
+    assert list(read_run(run.path).final["cell_id"]) == run.ids[4:]
+
+
+def test_an_altered_manifest_is_never_believed(run):
+    file = run.path / "manifest.json"
+    whole, good = file.read_bytes(), read_manifest(run.path)
+    for position in range(0, len(whole), 37):
+        for mask in (0x01, 0x80):  # 0x01 makes another digit or letter of one
+            data = bytearray(whole)
+            data[position] ^= mask
+            file.write_bytes(bytes(data))
+            try:
+                assert read_manifest(run.path) == good, f"byte {position}"
+            except RunError as error:
+                assert "manifest.json" in str(error)
+    file.write_bytes(whole.replace(b'"seed": 1', b'"seed": 0', 1))
+    opened = open_run(run.path.parent, "t", run.grid)
+    assert "does not match its own checksum" in opened.notes[0]
+    write_head(opened, run.grid, {})
+    assert read_manifest(run.path)["cells"] == good["cells"]
+
+
+def test_an_altered_grid_file_of_a_run_is_written_anew(grid_command):
+    grid_command()
+    file = the_run(grid_command) / "grid.yaml"
+    whole = file.read_text()
+    file.write_text(whole.replace("epochs: 100", "epochs: 700"))
+    assert "grid.yaml is damaged" in grid_command().out
+    assert file.read_text() == whole
+    assert "nothing to do" in grid_command().out
+
+
+def test_results_that_are_altered_before_they_are_committed_are_not_taken(tmp_path):
+    write_results(tmp_path, results(["a"]))
+    (tmp_path / "train_cell.ipynb").write_text("{}")
+    assert read_notes(tmp_path, ["a"])
+    file = tmp_path / "history.parquet"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(ResultError, match=r"history\.parquet is not as the notebook wrote it"):
+        read_notes(tmp_path, ["a"])
+
+
+def test_the_checksums_are_of_what_was_meant_not_of_what_stands_on_the_disk(tmp_path, monkeypatch):
+    """An alteration right after the write, before anybody could have read the file."""
+    real = Path.write_bytes
+
+    def alter(self, data):
+        return real(self, bytes([data[0] ^ 1]) + data[1:] if self.name == "final.parquet" else data)
+
+    monkeypatch.setattr(Path, "write_bytes", alter)
+    write_results(tmp_path, results(["a"]))
+    (tmp_path / "train_cell.ipynb").write_text("{}")
+    with pytest.raises(ResultError, match=r"final\.parquet is not as the notebook wrote it"):
+        read_notes(tmp_path, ["a"])
+
+
+def test_results_that_are_altered_while_they_are_committed_are_found(run):
+    output = run.path / "stacks" / ".three.partial" / "out"
+    write_results(output, results(run.ids[:1]))
+    (output / "train_cell.ipynb").write_text("{}")
+    notes = read_notes(output, run.ids[:1])
+    (output / "final.parquet").write_bytes(b"PAR1")
+    commit_stack(run.path, "three", output, run.ids[:1], notes, PARTS, 9)
+    assert [r.path.name for r in committed(run.path).damaged] == ["three"]
+
+
+def test_a_stack_is_newer_by_its_number_not_by_the_clock(run, monkeypatch):
+    monkeypatch.setattr(commits.time, "strftime", lambda *_: "1970-01-01T00:00:00Z")
+    commit(run.path, "one", run.ids[:4], 8, shift=100.0)
+    assert json.loads((run.path / "stacks" / "one-r8" / "stack.json").read_text())["committed"][:4] == "1970"
+    assert list(read_run(run.path).final["loss"] > 50) == [True] * 4 + [False] * 4
+
+
+# the disk
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_a_disk_that_takes_nothing_any_more_stops_the_run(grid_command, monkeypatch, number):
+    grid_command("--only", "seed=1")
+    before = set(committed(the_run(grid_command)).newest)
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(commits.os, "rename", refuse)
+    told = grid_command("--jobs", "1")
+    assert told.status == 1
+    assert f"the run stopped: [Errno {number}]" in told.err
+    assert "Traceback" not in told.err + told.out
+    assert set(committed(the_run(grid_command)).newest) == before
+    monkeypatch.undo()
+
+
+def test_a_full_disk_is_no_failure_of_the_cells_in_training(grid_command):
+    behave(grid_command, **{"*": "full"})
+    told = grid_command("--jobs", "1")
+    assert (told.status, "the run stopped" in told.err) == (1, True)
+    assert committed(the_run(grid_command)).newest == {}
+
+
+# kernels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "why"), [("die", "the kernel died (killed, out of memory"), ("hog", "MemoryError")])
+def test_a_kernel_out_of_memory_is_tried_again_then_halved_to_the_culprit(grid_command, tmp_path, how, why):
+    """The system's killer sends SIGKILL; an allocation that is refused raises MemoryError."""
+    culprit = load_grid(tmp_path / "grid.yaml").cells[3].cell_id
+    behave(grid_command, **{culprit: how})
+    told = grid_command()
+    assert told.status == 1
+    (stack,) = [s.name for s in compose(load_grid(tmp_path / "grid.yaml").cells) if culprit in s.cell_ids]
+    assert told.out.index(f"{stack}: attempt 1 failed") < told.out.index(f"{stack}: attempt 2 failed")
+    assert told.out.index(f"{stack}: attempt 2 failed") < told.out.index(f"{stack}: halved into")
+    state = committed(the_run(grid_command))
+    assert {cell for cell in state.newest if state.status(cell) == "failed"} == {culprit}
+    assert len(state.newest) == 8
+    assert why in state.newest[culprit].messages[culprit]
+
+
+def test_what_fails_for_every_cell_alike_is_not_halved(tmp_path, fake_notebook):
+
+    from mdcore.runner.runner import Job
+    from mdcore.runner.stacks import Stack
+
+    stack = Stack(tuple(fake_cells(6)))
+    runner = runner_for(tmp_path, [stack])
+    outcome = Outcome("error", tmp_path / "none", 1.0, "ValueError: no such data", shared=True)
+    runner.prepare(Job(stack))
+    runner.show_begun(Job(stack))
+    assert runner.follow_up(Job(stack), outcome) == [Job(stack, 1)]  # once more: it may have been the machine
+    runner.prepare(Job(stack, 1))
+    runner.show_begun(Job(stack, 1))
+    assert runner.follow_up(Job(stack, 1), outcome) == []
+    state = committed(tmp_path)
+    assert {cell: state.status(cell) for cell in state.newest} == dict.fromkeys(stack.cell_ids, "failed")
+    assert {why for why, _ in runner.result.failed.values()} == {"ValueError: no such data"}
+    assert runner.progress.failed == 6
+
+
+def test_only_data_and_device_are_shared_by_all(tmp_path, monkeypatch, grid_file):
+
+    from mdcore.runner import attempt as attempts
+    from mdcore.runner.stacks import Stack
+
+    request = {"cells": [cell.config for cell in load_grid(grid_file).cells[:2]], "device": "cpu"}
+    (tmp_path / "request.json").write_text(json.dumps(request))
+
+    def broken(*_):
+        raise ValueError("no such data")
+
+    monkeypatch.setattr(training, "load_data", broken)
+    with pytest.raises(training.SharedFailure, match="ValueError: no such data"):
+        training.train_request(tmp_path / "request.json")
+    monkeypatch.undo()
+    monkeypatch.setattr(training, "plan_cells", broken)  # one cell's potential may be to blame: halve
+    with pytest.raises(ValueError):
+        training.train_request(tmp_path / "request.json")
+    for error in (MemoryError(), OSError(28, "full")):  # a smaller stack may fit; a disk is told apart
+        with pytest.raises(type(error)), training.shared_by_all():
+            raise error
+    stack = Stack(tuple(fake_cells(1)))
+    said = iter([("SharedFailure", "ValueError: no"), ("ValueError", "no")])
+
+    def fails(*_):
+        raise NotebookFailed(*next(said))
+
+    monkeypatch.setattr(attempts, "execute", fails)
+    prepare(tmp_path, stack, "c", "auto", None)
+    with Kernels() as kernels:
+        outcomes = [attempt(tmp_path, stack.name, Path("n"), kernels) for _ in range(2)]
+    assert [(o.kind, o.message, o.shared) for o in outcomes] == [
+        ("error", "ValueError: no", True),
+        ("error", "ValueError: no", False),
+    ]
+
+
+# a rerun that is interrupted
+
+
+def test_an_interrupted_rerun_goes_on_with_what_it_has_left(grid_command, tmp_path):
+    grid_command()
+    second = compose(load_grid(tmp_path / "grid.yaml").cells)[1]
+    behave(grid_command, **dict.fromkeys(second.cell_ids, "full"))
+    told = grid_command("--rerun", "all", "--jobs", "1")
+    assert told.status == 1
+    assert re.search(r"To go on:\n  python -m mdcore.run_grid .*--rerun rest --jobs 1", told.err)
+    behave(grid_command)
+    assert "nothing to do" in grid_command().out  # the rerun is asked for, or it is not
+    assert "4 to run in 1 stacks" in grid_command("--rerun", "rest", "--dry_run").out
+    rest = grid_command("--rerun", "rest")
+    assert (rest.status, "4 cells to train in 1 stacks, 4 skipped" in rest.out) == (0, True)
+    assert "nothing to do" in grid_command("--rerun", "rest").out
+    assert all(record.serial > 2 for record in committed(the_run(grid_command)).newest.values())
+
+
+def test_the_command_to_go_on_repeats_no_finished_part_of_a_rerun():
+    argv = ["--config", "all", "--tag", "failed", "--rerun", "all", "--only", "x"]
+    assert command.to_go_on(argv, "all") == [*argv[:5], "rest", *argv[6:]]
+    assert command.to_go_on(["--rerun=failed", "--tag", "t"], "failed") == ["--rerun=rest", "--tag", "t"]
+    assert command.to_go_on(["--rerun", "stale"], "stale") == ["--rerun", "stale"]  # what is done is stale no more
+
+
+# the saved state
+
+
+class SlowTrainer:
+    """Counts steps on a clock of its own."""
+
+    def __init__(self, seconds: float, epochs: int, log_every: int):
+        self.seconds, self.log_every, self.epoch, self.now = seconds, log_every, 0, 1000.0
+        self.plan, self.cells, self.alive = SimpleNamespace(epochs=epochs), [0], [0]
+
+    @property
+    def done(self):
+        return self.epoch >= self.plan.epochs
+
+    def advance(self, max_steps):
+        target = min(self.plan.epochs, (self.epoch // self.log_every + 1) * self.log_every)
+        steps = min(max_steps, target - self.epoch)
+        self.epoch += steps
+        self.now += steps * self.seconds
+
+    def state_dict(self):
+        return {"epoch": self.epoch}
+
+
+@pytest.mark.parametrize("asked", [{}, {"state_every_s": 30}, {"state_every_s": 5}])
+@pytest.mark.parametrize(("seconds", "log_every"), [(0.001, 10**6), (0.001, 100), (0.05, 300), (1.3, 7), (45.0, 3)])
+def test_a_kill_costs_no_more_than_the_interval_and_one_step(tmp_path, monkeypatch, asked, seconds, log_every):
+    trainer = SlowTrainer(seconds, int(400 / seconds), log_every)
+    saved = [trainer.now]
+    monkeypatch.setattr(training.time, "monotonic", lambda: trainer.now)
+    monkeypatch.setattr(training, "_write_state", lambda path, state: saved.append(trainer.now))
+    training._train(trainer, {"cells": [], "state_path": str(tmp_path / "state")} | asked, "data", [])
+    interval = asked.get("state_every_s", 30)
+    gaps = np.diff([*saved, trainer.now])
+    assert max(gaps) <= interval + seconds
+    often = 400 / (interval - min(interval / 2, 1 + seconds))
+    assert len(saved) - 1 <= often or seconds > interval  # and not more often than asked
+
+
+def test_an_altered_state_is_refused_whichever_byte_it_is(tmp_path):
+    import torch
+
+    file = tmp_path / "state"
+    training._write_state(str(file), {"request": "r", "trainer": {"w": torch.arange(50.0)}, "spent": 1.0})
+    assert training._read_state(str(file))["spent"] == 1.0
+    whole = file.read_bytes()
+    for position in range(0, len(whole), 5):
+        data = bytearray(whole)
+        data[position] ^= 1
+        file.write_bytes(bytes(data))
+        with pytest.raises(ValueError, match="does not match its checksum"):
+            training._read_state(str(file))
+    file.write_bytes(whole[:20])
+    with pytest.raises(ValueError):
+        training._read_state(str(file))
+
+
+# the whole way, with the real training
+
+REAL = """\
+question: Does it end the same?
+fixed:
+  dataset: {name: synthetic, geometry: gaussian, dim: 20, n: 200, separation: 0.5, noise: 1}
+  step: {rule: constant, eta: 10}
+  epochs: 150000
+  log_points: 30
+  width: 4
+  seed: 0
+vary:
+  potential: [quadratic, {lp: {p: 3}}]
+  depth: [1, 3]
+"""  # four cells, one stack; the data overlap, and with this step deep cells diverge after a few epochs
+
+
+def start(place: Path, output: str, *flags: str, config="grid.yaml") -> subprocess.Popen:
+    source = place / "source"
+    env = os.environ | {"PYTHONPATH": str(source), "STATE_EVERY_S": "0.3", "MY_API_TOKEN": SECRET}
+    argv = [sys.executable, source / "tests" / "drive_grid.py", source / "notebooks" / "train_cell.ipynb"]
+    argv += ["--config", config, "--tag", "t", "--output_dir", output, "--jobs", "1", *flags]
+    return subprocess.Popen(argv, cwd=place, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def ended(process: subprocess.Popen) -> str:
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode in (0, 1), said
+    return said
+
+
+def numbers(place: Path, output: str, cells=None):
+    (run_dir,) = (place / output).glob("*_t")
+    data = read_run(run_dir)
+    assert data.problems == []
+    final = data.final.drop(columns="seconds").set_index("cell_id")
+    return final if cells is None else final.loc[cells], data.history, data.predictors
+
+
+def identical(one, other) -> bool:
+    return one[0].equals(other[0]) and one[1].equals(other[1]) and all(
+        np.array_equal(w, other[2][cell], equal_nan=True) for cell, w in one[2].items()
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def peace(tmp_path_factory):
+    """A place with a grid that was run without a disturbance, into the directory `peace`.
+
+    And with the sources as they are now: what is edited meanwhile must not make a saved state another's.
+    """
+    place = tmp_path_factory.mktemp("real")
+    copy_source(ROOT, place / "source")
+    (place / "grid.yaml").write_text(REAL)
+    ended(start(place, "peace"))
+    return place
+
+
+@pytest.mark.slow
+def test_a_cell_that_diverges_harms_no_neighbour(peace):
+    final, history, _ = numbers(peace, "peace")
+    bad = final.index[final["depth"] == 3]
+    good = final.index[final["depth"] == 1]
+    assert set(final["status"][bad]) == {"diverged"}
+    assert all("non-finite" in message for message in final["message"][bad])
+    ended(start(peace, "alone", "--only", "depth=1"))
+    alone, alone_history, _ = numbers(peace, "alone")
+    assert list(alone["status"]) == list(final["status"][good])
+    columns = list(alone.select_dtypes("number").columns)
+    np.testing.assert_allclose(final.loc[good, columns], alone.loc[good, columns], rtol=1e-8, atol=1e-8)
+    assert len(history[history["cell_id"].isin(good)]) == len(alone_history)
+
+
+@pytest.mark.slow
+def test_the_grid_file_of_a_run_repeats_it_to_the_bit(peace):
+    (run_dir,) = (peace / "peace").glob("*_t")
+    ended(start(peace, "again", config=str(run_dir / "grid.yaml")))
+    assert identical(numbers(peace, "peace"), numbers(peace, "again"))
+
+
+@pytest.mark.slow
+def test_nothing_of_the_environment_is_in_what_a_run_leaves(peace):
+    (run_dir,) = (peace / "peace").glob("*_t")
+    files = [p for p in run_dir.rglob("*") if p.is_file()]
+    assert {"manifest.json", "grid.log", "train_cell.ipynb", "stack.json"} <= {p.name for p in files}
+    told = [SECRET, "MY_API_TOKEN", str(Path.home()) + "/", os.uname().nodename]
+    leaks = [(p.name, word) for p in files for word in told if len(word) > 2 and word.encode() in p.read_bytes()]
+    assert leaks == []
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_as_one_that_was_not(peace):
+    """SIGKILL of the runner, three times; each time it goes on from the last state that was saved."""
+    import torch
+
+    kills = []
+    for _ in range(3):
+        runner = start(peace, "killed")
+        seen = {file: file.stat().st_mtime_ns for file in (peace / "killed").glob("*_t/stacks/.*/state")}
+
+        def newer(seen=seen):
+            now = {file: file.stat().st_mtime_ns for file in (peace / "killed").glob("*_t/stacks/.*/state")}
+            return now and now != seen
+
+        wait_for(newer, 120)
+        time.sleep(0.4)
+        runner.send_signal(signal.SIGKILL)
+        runner.communicate()
+        states = list((peace / "killed").glob("*_t/stacks/.*/state"))
+        if not states:
+            break  # it had just ended
+        sealed = states[0].read_bytes()
+        kills.append(torch.load(io.BytesIO(sealed[32:]), weights_only=True)["trainer"]["epoch"])
+    ended(start(peace, "killed"))
+    assert kills and kills == sorted(kills)
+    assert identical(numbers(peace, "peace"), numbers(peace, "killed"))
+    (record,) = (peace / "killed").glob("*_t/stacks/*/stack.json")
+    notes = " ".join(json.loads(record.read_text())["notes"])
+    assert re.findall(r"resumed at epoch (\d+)", notes) == [str(kills[-1])]

@@ -1,0 +1,113 @@
+"""Which stack is next: the longest, as far as the finished ones of the same data tell."""
+
+from __future__ import annotations
+
+import io
+import json
+from types import SimpleNamespace
+
+import pytest
+from fake_grids import fake_cells
+from fake_training import results
+
+from mdcore.runner import runner as runners
+from mdcore.runner.attempt import Outcome
+from mdcore.runner.order import Evidence, evidence_of
+from mdcore.runner.progress import Log, Progress
+from mdcore.runner.runner import Runner
+from mdcore.runner.stacks import Stack, compose
+from mdcore.store.commits import NOTEBOOK, RECORD, Record, committed, partial_dir, read_record, seal
+from mdcore.store.runs import write_results
+
+EPOCHS = 1000
+
+
+def stack_of(digits, pca, count=2) -> Stack:
+    cells = fake_cells(count, dataset={"name": "mnist", "source": "bundled"}, digits=digits, pca=pca, epochs=EPOCHS)
+    label = f"mnist-{digits[0]}v{digits[1]}-pca{pca}"
+    return Stack(tuple(type(c)(f"{label}_{c.cell_id}", c.config, label, label) for c in cells))
+
+
+@pytest.fixture
+def four():
+    """The stacks of mnist_pairs in the order of their plan: costliest first, ties by name."""
+    stacks = [stack_of(digits, pca) for digits in ([0, 1], [3, 5]) for pca in (50, 200)]
+    stacks = compose([cell for stack in stacks for cell in stack.cells])
+    labels = [stack.cells[0].dataset_label.removeprefix("mnist-") for stack in stacks]
+    assert labels == ["0v1-pca200", "3v5-pca200", "0v1-pca50", "3v5-pca50"]
+    return stacks
+
+
+def test_without_evidence_the_plan_s_order_stands(four):
+    evidence = Evidence()
+    evidence.learn(four[0].cells, 0)  # nobody counted
+    assert [evidence.expected(stack) for stack in four] == [stack.cost for stack in four]
+    assert evidence.longest(four) is four[0]
+    assert evidence.longest(four[2:]) is four[2]
+
+
+def test_data_that_ended_early_are_expected_to_end_early_again(four):
+    evidence = Evidence()
+    evidence.learn(four[0].cells, 2 * EPOCHS // 4)
+    assert evidence.expected(four[2]) == pytest.approx(four[2].cost / 4)
+    assert evidence.expected(four[3]) == four[3].cost
+    assert evidence.longest(four[2:]) is four[3]
+    evidence.learn(four[1].cells, 2 * EPOCHS // 10)  # and those ended earlier still
+    assert evidence.longest(four[2:]) is four[2]
+    evidence.learn(four[0].cells[:1], EPOCHS)  # a half that ran to its cap: 1500 of 3000 steps
+    assert evidence.expected(four[2]) == pytest.approx(four[2].cost / 2)
+
+
+def test_committed_stacks_are_evidence_where_they_are_known(four):
+    cells = [cell for stack in four for cell in stack.cells]
+    first = Record(None, cells=four[0].cell_ids, steps=EPOCHS)
+    strange = [Record(None, cells=["of another grid"], steps=1), Record(None, cells=[], steps=1), Record(None)]
+    evidence = evidence_of(cells, [*strange, first])
+    assert evidence.expected(four[2]) == pytest.approx(four[2].cost / 2)
+    assert evidence.expected(four[3]) == four[3].cost
+
+
+def test_the_runner_begins_with_what_is_expected_to_take_longest(tmp_path, monkeypatch, four):
+    tried = train(tmp_path, monkeypatch, four, {"0v1": EPOCHS // 10, "3v5": EPOCHS})
+    assert tried == ["mnist-0v1-pca200", "mnist-3v5-pca200", "mnist-3v5-pca50", "mnist-0v1-pca50"]
+    assert {r.path.name.partition("_")[0]: r.steps for r in committed(tmp_path).records} == {
+        "mnist-0v1-pca200": 200, "mnist-0v1-pca50": 200, "mnist-3v5-pca200": 2000, "mnist-3v5-pca50": 2000
+    }  # fmt: skip
+
+
+def test_steps_that_are_no_number_are_not_counted(tmp_path):
+    for steps in (None, "many", 1.5, [2]):
+        told = {key: {} for key in ("status", "messages", "files", "code_parts", "seconds")}
+        told |= {"cells": [], "code": "c", "serial": 1, "steps": steps}
+        (tmp_path / RECORD).write_text(json.dumps(told | {"sha256": seal(told)}))
+        record = read_record(tmp_path)
+        assert (record.problem, record.steps) == (None, 0)
+
+
+def test_a_second_try_comes_before_the_next_stack(tmp_path, monkeypatch, four):
+    tried = train(tmp_path, monkeypatch, four[:2], {}, dies=four[0])
+    assert tried == ["mnist-0v1-pca200", "mnist-0v1-pca200", "mnist-3v5-pca200"]
+
+
+def train(run_dir, monkeypatch, stacks, steps: dict, dies: Stack | None = None) -> list[str]:
+    """The labels of `stacks` as a runner with one worker tries them; `dies` does once. No kernel is needed."""
+    by_name, tried = {stack.name: stack for stack in stacks}, []
+
+    def attempt(run_dir, name, notebook, kernels):
+        label, place = name.partition("_")[0], partial_dir(run_dir, name)
+        tried.append(label)
+        if dies and name == dies.name and tried.count(label) == 1:
+            return Outcome("died", place / "none", 0.1, "gone")
+        made = results(by_name[name].cell_ids)
+        made.final["steps"] = steps.get(label.split("-")[1], 0)
+        write_results(place / "out", made)
+        (place / "out" / NOTEBOOK).write_text("{}")
+        return Outcome("done", place / "out", 0.1)
+
+    (run_dir / "stacks").mkdir()
+    monkeypatch.setattr(runners, "attempt", attempt)
+    progress = Progress(stacks, 1, 0, Log(run_dir / "grid.log"), stream=io.StringIO())
+    result = Runner(run_dir, progress, 1, {"code": "1"}).run_local(stacks, 1, SimpleNamespace(stop=lambda: None))
+    assert (result.fatal, result.failed) == ("", {})
+    assert result.trained == sum(len(stack.cells) for stack in stacks)
+    return tried

@@ -1,0 +1,383 @@
+"""Stacks and what becomes of them: composition, retries, halving, kernels that end with their parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from fake_grids import ROOT, fake_cells
+from processes import make_notebook, runner_for, wait_for
+
+from mdcore.runner.attempt import Outcome, attempt, cannot_write, prepare
+from mdcore.runner.kernels.servers import PINNED, PREFIX, Kernels, sweep
+from mdcore.runner.notebooks import KernelDied, NotebookFailed, execute
+from mdcore.runner.plan import failure_table
+from mdcore.runner.progress import Log, Progress, clock
+from mdcore.runner.runner import Job
+from mdcore.runner.stacks import MAX_CELLS, Stack, compose, group_key, halve
+from mdcore.store.commits import committed, partial_dir
+from mdcore.store.lock import RunIsHeld, RunLock
+
+# composition
+
+
+def grid_like():
+    """Two datasets, three potentials, two depths, seeds: 48 cells of one, 12 of the other."""
+    cells = []
+    for key, seeds in (("a", 8), ("b", 2)):
+        for potential in ("quadratic", "scaled", "p3"):
+            for depth in (1, 2):
+                made = fake_cells(seeds, key, potential=potential, depth=depth)
+                cells += [
+                    type(c)(f"{key}_{potential}_L{depth}_{c.cell_id}", c.config, key, f"data-{key}") for c in made
+                ]
+    return cells
+
+
+def test_a_stack_has_one_dataset_whole_groups_and_no_more_cells_than_allowed():
+    cells = grid_like()
+    stacks = compose(cells)
+    assert sorted(i for s in stacks for i in s.cell_ids) == sorted(c.cell_id for c in cells)
+    assert all(len({c.data_key for c in s.cells}) == 1 for s in stacks)
+    assert max(len(s.cells) for s in stacks) <= MAX_CELLS
+    where = {}
+    for stack in stacks:
+        for cell in stack.cells:
+            assert where.setdefault(group_key(cell), stack.name) == stack.name
+    assert [s.cost for s in stacks] == sorted((s.cost for s in stacks), reverse=True)
+    assert len({s.name for s in stacks}) == len(stacks)
+
+
+@pytest.mark.parametrize(
+    "key", ["epochs", "log_points", "loss", "step", "stop", "dtype", "svm_C", "logreg_C", "metrics"]
+)
+def test_cells_that_are_trained_differently_are_not_stacked(key):
+    one, other = fake_cells(1, **{key: 1})[0], fake_cells(1, **{key: 2})[0]
+    other = type(one)("other", other.config)
+    assert len(compose([one, other])) == 2
+    assert len(compose([one, type(one)("same", one.config)])) == 1
+
+
+def test_a_lost_stack_is_composed_again_with_the_same_neighbours():
+    cells = grid_like()
+    whole = compose(cells)
+    for lost in whole:
+        assert [s.cell_ids for s in compose(cells, set(lost.cell_ids))] == [lost.cell_ids]
+    two = set(whole[0].cell_ids) | set(whole[-1].cell_ids)
+    assert {s.name for s in compose(cells, two)} == {whole[0].name, whole[-1].name}
+
+
+def test_a_group_larger_than_a_stack_stays_whole():
+    cells = [type(c)(f"w{i}", c.config) for i in range(25) for c in fake_cells(1)]
+    assert [len(s.cells) for s in compose(cells)] == [25]
+
+
+def test_stacks_of_one_pool_are_about_equal():
+    assert sorted(len(s.cells) for s in compose(fake_cells(20))) == [10, 10]
+
+
+def test_halving_ends_at_every_single_cell():
+    seen, stacks = [], [Stack(tuple(fake_cells(11)))]
+    while stacks:
+        stack = stacks.pop()
+        if len(stack.cells) == 1:
+            seen += stack.cell_ids
+        else:
+            stacks += halve(stack)
+            assert all(half.cells for half in halve(stack))
+    assert sorted(seen) == sorted(f"cell_s{s}" for s in range(11))
+
+
+def test_halving_does_not_split_a_group_where_it_can():
+    a, b = fake_cells(2)
+    pair = [type(a)(f"{c.cell_id}{n}", c.config) for c in (a, b) for n in range(3)]
+    assert [s.cell_ids for s in halve(Stack(tuple(pair)))] == [
+        ["cell_s00", "cell_s01", "cell_s02"],
+        ["cell_s10", "cell_s11", "cell_s12"],
+    ]
+
+
+# what follows an attempt, without a kernel
+
+
+def test_the_policy_retries_then_halves_then_records(tmp_path):
+    stack = Stack(tuple(fake_cells(2)))
+    runner = runner_for(tmp_path, [stack])
+    died = Outcome("died", tmp_path / "none", 1.0, "gone")
+
+    def after(job, outcome=died):
+        runner.prepare(job)
+        runner.show_begun(job)
+        return runner.follow_up(job, outcome)
+
+    again = after(Job(stack))
+    assert again == [Job(stack, 1)]
+    halves = after(again[0])
+    assert [j.stack.cell_ids for j in halves] == [["cell_s0"], ["cell_s1"]]
+    assert after(halves[0]) == [Job(halves[0].stack, 1, half=True)]  # a death may be the machine's: once more
+    assert after(Job(halves[0].stack, 1, half=True)) == []
+    assert after(halves[1], Outcome("error", tmp_path / "none", 1.0, "ValueError: no")) == []
+    state = committed(tmp_path)
+    assert {c: state.status(c) for c in stack.cell_ids} == {"cell_s0": "failed", "cell_s1": "failed"}
+    assert runner.result.failed["cell_s1"][0] == "ValueError: no"
+    assert runner.progress.failed == 2
+
+
+@pytest.mark.parametrize("kind", ["disk", "stopped"])
+def test_a_full_disk_is_nobodys_fault(tmp_path, kind):
+    stack = Stack(tuple(fake_cells(2)))
+    runner = runner_for(tmp_path, [stack])
+    runner.prepare(Job(stack))
+    runner.show_begun(Job(stack))
+    assert runner.follow_up(Job(stack), Outcome(kind, tmp_path / "none", 1.0, "full")) == []
+    assert runner.result.failed == {}
+    assert committed(tmp_path).newest == {}
+    assert runner.stopping.is_set() == (kind == "disk")
+
+
+def test_an_error_of_the_runner_itself_is_told(tmp_path):
+    stack = Stack(tuple(fake_cells(1)))
+    runner = runner_for(tmp_path, [stack])
+    assert runner.guarded_follow_up(Job(stack), Outcome("stopped", tmp_path, 1.0)) == []  # it never began
+    assert "error of the runner itself" in runner.result.fatal
+    assert "Traceback" in (tmp_path / "grid.log").read_text()
+
+
+def test_a_training_state_is_kept_only_for_the_same_request(tmp_path):
+    stack = Stack(tuple(fake_cells(2)))
+    place = prepare(tmp_path, stack, "code1", "auto", None)
+    (place / "state").write_text("so far")
+    (place / "out-dead").mkdir()
+    assert (prepare(tmp_path, stack, "code1", "auto", None) / "state").exists()
+    assert not (place / "out-dead").exists()
+    assert not (prepare(tmp_path, stack, "code2", "auto", None) / "state").exists()
+    (place / "state").write_text("so far")
+    (place / "request.json").write_text("{")
+    assert not (prepare(tmp_path, stack, "code2", "auto", None) / "state").exists()
+
+
+def test_a_dataset_path_is_relative_to_the_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cell = fake_cells(1, dataset={"name": "mnist", "path": "mine"})[0]
+    place = prepare(tmp_path / "run", Stack((cell,)), "c", "auto", None)
+    asked = json.loads((place / "request.json").read_text())
+    assert asked["cells"][0]["dataset"]["path"] == str(tmp_path / "mine")
+    assert asked["references_dir"] == "references"
+
+
+# kernels
+
+
+def test_retries_and_halving_find_the_culprits(tmp_path, fake_notebook):
+    behave = {"cell_s0": "diverge", "cell_s1": "raise", "cell_s2": "die_once"}
+    run = tmp_path / "run"
+    run.mkdir()
+    (tmp_path / "behave.json").write_text(json.dumps(behave))
+    stacks = compose(fake_cells(4), max_cells=2)
+    runner = runner_for(run, stacks, fake_notebook)
+    with Kernels() as kernels:
+        result = runner.run_local(stacks, 2, kernels)
+    state = committed(run)
+    assert {c: state.status(c) for c in sorted(state.newest)} == {
+        "cell_s0": "diverged",
+        "cell_s1": "failed",
+        "cell_s2": "converged",
+        "cell_s3": "converged",
+    }
+    assert result.trained == 2
+    assert set(result.failed) == {"cell_s0", "cell_s1"}
+    assert "cell_s1 cannot be trained" in result.failed["cell_s1"][0]
+    assert all(Path(where).exists() for _, where in result.failed.values())
+    assert "cell_s1 cannot be trained" in Path(result.failed["cell_s1"][1]).read_text()
+    assert [p.name for p in (run / "stacks").glob(".*")] == []  # nothing half-done is left
+    assert (runner.progress.done, runner.progress.failed) == (2, 2)
+
+
+PROBE = """
+import json, os, psutil, sys, warnings
+process = psutil.Process()
+tcp = [c.laddr for c in process.net_connections("tcp")]
+sockets = [c.laddr for c in process.net_connections("unix") if c.laddr]
+names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED")
+told = {"tcp": tcp, "sockets": sockets, "env": {n: os.environ[n] for n in names},
+        "exe": sys.executable, "cwd": os.getcwd(), "word": word}
+open("told.json", "w").write(json.dumps(told))
+print("here:", os.getcwd(), sys.prefix)
+warnings.warn("look at " + os.getcwd())
+"""
+
+
+def test_a_kernel_is_private_single_threaded_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "hush-hush")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    notebook = make_notebook(tmp_path / "probe.ipynb", PROBE)
+    with Kernels() as kernels:
+        directory = kernels.directory
+        assert directory.stat().st_mode & 0o777 == 0o700
+        execute(notebook, tmp_path / "out.ipynb", {"word": "a/b"}, tmp_path, kernels)
+        assert not list(directory.glob("*.json"))
+    assert not directory.exists()
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert told["tcp"] == []
+    assert told["sockets"]
+    assert all(str(s).startswith(str(directory)) for s in told["sockets"])
+    assert told["env"] == {n: PINNED[n] for n in told["env"]}
+    assert (told["exe"], told["cwd"], told["word"]) == (sys.executable, str(tmp_path), "a/b")
+    saved = (tmp_path / "out.ipynb").read_text()
+    assert "here: . python" in saved
+    assert not [s for s in ("hush-hush", str(tmp_path), str(Path.home()) + "/", sys.prefix) if s in saved]
+
+
+def test_how_a_notebook_can_fail(tmp_path):
+    raising = make_notebook(tmp_path / "raises.ipynb", "raise KeyError('what')")
+    dying = make_notebook(tmp_path / "dies.ipynb", "import os; os._exit(3)")
+    with Kernels() as kernels:
+        with pytest.raises(NotebookFailed, match="KeyError: 'what'"):
+            execute(raising, tmp_path / "out.ipynb", {}, tmp_path, kernels)
+        assert "KeyError" in (tmp_path / "out.ipynb").read_text()
+        with pytest.raises(KernelDied):
+            execute(dying, tmp_path / "out2.ipynb", {}, tmp_path, kernels)
+
+
+def test_a_full_disk_in_the_kernel_is_told_from_a_bad_cell(tmp_path, monkeypatch):
+    from mdcore.runner import attempt as attempts
+
+    stack = Stack(tuple(fake_cells(1)))
+    said = ["a bad cell"]
+
+    def fails(*_):
+        raise NotebookFailed("OSError", said[0])
+
+    monkeypatch.setattr(attempts, "execute", fails)
+    prepare(tmp_path, stack, "c", "auto", None)
+    with Kernels() as kernels:
+        assert attempt(tmp_path, stack.name, Path("n"), kernels).kind == "error"
+        for said[0] in ("[Errno 28] Error writing bytes to file", "PytorchStreamWriter failed writing file"):
+            assert attempt(tmp_path, stack.name, Path("n"), kernels).kind == "disk"
+        said[0] = "a bad cell"
+        monkeypatch.setattr(attempts, "cannot_write", lambda place: "No space left on device")
+        assert attempt(tmp_path, stack.name, Path("n"), kernels).kind == "disk"
+    monkeypatch.undo()
+    assert cannot_write(partial_dir(tmp_path, stack.name)) == ""
+    assert "No such file" in cannot_write(tmp_path / "absent")
+
+
+def test_directories_of_killed_processes_are_swept(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    left = tmp_path / f"{PREFIX}left"
+    left.mkdir()
+    (left / "lock").write_text("")
+    (tmp_path / f"{PREFIX}nolock").mkdir()
+    with Kernels() as kernels:
+        sweep()
+        assert not left.exists()  # its owner is gone
+        assert kernels.directory.exists()  # its owner is here
+        assert (tmp_path / f"{PREFIX}nolock").exists()  # not known to be ours
+
+
+def test_a_kernel_ends_with_its_parent_however_it_ends(tmp_path):
+    source = "open('pid', 'w').write(str(__import__('os').getpid())); import time; time.sleep(600)"
+    notebook = make_notebook(tmp_path / "sleeps.ipynb", source)
+    code = (
+        "from pathlib import Path; from mdcore.runner.kernels.servers import Kernels; "
+        "from mdcore.runner.notebooks import execute; k = Kernels().__enter__(); "
+        f"execute(Path({str(notebook)!r}), Path('out.ipynb'), {{}}, Path.cwd(), k)"
+    )
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=env)
+    pid = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    assert psutil.pid_exists(pid)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 60)
+    sweep()
+
+
+# the lock
+
+
+def test_a_second_runner_is_told_who_holds_the_run(tmp_path):
+    with RunLock(tmp_path), pytest.raises(RunIsHeld, match=f"process {os.getpid()}, started"):
+        RunLock(tmp_path).__enter__()
+    with RunLock(tmp_path):  # released
+        pass
+
+
+def test_a_lock_of_a_dead_process_does_not_block(tmp_path):
+    code = (
+        "import os; from pathlib import Path; from mdcore.store.lock import RunLock; "
+        f"RunLock(Path({str(tmp_path)!r})).__enter__(); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
+    assert (tmp_path / ".lock.holder").exists()
+    with RunLock(tmp_path):
+        pass
+
+
+# progress
+
+
+def test_the_eta_moves_within_a_stack_and_leaves_out_what_is_skipped(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    stacks = compose(fake_cells(4, epochs=10_000_000), max_cells=2)
+    progress = Progress(stacks, 1, 50, Log(None))
+    first = progress.eta()
+    more = Progress(stacks, 1, 5000, Log(None))
+    assert more.eta() == first
+    assert Progress(stacks, 2, 0, Log(None)).eta() == pytest.approx(first / 2)
+    progress.began(stacks[0], tmp_path)
+    etas = []
+    for share in (0.0, 0.25, 0.5, 0.75):  # four seconds a stack
+        (tmp_path / "progress.json").write_text(json.dumps({"done": share * 40, "total": 40, "epoch": 1}))
+        etas.append(progress.eta())
+        now[0] += 1.0
+    assert etas == sorted(etas, reverse=True)
+    now[0] += 0.5
+    progress.ended(stacks[0], done=2, train=4.0)
+    assert progress.eta() < etas[0]
+    progress.began(stacks[1], tmp_path / "absent")
+    progress.ended(stacks[1], done=2, train=4.0)
+    assert progress.eta() == 0.0
+    assert "4 done, 0 failed, 50 skipped" in progress.line()
+    assert "ETA" not in progress.line()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"done": 1}', '{"done": 1, "total": 0}', '{"done": "x", "total": 2}'])
+def test_a_torn_progress_file_is_no_error(tmp_path, text):
+    stack = Stack(tuple(fake_cells(1)))
+    progress = Progress([stack], 1, 0, Log(None))
+    progress.began(stack, tmp_path)
+    (tmp_path / "progress.json").write_text(text)
+    assert progress.eta() > 0
+
+
+def test_the_log_survives_a_full_disk(tmp_path):
+    log = Log(tmp_path / "absent" / "grid.log")
+    log.write("nobody hears this")
+    log = Log(tmp_path / "grid.log")
+    log.write("one\ntwo")
+    lines = (tmp_path / "grid.log").read_text().splitlines()
+    assert [line.split("Z ")[1] for line in lines] == ["one", "two"]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "00:00"), (62, "01:02"), (3599.6, "1:00:00"), (7325, "2:02:05")])
+def test_clock(seconds, text):
+    assert clock(seconds) == text
+
+
+def test_the_table_of_failures_says_which_why_and_where():
+    table = failure_table({"cell_a": ("it\n  broke", "runs/x/train_cell.ipynb")})
+    assert "1 cells failed" in table
+    assert "cell_a  it broke" in table
+    assert "see runs/x/train_cell.ipynb" in table

@@ -1,0 +1,60 @@
+"""Runners, their kernels and how they are waited for."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+
+from mdcore.runner.progress import Log, Progress
+from mdcore.runner.runner import Runner
+
+
+def runner_for(run_dir: Path, stacks, notebook=None, **options) -> Runner:
+    (run_dir / "stacks").mkdir(parents=True, exist_ok=True)
+    progress = Progress(stacks, 2, 0, Log(run_dir / "grid.log"), stream=io.StringIO())
+    return Runner(run_dir, progress, 1, {"code": "1"}, notebook=notebook, **options)
+
+
+def wait_for(condition, seconds=120.0):
+    """Poll until `condition()` is truthy; fail when it never is."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+def make_notebook(path: Path, source: str) -> Path:
+    parameters = nbformat.v4.new_code_cell("word = None", metadata={"tags": ["parameters"]})
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [parameters, nbformat.v4.new_code_cell(source)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def the_run(call) -> Path:
+    (found,) = call.runs.glob("[0-9]*_t")
+    return found
+
+
+def behave(call, **how) -> None:
+    call.runs.mkdir(exist_ok=True)
+    (call.runs / "behave.json").write_text(json.dumps(how))
+
+
+def kernels_of(pid: int) -> list[psutil.Process]:
+    try:
+        family = psutil.Process(pid).children(recursive=True)
+        return [p for p in family if p.name() == "mdcore-kernel"]
+    except psutil.Error:
+        return []
+
+
+def gone(processes) -> bool:
+    return not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
