@@ -2,9 +2,8 @@
 
 import re
 
+import mutants
 import pytest
-
-from tests import mutants
 
 
 @pytest.mark.parametrize(
