@@ -99,6 +99,10 @@ def run_tests(words: str, path: Path, code: str | None) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1), os.dup2(silence, 2)
     os.chdir(SOURCES.parent)
+    for name, module in list(sys.modules.items()):  # what the parent has already loaded is not of the mutant
+        place = Path(getattr(module, "__file__", None) or "/")
+        if name != "__main__" and (place.is_relative_to(SOURCES) or place.is_relative_to(TESTS)):
+            del sys.modules[name]
     if code is not None:
         sys.meta_path.insert(0, InMemory(path, code))
         numba.config.DISABLE_JIT = int("compiled" in path.parts)  # what is kept on the disk is not of the mutant
