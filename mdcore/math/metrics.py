@@ -81,7 +81,7 @@ def max_over_min(values: Tensor) -> Tensor:
 def balance_invariants(potentials: Sequence[Potential], Z: Sequence[Tensor]) -> Tensor:
     """Σ_j φ*(Z_{l+1,ji}) − Σ_m φ*(Z_{l,im}) for every hidden neuron i of every hidden layer l, shape (…, L−1, k).
 
-    Conserved along mirror flow, for any potentials (THEORY prediction 3; Du et al. 2018 for the quadratic one).
+    Conserved along mirror flow, for any potentials (theory 5.3; Du et al. 2018 for the quadratic one).
     """
     phi_star = [phi.conjugate_per_entry(z) for phi, z in zip(potentials, Z)]
     return torch.stack([outer.sum(dim=-2) - inner.sum(dim=-1) for inner, outer in zip(phi_star, phi_star[1:])], dim=-2)

@@ -151,7 +151,7 @@ class Quadratic(LayerScaled):
 class Lp(PowerPotential):
     """φ(w) = |w|^p/p; ∇φ = sign(w)|w|^{p−1}; inverse ψ_p(z) = sign(z)|z|^{1/(p−1)}; φ* = |z|^q/q.
 
-    p > 1, q = p/(p−1). Limit: l_p max-margin (Sun et al. 2022, theorem 1). Exponents 1, 2 and ½ of the inverse
+    p > 1, q = p/(p−1). Limit: l_p max-margin (Sun et al. 2022). Exponents 1, 2 and ½ of the inverse
     (p = 2, 1.5, 3) avoid the general power. There is no clamp: ψ_p(1e-15) at p = 10 is 0.0215, far from ψ_p(1e-12).
     """
 

@@ -161,7 +161,7 @@ def _direction_at(path: Tensor, reached: np.ndarray, level: np.ndarray) -> Tenso
 
 
 def verdict(table: pd.DataFrame, diverged_at: int | None, plan, found) -> tuple[str, str]:
-    """(status, message) of a trained cell by the rules of THEORY: diverged, overlap, quasi-separable, failed,
+    """(status, message) of a trained cell by these rules: diverged, overlap, quasi-separable, failed,
     converged (certified gap ≤ 1 %) or transient."""
     if diverged_at is not None:
         return (

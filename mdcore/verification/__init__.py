@@ -1,4 +1,4 @@
-"""The theorem suite: claims of THEORY measured on runs of the ordinary pipeline, and on closed forms.
+"""The theorem suite: claims of mdcore/math/README.md, measured on ordinary runs and on closed forms.
 
 It looks at everything; no other part of the package imports it.
 """

@@ -54,7 +54,7 @@ def stack(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def A():
-    """The recipe of THEORY for G20, seed 3."""
+    """The recipe of theory 9.1 (G20), seed 3."""
     rng = np.random.default_rng(3)
     y = np.repeat([1.0, -1.0], 30)
     mu = rng.standard_normal(20)

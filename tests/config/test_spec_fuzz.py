@@ -25,7 +25,7 @@ MANY = settings(max_examples=13_500, deadline=None, derandomize=True, suppress_h
 
 
 def inside(config) -> list[str]:
-    """What of a configuration is outside the specification (THEORY.md, DESIGN.md); [] if nothing is."""
+    """What of a configuration is outside the specification (README.md, grid files); [] if nothing is."""
     wrong = []
 
     def check(condition, text):

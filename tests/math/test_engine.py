@@ -131,7 +131,7 @@ def test_engine_agrees_with_autograd_for_the_exponential_loss(depth, name):
 
 
 def step_by_hand(rule, t, norm, risk, h):
-    """s_t as the table of THEORY states it, from the numbers of a rule alone: `StepRule` has no say here."""
+    """s_t as the table of theory 4 states it, from the numbers of a rule alone: `StepRule` has no say here."""
     if rule.rule == "constant":
         return rule.eta
     if rule.rule == "loss_scaled":

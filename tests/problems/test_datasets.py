@@ -1,4 +1,4 @@
-"""Data sets are what THEORY says they are, the same every time, and refuse what cannot be."""
+"""Data sets are what theory 9 says they are, the same every time, and refuse what cannot be."""
 
 from __future__ import annotations
 

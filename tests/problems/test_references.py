@@ -73,7 +73,7 @@ PROBLEMS = {
 
 @pytest.fixture(scope="module")
 def mnist():
-    """Rows of the pairs of THEORY.md, 1,000 images each."""
+    """Rows of the pairs of theory 9.2, 1,000 images each."""
     pairs = {("0v1", 50): [0, 1], ("0v1", 200): [0, 1], ("3v5", 50): [3, 5], ("3v5", 200): [3, 5]}
     return {key: load_dataset(MNIST, digits, key[1]).A for key, digits in pairs.items()}
 
@@ -207,12 +207,12 @@ def test_max_margin_is_certified(name, p):
 
 
 @pytest.mark.parametrize(("p", "gamma"), [(2.0, 1.09806), (1.5, 0.77135), (3.0, 1.59028)])
-def test_G20_has_the_margins_of_THEORY(p, gamma):
+def test_G20_has_the_margins_of_theory(p, gamma):
     assert solve(load_dataset(G20).A, p).margin == pytest.approx(gamma, abs=5e-6)
 
 
 @pytest.mark.parametrize(("p", "angle"), [(1.5, 14.65), (3.0, 13.19)])
-def test_G20_has_the_angles_of_THEORY(p, angle):
+def test_G20_has_the_angles_of_theory(p, angle):
     A = load_dataset(G20).A
     assert degrees(solve(A, p).w, solve(A, 2.0).w) == pytest.approx(angle, abs=0.005)
 
@@ -230,7 +230,7 @@ def test_planted_direction_is_the_closed_form(dim, p):
 
 
 @pytest.mark.parametrize(("key", "gamma"), [(("0v1", 50), 0.47989), (("0v1", 200), 0.72857), (("3v5", 200), 0.26358)])
-def test_mnist_has_the_margins_of_THEORY(mnist, key, gamma):
+def test_mnist_has_the_margins_of_theory(mnist, key, gamma):
     best = solve(mnist[key], 2.0)
     assert best.margin == pytest.approx(gamma, abs=5e-6)
     assert best.gap <= 1e-10
@@ -464,7 +464,7 @@ def test_a_null_vector_is_certified_of_data_that_overlap():
 
 @pytest.mark.parametrize("pair", ["0v1", "3v5"])
 @pytest.mark.parametrize("pca", [50, 200])
-def test_mnist_pairs_are_as_THEORY_says(mnist, pair, pca):
+def test_mnist_pairs_are_as_theory_says(mnist, pair, pca):
     found = separability.separability(mnist[pair, pca])
     overlap = (pair, pca) == ("3v5", 50)
     assert found.verdict == ("overlapping" if overlap else "separable")
@@ -593,7 +593,7 @@ def test_soft_margin_certificate_sees_an_intercept():
     assert certificates.soft_margin_kkt(A, with_intercept, lam, 1.0) > 1e-2
 
 
-def test_logistic_minimiser_has_the_numbers_of_THEORY(mnist):
+def test_logistic_minimiser_has_the_numbers_of_theory(mnist):
     A = mnist["3v5", 50]
     fit = baselines.logistic_regression(A, None)
     assert fit.kind == "unregularised"

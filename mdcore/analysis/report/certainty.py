@@ -12,7 +12,7 @@ from mdcore.analysis.report.sentences import distinct, listed, plural
 from mdcore.analysis.report.verdicts import GAP, Forecast, Verdict
 from mdcore.analysis.tables.numbers import angle_at_most, count, duration, is_number, percent, plain
 
-# What is known of the limit of each potential on separable data (THEORY.md): words, names.
+# What is known of the limit of each potential on separable data (theory 2 and 5): words, names.
 _SHALLOW = (
     ("a theorem for small enough steps (Sun et al. 2022)", ("lp", "quadratic", "layer_scaled")),
     ("a theorem for the mirror flow (Pesme et al. 2024)", ("cosh", "hypentropy")),

@@ -15,7 +15,7 @@ from mdcore.analysis.data.facets import Facet
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.data.statistics import power_law, steps_to_reach
 
-GAP = 0.01  # certified gap at which a cell counts as converged (THEORY.md)
+GAP = 0.01  # certified gap at which a cell counts as converged (theory 6.1)
 
 
 @dataclass

@@ -30,7 +30,7 @@ class CellPlan:
 
     @property
     def limit_p(self) -> float | None:
-        """p of the predicted l_p max-margin limit: the input layer's potential decides (THEORY prediction 2)."""
+        """p of the predicted l_p max-margin limit: the input layer's potential decides (theory 5.2)."""
         return self.potentials[0].limit_p
 
 

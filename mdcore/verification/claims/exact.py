@@ -1,4 +1,4 @@
-"""Claims that need no training: inverse maps, angles, references, closed forms (THEORY prediction 4)."""
+"""Claims that need no training: inverse maps, angles, references, closed forms (theory 5.4)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POTENTIALS = (Quadratic(), LayerScaled(4.0), Lp(1.1), Lp(1.5), Lp(3), Lp(10), Sc
 
 @CLAIMS.add(
     "inverse mirror maps",
-    "THEORY, table of potentials: no clamp",
+    "theory 2.2",
     "z = ±1e-300 … ±1e100 where the weight is a double, every potential",
     "∇φ((∇φ)^{-1}(z)) = z, odd; ψ_10(1e-15) = 1e-15^{1/9} = 0.0215",
     "1e-9, relative",
@@ -58,7 +58,7 @@ def _range(phi) -> tuple[float, float]:
 
 @CLAIMS.add(
     "angles are signed and resolved",
-    "THEORY, metrics (Kahan)",
+    "theory 7.1",
     "pairs of vectors in R^20 at known angles",
     "180° for the opposite vector; 1e-9° … 179.9° as made, and as by another formula",
     "1e-6, relative",
@@ -86,7 +86,7 @@ def signed_angles(evidence) -> Outcome:
 
 @CLAIMS.add(
     "recipe of G20",
-    "THEORY, numbers to reproduce",
+    "theory 9.1",
     "seed 0, exact references",
     "γ_2 = 1.09806, γ_1.5 = 0.77135, γ_3 = 1.59028; l1.5–l2 14.65°, l3–l2 13.19°",
     "±0.00001; ±0.01°",
@@ -109,7 +109,7 @@ def recipe(evidence) -> Outcome:
 
 @CLAIMS.add(
     "MNIST: separability and margins",
-    "THEORY, data",
+    "theory 9.2",
     "500 a digit, all images, population std",
     "γ_2: 0v1/50 0.47989, 0v1/200 0.72857, 3v5/200 0.26358; 3v5/50 not separable",
     "±0.00001",
@@ -203,7 +203,7 @@ def planted(evidence) -> Outcome:
 
 @CLAIMS.add(
     "value of the factorisation minimum",
-    "THEORY prediction 4",
+    "theory 5.4",
     "L=2, 3, hidden widths 2 and 3, p=1.2, 1.5, 2, 3, 4; w random in R^4; 8 starts each (QUICK: 3)",
     "min Σ‖W_l‖_p^p s.t. W_L⋯W_1 = w^T is L(‖w‖_p Π k^{−max(0,1−2/p)})^{p/L}: never below, and reached",
     "1e-5, relative",

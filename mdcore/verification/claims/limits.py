@@ -1,4 +1,4 @@
-"""Claims about where mirror descent goes on separable data: THEORY, predictions 1 and 2, and horizon functions."""
+"""Claims about where mirror descent goes on separable data: theory 5.1 and 5.2, and horizon functions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ for _p, _bound in LIMIT.items():
 
     @CLAIMS.add(
         f"limit of linear p-MD, p={_p:g}",
-        "Sun et al. 2022, theorem 1",
+        "Sun et al. 2022",
         _decide(_p, "L=1"),
         f"largest angle to the exact l_{_p:g} direction is 0°",
         f"< {_bound}°",
@@ -58,7 +58,7 @@ for _p, _bound in LIMIT.items():
 
     @CLAIMS.add(
         f"depth keeps the limit, p={_p:g}",
-        "THEORY prediction 2",
+        "theory 5.2",
         _decide(_p, "L=1..4, width 10"),
         "the exact direction, at every depth",
         f"< {_bound}°; to linear MD ≤ {LINEAR[_p]}°",
@@ -89,7 +89,7 @@ for _p, _expected in TRANSIENT.items():
 
     @CLAIMS.add(
         f"transient depth effect, p={_p:g}",
-        "THEORY" if _p > 1.5 else "measured; THEORY has 23/18/26°",
+        "measured",
         f"{G20}, L=2/3/4, width 10, constant η=0.05, U(±1/√fan_in), 10k steps",
         "/".join(map(str, _expected)) + "° between deep and linear MD, mean of the seeds",
         "±3° (QUICK: ±4°)",
@@ -119,7 +119,7 @@ for _name, _p, _bound in (("hypentropy", 1.0, 0.15), ("scaled", 2.0, 0.15)):
 
     @CLAIMS.add(
         f"horizon of {_name}",
-        "Pesme et al. 2024" if _p == 1 else "THEORY",
+        "Pesme et al. 2024" if _p == 1 else "theory 5.1, 5.2",
         f"{G20}, L=1, 10k steps",
         f"the exact l_{_p:g} direction",
         f"< {_bound}°",
@@ -164,7 +164,7 @@ def cosh_path(evidence) -> Outcome:
 
 @CLAIMS.add(
     "horizon of cosh: training is on its way",
-    "THEORY prediction 1 at finite time",
+    "theory 5.1 at finite time",
     f"{G20}, cosh β=1, L=1, normalized η=1, 10k steps",
     "near the path argmin φ(w) s.t. Aw ≥ m, at the run's own margin m, and so log-slowly to l∞",
     "half as far from the path as from l∞, or less",
@@ -194,7 +194,7 @@ def cosh_run(evidence) -> Outcome:
 
 @CLAIMS.add(
     "the input layer's potential decides the direction",
-    "THEORY prediction 2: Z_1 = b A^Tλ",
+    "theory 5.2: Z_1 = b A^Tλ",
     f"{G20}, L=2, lp 1.5 or lp 3 and quadratic in either order, normalized η=0.05, 30k steps",
     "l_p of the INPUT layer, not of the output layer",
     "< 0.6° to the input's, > 5° to the output's",

@@ -1,4 +1,4 @@
-"""Claims about data that no hyperplane separates: THEORY, prediction 7, and quasi-separable data."""
+"""Claims about data that no hyperplane separates: theory 5.7, and quasi-separable data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SETTING = "MNIST 3v5, 500 a digit, PCA 50, standardised, 30k steps"
 
 @CLAIMS.add(
     "overlap: the logistic minimiser",
-    "THEORY",
+    "theory 9.2",
     SETTING.replace(", 30k steps", ""),
     "not separable; ‖w‖ = 9.687, loss 0.08800; Newton's method of the suite's own gives the same w",
     "±0.0005; ±0.000005; 0.001°",
@@ -35,7 +35,7 @@ def minimiser(evidence) -> Outcome:
 
 @CLAIMS.add(
     "overlap: deep gradient descent finds it",
-    "THEORY prediction 7",
+    "theory 5.7",
     SETTING + ", constant η=0.1, quadratic, L=2, 3",
     "angle to the minimiser 0°; ‖w‖ = 9.687",
     "< 0.001°; ±0.0005",
@@ -48,7 +48,7 @@ def deep_overlap(evidence) -> Outcome:
 
 @CLAIMS.add(
     "overlap: every p and depth find it",
-    "Ji & Telgarsky 2019 (L=1, p=2); THEORY prediction 7",
+    "Ji & Telgarsky 2019 (L=1, p=2); theory 5.7",
     SETTING + ", p=1.5, 2, 3, L=1 (constant η=1), 2, 3 (η=0.1)",
     "angle to the minimiser 0°",
     "< 0.15° (slowest: p=3, L=1)",

@@ -1,4 +1,4 @@
-"""Claims about how fast: THEORY, prediction 6, and the growth of loss and norms."""
+"""Claims about how fast: theory 5.6, and the growth of loss and norms."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def loss_scaled_growth(evidence) -> Outcome:
 
 @CLAIMS.add(
     "norms grow like t^{aL/(p−1)}",
-    "THEORY, normalised steps η t^{a−1}",
+    "theory 4, normalised steps η t^{a−1}",
     "limits grid: lp 1.5, 2 (a=1), L=1..4, from 1e3 to 1e4 steps",
     "log-log slope of ‖w‖ is aL/(p−1)",
     "3 %",

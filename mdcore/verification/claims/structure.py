@@ -1,4 +1,4 @@
-"""Claims about the layers: THEORY, predictions 3 and 5, the balance of layers, and the hidden neurons."""
+"""Claims about the layers: theory 5.3 and 5.5, the balance of layers, and the hidden neurons."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def rank_one(evidence) -> Outcome:
 
 @CLAIMS.add(
     "hidden neurons in use",
-    "THEORY prediction 4: the minimum over factorisations",
+    "theory 5.4: the minimum over factorisations",
     "limits grid, L=2..4, width 10: participation ratio (Σc)²/Σc²",
     "; ".join(f"p={p:g}: {words}" for p, words in NEURONS.items()),
     "p=1.5: < 1.1; p=2: between; p=3: > 9.9",
@@ -71,7 +71,7 @@ def neurons(evidence) -> Outcome:
 
 @CLAIMS.add(
     "layers are balanced at the end",
-    "THEORY prediction 3, divergent norms",
+    "theory 5.3, divergent norms",
     "limits grid, L=2..4",
     "Σφ*(Z_l) equal in all layers: max/min = 1",
     "0.01",
@@ -108,7 +108,7 @@ def _halving(found, most, fastest) -> Outcome:
 
 @CLAIMS.add(
     "invariants: drift halves with the step",
-    "Du et al. 2018 (p=2); THEORY prediction 3",
+    "Du et al. 2018 (p=2); theory 5.3",
     "n=40, d=8, r=2, seed 1, width 5, L=2, 3, p=1.5, 2, 3, constant η=0.04, 0.02, 0.01, η·steps=40",
     "ratio 2.0 a halving",
     "±0.2",
@@ -119,7 +119,7 @@ def invariants(evidence) -> Outcome:
 
 @CLAIMS.add(
     "invariants: one global normalisation keeps them",
-    "THEORY, step rules",
+    "theory 4.1",
     "the same data, normalized η=0.02, 0.01, η·steps=20",
     "drift at least halves with the step (measured: 2 to 4.3 times less), and is below 0.5 %",
     "ratio ≥ 1.8",
@@ -131,7 +131,7 @@ def invariants_normalised(evidence) -> Outcome:
 
 @CLAIMS.add(
     "the whole matrix is conserved for p=2 only",
-    "Arora et al. 2018; Du et al. 2018; THEORY prediction 3",
+    "Arora et al. 2018; Du et al. 2018; theory 5.3",
     "the same data, L=2, gradient descent and lp 3, constant η=0.02, 0.01, η·steps=40",
     "W_2^T W_2 − W_1 W_1^T: drift ∝ η for p=2; for p=3 the off-diagonals move whatever η",
     "p=2: ratio 2 ± 0.2; p=3: ratio 1 ± 0.05 and 10 times larger",
@@ -169,7 +169,7 @@ def _matrix_drift(p: float, eta: float) -> float:
 
 @CLAIMS.add(
     "layer-scaled potentials: α_l‖W_l‖_F² equalise",
-    "THEORY, derived",
+    "theory 2, layer_scaled",
     "G20, 5 seeds (QUICK: 1), α=[1, 4], L=2, normalized η=0.05, 30k steps",
     "Frobenius ratio 2; the l_2 max-margin direction",
     "±0.005; < 0.1° at seed 0, < 0.15° at every seed",
