@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
 
 def places(options) -> tuple[Path, Path]:
     """(run directory, output directory); RunError when the request does not name a run with results."""
+    from mdcore.store.drafts import foreign
     from mdcore.store.runs import RunError, committed, find_run, read_manifest
 
     if bool(options.input_dir) == bool(options.tag):
@@ -38,30 +39,30 @@ def places(options) -> tuple[Path, Path]:
         raise RunError(f"{run_dir} holds no finished stack yet; run its grid first")
     name = run_dir.resolve().name
     output = Path(options.output_dir or Path("analysis_results", name.split("_", 1)[-1]))
-    if output.exists() and not output.is_dir():
-        raise RunError(f"--output_dir: {output} is not a directory")
-    if output.resolve() == run_dir.resolve():
-        raise RunError("--output_dir is the run itself; the analysis never writes into a run")
+    foreign(output.resolve())
     return run_dir, output
 
 
-def analyse(run_dir: Path, output: Path) -> None:
-    """Execute the three notebooks, one kernel each, and publish the report."""
+def analyse(run_dir: Path, draft) -> list[str]:
+    """Execute the three notebooks, one kernel each, and publish the report into `draft`, a Draft.
+
+    Returns what is to be told in the terminal. A notebook that fails is kept in the draft's workspace.
+    """
     from mdcore.runner.kernels.servers import FOR_ANALYSIS, Kernels
     from mdcore.runner.notebooks import execute
 
-    output.mkdir(parents=True, exist_ok=True)
-    parameters = {"input_dir": str(run_dir), "output_dir": str(output)}
+    parameters = {"input_dir": str(run_dir), "output_dir": str(draft.path)}
     with Kernels(FOR_ANALYSIS) as kernels:
         for name in NOTEBOOKS:
             print(f"{name} …", flush=True)
-            executed = output / (f"{name}.ipynb" if name == "report" else f".{name}.ipynb")
+            executed = draft.workspace / f"{name}.ipynb"
+            draft.keep = True
             execute(PLACE / f"{name}.ipynb", executed, parameters, Path.cwd(), kernels)
-            if name != "report":
-                executed.unlink()  # kept only when it failed, to show why
-    from mdcore.analysis.report.publishing import publish
+            draft.keep = False
+    from mdcore.analysis.report.publishing import publish, warnings
 
-    publish(output / "report.ipynb", output)
+    publish(executed, draft.path)
+    return warnings(draft.path)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,22 +70,32 @@ def main(argv: list[str] | None = None) -> int:
 
     steady_streams()
     from mdcore.runner.notebooks import KernelDied, NotebookFailed
+    from mdcore.store.drafts import Draft
     from mdcore.store.runs import RunError
 
     try:
         run_dir, output = places(parser().parse_args(argv))
+        draft = Draft(output)
     except (RunError, OSError, ValueError) as error:  # ValueError: a path that cannot be one
         print(error, file=sys.stderr)
         return 2
     try:
-        analyse(run_dir, output)
+        with draft:
+            told = analyse(run_dir, draft)
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return 2
     except (NotebookFailed, KernelDied, OSError) as error:
         print(f"the analysis of {run_dir} failed: {error}", file=sys.stderr)
-        print(f"The notebook that failed is in {output}.", file=sys.stderr)
+        if draft.keep:
+            print(f"The notebook that failed is in {draft.workspace} until the next analysis.", file=sys.stderr)
+        print(f"What stood in {output} stands there as before.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the run is untouched", file=sys.stderr)
+        print(f"interrupted; the run and what stood in {output} are untouched", file=sys.stderr)
         return 130
+    told += [f"kept in {place}: what came into {output} while it was replaced" for place in draft.left]
+    print("".join(f"warning: {line}\n" for line in told), end="", file=sys.stderr)
     print(f"report: {output / 'report.html'}")
     return 0
 

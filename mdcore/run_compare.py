@@ -11,6 +11,7 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status 0; 2 when a tag has no run."""
     from mdcore.analysis.compare import summary
     from mdcore.analysis.data.results import load
+    from mdcore.store.drafts import Draft
     from mdcore.store.runs import RunError, find_run
     from mdcore.streams import steady_streams
 
@@ -31,9 +32,13 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     section, frame = summary(a, b)
     place = Path(options.output_dir) / f"compare_{a.tag}_{b.tag}"
-    place.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(place / "changes.csv", index=False, lineterminator="\n")
-    (place / "changes.md").write_text(section.markdown(), encoding="utf-8")
+    try:
+        with Draft(place) as draft:
+            frame.to_csv(draft.path / "changes.csv", index=False, lineterminator="\n")
+            (draft.path / "changes.md").write_text(section.markdown(), encoding="utf-8")
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return 2
     print(section.markdown())
     print(f"written: {place / 'changes.md'}, {place / 'changes.csv'}")
     return 0

@@ -63,7 +63,7 @@ def atomic_write(path: Path, data: str | bytes) -> None:
         raise
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -197,14 +197,14 @@ def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, cod
     }
     atomic_write(output / RECORD, json.dumps(told | {"sha256": seal(told)}, indent=1))
     for file in files:
-        _sync(output / file)
-    _sync(output)
+        sync(output / file)
+    sync(output)
     place = stacks_dir(run_dir)
     final = place / name
     if final.exists():
         final = place / f"{name}-r{serial}"
     os.rename(output, final)
-    _sync(place)
+    sync(place)
     return final
 
 

@@ -179,14 +179,10 @@ def write(results: Results, output_dir: str | Path) -> tuple[pd.DataFrame, pd.Da
     rows: dict[str, list[dict]] = {}
     for row in master.to_dict("records"):
         rows.setdefault(row["condition_id"], []).append(row)
-    written = set()
     for c in results.conditions:
         record = condition_record(results, c, rows[c.id], stats[c.id], others.get(c.id, []))
         path = output_dir / "conditions" / f"{safe_name(c.id)}.json"
         path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        written.add(path)
-    for stale in set((output_dir / "conditions").glob("*.json")) - written:
-        stale.unlink()  # of an earlier analysis into the same place
     return master, summary
 
 

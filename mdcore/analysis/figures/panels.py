@@ -47,10 +47,16 @@ class Drawn:
 
 @dataclass
 class Absent:
-    """A figure that was not drawn, and why."""
+    """A figure that was not drawn, and why. `failed`: drawing it ended in an error."""
 
     name: str
     reason: str
+    failed: bool = False
+
+    @classmethod
+    def because(cls, name: str, error: Exception) -> Absent:
+        """The figure, or what is left of its kind, that could not be drawn."""
+        return cls(name, f"it could not be drawn ({type(error).__name__}: {' '.join(str(error).split())[:200]})", True)
 
 
 @dataclass

@@ -198,7 +198,7 @@ def freeze(fig: Figure) -> None:
         fig.set_layout_engine(None)
 
 
-def save(fig: Figure, stem: Path) -> list[str]:
+def save(fig: Figure, stem: Path) -> None:
     """Write stem.png (300 dpi) and stem.pdf (fonts embedded) without dates, and close the figure."""
     from matplotlib import pyplot as plt
 
@@ -206,7 +206,6 @@ def save(fig: Figure, stem: Path) -> list[str]:
     fig.savefig(stem.with_name(stem.name + ".png"), metadata={"Software": None})
     fig.savefig(stem.with_name(stem.name + ".pdf"), metadata=_UNDATED)
     plt.close(fig)
-    return [stem.name + ".png", stem.name + ".pdf"]
 
 
 def book(path: Path) -> PdfPages:

@@ -19,7 +19,7 @@ def _sha(path: Path) -> str:
 
 
 def provenance(results: Results, output_dir: Path) -> dict:
-    """{run, tag, question, cells, training: the run's record, analysis: packages here, files: sha256, date}."""
+    """{run, tag, cells, conditions, training: the run's record, analysis: packages here, sha256, problems, date}."""
     run = results.manifest.get("provenance") or {}
     return {
         "run": results.name,
@@ -31,6 +31,7 @@ def provenance(results: Results, output_dir: Path) -> dict:
         | {name: importlib.metadata.version(name) for name in _PACKAGES},
         "sha256": {"grid.yaml": hashlib.sha256(results.grid_yaml.encode()).hexdigest()}
         | {name: _sha(output_dir / name) for name in ("master.csv", "summary.csv")},
+        "problems": results.problems,
         "date": time.strftime("%Y-%m-%d"),
     }
 

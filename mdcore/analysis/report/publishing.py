@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import html
+import json
 import re
+import tempfile
 from pathlib import Path
 
 import nbformat
 
 from mdcore.analysis.data.results import newest_run
+from mdcore.store.drafts import MARK
 
+MOST_TOLD = 5  # lines in the terminal
+BY_HAND = ".by-hand"  # in a directory that a notebook opened by hand has begun
 _NOISE = ("papermill", "execution", "widgets")
 
 
@@ -87,18 +92,35 @@ def publish(executed: str | Path, output_dir: str | Path) -> list[Path]:
     return paths
 
 
+def warnings(output_dir: Path) -> list[str]:
+    """What whoever asked for the analysis is to be told at once: problems of the run, figures that failed."""
+    record = json.loads((output_dir / "provenance.json").read_text(encoding="utf-8"))
+    index = json.loads((output_dir / "figures" / "index.json").read_text(encoding="utf-8"))
+    told = [*record["problems"], *(f"{a['name']}: {a['reason']}" for a in index["absent"] if a.get("failed"))]
+    return told[:MOST_TOLD] + [f"{len(told) - MOST_TOLD} more are in the report"] * (len(told) > MOST_TOLD)
+
+
 def repository() -> Path:
     """The directory that holds mdcore/, runs_out/ and analysis_results/."""
     return Path(__file__).resolve().parents[3]
 
 
 def choose(input_dir: str = "", output_dir: str = "") -> tuple[Path, Path]:
-    """(run directory, result directory): as given, else the newest run and analysis_results/<tag>, made if absent.
+    """(run directory, result directory): as given, else the newest run and a new temporary directory.
 
-    Raises FileNotFoundError, with what to do, when there is no run.
+    What is opened by hand replaces no results: run_analysis, which puts them in place as a whole, does. Raises
+    FileNotFoundError, with what to do, when there is no run, and FileExistsError for a directory with files in it.
     """
-    root = repository()
-    run = Path(input_dir) if input_dir else newest_run(root / "runs_out")
-    place = Path(output_dir) if output_dir else root / "analysis_results" / run.resolve().name.split("_", 1)[-1]
-    place.mkdir(parents=True, exist_ok=True)
+    run = Path(input_dir) if input_dir else newest_run(repository() / "runs_out")
+    if not output_dir:
+        place = Path(tempfile.mkdtemp(prefix="analysis-")) / run.resolve().name.split("_", 1)[-1]
+        place.mkdir()
+        return run, place
+    place = Path(output_dir)
+    ours = (place / BY_HAND).exists() or (place.parent / MARK).exists()
+    if not ours and place.is_dir() and any(place.iterdir()):
+        raise FileExistsError(f"{place} holds files; expected a new or an empty directory, or none for a temporary one")
+    if not ours:
+        place.mkdir(parents=True, exist_ok=True)
+        (place / BY_HAND).touch()
     return run, place

@@ -247,8 +247,6 @@ def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_
     texts["references"] = references_table(results, master)
     texts["paired"] = paired_table(results, by_id)
     texts["norms"] = norms_table(results)
-    for old in place.glob("*.tex"):
-        old.unlink()
     for name, text in texts.items():
         (place / f"{name}.tex").write_text(text, encoding="utf-8")
     (place / "preview.tex").write_text(preview(results, list(texts)), encoding="utf-8")
