@@ -242,14 +242,6 @@ def test_condition_files_hold_what_is_needed_and_no_nan(mnist):
         assert "seed" not in record["configuration"] and "path" not in record["configuration"]["dataset"]
 
 
-def test_files_of_an_earlier_analysis_do_not_stay(mnist, tmp_path):
-    results, _, _, _ = mnist
-    (tmp_path / "conditions").mkdir()
-    (tmp_path / "conditions" / "stale.json").write_text("{}")
-    aggregate.write(results, tmp_path)
-    assert not (tmp_path / "conditions" / "stale.json").exists()
-
-
 def test_tables_are_read_back_as_written_and_made_again_where_they_do_not_fit(mnist, tmp_path):
     results, out, master, summary = mnist
     again, conditions = aggregate.read_or_write(results, out)

@@ -22,7 +22,7 @@ from mdcore.analysis.figures.drawings.curves import curve_figures
 from mdcore.analysis.figures.drawings.heatmaps import apart, heatmaps
 from mdcore.analysis.figures.exact_picture import Picture
 from mdcore.analysis.figures.families import FAMILIES
-from mdcore.analysis.figures.panels import Absent, Group, pages_of, split
+from mdcore.analysis.figures.panels import Absent, Drawn, Group, pages_of, split
 from mdcore.analysis.report.sections import figures_section
 
 SIX = [*fake.POTENTIALS, "scaled", {"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1.0}}]
@@ -156,11 +156,8 @@ def test_nothing_overlaps_and_every_figure_is_a_column_wide(tmp_path, name):
     assert drawn >= 4
 
 
-def test_contract_names_and_files_and_old_figures_do_not_stay(tmp_path):
+def test_contract_names_and_files(tmp_path):
     place = tmp_path / "out" / "figures"
-    place.mkdir(parents=True)
-    for name in ("old.png", "old.pdf", "mine.txt"):
-        (place / name).write_text("x")
     index = collection.write(
         *make(tmp_path, fake.grid_cells(["quadratic", {"lp": {"p": 3.0}}], seeds=(0, 1))), tmp_path / "out"
     )
@@ -182,13 +179,44 @@ def test_contract_names_and_files_and_old_figures_do_not_stay(tmp_path):
         assert name in names
         assert (place / f"{name}.png").stat().st_size > 5000
         assert (place / f"{name}.pdf").read_bytes().startswith(b"%PDF")
-    assert {"name": "decision_boundaries", "reason": "no data set of this grid has two dimensions"} in index["absent"]
+    reason = "no data set of this grid has two dimensions"
+    assert {"name": "decision_boundaries", "reason": reason, "failed": False} in index["absent"]
     assert json.loads((place / "index.json").read_text()) == index
     assert {p.name for p in place.iterdir()} == {
         "index.json",
-        "mine.txt",
         *(f"{n}.{k}" for n in names for k in ("png", "pdf")),
     }
+
+
+def test_a_picture_that_fails_costs_no_other(tmp_path, monkeypatch):
+    """One fails while it is drawn, one while it is saved; a full disk is no matter of the picture's."""
+
+    def broken(*_):
+        yield Drawn("half", plt.figure(), "gap", "caption")
+        raise RuntimeError("no\nfont")
+
+    save = style.save
+
+    def cannot(figure, stem):
+        save(figure, stem)
+        if stem.name == "bad":
+            raise ValueError("no glyph")
+
+    monkeypatch.setattr(collection, "curve_figures", broken)
+    monkeypatch.setattr(collection, "heatmaps", lambda *_: [Drawn("bad", plt.figure(), "gap", "c")])
+    monkeypatch.setattr(collection, "boxplots", lambda *_: [Drawn("good", plt.figure(), "gap", "c")])
+    monkeypatch.setattr(style, "save", cannot)
+    found = make(tmp_path, fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)))
+    index = collection.write(*found, tmp_path / "out")
+    assert {f["name"] for f in index["figures"]} == {"half", "good"}
+    failed = {a["name"]: a["reason"] for a in index["absent"] if a["failed"]}
+    assert failed["gap_vs_epochs"] == "it could not be drawn (RuntimeError: no font)"
+    assert failed["bad"] == "it could not be drawn (ValueError: no glyph)"
+    assert {p.name for p in (tmp_path / "out" / "figures").glob("*.png")} == {"half.png", "good.png"}
+    assert "could not be drawn" in figures_section(tmp_path / "out", index).markdown()
+    monkeypatch.setattr(style, "save", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        collection.write(*found, tmp_path / "full")
 
 
 def test_png_is_300_dpi_and_pdf_embeds_its_fonts_without_dates(tmp_path, pairs):

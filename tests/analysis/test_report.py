@@ -475,9 +475,14 @@ def test_a_notebook_opened_by_hand_takes_the_newest_run(tmp_path, monkeypatch):
     for name in ("20250101_a", "20250202_b_c"):
         fake.write_run(tmp_path / "runs_out" / name, fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)))
     monkeypatch.setattr(publishing, "repository", lambda: tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     run, out = publishing.choose()
-    assert run.name == "20250202_b_c" and out == tmp_path / "analysis_results" / "b_c" and out.is_dir()
-    assert publishing.choose(str(tmp_path / "runs_out" / "20250101_a"), str(tmp_path / "o"))[1] == tmp_path / "o"
+    assert run.name == "20250202_b_c" and out.name == "b_c" and out.is_dir() and not list(out.iterdir())
+    for _ in range(2):  # the second notebook goes on where the first one wrote
+        assert publishing.choose(str(tmp_path / "runs_out" / "20250101_a"), str(tmp_path / "o"))[1] == tmp_path / "o"
+        (tmp_path / "o" / "master.csv").touch()
+    with pytest.raises(FileExistsError, match="holds files"):
+        publishing.choose(str(run), str(tmp_path / "runs_out"))
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from mdcore.runner import attempt, command
 from mdcore.runner.kernels.servers import Kernels, sweep
 from mdcore.runner.notebooks import execute
 from mdcore.store import commits
+from mdcore.store.drafts import Draft
 from mdcore.store.runs import read_run
 
 
@@ -450,9 +451,31 @@ def test_an_analysis_that_fails_says_where_to_look(grid_command, tmp_path, monke
     assert run_analysis.main(["--input_dir", str(run), "--output_dir", str(tmp_path / "out")]) == 1
     told = capsys.readouterr().err
     assert "ValueError: no such column" in told
-    assert str(tmp_path / "out") in told
-    assert "no such column" in (tmp_path / "out" / ".aggregate.ipynb").read_text()
-    assert snapshot(run) == before
+    (kept,) = tmp_path.glob(".mdcore-*/aggregate.ipynb")
+    assert str(kept.parent) in told and "no such column" in kept.read_text()
+    assert not (tmp_path / "out").exists() and snapshot(run) == before
+    with Draft(tmp_path / "out"):
+        assert not kept.parent.exists()
+
+
+@pytest.mark.parametrize("where", ["", "stacks", "stacks/new", "figures"])
+def test_an_analysis_never_goes_into_a_run(grid_command, where, capsys):
+    grid_command()
+    run = the_run(grid_command)
+    before = snapshot(run)
+    assert run_analysis.main(["--input_dir", str(run), "--output_dir", str(run / where)]) == 2
+    assert "lies in the run" in capsys.readouterr().err and snapshot(run) == before
+
+
+def test_an_analysis_into_a_directory_of_the_user_s_touches_nothing(grid_command, tmp_path, capsys):
+    grid_command()
+    for name in ("master.csv", "report.md", "figures/photo.png", "tables/my_table.tex", "conditions/mine.json"):
+        (tmp_path / "paper" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "paper" / name).write_text("mine")
+    before = snapshot(tmp_path / "paper")
+    flags = ["--input_dir", str(the_run(grid_command)), "--output_dir", str(tmp_path / "paper")]
+    assert run_analysis.main(flags) == 2
+    assert "no analysis wrote" in capsys.readouterr().err and snapshot(tmp_path / "paper") == before
 
 
 def test_an_empty_run_is_not_analysed(grid_command, tmp_path, capsys):
