@@ -16,7 +16,6 @@ from mdcore.math.metrics import angle, p_norm, unit
 from mdcore.problems.proofs import directions, exact
 
 ANGLE_ROUNDING = 1e-11  # degrees: `metrics.angle` of two vectors errs by less, for up to a million coordinates
-CONVERGED_GAP = 0.01  # a cell on separable data is converged when its certified gap is at most this
 
 HISTORY = [
     "cell_id", "epoch", "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm", "margin_l2",
@@ -183,7 +182,7 @@ def verdict(table: pd.DataFrame, diverged_at: int | None, plan, found) -> tuple[
         )
     if plan.limit_p is None:
         return "transient", "no certificate: the potential names no limit_p"
-    return ("converged", "") if last["gap"] <= CONVERGED_GAP else ("transient", "")
+    return ("converged", "") if last["gap"] <= directions.CONVERGED_GAP else ("transient", "")
 
 
 def final_row(cell, table: pd.DataFrame, diverged_at: int | None, outcome, plan, found, data) -> dict:

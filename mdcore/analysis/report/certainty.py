@@ -9,8 +9,9 @@ from mdcore.analysis.data.columns import USED
 from mdcore.analysis.data.directions import NOTHING, SAME
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.report.sentences import distinct, listed, plural
-from mdcore.analysis.report.verdicts import GAP, Forecast, Verdict
+from mdcore.analysis.report.verdicts import Forecast, Verdict
 from mdcore.analysis.tables.numbers import angle_at_most, count, duration, is_number, percent, plain
+from mdcore.problems.proofs.directions import CONVERGED_GAP
 
 # What is known of the limit of each potential on separable data (theory 2 and 5): words, names.
 _SHALLOW = (
@@ -36,7 +37,7 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
         text = (
             f"{int(good.sum()):,} of {plural(len(separable), 'run')} on separable data ({percent(good.mean())}) "
             f"{'carries' if len(separable) == 1 else 'carry'} a certificate, computed without a solver, that at most "
-            f"{percent(GAP)} of the largest possible margin is missing"
+            f"{percent(CONVERGED_GAP)} of the largest possible margin is missing"
         )
         for which, name in ((good, "of these"), (~good, "of the others, which are transients,")):
             some = gap[which & np.isfinite(gap)]

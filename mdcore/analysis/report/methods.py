@@ -13,6 +13,7 @@ from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results, record_of
 from mdcore.analysis.report.sentences import listed, plural
 from mdcore.analysis.tables.numbers import angle_at_most, count, is_number, percent, plain, rounded_up
+from mdcore.problems.proofs.directions import CONVERGED_GAP
 
 # Rules and potentials that have a source.
 _STEPS = {
@@ -271,8 +272,8 @@ def _statistics(results: Results) -> str:
     if separable:
         text += (
             "The certified gap is 1 − γ_p(w)/‖Aᵀλ‖_q with λ ≥ 0 from the weights of the training points along the run: "
-            "an upper bound of the missing share of the margin that needs no solver; a run counts as converged at 1 % "
-            "or less, else as transient. "
+            "an upper bound of the missing share of the margin that needs no solver; a run counts as converged at "
+            f"{percent(CONVERGED_GAP)} or less, else as transient. "
         )
     text += f"Statistics are over {_numbers(sizes).replace(' and ', ' or ')} seed{'s' * (sizes != {1})} per condition "
     text += f"(seeds {_numbers(seeds)}) " if len(seeds) > 1 else f"(seed {_numbers(seeds)}) "

@@ -14,8 +14,7 @@ from mdcore.analysis.data.directions import End, decide, differ, end_of, is_uniq
 from mdcore.analysis.data.facets import Facet
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.data.statistics import power_law, steps_to_reach
-
-GAP = 0.01  # certified gap at which a cell counts as converged (theory 6.1)
+from mdcore.problems.proofs.directions import CONVERGED_GAP
 
 
 @dataclass
@@ -36,7 +35,7 @@ class Estimate:
 
 @dataclass
 class Forecast:
-    """When the certified gap would reach GAP if it goes on falling as over the last decade of steps; an estimate."""
+    """When the certified gap would reach CONVERGED_GAP if it keeps falling as over the last decade of steps."""
 
     exponent: float
     steps: float
@@ -89,7 +88,7 @@ class Verdict:
 
     @property
     def converged(self) -> bool:
-        """The margin of every run is certified to GAP; none failed or diverged. It says nothing of the direction."""
+        """The margin of every run is certified; none failed or diverged. It says nothing about the direction."""
         return self.ran > 0 and self.counts.get("converged", 0) == self.ran
 
     @property
@@ -135,7 +134,7 @@ def estimate(row: dict, column: str) -> Estimate:
 
 
 def forecast(results: Results, condition: Condition) -> Forecast | None:
-    """Slowest seed's forecast: gap ~ t^{-s} fitted over the last decade of steps, GAP reached at t (gap/GAP)^{1/s}."""
+    """Slowest seed's forecast: gap ~ t^{-s} over the last decade of steps, g = CONVERGED_GAP at t (gap/g)^{1/s}."""
     slowest = None
     for cell in condition.cells.values():
         if results.status[cell] != "transient":
@@ -146,7 +145,7 @@ def forecast(results: Results, condition: Condition) -> Forecast | None:
             continue
         t, gap = t[keep], gap[keep]
         s = power_law(t, gap)
-        steps = steps_to_reach(GAP, t[-1], gap[-1], s)
+        steps = steps_to_reach(CONVERGED_GAP, t[-1], gap[-1], s)
         seconds = float(results.row[cell].get("seconds", np.nan))
         new = Forecast(s, steps, steps / t[-1], seconds * steps / t[-1])
         if slowest is None or not new.steps <= slowest.steps:

@@ -12,6 +12,7 @@ import numpy as np
 from mdcore.problems.proofs import certificates, exact
 
 NOTHING = 180.0
+CONVERGED_GAP = 0.01  # a run on separable data has converged when its certified gap is at most this
 ROUNDING = 1.0 + 1e-12  # a handful of elementary functions, each to a few units in the last place
 
 
