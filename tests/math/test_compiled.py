@@ -255,3 +255,19 @@ def test_an_inverse_map_of_ones_own_is_taken(depth):
         for z, w in zip(one.Z, one.W, strict=True):
             torch.testing.assert_close(w[row], phi.inverse_mirror_map(z[row]), rtol=1e-14, atol=0)
             assert w[row].any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("d", [3, 50, 203, 256, 257, 600])
+def test_a_cell_has_the_same_bits_whatever_is_trained_beside_it(d, dtype):
+    """Products are taken in blocks of three cells, of one, and (many columns, few registers) of either."""
+    A, w, weights = (random(*shape, seed=d, dtype=dtype) for shape in ((67, d), (7, d), (7, 67)))
+    g, out = torch.zeros_like(w), torch.empty_like(weights)
+    compiled.margins(*map(compiled.view, (w, A, out)))
+    compiled.add_weighted_points(*map(compiled.view, (weights, A, g)))
+    for k in range(7):
+        alone, sums = torch.empty_like(weights[:1]), torch.zeros_like(w[:1])
+        compiled.margins(*map(compiled.view, (w[k : k + 1], A, alone)))
+        compiled.add_weighted_points(*map(compiled.view, (weights[k : k + 1], A, sums)))
+        assert torch.equal(alone[0], out[k])
+        assert torch.equal(sums[0], g[k])
