@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,10 +33,12 @@ def main(argv: list[str] | None = None) -> int:
     from mdcore.streams import steady_streams
 
     steady_streams()
-    from mdcore.runner.command import run
+    from mdcore.runner.command import RunRequest, run
 
-    return run(parser().parse_args(argv), sys.argv[1:] if argv is None else argv)
+    return run(RunRequest(**vars(parser().parse_args(argv))))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from mdcore.streams import end_with
+
+    end_with(main)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
 
 
 class Unbroken(io.FileIO):
@@ -48,3 +51,15 @@ def steady_streams() -> None:
         text.mode = "w"
         setattr(sys, name, text)
         setattr(sys, f"__{name}__", text)
+
+
+def end_with(main: Callable[[], int]) -> NoReturn:
+    """End this process with the exit status of `main`; an interrupt is one line and 130, whenever it comes."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # asked once is enough
+        print("interrupted", file=sys.stderr)
+        status = 130
+    sys.exit(status)

@@ -46,9 +46,9 @@ def grid_file(tmp_path) -> Path:
 def grid_command(monkeypatch, fake_notebook, grid_file, tmp_path, capsys):
     """run_grid in this process, on `grid_file`, with the fake training: call(*flags) -> status, out, err."""
     from mdcore import run_grid
-    from mdcore.runner import attempt
+    from mdcore.runner import execution
 
-    monkeypatch.setattr(attempt, "TRAIN_NOTEBOOK", fake_notebook)
+    monkeypatch.setattr(execution, "TRAIN_NOTEBOOK", fake_notebook)
     out = tmp_path / "runs"
 
     def call(*flags: str, config=grid_file, tag="t"):

@@ -1,22 +1,24 @@
-"""The command `run_grid`: from what was asked for to an exit status.
+"""The command `run_grid`: from a request to an exit status.
 
 0: all good. 1: some cells failed, or the run could not go on. 2: the request was wrong. 130: interrupted.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
 import shutil
 import sys
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mdcore.runner.attempt import REQUEST, read_json
-from mdcore.runner.order import evidence_of
-from mdcore.runner.plan import Plan, describe, failure_table, make_plan
+from mdcore.runner.execution import REQUEST, read_json
+from mdcore.runner.plan import Plan, Rerun, describe, failure_table, make_plan
 from mdcore.runner.progress import Log, Progress
+from mdcore.runner.stacks import schedule_from
 from mdcore.store.commits import Committed, atomic_write, committed, set_aside, stacks_dir
 from mdcore.store.fingerprint import code_parts
 from mdcore.store.lock import RunIsHeld, RunLock
@@ -27,79 +29,138 @@ GOOD, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 RERUN = ".rerun.json"  # what a --rerun was asked to train, until it is done
 
 
-def run(options, argv: list[str]) -> int:
-    """`options` as run_grid's parser gives them; `argv` for the command that is printed to go on."""
+@dataclass(frozen=True)
+class RunRequest:
+    """What is asked of `run_grid`: its arguments, by their names."""
+
+    config: str
+    tag: str
+    output_dir: str = "runs_out"
+    jobs: int | None = None  # None: one for each core
+    overrides: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    dry_run: bool = False
+    rerun: str | None = None
+    fail_fast: bool = False
+    wait: bool = False
+    backend: str = "local"
+    scheduler: str | None = None
+    device: str = "auto"
+
+    def command(self) -> str:
+        """The command line that asks for the same."""
+        words = []
+        for one in dataclasses.fields(self):
+            value = getattr(self, one.name)
+            flag = "--set" if one.name == "overrides" else f"--{one.name}"
+            if value == one.default or value is False:
+                continue
+            for word in value if isinstance(value, (tuple, list)) else [value]:
+                words += [flag] if word is True else [flag, str(word)]
+        return f"python -m mdcore.run_grid {shlex.join(words)}"
+
+    def to_go_on(self) -> str:
+        """The command for the rest of it; of a rerun only what it has left: 'all' again would begin anew."""
+        left = dataclasses.replace(self, rerun="rest") if self.rerun in ("all", "failed") else self
+        return f"To go on:\n  {left.command()}"
+
+
+@dataclass
+class GridRun:
+    """A request against what stands on the disk."""
+
+    request: RunRequest
+    grid: object
+    selected: list
+    parts: dict[str, str]
+    opened: Run = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.open()
+
+    def open(self) -> None:
+        adopt = self.request.rerun == "stale"
+        self.opened = open_run(Path(self.request.output_dir), self.request.tag, self.grid, adopt=adopt)
+
+    @property
+    def path(self) -> Path:
+        return self.opened.path
+
+    @property
+    def jobs(self) -> int:
+        return self.request.jobs or cores()
+
+    def plan(self, state: Committed) -> Plan:
+        """The plan, the data looked at as they are now."""
+        rerun = Rerun(self.request.rerun, rest_of_rerun(self.path, state))
+        content = ContentNow(self.grid.plugin_dir)
+        return make_plan(self.grid.cells, self.selected, state, self.parts, rerun, content)
+
+
+def run(request: RunRequest) -> int:
+    """Run or resume a grid; everything there is to say is printed."""
     from mdcore.config.grid import GridError
 
     try:
-        grid, selected = read_request(options)
-        plugins = plugin_files(grid)
-        opened = open_run(Path(options.output_dir), options.tag, grid, adopt=options.rerun == "stale")
+        grid, selected = read_request(request)
+        work = GridRun(request, grid, selected, code_parts(plugin_files(grid)))
     except (GridError, RunError) as error:
         return tell(str(error), WRONG)
-    parts = code_parts(plugins)
-    jobs = options.jobs or cores()
     try:
-        state = committed(opened.path)
-        plan = plan_of(opened, grid, selected, state, parts, options.rerun)
-        if options.dry_run:
-            print("\n".join([f"{opened.path} {'would be made' if opened.new else 'exists'}", *opened.notes]))
-            print(describe(plan, state, jobs))
+        state = committed(work.path)
+        plan = work.plan(state)
+        if request.dry_run:
+            print("\n".join([f"{work.path} {'would be made' if work.opened.new else 'exists'}", *work.opened.notes]))
+            print(describe(plan, state, work.jobs))
             return GOOD
         if plan.other_data:
-            return tell(other_data(opened, plan), WRONG)
-        if not plan.stacks and not opened.notes and not state.damaged:
-            print(f"nothing to do: {len(plan.done)} cells are done in {opened.path}" + stale_note(plan))
-            return conclude(opened.path, options, plan.failed)
-        (opened.path / "stacks").mkdir(parents=True, exist_ok=True)
-        with RunLock(opened.path, options.wait):
-            opened = open_run(Path(options.output_dir), options.tag, grid, adopt=options.rerun == "stale")
-            return run_locked(opened, grid, selected, parts, options, jobs, argv)
+            return tell(other_data(work.opened, plan), WRONG)
+        if not plan.stacks and not work.opened.notes and not state.damaged:
+            print(f"nothing to do: {len(plan.done)} cells are done in {work.path}" + stale_note(plan))
+            return conclude(work, plan.failed)
+        (work.path / "stacks").mkdir(parents=True, exist_ok=True)
+        with RunLock(work.path, request.wait):
+            work.open()
+            return run_locked(work)
     except (RunIsHeld, RunError) as error:
         return tell(str(error), WRONG)
     except KeyboardInterrupt:  # before or after the work itself, which sees to its own signals
-        return tell(f"interrupted. To go on:\n  {command(argv)}", INTERRUPTED)
+        return tell(f"interrupted. {request.to_go_on()}", INTERRUPTED)
     except OSError as error:
-        return tell(f"cannot use {opened.path}: {error}. Nothing that was finished is lost.", FAILED)
-
-
-def plan_of(opened: Run, grid, selected, state: Committed, parts: dict, rerun: str | None) -> Plan:
-    """The plan, the data looked at as they are now."""
-    rest = rest_of_rerun(opened.path, state)
-    return make_plan(grid.cells, selected, state, parts, rerun, rest, ContentNow(grid.plugin_dir))
+        return tell(f"cannot use {work.path}: {error}. Nothing that was finished is lost.", FAILED)
 
 
 def other_data(opened: Run, plan: Plan) -> str:
     """Why a run is not gone on with: its numbers are of other data than the grid names now."""
-    reasons = "; ".join(dict.fromkeys(reason for told in plan.other_data.values() for reason in told))
+    reasons = "; ".join(dict.fromkeys(reason for reasons in plan.other_data.values() for reason in reasons))
     return (
         f"{opened.path}: {len(plan.other_data)} of its cells were trained on other data than the grid names now: "
         f"{reasons}. Use another --tag for these data, --rerun stale to train the cells anew, or put the data back."
     )
 
 
-def read_request(options):
+def read_request(request: RunRequest):
     """(grid, selected cells). RunError with everything that is wrong with the request, at once."""
     from mdcore.config.grid import GridError, load_grid, select
 
     wrong, grid, selected = [], None, None
     try:
-        check_tag(options.tag)
+        check_tag(request.tag)
     except RunError as error:
         wrong.append(str(error))
-    if options.jobs is not None and options.jobs < 1:
-        wrong.append(f"--jobs: got {options.jobs}; expected 1 or more")
-    if options.scheduler and options.backend != "dask":
+    if request.jobs is not None and request.jobs < 1:
+        wrong.append(f"--jobs: got {request.jobs}; expected 1 or more")
+    if request.scheduler and request.backend != "dask":
         wrong.append("--scheduler is for --backend dask")
-    if options.device == "cuda" and options.backend == "local" and not has_cuda():
+    if request.device == "cuda" and request.backend == "local" and not has_cuda():
         wrong.append("--device cuda: torch finds none here; expected --device auto or cpu")
-    if Path(options.output_dir).exists() and not Path(options.output_dir).is_dir():
-        wrong.append(f"--output_dir: {options.output_dir} is not a directory")
+    if Path(request.output_dir).exists() and not Path(request.output_dir).is_dir():
+        wrong.append(f"--output_dir: {request.output_dir} is not a directory")
     try:
-        grid = load_grid(options.config, options.overrides)
-        selected = select(grid.cells, options.only) if options.only else list(grid.cells)
+        grid = load_grid(request.config, request.overrides)
+        selected = select(grid.cells, request.only) if request.only else list(grid.cells)
         if not selected:
-            wrong.append(f"--only {' '.join(options.only)}: no cell of the grid is left")
+            wrong.append(f"--only {' '.join(request.only)}: no cell of the grid is left")
     except GridError as error:
         wrong.append(str(error))
     if wrong:
@@ -112,60 +173,24 @@ def plugin_files(grid) -> list[Path]:
     return sorted({Path(grid.plugin_dir, name.partition(":")[0] + ".py") for name in grid.plugins})
 
 
-def run_locked(opened: Run, grid, selected, parts, options, jobs: int, argv: list[str]) -> int:
+def run_locked(work: GridRun) -> int:
     """Everything that writes; the run directory is ours."""
-    log = Log(opened.path / "grid.log")
-    state = committed(opened.path)
+    log = Log(work.path / "grid.log")
+    state = committed(work.path)
     for record in state.damaged:
-        aside = set_aside(opened.path, record).name
-        opened.notes.append(f"damaged: {record.path.name}: {record.problem}; set aside as {aside}")
-    plan = plan_of(opened, grid, selected, state, parts, options.rerun)
-    if not plan.stacks and not opened.notes:  # another runner did it while this one waited
-        print(f"nothing to do: {len(plan.done)} cells are done in {opened.path}")
-        return conclude(opened.path, options, plan.failed)
-    with early_kernels(plan, options) as kernels:
-        return carry_out(plan, state, kernels, opened, grid, parts, options, jobs, argv, log)
-
-
-def early_kernels(plan: Plan, options):
-    """The kernels of a local run: their server imports what it needs while the run is still being prepared."""
-    from mdcore.runner.kernels.servers import Kernels
-
-    return Kernels() if plan.stacks and options.backend == "local" else nullcontext()
-
-
-def carry_out(plan: Plan, state: Committed, kernels, opened: Run, grid, parts, options, jobs: int, argv, log) -> int:
-    """Write the run's head, train what the plan says, tell how it ended."""
-    from mdcore.store.provenance import provenance
-
-    write_head(opened, grid, provenance())
-    remove_leftovers(opened.path, {cell.cell_id for cell in grid.cells} - state.newest.keys(), plan)
-    log.write(f"start: {command(argv)}")
-    skipped = len(plan.done) + len(plan.failed)
-    progress = Progress(plan.stacks, jobs, skipped, log, plan.speed)
-    for note in opened.notes:
-        progress.say(note)
-    work = f"{plan.to_run} cells to train in {len(plan.stacks)} stacks, {skipped} skipped"
-    progress.say(f"{opened.path}: {work}{stale_note(plan)}")
-    if not plan.stacks:
-        return conclude(opened.path, options, plan.failed, log)
-    from mdcore.runner.runner import Runner
-
-    if options.rerun and options.rerun != "rest":
-        cells = [cell for stack in plan.stacks for cell in stack.cell_ids]
-        atomic_write(opened.path / RERUN, json.dumps({"cells": cells, "since": state.next_serial}))
-    runner = Runner(
-        opened.path, progress, state.next_serial, parts, options.device, grid.plugin_dir, options.fail_fast,
-        evidence=evidence_of(grid.cells, state.records),
-    )  # fmt: skip
-    with progress:
-        if options.backend == "dask":
-            from mdcore.runner.cluster import run_dask
-
-            result = run_dask(runner, plan.stacks, jobs, options.scheduler)
-        else:
-            result = runner.run_local(plan.stacks, min(jobs, len(plan.stacks)), kernels)
-    go_on = f"What is finished is kept. To go on:\n  {command(to_go_on(argv, options.rerun))}"
+        aside = set_aside(work.path, record).name
+        work.opened.notes.append(f"damaged: {record.path.name}: {record.problem}; set aside as {aside}")
+    plan = work.plan(state)
+    if not plan.stacks and not work.opened.notes:  # another runner did it while this one waited
+        print(f"nothing to do: {len(plan.done)} cells are done in {work.path}")
+        return conclude(work, plan.failed)
+    with early_kernels(work.request, plan) as kernels:
+        write_the_head(work, plan, log)
+        progress = announce(work, plan, log)
+        if not plan.stacks:
+            return conclude(work, plan.failed, log)
+        result = train(work, plan, state, progress, kernels)
+    go_on = f"What is finished is kept. {work.request.to_go_on()}"
     if result.interrupted:
         return tell(f"interrupted. {go_on}", INTERRUPTED, log)
     if result.fatal:
@@ -173,28 +198,67 @@ def carry_out(plan: Plan, state: Committed, kernels, opened: Run, grid, parts, o
         if result.failed:
             print(failure_table(result.failed))
         return FAILED
-    if options.rerun:
-        (opened.path / RERUN).unlink(missing_ok=True)
-    return conclude(opened.path, options, plan.failed | result.failed, log)
+    if work.request.rerun:
+        (work.path / RERUN).unlink(missing_ok=True)
+    return conclude(work, plan.failed | result.failed, log)
+
+
+def early_kernels(request: RunRequest, plan: Plan):
+    """The kernels of a local run: their server imports what it needs while the run is still being prepared."""
+    from mdcore.runner.kernels.servers import Kernels
+
+    return Kernels() if plan.stacks and request.backend == "local" else nullcontext()
+
+
+def write_the_head(work: GridRun, plan: Plan, log: Log) -> None:
+    """grid.yaml, manifest.json, and what the request is, before anything is trained."""
+    from mdcore.store.provenance import provenance
+
+    write_head(work.opened, work.grid, provenance())
+    remove_leftovers(work.path, plan)
+    log.write(f"start: {work.request.command()}")
+
+
+def announce(work: GridRun, plan: Plan, log: Log) -> Progress:
+    """The progress of what is to be trained, after its first lines."""
+    skipped = len(plan.done) + len(plan.failed)
+    progress = Progress(plan.stacks, work.jobs, skipped, log, plan.speed)
+    for note in work.opened.notes:
+        progress.say(note)
+    cells = f"{plan.to_run} cells to train in {len(plan.stacks)} stacks, {skipped} skipped"
+    progress.say(f"{work.path}: {cells}{stale_note(plan)}")
+    return progress
+
+
+def train(work: GridRun, plan: Plan, state: Committed, progress: Progress, kernels):
+    """Train the stacks of the plan on the backend that was asked for."""
+    from mdcore.runner.runner import Runner, RunnerSettings
+
+    request, grid = work.request, work.grid
+    if request.rerun and request.rerun != "rest":
+        cells = [cell for stack in plan.stacks for cell in stack.cell_ids]
+        atomic_write(work.path / RERUN, json.dumps({"cells": cells, "since": state.next_serial}))
+    settings = RunnerSettings(work.parts, request.device, grid.plugin_dir, request.fail_fast)
+    runner = Runner(work.path, progress, state.next_serial, settings, schedule_from(grid.cells, state.records))
+    with progress:
+        if request.backend == "dask":
+            from mdcore.runner.dask_backend import DaskBackend, connected
+
+            with connected(work.jobs, request.scheduler) as client:
+                return runner.run(DaskBackend(client), plan.stacks)
+        from mdcore.runner.backends import LocalBackend
+
+        return runner.run(LocalBackend(kernels, min(work.jobs, len(plan.stacks))), plan.stacks)
 
 
 def rest_of_rerun(run_dir: Path, state: Committed) -> set[str]:
     """The cells of an interrupted --rerun of which nothing has been committed since it began."""
-    told = read_json(run_dir / RERUN)
+    asked = read_json(run_dir / RERUN)
     try:
-        since = {cell for record in state.records if record.serial >= told["since"] for cell in record.cells}
-        return set(told["cells"]) - since
+        since = {cell for record in state.records if record.serial >= asked["since"] for cell in record.cells}
+        return set(asked["cells"]) - since
     except (KeyError, TypeError):
         return set()
-
-
-def to_go_on(argv: list[str], rerun: str | None) -> list[str]:
-    """The same request, and of a rerun only what it has left: 'all' again would begin anew."""
-    if rerun not in ("all", "failed"):
-        return argv
-    joined = (f"--rerun={rerun}", "--rerun=rest")
-    pairs = zip(["", *argv[:-1]], argv, strict=True)
-    return ["rest" if before == "--rerun" else word.replace(*joined) for before, word in pairs]
 
 
 def has_cuda() -> bool:
@@ -208,11 +272,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def remove_leftovers(run_dir: Path, pending: set[str], plan: Plan) -> None:
+def remove_leftovers(run_dir: Path, plan: Plan) -> None:
     """Partial stacks of which no cell is pending any more: their work has been done elsewhere."""
-    wanted = pending | {cell for stack in plan.stacks for cell in stack.cell_ids}
     for place in stacks_dir(run_dir).glob(".*.partial"):
-        if not wanted.intersection(read_json(place / REQUEST).get("cell_ids", [])):
+        if not plan.pending.intersection(read_json(place / REQUEST).get("cell_ids", [])):
             shutil.rmtree(place, ignore_errors=True)
 
 
@@ -222,20 +285,16 @@ def stale_note(plan: Plan) -> str:
     return why if stale else ""
 
 
-def conclude(run_dir: Path, options, failed: dict, log: Log | None = None) -> int:
+def conclude(work: GridRun, failed: dict, log: Log | None = None) -> int:
     """The table of failures, the analysis command, the exit status."""
     if failed:
         table = failure_table(failed)
         print(table)
         if log:
             log.write(table)
-    places = ["--input_dir", str(run_dir), "--output_dir", f"analysis_results/{options.tag}"]
+    places = ["--input_dir", str(work.path), "--output_dir", f"analysis_results/{work.request.tag}"]
     print(f"analyse: python -m mdcore.run_analysis {shlex.join(places)}")
     return FAILED if failed else GOOD
-
-
-def command(argv: list[str]) -> str:
-    return f"python -m mdcore.run_grid {shlex.join(argv)}"
 
 
 def tell(text: str, status: int, log: Log | None = None) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from mdcore.runner.progress import FIXED_SECONDS, clock
-from mdcore.runner.stacks import Stack, compose
+from mdcore.runner.stacks import Stack, compose, cost
 from mdcore.store.commits import BAD, Committed
 from mdcore.store.fingerprint import changes, fingerprint
 from mdcore.training.content import ContentNow
+from mdcore.training.failures import printable
 
 LIST_CELLS_UP_TO = 200  # a longer plan names the stacks only
 
@@ -23,6 +25,7 @@ class Plan:
     stale: dict[str, list[str]]  # what changed since; also done or failed
     other_data: dict[str, list[str]]  # of them those whose data have another content now and that are not to run
     stacks: list[Stack]
+    pending: set[str]  # of the whole grid: without results, or to run again
     speed: float  # measured seconds of this run's stacks over their expected ones; 1 before any is done
 
     @property
@@ -30,19 +33,19 @@ class Plan:
         return sum(len(stack.cells) for stack in self.stacks)
 
 
-def make_plan(
-    cells,
-    selected,
-    state: Committed,
-    code_parts: dict,
-    rerun: str | None = None,
-    rest=(),
-    content: ContentNow | None = None,
-) -> Plan:
-    """cells: the whole grid; selected: what --only left of it; rerun: None, 'stale', 'failed', 'all' or 'rest'.
+@dataclass(frozen=True)
+class Rerun:
+    """Which finished cells are to be trained again: 'stale', 'failed', 'all', or of an interrupted rerun the `rest`."""
 
-    rest: the cells that an interrupted rerun has left; content: what the data are now, None: not looked at.
-    """
+    which: str | None = None
+    rest: Collection[str] = ()
+
+
+def make_plan(
+    cells, selected, state: Committed, code_parts: dict, rerun: Rerun | None = None, content: ContentNow | None = None
+) -> Plan:
+    """cells: the whole grid; selected: what --only left of it; content: what the data are now, None: not looked at."""
+    rerun = rerun or Rerun()
     ids = [cell.cell_id for cell in selected]
     code = fingerprint(code_parts)
     failed, stale, others = {}, {}, {}
@@ -56,27 +59,26 @@ def make_plan(
             failed[cell_id] = (why, str(record.path / "train_cell.ipynb"))
         if record.code != code:
             stale[cell_id] = changes(record.code_parts, code_parts)
-        if content and (told := content.changes(cell, record.data)):
-            others[cell_id] = told
-            stale[cell_id] = told + stale.get(cell_id, [])
-    asked = {None: (), "stale": stale, "failed": failed, "all": ids, "rest": rest}[rerun]
+        if content and (changed := content.changes(cell, record.data)):
+            others[cell_id] = changed
+            stale[cell_id] = changed + stale.get(cell_id, [])
+    asked = {None: (), "stale": stale, "failed": failed, "all": ids, "rest": rerun.rest}[rerun.which]
     again = set(ids).intersection(asked)
     wanted = {cell_id for cell_id in ids if cell_id not in state.newest} | again
     return Plan(
         selected=ids,
         done={c for c in ids if c in state.newest and c not in failed and c not in wanted},
-        failed={c: told for c, told in failed.items() if c not in wanted},
+        failed={c: why for c, why in failed.items() if c not in wanted},
         stale=stale,
-        other_data={c: told for c, told in others.items() if c not in wanted},
+        other_data={c: changed for c, changed in others.items() if c not in wanted},
         stacks=compose(cells, wanted) if wanted else [],
+        pending=wanted | {cell.cell_id for cell in cells if cell.cell_id not in state.newest},
         speed=_speed(cells, state),
     )
 
 
 def _speed(cells, state: Committed) -> float:
     """Seconds measured over seconds expected, of the stacks that were trained here."""
-    from mdcore.runner.stacks import cost
-
     costs = {cell.cell_id: cost(cell) for cell in cells}
     measured = expected = 0.0
     for record in state.records:
@@ -117,7 +119,7 @@ def _by_reason(stale: dict[str, list[str]]) -> dict[str, int]:
 
 def failure_table(failed: dict[str, tuple[str, str]], most: int = 50) -> str:
     """Which cells failed, why, and where to look."""
-    rows = [(cell, " ".join(why.split())[:160], where) for cell, (why, where) in sorted(failed.items())]
+    rows = [(cell, printable(why, 160), where) for cell, (why, where) in sorted(failed.items())]
     width = max(len("cell"), *(len(row[0]) for row in rows[:most]))
     lines = [f"{len(rows)} cells failed:", f"  {'cell':<{width}}  why"]
     for cell, why, where in rows[:most]:

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from mdcore.runner.attempt import PROGRESS, read_json
+from mdcore.runner.execution import PROGRESS, read_json
 
 PLAIN_EVERY, LIVE_EVERY = 5.0, 0.5  # seconds
 FIXED_SECONDS = 4.0  # of a stack: kernel, imports, files; measured ones replace it
@@ -147,9 +147,9 @@ class _Running:
         return trust * (1 - share) * seconds / gone + (1 - trust) * modelled + tail
 
     def share(self) -> float | None:
-        told = read_json(self.path)
+        counts = read_json(self.path)
         try:
-            return min(1.0, max(0.0, told["done"] / told["total"]))
+            return min(1.0, max(0.0, counts["done"] / counts["total"]))
         except (KeyError, TypeError, ZeroDivisionError):
             return None
 

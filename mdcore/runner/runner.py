@@ -1,4 +1,13 @@
-"""Train the stacks of a grid: attempts in parallel, a second try, halving down to the culprit, commits."""
+"""Train the stacks of a grid: executions in parallel, second tries, halving down to the culprit, commits.
+
+What follows when a stack was not trained, by the status of its execution:
+
+    refused        the cells to blame are recorded as failed, the others are trained
+    error, hung    the same would come again: halved until the culprit is alone, which is recorded
+    died, memory   may have been the machine's doing: tried once more, then halved
+    machine        nothing is recorded, the run stops
+    lost           the backend's doing: the same again
+"""
 
 from __future__ import annotations
 
@@ -7,39 +16,37 @@ import shutil
 import signal
 import threading
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mdcore.runner import attempt as attempts
-from mdcore.runner.attempt import Outcome, attempt, prepare
-from mdcore.runner.kernels.servers import Kernels
-from mdcore.runner.order import Evidence
+from mdcore.runner import execution
+from mdcore.runner.backends import Backend, BackendLost
+from mdcore.runner.execution import StackJob, StackResult, StackSettings, Status, write_request
 from mdcore.runner.progress import Progress
-from mdcore.runner.stacks import Stack, halve
-from mdcore.store.commits import (
-    BAD,
-    NOTEBOOK,
-    ResultError,
-    commit_failure,
-    commit_stack,
-    partial_dir,
-    read_notes,
-)
+from mdcore.runner.stacks import Schedule, Stack, halve
+from mdcore.store.commits import BAD, NOTEBOOK, ResultError, commit_failure, commit_stack, partial_dir, read_notes
 from mdcore.store.fingerprint import fingerprint
+from mdcore.training.failures import printable
+
+LOOK_EVERY = 1.0  # seconds
+RETRIED = (Status.DIED, Status.MEMORY)
 
 
 @dataclass(frozen=True)
-class Job:
-    """A stack to be tried; `tries` attempts have gone before."""
+class Trial:
+    """A stack to be executed; `tries` executions have gone before."""
 
     stack: Stack
     tries: int = 0
-    half: bool = False  # of a stack that failed twice
+
+    @property
+    def name(self) -> str:
+        return self.stack.name
 
 
 @dataclass
-class Result:
+class RunResult:
     """How a run ended. `failed`: {cell_id: (why, where to look)}."""
 
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -48,69 +55,75 @@ class Result:
     fatal: str = ""  # why the run as a whole could not go on
 
 
+@dataclass(frozen=True)
+class RunnerSettings:
+    """What holds for the whole of a run."""
+
+    code_parts: dict[str, str]
+    device: str = "auto"
+    plugin_dir: str | None = None
+    fail_fast: bool = False
+    timeout: float | None = None  # seconds without a step, after which a stack counts as hung
+    notebook: Path | None = None  # train_cell.ipynb, if no other is named
+
+
 class Runner:
-    """The stacks of one run and what becomes of them. Only this class commits, and one thread at a time."""
+    """The stacks of one run and what becomes of them. Only this class commits."""
 
-    def __init__(self, run_dir: Path, progress: Progress, serial: int, code_parts: dict, device: str = "auto",
-                 plugin_dir=None, fail_fast: bool = False, notebook: Path | None = None,
-                 evidence: Evidence | None = None):  # fmt: skip
-        self.run_dir, self.progress, self.serial = Path(run_dir), progress, serial
-        self.code_parts, self.code = code_parts, fingerprint(code_parts)
-        self.device, self.plugin_dir, self.fail_fast = device, plugin_dir, fail_fast
-        self.notebook = notebook or attempts.TRAIN_NOTEBOOK
-        self.evidence = evidence or Evidence()
-        self.result = Result()
+    def __init__(
+        self, run_dir: Path, progress: Progress, serial: int, settings: RunnerSettings, schedule: Schedule | None = None
+    ):
+        self.run_dir, self.progress, self.serial, self.settings = Path(run_dir), progress, serial, settings
+        self.requests = StackSettings(fingerprint(settings.code_parts), settings.device, settings.plugin_dir)
+        self.schedule = schedule or Schedule()
+        self.result = RunResult()
         self.stopping = threading.Event()
-        self._lock = threading.Lock()
 
-    def run_local(self, stacks: list[Stack], jobs: int, kernels: Kernels) -> Result:
-        """joblib's threads drive papermill; the work itself is in the kernels, children of this process.
-
-        Threads, not worker processes: nothing stands between the runner and a kernel that could die or stay.
-        """
-        from joblib import Parallel, delayed
-
-        waiting = list(stacks)
-        with self.signals(kernels.stop):
-            ended = Parallel(jobs, backend="threading", batch_size=1, return_as="generator_unordered")(
-                delayed(self.see_one_through)(waiting, kernels) for _ in stacks
-            )
-            for _ in ended:
-                if self.stopping.is_set():
-                    kernels.stop()
+    def run(self, backend: Backend, stacks: list[Stack]) -> RunResult:
+        """Execute the stacks on the backend until all are trained or recorded, or the run is to stop."""
+        first: list[Trial] = []  # second tries, halves and what is left of a stack come before the others
+        waiting, running = list(stacks), {}
+        with self.signals(backend.stop), backend:
+            while (first or waiting or running) and not self.stopping.is_set():
+                self.progress.jobs = backend.workers
+                while (first or waiting) and len(running) < backend.ahead * backend.workers:
+                    trial = first.pop(0) if first else Trial(self._longest(waiting))
+                    if job := self.prepare(trial):
+                        backend.submit(job)
+                        running[job] = trial
+                for job in [job for job in running if backend.has_begun(job)]:
+                    self.show_begun(running[job])
+                try:
+                    for job, result in backend.results(LOOK_EVERY):
+                        trial = running.pop(job)
+                        self.show_begun(trial)
+                        first += self.guarded_follow_up(trial, result)
+                except BackendLost as error:
+                    self.stop(str(error))
         return self.result
 
-    def see_one_through(self, waiting: list[Stack], kernels: Kernels) -> None:
-        """Take the stack that is expected to take longest; train it, with its second try and its halves."""
-        with self._lock:
-            stack = self.evidence.longest(waiting)
-            waiting.remove(stack)
-        jobs = [Job(stack)]
-        while jobs and not self.stopping.is_set():
-            job = jobs.pop(0)
-            if self.prepare(job):
-                self.show_begun(job)
-                outcome = attempt(self.run_dir, job.stack.name, self.notebook, kernels)
-                jobs = self.guarded_follow_up(job, outcome) + jobs
-        if self.stopping.is_set():
-            kernels.stop()
+    def _longest(self, waiting: list[Stack]) -> Stack:
+        stack = self.schedule.longest(waiting)
+        waiting.remove(stack)
+        return stack
 
-    def prepare(self, job: Job) -> bool:
-        """The request on disk; False, and the run stops, where it cannot be written."""
+    def prepare(self, trial: Trial) -> StackJob | None:
+        """The request on disk; None, and the run stops, where it cannot be written."""
         try:
-            prepare(self.run_dir, job.stack, self.code, self.device, self.plugin_dir)
+            write_request(self.run_dir, trial.stack, self.requests)
         except OSError as error:
             self.stop(str(error))
-            return False
-        return True
+            return None
+        notebook = self.settings.notebook or execution.TRAIN_NOTEBOOK
+        return StackJob(str(self.run_dir.absolute()), trial.name, str(notebook), self.settings.timeout)
 
-    def show_begun(self, job: Job) -> None:
-        self.progress.began(job.stack, partial_dir(self.run_dir, job.stack.name))
+    def show_begun(self, trial: Trial) -> None:
+        self.progress.began(trial.stack, partial_dir(self.run_dir, trial.name))
 
-    def guarded_follow_up(self, job: Job, outcome: Outcome) -> list[Job]:
+    def guarded_follow_up(self, trial: Trial, result: StackResult) -> list[Trial]:
         """follow_up; an error of the disk or of the runner itself stops the run, and is told."""
         try:
-            return self.follow_up(job, outcome)
+            return self.follow_up(trial, result)
         except OSError as error:
             self.stop(str(error))
         except Exception as error:
@@ -118,75 +131,88 @@ class Runner:
             self.stop(f"an error of the runner itself: {type(error).__name__}: {error}")
         return []
 
-    def follow_up(self, job: Job, outcome: Outcome) -> list[Job]:
-        """Commit or record what came of the attempt; the jobs that are to be tried next because of it."""
-        notes = None
-        if outcome.kind == "done":
-            try:
-                notes = read_notes(outcome.output, job.stack.cell_ids)
-            except ResultError as error:
-                outcome = Outcome("error", outcome.output, outcome.seconds, str(error))
-        if notes:
-            self._commit(job.stack, outcome, notes)
+    def follow_up(self, trial: Trial, result: StackResult) -> list[Trial]:
+        """Commit or record what came of an execution; the trials that follow from it."""
+        if result.status == Status.MACHINE:
+            self.stop(result.message)
+        if result.status in (Status.MACHINE, Status.STOPPED):
+            self.progress.ended(trial.stack)
             return []
-        if outcome.kind == "disk":
-            self.stop(outcome.message)
-        if outcome.kind in ("disk", "stopped"):
-            self.progress.ended(job.stack)
+        if result.status == Status.LOST:
+            self.progress.ended(trial.stack)
+            self.progress.again([trial.stack])
+            return [trial]
+        try:  # results are whole once they are written, whatever the notebook failed at afterwards
+            notes = read_notes(result.output, trial.stack.cell_ids)
+        except ResultError as error:
+            if result.status == Status.DONE:
+                result = StackResult(Status.ERROR, result.output, result.seconds, str(error))
+        else:
+            if result.status != Status.DONE:
+                notes["notes"].append(f"after the results were written: {result.message}")
+            self._commit(trial.stack, result, notes)
             return []
-        again = self._try_again(job, outcome)
-        self.progress.ended(job.stack, failed=0 if again else len(job.stack.cells))
-        self.progress.again([next_job.stack for next_job in again])
+        again = self._not_trained(trial, result)
+        self.progress.again([next_trial.stack for next_trial in again])
         return again
 
-    def _try_again(self, job: Job, outcome: Outcome) -> list[Job]:
-        name = job.stack.name
-        self.progress.say(f"{name}: attempt {job.tries + 1} failed: {outcome.message}")
-        # A death may be the machine's doing: every stack gets a second try. An exception in a half is not.
-        if job.tries == 0 and outcome.kind != "refused" and not (job.half and outcome.kind == "error"):
-            return [Job(job.stack, 1, job.half)]
-        if len(job.stack.cells) > 1 and not outcome.shared:
-            halves = halve(job.stack)
-            self.progress.say(f"{name}: halved into {' and '.join(half.name for half in halves)}")
-            shutil.rmtree(partial_dir(self.run_dir, name), ignore_errors=True)
-            return [Job(half, 0, half=True) for half in halves]
-        self._record_failure(job.stack, outcome)
-        return []
+    def _not_trained(self, trial: Trial, result: StackResult) -> list[Trial]:
+        stack, cells = trial.stack, trial.stack.cells
+        self.progress.say(f"{trial.name}: attempt {trial.tries + 1} failed: {result.message}")
+        if result.status in RETRIED and trial.tries == 0:
+            self.progress.ended(stack)
+            return [Trial(stack, 1)]
+        blamed = [cell for cell in cells if result.status == Status.REFUSED and cell.cell_id in result.cells]
+        if blamed and len(blamed) < len(cells):
+            self._record_failure(stack, Stack(tuple(blamed)), result)
+            return [Trial(Stack(tuple(cell for cell in cells if cell not in blamed)))]
+        if result.status == Status.REFUSED or len(cells) == 1:
+            self._record_failure(stack, stack, result)
+            return []
+        halves = halve(stack)
+        self.progress.say(f"{trial.name}: halved into {' and '.join(half.name for half in halves)}")
+        self._remove(stack)
+        self.progress.ended(stack)
+        return [Trial(half) for half in halves]
 
-    def _commit(self, stack: Stack, outcome: Outcome, notes: dict) -> None:
-        notes["seconds"]["total"] = outcome.seconds
-        with self._lock:
-            where = commit_stack(
-                self.run_dir, stack.name, outcome.output, stack.cell_ids, notes, self.code_parts, self.serial
-            )
-            self.serial += 1
-            bad = {cell: status for cell, status in notes["status"].items() if status in BAD}
-            for cell, status in bad.items():
-                why = notes["messages"].get(cell) or status
-                self.result.failed[cell] = (f"{status}: {why}", str(where / NOTEBOOK))
-            self.result.trained += len(stack.cells) - len(bad)
-            self.evidence.learn(stack.cells, notes["steps"])
-        shutil.rmtree(partial_dir(self.run_dir, stack.name), ignore_errors=True)
+    def _commit(self, stack: Stack, result: StackResult, notes: dict) -> None:
+        notes["seconds"]["total"] = result.seconds
+        where = commit_stack(
+            self.run_dir, stack.name, result.output, stack.cell_ids, notes, self.settings.code_parts, self.serial
+        )
+        self.serial += 1
+        bad = {cell: status for cell, status in notes["status"].items() if status in BAD}
+        for cell, status in bad.items():
+            why = notes["messages"].get(cell) or status
+            self.result.failed[cell] = (f"{status}: {printable(why)}", str(where / NOTEBOOK))
+        self.result.trained += len(stack.cells) - len(bad)
+        self.schedule.learn(stack.cells, notes["steps"])
+        self._remove(stack)
         self.progress.ended(stack, len(stack.cells) - len(bad), len(bad), notes["seconds"].get("training"))
-        self.progress.log.write(f"{where.name}: {len(stack.cells)} cells committed, {outcome.seconds:.1f} s")
-        if bad and self.fail_fast:
+        for line in (f"{len(stack.cells)} cells committed, {result.seconds:.1f} s", *map(printable, notes["notes"])):
+            self.progress.log.write(f"{where.name}: {line}")
+        if bad and self.settings.fail_fast:
             self.stop()
 
-    def _record_failure(self, stack: Stack, outcome: Outcome) -> None:
-        notebook = outcome.output / NOTEBOOK
-        with self._lock:
-            where = commit_failure(
-                self.run_dir, stack.name, stack.cell_ids, outcome.message, notebook, self.code_parts, self.serial
-            )
-            self.serial += 1
-            look = where / NOTEBOOK if (where / NOTEBOOK).exists() else self.progress.log.path
-            self.result.failed |= {cell_id: (outcome.message, str(look)) for cell_id in stack.cell_ids}
-        shutil.rmtree(partial_dir(self.run_dir, stack.name), ignore_errors=True)
-        if self.fail_fast:
+    def _record_failure(self, executed: Stack, failed: Stack, result: StackResult) -> None:
+        notebook = result.output / NOTEBOOK
+        where = commit_failure(
+            self.run_dir, failed.name, failed.cell_ids, result.message, notebook, self.settings.code_parts, self.serial
+        )
+        self.serial += 1
+        look = where / NOTEBOOK if (where / NOTEBOOK).exists() else self.progress.log.path
+        self.result.failed |= {cell_id: (result.message, str(look)) for cell_id in failed.cell_ids}
+        self._remove(executed)
+        self._remove(failed)
+        self.progress.ended(executed, failed=len(failed.cells))
+        if self.settings.fail_fast:
             self.stop()
+
+    def _remove(self, stack: Stack) -> None:
+        shutil.rmtree(partial_dir(self.run_dir, stack.name), ignore_errors=True)
 
     def stop(self, fatal: str = "") -> None:
-        """No further attempt; with `fatal`, the reason is told and the exit status is 1."""
+        """No further execution; with `fatal`, the reason is told and the exit status is 1."""
         if fatal and not self.result.fatal:
             self.result.fatal = fatal
         self.stopping.set()
@@ -217,4 +243,5 @@ class Runner:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                with suppress(TypeError):  # None: set by something other than Python
+                    signal.signal(number, handler)

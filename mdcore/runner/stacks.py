@@ -1,4 +1,9 @@
-"""Which cells are trained together: a matter of the grid and of what is done, never of the workers."""
+"""Which cells are trained together, and which stack is trained next.
+
+What is trained together is a matter of the grid and of what is done, never of the workers. Next is the stack expected
+to take longest, by what the run has seen of its data: a stopping rule ends the cells of some data early (a margin soon
+certified) and never those of others (data that overlap), however many components are kept of them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import hashlib
 import json
 import math
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -108,3 +114,41 @@ def halve(stack: Stack) -> list[Stack]:
     borders = [i for i in range(1, len(keys)) if keys[i] != keys[i - 1]]
     at = min(borders, key=lambda i: abs(i - middle)) if borders else math.ceil(middle)
     return [Stack(stack.cells[:at]), Stack(stack.cells[at:])]
+
+
+class Schedule:
+    """The share of their cap of epochs that finished stacks have used, by the source of their data."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, list[int]] = defaultdict(lambda: [0, 0])  # source -> [steps taken, steps at most]
+
+    def learn(self, cells, steps: int) -> None:
+        """`cells`, trained together, have taken `steps` in all; 0: nobody has counted them."""
+        if cells and steps > 0:
+            counted = self._steps[_source(cells[0])]
+            counted[0] += steps
+            counted[1] += sum(cell.config["epochs"] for cell in cells)
+
+    def expected(self, stack: Stack) -> float:
+        """The stack's cost times that share; all of its cost where none has finished: it never takes more."""
+        taken, most = self._steps.get(_source(stack.cells[0]), (1, 1))
+        return stack.cost * taken / most
+
+    def longest(self, waiting: list[Stack]) -> Stack:
+        """The stack to begin with; of equals the first."""
+        return max(waiting, key=self.expected)
+
+
+def _source(cell) -> str:
+    """What decides whether data are separable, whatever is made of them afterwards: data set and digits."""
+    return _key([cell.config["dataset"], cell.config.get("digits")])
+
+
+def schedule_from(cells, records) -> Schedule:
+    """What the committed stacks tell of a grid's cells."""
+    known = {cell.cell_id: cell for cell in cells}
+    schedule = Schedule()
+    for record in records:
+        if all(cell_id in known for cell_id in record.cells):
+            schedule.learn([known[cell_id] for cell_id in record.cells], record.steps)
+    return schedule

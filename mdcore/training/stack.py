@@ -8,6 +8,7 @@ import io
 import json
 import os
 import time
+import traceback
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,14 +19,14 @@ import pandas as pd
 import torch
 
 from mdcore.config.cell import Cell, make_cell
-from mdcore.config.errors import GridError
 from mdcore.config.plugins import companion_config, load_dataset, load_metric, potentials_for
 from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.engine.trainer import StackTrainer
-from mdcore.math.potentials import Lp
+from mdcore.math.potentials import Lp, Potential
 from mdcore.math.step_rules import StepRule
 from mdcore.problems import datasets, references
 from mdcore.training import measures, own_metrics
+from mdcore.training.failures import RequestRefused, one_line, refused
 
 STEPS_BETWEEN_LOOKS = 256  # at most, between looks at the clock; numbers do not depend on it
 LOOK_EVERY_S = 0.5  # with fewer steps where they are slow: one step, if that takes longer
@@ -48,26 +49,6 @@ class StackOutput:
     data: dict = field(default_factory=dict)  # {"sha256": of the arrays, "files": {name: sha256}}: what was trained on
 
 
-class SharedFailure(Exception):
-    """What failed is the same for every cell of the stack: its data or its device. Fewer cells would not help."""
-
-
-class RequestRefused(SharedFailure):
-    """The data set or a metric cannot be used, which another attempt would find again."""
-
-
-@contextmanager
-def shared_by_all():
-    try:
-        yield
-    except (MemoryError, OSError):  # the machine's matter, not the request's
-        raise
-    except (datasets.DataError, own_metrics.MetricError, GridError, SystemExit) as error:
-        raise RequestRefused(f"{type(error).__name__}: {error}") from error
-    except Exception as error:
-        raise SharedFailure(f"{type(error).__name__}: {error}") from error
-
-
 def train_request(path: str | Path) -> StackOutput:
     """Train the stack that the request file describes.
 
@@ -78,7 +59,7 @@ def train_request(path: str | Path) -> StackOutput:
     clock = {"start": time.monotonic()}
     cells = [make_cell(config) for config in request["cells"]]
     plugin_dir = request.get("plugin_dir")
-    with shared_by_all():
+    with refused():
         data = load_data(cells[0].config, plugin_dir)
         metrics = {name: load_metric(name, plugin_dir) for name in cells[0].config.get("metrics", ())}
         own_metrics.try_all(metrics, data)
@@ -90,17 +71,18 @@ def train_request(path: str | Path) -> StackOutput:
         data, limits, shared["svm_C"], shared["logreg_C"], Path(cache) if cache else None
     )
     clock["references"] = time.monotonic()
-    with shared_by_all():
+    with refused():
         device, notes = choose_device(request.get("device", "auto"))
-    trainer = StackTrainer(
-        torch.tensor(data.A),
-        plans,
-        stack_plan(shared, found.separability == "separable", device),
-        torch.from_numpy(data.y_test[:, None] * data.X_test) if len(data.y_test) else None,
-    )
-    if trainer.captured and trainer.captured.why_not:
-        notes.append(f"slow: steps are launched one by one on the GPU, since {trainer.captured.why_not}")
-    spent = _train(trainer, request, data.fingerprint, notes)
+    with blaming(cells, plans, companions):
+        trainer = StackTrainer(
+            torch.tensor(data.A),
+            plans,
+            stack_plan(shared, found.separability == "separable", device),
+            torch.from_numpy(data.y_test[:, None] * data.X_test) if len(data.y_test) else None,
+        )
+        if trainer.captured and trainer.captured.why_not:
+            notes.append(f"slow: steps are launched one by one on the GPU, since {trainer.captured.why_not}")
+        spent = _train(trainer, request, data.fingerprint, notes)
     clock["trained"] = time.monotonic()
     extra = {name: partial(own_metrics.value_or_nan, name, metric, notes) for name, metric in metrics.items()}
     history, final, w = measures.tables(cells, plans, companions, trainer, data, found, extra)
@@ -119,6 +101,21 @@ def train_request(path: str | Path) -> StackOutput:
     if shared["dataset"]["name"] == "mnist":
         content["files"] = data.preprocessing.get("files", {})
     return StackOutput(history, final, ids, w, seconds, notes, *z, content)
+
+
+@contextmanager
+def blaming(cells: list[Cell], plans: list[CellPlan], companions: dict[int, int]):
+    """An exception out of a potential's own method becomes RequestRefused for the cells that have this potential."""
+    try:
+        yield
+    except Exception as error:
+        raised = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+        potentials = [phi for phi in raised if isinstance(phi, Potential)]
+        to_blame = {i for i, plan in enumerate(plans) if any(phi in plan.potentials for phi in potentials)}
+        ids = tuple(c.cell_id for i, c in enumerate(cells) if i in to_blame or companions.get(i) in to_blame)
+        if not ids:
+            raise
+        raise RequestRefused(one_line(error), ids) from error
 
 
 def load_data(config: dict, plugin_dir=None) -> datasets.Dataset:
@@ -157,9 +154,14 @@ def plan_cells(cells: list[Cell], plugin_dir=None) -> tuple[list[CellPlan], dict
                 positions[key] = len(configs)
                 configs.append(companion)
             companions[position] = positions[key]
+    potentials = []
+    for position, config in enumerate(configs):
+        users = [deep for deep, linear in companions.items() if linear == position]
+        with refused(tuple(cells[i].cell_id for i in {position, *users} if i < len(cells))):
+            potentials.append(tuple(potentials_for(config, plugin_dir)))
     plans = [
         CellPlan(
-            potentials=tuple(potentials_for(config, plugin_dir)),
+            potentials=potentials[position],
             seed=config["seed"],
             width=config["width"],
             init_scale=config["init"]["scale"],

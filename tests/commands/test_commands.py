@@ -18,7 +18,7 @@ from processes import behave, gone, kernels_of, make_notebook, the_run, wait_for
 
 from mdcore import run_analysis, run_grid
 from mdcore.config.grid import load_grid
-from mdcore.runner import attempt, command
+from mdcore.runner import command, execution
 from mdcore.runner.kernels.servers import Kernels, sweep
 from mdcore.runner.notebooks import execute
 from mdcore.store import commits
@@ -124,7 +124,7 @@ def test_a_grid_is_trained_by_the_real_notebook(tmp_path, monkeypatch, capsys):
 
 def test_the_notebook_opened_by_hand_trains_one_cell(tmp_path):
     with Kernels() as kernels:
-        execute(attempt.TRAIN_NOTEBOOK, tmp_path / "by_hand.ipynb", {}, tmp_path, kernels)
+        execute(execution.TRAIN_NOTEBOOK, tmp_path / "by_hand.ipynb", {}, tmp_path, kernels)
     text = (tmp_path / "by_hand.ipynb").read_text()
     assert "converged" in text
     assert "image/png" in text

@@ -15,7 +15,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from fake_grids import GRID_TEXT, ROOT, fake_cells
+from fake_grids import GRID_TEXT, ROOT
 from fake_run import grid_cells, write_run
 from processes import make_notebook, runner_for
 
@@ -326,10 +326,13 @@ def test_a_bomb_in_a_run_directory_is_named_and_not_expanded(tmp_path):
 
 @pytest.mark.parametrize("address", ["foo", "tcp://", "tls://127.0.0.1:1", "tcp://127.0.0.1:1", "http://a:1", "a b:c"])
 def test_an_address_that_is_no_scheduler_is_told_in_one_line(monkeypatch, address):
-    from mdcore.runner import cluster
+    from mdcore.runner import dask_backend
 
-    monkeypatch.setattr(cluster, "CONNECT_WITHIN", 0.5)
-    with pytest.raises(cluster.RunError, match="no Dask scheduler answers at") as told, cluster.connected(1, address):
+    monkeypatch.setattr(dask_backend, "CONNECT_WITHIN", 0.5)
+    with (
+        pytest.raises(dask_backend.RunError, match="no Dask scheduler answers at") as told,
+        dask_backend.connected(1, address),
+    ):
         pass
     assert "\n" not in str(told.value)
 
@@ -441,27 +444,3 @@ def test_a_metric_that_fails_after_training_costs_its_value_and_no_cell(late):
     (column,) = [name for name in done.history.columns if name.endswith("late:later")]
     assert (done.history[column].iloc[0], np.isnan(done.history[column].iloc[-1])) == (1.0, True)
     assert [note for note in done.notes if "late:later raised ValueError: too large for me; NaN" in note]
-
-
-def test_what_is_refused_is_not_tried_twice(tmp_path, monkeypatch):
-
-    from mdcore.runner import attempt as attempts
-    from mdcore.runner.attempt import attempt
-    from mdcore.runner.notebooks import NotebookFailed
-    from mdcore.runner.runner import Job
-    from mdcore.runner.stacks import Stack
-    from mdcore.store.commits import committed
-
-    def fails(*_):
-        raise NotebookFailed("RequestRefused", "DataError: odd: X_train has no features")
-
-    monkeypatch.setattr(attempts, "execute", fails)
-    stack = Stack(tuple(fake_cells(6)))
-    runner = runner_for(tmp_path, [stack])
-    runner.prepare(Job(stack))
-    runner.show_begun(Job(stack))
-    outcome = attempt(tmp_path, stack.name, Path("n"), None)
-    assert runner.follow_up(Job(stack), outcome) == []
-    state = committed(tmp_path)
-    assert {cell: state.status(cell) for cell in state.newest} == dict.fromkeys(stack.cell_ids, "failed")
-    assert {why for why, _ in runner.result.failed.values()} == {"DataError: odd: X_train has no features"}

@@ -31,11 +31,12 @@ from mdcore.math import metrics
 from mdcore.math.potentials import BUILTIN, Cosh, Hypentropy, Lp, Quadratic, Scaled
 from mdcore.problems import mnist
 from mdcore.problems.datasets import Dataset
-from mdcore.runner.command import other_data, plan_of, plugin_files
-from mdcore.runner.plan import describe
+from mdcore.runner.command import other_data, plugin_files
+from mdcore.runner.plan import Rerun, describe, make_plan
 from mdcore.store.commits import committed
 from mdcore.store.fingerprint import code_parts
 from mdcore.store.runs import Run
+from mdcore.training.content import ContentNow
 from mdcore.training.measures import typed_parameters
 from mdcore.training.stack import _request_fingerprint, load_data
 
@@ -573,7 +574,7 @@ def planned(grid_file: Path, run_dir: Path, overrides=(), rerun=None):
     grid = load_grid(grid_file, overrides)
     state = committed(run_dir)
     parts = code_parts(plugin_files(grid))
-    return plan_of(Run(run_dir, new=False), grid, grid.cells, state, parts, rerun), state
+    return make_plan(grid.cells, grid.cells, state, parts, Rerun(rerun), ContentNow(grid.plugin_dir)), state
 
 
 def test_other_images_under_the_same_names_are_other_data(tmp_path, monkeypatch):

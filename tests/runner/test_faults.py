@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,18 +22,18 @@ from chaos_site import copy_source
 from fake_grids import ROOT, fake_cells
 from fake_stacks import FILES, PARTS, commit
 from fake_training import results
-from processes import behave, runner_for, the_run, wait_for
+from processes import behave, follow, runner_for, the_run, wait_for
 
+from mdcore import run_grid
 from mdcore.config.grid import load_grid
-from mdcore.runner import command
-from mdcore.runner.attempt import Outcome, attempt, prepare
-from mdcore.runner.kernels.servers import Kernels
-from mdcore.runner.notebooks import NotebookFailed
-from mdcore.runner.stacks import compose
+from mdcore.runner.command import RunRequest
+from mdcore.runner.runner import Trial
+from mdcore.runner.stacks import Stack, compose
 from mdcore.store import commits
 from mdcore.store.commits import ResultError, commit_stack, committed, read_notes
 from mdcore.store.runs import RunError, open_run, read_manifest, read_run, write_head, write_results
 from mdcore.training import stack as training
+from mdcore.training.failures import Failure, Kind, RequestRefused, failure_of
 
 SECRET = "hush-hush-5f2c"
 
@@ -183,31 +184,26 @@ def test_a_kernel_out_of_memory_is_tried_again_then_halved_to_the_culprit(grid_c
     assert why in state.newest[culprit].messages[culprit]
 
 
-def test_what_fails_for_every_cell_alike_is_not_halved(tmp_path, fake_notebook):
-
-    from mdcore.runner.runner import Job
-    from mdcore.runner.stacks import Stack
-
+def test_what_is_refused_is_not_tried_again(tmp_path):
     stack = Stack(tuple(fake_cells(6)))
     runner = runner_for(tmp_path, [stack])
-    outcome = Outcome("error", tmp_path / "none", 1.0, "ValueError: no such data", shared=True)
-    runner.prepare(Job(stack))
-    runner.show_begun(Job(stack))
-    assert runner.follow_up(Job(stack), outcome) == [Job(stack, 1)]  # once more: it may have been the machine
-    runner.prepare(Job(stack, 1))
-    runner.show_begun(Job(stack, 1))
-    assert runner.follow_up(Job(stack, 1), outcome) == []
+    assert follow(runner, Trial(stack), "refused", "DataError: odd: X_train has no features") == []
     state = committed(tmp_path)
     assert {cell: state.status(cell) for cell in state.newest} == dict.fromkeys(stack.cell_ids, "failed")
-    assert {why for why, _ in runner.result.failed.values()} == {"ValueError: no such data"}
+    assert {why for why, _ in runner.result.failed.values()} == {"DataError: odd: X_train has no features"}
     assert runner.progress.failed == 6
 
 
+def test_cells_that_are_to_blame_are_recorded_and_the_others_trained(tmp_path):
+    stack = Stack(tuple(fake_cells(6)))
+    runner = runner_for(tmp_path, [stack])
+    (left,) = follow(runner, Trial(stack), "refused", "ValueError: no", stack.cell_ids[2:4])
+    assert left.stack.cell_ids == [*stack.cell_ids[:2], *stack.cell_ids[4:]]
+    assert set(committed(tmp_path).newest) == set(runner.result.failed) == set(stack.cell_ids[2:4])
+    assert (runner.progress.failed, runner.progress.waiting.keys()) == (2, {stack.name, left.name} - {stack.name})
+
+
 def test_only_data_and_device_are_shared_by_all(tmp_path, monkeypatch, grid_file):
-
-    from mdcore.runner import attempt as attempts
-    from mdcore.runner.stacks import Stack
-
     request = {"cells": [cell.config for cell in load_grid(grid_file).cells[:2]], "device": "cpu"}
     (tmp_path / "request.json").write_text(json.dumps(request))
 
@@ -215,29 +211,14 @@ def test_only_data_and_device_are_shared_by_all(tmp_path, monkeypatch, grid_file
         raise ValueError("no such data")
 
     monkeypatch.setattr(training, "load_data", broken)
-    with pytest.raises(training.SharedFailure, match="ValueError: no such data"):
+    with pytest.raises(RequestRefused, match="ValueError: no such data") as told:
         training.train_request(tmp_path / "request.json")
+    assert failure_of(told.value) == Failure(Kind.REFUSED, "ValueError: no such data")
     monkeypatch.undo()
     monkeypatch.setattr(training, "plan_cells", broken)  # one cell's potential may be to blame: halve
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError) as told:
         training.train_request(tmp_path / "request.json")
-    for error in (MemoryError(), OSError(28, "full")):  # a smaller stack may fit; a disk is told apart
-        with pytest.raises(type(error)), training.shared_by_all():
-            raise error
-    stack = Stack(tuple(fake_cells(1)))
-    said = iter([("SharedFailure", "ValueError: no"), ("ValueError", "no")])
-
-    def fails(*_):
-        raise NotebookFailed(*next(said))
-
-    monkeypatch.setattr(attempts, "execute", fails)
-    prepare(tmp_path, stack, "c", "auto", None)
-    with Kernels() as kernels:
-        outcomes = [attempt(tmp_path, stack.name, Path("n"), kernels) for _ in range(2)]
-    assert [(o.kind, o.message, o.shared) for o in outcomes] == [
-        ("error", "ValueError: no", True),
-        ("error", "ValueError: no", False),
-    ]
+    assert failure_of(told.value).kind == Kind.ERROR
 
 
 # a rerun that is interrupted
@@ -249,7 +230,7 @@ def test_an_interrupted_rerun_goes_on_with_what_it_has_left(grid_command, tmp_pa
     behave(grid_command, **dict.fromkeys(second.cell_ids, "full"))
     told = grid_command("--rerun", "all", "--jobs", "1")
     assert told.status == 1
-    assert re.search(r"To go on:\n  python -m mdcore.run_grid .*--rerun rest --jobs 1", told.err)
+    assert re.search(r"To go on:\n  python -m mdcore.run_grid .*--jobs 1 --rerun rest", told.err)
     behave(grid_command)
     assert "nothing to do" in grid_command().out  # the rerun is asked for, or it is not
     assert "4 to run in 1 stacks" in grid_command("--rerun", "rest", "--dry_run").out
@@ -260,10 +241,12 @@ def test_an_interrupted_rerun_goes_on_with_what_it_has_left(grid_command, tmp_pa
 
 
 def test_the_command_to_go_on_repeats_no_finished_part_of_a_rerun():
-    argv = ["--config", "all", "--tag", "failed", "--rerun", "all", "--only", "x"]
-    assert command.to_go_on(argv, "all") == [*argv[:5], "rest", *argv[6:]]
-    assert command.to_go_on(["--rerun=failed", "--tag", "t"], "failed") == ["--rerun=rest", "--tag", "t"]
-    assert command.to_go_on(["--rerun", "stale"], "stale") == ["--rerun", "stale"]  # what is done is stale no more
+    for asked, left in (("all", "rest"), ("failed", "rest"), ("stale", "stale")):  # what is done is stale no more
+        request = RunRequest("a b.yaml", "failed", jobs=2, only=("x", "y"), overrides=("k=1",), rerun=asked, wait=True)
+        words = f"--config 'a b.yaml' --tag failed --jobs 2 --set k=1 --only x --only y --rerun {left} --wait"
+        assert request.to_go_on() == f"To go on:\n  python -m mdcore.run_grid {words}"
+        again = run_grid.parser().parse_args(shlex.split(request.command())[3:])
+        assert RunRequest(**vars(again)).command() == request.command()
 
 
 # the saved state

@@ -10,13 +10,13 @@ import pytest
 from fake_grids import fake_cells
 from fake_training import results
 
-from mdcore.runner import runner as runners
-from mdcore.runner.attempt import Outcome
-from mdcore.runner.order import Evidence, evidence_of
+from mdcore.runner import backends
+from mdcore.runner.backends import LocalBackend
+from mdcore.runner.execution import StackResult, Status
 from mdcore.runner.progress import Log, Progress
-from mdcore.runner.runner import Runner
-from mdcore.runner.stacks import Stack, compose
-from mdcore.store.commits import NOTEBOOK, RECORD, Record, committed, partial_dir, read_record, seal
+from mdcore.runner.runner import Runner, RunnerSettings
+from mdcore.runner.stacks import Schedule, Stack, compose, schedule_from
+from mdcore.store.commits import NOTEBOOK, RECORD, Record, committed, read_record, seal
 from mdcore.store.runs import write_results
 
 EPOCHS = 1000
@@ -39,32 +39,32 @@ def four():
 
 
 def test_without_evidence_the_plan_s_order_stands(four):
-    evidence = Evidence()
-    evidence.learn(four[0].cells, 0)  # nobody counted
-    assert [evidence.expected(stack) for stack in four] == [stack.cost for stack in four]
-    assert evidence.longest(four) is four[0]
-    assert evidence.longest(four[2:]) is four[2]
+    schedule = Schedule()
+    schedule.learn(four[0].cells, 0)  # nobody counted
+    assert [schedule.expected(stack) for stack in four] == [stack.cost for stack in four]
+    assert schedule.longest(four) is four[0]
+    assert schedule.longest(four[2:]) is four[2]
 
 
 def test_data_that_ended_early_are_expected_to_end_early_again(four):
-    evidence = Evidence()
-    evidence.learn(four[0].cells, 2 * EPOCHS // 4)
-    assert evidence.expected(four[2]) == pytest.approx(four[2].cost / 4)
-    assert evidence.expected(four[3]) == four[3].cost
-    assert evidence.longest(four[2:]) is four[3]
-    evidence.learn(four[1].cells, 2 * EPOCHS // 10)  # and those ended earlier still
-    assert evidence.longest(four[2:]) is four[2]
-    evidence.learn(four[0].cells[:1], EPOCHS)  # a half that ran to its cap: 1500 of 3000 steps
-    assert evidence.expected(four[2]) == pytest.approx(four[2].cost / 2)
+    schedule = Schedule()
+    schedule.learn(four[0].cells, 2 * EPOCHS // 4)
+    assert schedule.expected(four[2]) == pytest.approx(four[2].cost / 4)
+    assert schedule.expected(four[3]) == four[3].cost
+    assert schedule.longest(four[2:]) is four[3]
+    schedule.learn(four[1].cells, 2 * EPOCHS // 10)  # and those ended earlier still
+    assert schedule.longest(four[2:]) is four[2]
+    schedule.learn(four[0].cells[:1], EPOCHS)  # a half that ran to its cap: 1500 of 3000 steps
+    assert schedule.expected(four[2]) == pytest.approx(four[2].cost / 2)
 
 
 def test_committed_stacks_are_evidence_where_they_are_known(four):
     cells = [cell for stack in four for cell in stack.cells]
     first = Record(None, cells=four[0].cell_ids, steps=EPOCHS)
     strange = [Record(None, cells=["of another grid"], steps=1), Record(None, cells=[], steps=1), Record(None)]
-    evidence = evidence_of(cells, [*strange, first])
-    assert evidence.expected(four[2]) == pytest.approx(four[2].cost / 2)
-    assert evidence.expected(four[3]) == four[3].cost
+    schedule = schedule_from(cells, [*strange, first])
+    assert schedule.expected(four[2]) == pytest.approx(four[2].cost / 2)
+    assert schedule.expected(four[3]) == four[3].cost
 
 
 def test_the_runner_begins_with_what_is_expected_to_take_longest(tmp_path, monkeypatch, four):
@@ -93,21 +93,22 @@ def train(run_dir, monkeypatch, stacks, steps: dict, dies: Stack | None = None) 
     """The labels of `stacks` as a runner with one worker tries them; `dies` does once. No kernel is needed."""
     by_name, tried = {stack.name: stack for stack in stacks}, []
 
-    def attempt(run_dir, name, notebook, kernels):
-        label, place = name.partition("_")[0], partial_dir(run_dir, name)
+    def run_stack(job, kernels):
+        label = job.name.partition("_")[0]
         tried.append(label)
-        if dies and name == dies.name and tried.count(label) == 1:
-            return Outcome("died", place / "none", 0.1, "gone")
-        made = results(by_name[name].cell_ids)
+        if dies and job.name == dies.name and tried.count(label) == 1:
+            return StackResult(Status.DIED, job.place / "none", 0.1, "gone")
+        made = results(by_name[job.name].cell_ids)
         made.final["steps"] = steps.get(label.split("-")[1], 0)
-        write_results(place / "out", made)
-        (place / "out" / NOTEBOOK).write_text("{}")
-        return Outcome("done", place / "out", 0.1)
+        write_results(job.place / "out", made)
+        (job.place / "out" / NOTEBOOK).write_text("{}")
+        return StackResult(Status.DONE, job.place / "out", 0.1)
 
     (run_dir / "stacks").mkdir()
-    monkeypatch.setattr(runners, "attempt", attempt)
+    monkeypatch.setattr(backends, "run_stack", run_stack)
     progress = Progress(stacks, 1, 0, Log(run_dir / "grid.log"), stream=io.StringIO())
-    result = Runner(run_dir, progress, 1, {"code": "1"}).run_local(stacks, 1, SimpleNamespace(stop=lambda: None))
+    runner = Runner(run_dir, progress, 1, RunnerSettings({"code": "1"}))
+    result = runner.run(LocalBackend(SimpleNamespace(stop=lambda: None), 1), stacks)
     assert (result.fatal, result.failed) == ("", {})
     assert result.trained == sum(len(stack.cells) for stack in stacks)
     return tried

@@ -13,17 +13,20 @@ from pathlib import Path
 import psutil
 import pytest
 from fake_grids import ROOT, fake_cells
-from processes import make_notebook, runner_for, wait_for
+from processes import follow, make_notebook, runner_for, wait_for
 
-from mdcore.runner.attempt import Outcome, attempt, cannot_write, prepare
+from mdcore.runner import execution
+from mdcore.runner.backends import LocalBackend
+from mdcore.runner.execution import StackJob, StackResult, StackSettings, Status, cannot_write, run_stack, write_request
 from mdcore.runner.kernels.servers import PINNED, PREFIX, Kernels, sweep
 from mdcore.runner.notebooks import KernelDied, NotebookFailed, execute
 from mdcore.runner.plan import failure_table
 from mdcore.runner.progress import Log, Progress, clock
-from mdcore.runner.runner import Job
+from mdcore.runner.runner import Trial
 from mdcore.runner.stacks import MAX_CELLS, Stack, compose, group_key, halve
 from mdcore.store.commits import committed, partial_dir
 from mdcore.store.lock import RunIsHeld, RunLock
+from mdcore.training.failures import MOST_LETTERS, Kind
 
 # composition
 
@@ -110,63 +113,64 @@ def test_halving_does_not_split_a_group_where_it_can():
 def test_the_policy_retries_then_halves_then_records(tmp_path):
     stack = Stack(tuple(fake_cells(2)))
     runner = runner_for(tmp_path, [stack])
-    died = Outcome("died", tmp_path / "none", 1.0, "gone")
-
-    def after(job, outcome=died):
-        runner.prepare(job)
-        runner.show_begun(job)
-        return runner.follow_up(job, outcome)
-
-    again = after(Job(stack))
-    assert again == [Job(stack, 1)]
-    halves = after(again[0])
-    assert [j.stack.cell_ids for j in halves] == [["cell_s0"], ["cell_s1"]]
-    assert after(halves[0]) == [Job(halves[0].stack, 1, half=True)]  # a death may be the machine's: once more
-    assert after(Job(halves[0].stack, 1, half=True)) == []
-    assert after(halves[1], Outcome("error", tmp_path / "none", 1.0, "ValueError: no")) == []
+    again = follow(runner, Trial(stack), "died")
+    assert again == [Trial(stack, 1)]
+    halves = follow(runner, again[0], "died")
+    assert [half.stack.cell_ids for half in halves] == [["cell_s0"], ["cell_s1"]]
+    assert follow(runner, halves[0], "memory") == [Trial(halves[0].stack, 1)]  # may be the machine's: once more
+    assert follow(runner, Trial(halves[0].stack, 1), "died") == []
+    assert follow(runner, halves[1], "error", "ValueError: no") == []
     state = committed(tmp_path)
     assert {c: state.status(c) for c in stack.cell_ids} == {"cell_s0": "failed", "cell_s1": "failed"}
     assert runner.result.failed["cell_s1"][0] == "ValueError: no"
     assert runner.progress.failed == 2
 
 
-@pytest.mark.parametrize("kind", ["disk", "stopped"])
-def test_a_full_disk_is_nobodys_fault(tmp_path, kind):
+@pytest.mark.parametrize("status", ["error", "hung"])
+def test_what_would_come_again_is_not_tried_twice(tmp_path, status):
     stack = Stack(tuple(fake_cells(2)))
     runner = runner_for(tmp_path, [stack])
-    runner.prepare(Job(stack))
-    runner.show_begun(Job(stack))
-    assert runner.follow_up(Job(stack), Outcome(kind, tmp_path / "none", 1.0, "full")) == []
+    halves = follow(runner, Trial(stack), status)
+    assert [half.tries for half in halves] == [0, 0]
+    assert [follow(runner, half, status) for half in halves] == [[], []]
+    assert set(committed(tmp_path).newest) == set(stack.cell_ids)
+
+
+@pytest.mark.parametrize("status", ["machine", "stopped"])
+def test_a_full_disk_is_nobodys_fault(tmp_path, status):
+    stack = Stack(tuple(fake_cells(2)))
+    runner = runner_for(tmp_path, [stack])
+    assert follow(runner, Trial(stack), status, "full") == []
     assert runner.result.failed == {}
     assert committed(tmp_path).newest == {}
-    assert runner.stopping.is_set() == (kind == "disk")
+    assert runner.stopping.is_set() == (status == "machine")
 
 
 def test_an_error_of_the_runner_itself_is_told(tmp_path):
     stack = Stack(tuple(fake_cells(1)))
     runner = runner_for(tmp_path, [stack])
-    assert runner.guarded_follow_up(Job(stack), Outcome("stopped", tmp_path, 1.0)) == []  # it never began
+    assert runner.guarded_follow_up(Trial(stack), StackResult(Status.STOPPED, tmp_path, 1.0)) == []  # it never began
     assert "error of the runner itself" in runner.result.fatal
     assert "Traceback" in (tmp_path / "grid.log").read_text()
 
 
 def test_a_training_state_is_kept_only_for_the_same_request(tmp_path):
     stack = Stack(tuple(fake_cells(2)))
-    place = prepare(tmp_path, stack, "code1", "auto", None)
+    place = write_request(tmp_path, stack, StackSettings("code1"))
     (place / "state").write_text("so far")
     (place / "out-dead").mkdir()
-    assert (prepare(tmp_path, stack, "code1", "auto", None) / "state").exists()
+    assert (write_request(tmp_path, stack, StackSettings("code1")) / "state").exists()
     assert not (place / "out-dead").exists()
-    assert not (prepare(tmp_path, stack, "code2", "auto", None) / "state").exists()
+    assert not (write_request(tmp_path, stack, StackSettings("code2")) / "state").exists()
     (place / "state").write_text("so far")
     (place / "request.json").write_text("{")
-    assert not (prepare(tmp_path, stack, "code2", "auto", None) / "state").exists()
+    assert not (write_request(tmp_path, stack, StackSettings("code2")) / "state").exists()
 
 
 def test_a_dataset_path_is_relative_to_the_command(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cell = fake_cells(1, dataset={"name": "mnist", "path": "mine"})[0]
-    place = prepare(tmp_path / "run", Stack((cell,)), "c", "auto", None)
+    place = write_request(tmp_path / "run", Stack((cell,)), StackSettings("c"))
     asked = json.loads((place / "request.json").read_text())
     assert asked["cells"][0]["dataset"]["path"] == str(tmp_path / "mine")
     assert asked["references_dir"] == "references"
@@ -183,7 +187,7 @@ def test_retries_and_halving_find_the_culprits(tmp_path, fake_notebook):
     stacks = compose(fake_cells(4), max_cells=2)
     runner = runner_for(run, stacks, fake_notebook)
     with Kernels() as kernels:
-        result = runner.run_local(stacks, 2, kernels)
+        result = runner.run(LocalBackend(kernels, 2), stacks)
     state = committed(run)
     assert {c: state.status(c) for c in sorted(state.newest)} == {
         "cell_s0": "diverged",
@@ -246,24 +250,48 @@ def test_how_a_notebook_can_fail(tmp_path):
             execute(dying, tmp_path / "out2.ipynb", {}, tmp_path, kernels)
 
 
-def test_a_full_disk_in_the_kernel_is_told_from_a_bad_cell(tmp_path, monkeypatch):
-    from mdcore.runner import attempt as attempts
+FAILURES = {
+    "raise ValueError('28 No space left on device')": (Kind.ERROR, "ValueError: 28 No space left on device", ()),
+    "import errno; raise OSError(errno.ENOSPC, 'full')": (Kind.MACHINE, "OSError: [Errno 28] full", ()),
+    "import errno; raise OSError(errno.EMFILE, 'too many')": (Kind.MACHINE, "OSError: [Errno 24] too many", ()),
+    "open('no such file')": (Kind.ERROR, "FileNotFoundError: [Errno 2] No such file or directory: 'no such file'", ()),
+    "raise MemoryError": (Kind.MEMORY, "MemoryError", ()),
+    "import sys; sys.exit(0)": (Kind.ERROR, "SystemExit: 0", ()),
+    "raise BaseException('odd\\x1b[31m' + 'x' * 10**6)": (Kind.ERROR, "BaseException: odd\\x1b[31mxxx", ()),
+    "from mdcore.training.failures import refused\nwith refused(('a', 'b')):\n    1 / 0": (
+        Kind.REFUSED, "ZeroDivisionError: division by zero", ("a", "b"),
+    ),
+    "from mdcore.training.failures import refused\nwith refused():\n    raise OSError(30, 'read only')": (
+        Kind.MACHINE, "OSError: [Errno 30] read only", (),
+    ),
+}  # fmt: skip
 
+
+@pytest.fixture(scope="module")
+def light():
+    with Kernels(("ipykernel.kernelapp",)) as kernels:
+        yield kernels
+
+
+@pytest.mark.parametrize("code", FAILURES)
+def test_a_kernel_reports_failures_as_data(tmp_path, light, code):
+    kind, message, cells = FAILURES[code]
+    with pytest.raises(NotebookFailed) as told:
+        execute(make_notebook(tmp_path / "one.ipynb", code), tmp_path / "out.ipynb", {}, tmp_path, light)
+    failure = told.value.failure
+    assert (failure.kind, failure.cells) == (kind, cells)
+    assert failure.message.startswith(message) and len(failure.message) <= MOST_LETTERS
+    assert failure.message.isprintable()
+    assert (tmp_path / "out.ipynb").stat().st_size < 200_000
+
+
+def test_a_full_disk_in_the_kernel_is_told_from_a_bad_cell(tmp_path, monkeypatch, light):
     stack = Stack(tuple(fake_cells(1)))
-    said = ["a bad cell"]
-
-    def fails(*_):
-        raise NotebookFailed("OSError", said[0])
-
-    monkeypatch.setattr(attempts, "execute", fails)
-    prepare(tmp_path, stack, "c", "auto", None)
-    with Kernels() as kernels:
-        assert attempt(tmp_path, stack.name, Path("n"), kernels).kind == "error"
-        for said[0] in ("[Errno 28] Error writing bytes to file", "PytorchStreamWriter failed writing file"):
-            assert attempt(tmp_path, stack.name, Path("n"), kernels).kind == "disk"
-        said[0] = "a bad cell"
-        monkeypatch.setattr(attempts, "cannot_write", lambda place: "No space left on device")
-        assert attempt(tmp_path, stack.name, Path("n"), kernels).kind == "disk"
+    write_request(tmp_path, stack, StackSettings("c"))
+    job = StackJob(str(tmp_path), stack.name, str(make_notebook(tmp_path / "one.ipynb", "1 / 0")))
+    assert run_stack(job, light).status == "error"
+    monkeypatch.setattr(execution, "cannot_write", lambda place: "No space left on device")
+    assert run_stack(job, light).status == "machine"
     monkeypatch.undo()
     assert cannot_write(partial_dir(tmp_path, stack.name)) == ""
     assert "No such file" in cannot_write(tmp_path / "absent")

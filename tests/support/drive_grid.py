@@ -9,8 +9,8 @@ from pathlib import Path
 
 if __name__ == "__main__":
     from mdcore import run_grid
-    from mdcore.runner import attempt
+    from mdcore.runner import execution
 
-    attempt.TRAIN_NOTEBOOK = Path(sys.argv[1])
-    attempt.STATE_EVERY_S = float(os.environ.get("STATE_EVERY_S", attempt.STATE_EVERY_S))
+    execution.TRAIN_NOTEBOOK = Path(sys.argv[1])
+    execution.STATE_EVERY_S = float(os.environ.get("STATE_EVERY_S", execution.STATE_EVERY_S))
     sys.exit(run_grid.main(sys.argv[2:]))

@@ -10,14 +10,22 @@ from pathlib import Path
 import nbformat
 import psutil
 
+from mdcore.runner.execution import StackResult, Status
 from mdcore.runner.progress import Log, Progress
-from mdcore.runner.runner import Runner
+from mdcore.runner.runner import Runner, RunnerSettings, Trial
 
 
 def runner_for(run_dir: Path, stacks, notebook=None, **options) -> Runner:
     (run_dir / "stacks").mkdir(parents=True, exist_ok=True)
     progress = Progress(stacks, 2, 0, Log(run_dir / "grid.log"), stream=io.StringIO())
-    return Runner(run_dir, progress, 1, {"code": "1"}, notebook=notebook, **options)
+    return Runner(run_dir, progress, 1, RunnerSettings({"code": "1"}, notebook=notebook, **options))
+
+
+def follow(runner: Runner, trial: Trial, status: Status | str, message: str = "gone", cells=()) -> list[Trial]:
+    """What the runner makes of an execution that ended so and left no results."""
+    job = runner.prepare(trial)
+    runner.show_begun(trial)
+    return runner.follow_up(trial, StackResult(Status(status), job.place / "none", 1.0, message, tuple(cells)))
 
 
 def wait_for(condition, seconds=120.0):

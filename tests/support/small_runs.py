@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mdcore.analysis.data.results import Results, load
 from mdcore.config.grid import load_grid
-from mdcore.runner.attempt import prepare
 from mdcore.runner.command import plugin_files
+from mdcore.runner.execution import StackSettings, write_request
 from mdcore.runner.stacks import compose
 from mdcore.store.commits import NOTEBOOK, commit_stack, read_notes
 from mdcore.store.fingerprint import code_parts, fingerprint
@@ -39,7 +39,7 @@ def train(grid_file: Path, run_dir: Path, monkeypatch) -> Results:
     (run_dir / "stacks").mkdir(parents=True)
     write_head(Run(run_dir, new=True), grid, {"commit": None, "packages": {}})
     for serial, stack in enumerate(compose(grid.cells)):
-        place = prepare(run_dir, stack, fingerprint(parts), "cpu", grid.plugin_dir)
+        place = write_request(run_dir, stack, StackSettings(fingerprint(parts), "cpu", grid.plugin_dir))
         monkeypatch.chdir(run_dir)
         output = place / "out-test"
         write_results(output, train_request(place / "request.json"))

@@ -19,6 +19,8 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
+from mdcore.runner.kernels.servers import KernelNotReady
+
 ENDS_WITHIN = 5.0  # seconds, when it is killed
 
 
@@ -29,7 +31,7 @@ class Client(AsyncKernelClient):
         return context
 
     async def wait_for_ready(self, timeout: float = float("inf")) -> None:
-        """Return when the kernel answers on both channels; RuntimeError, in jupyter_client's words, if it does not."""
+        """Return when the kernel answers on both channels; KernelNotReady if it does not."""
         end = time.monotonic() + timeout
         while True:
             self.kernel_info()
@@ -38,19 +40,19 @@ class Client(AsyncKernelClient):
                     await self.get_iopub_msg(timeout=0.2)  # else it is not connected: what a cell prints would be lost
                     return
             if not await self._async_is_alive():
-                raise RuntimeError("Kernel died before replying to kernel_info")
+                raise KernelNotReady("it ended before it answered:")
             if time.monotonic() > end:
-                raise RuntimeError(f"Kernel didn't respond in {timeout:g} seconds")
+                raise KernelNotReady(f"it did not answer within {timeout:g} s")
 
 
-def manager_class(board, place: Path, env: dict[str, str], log: Path) -> type[AsyncKernelManager]:
-    """The manager of one kernel that `board`, a Kernels, forks; its sockets begin with the path `place`."""
+def manager_class(pool, place: Path, env: dict[str, str], log: Path) -> type[AsyncKernelManager]:
+    """The manager of one kernel that `pool`, a Kernels, forks; its sockets begin with the path `place`."""
     spec = KernelSpec(argv=["mdcore-kernel", "-f", "{connection_file}"], display_name="Python 3", language="python")
 
     class Forked(LocalProvisioner):
         async def launch_kernel(self, cmd, cwd=None, **kwargs):  # the environment is `env`, not jupyter_client's
-            self.process = board.fork(cmd, env, str(cwd or os.getcwd()), str(Path(log).resolve()))
-            PrivateKernel.forked = self.process
+            self.process = pool.fork(cmd, env, str(cwd or os.getcwd()), str(Path(log).resolve()))
+            PrivateKernel.process = self.process
             self.pid = self.pgid = self.process.pid  # it leads its own session
             self.cwd = cwd
             return self.connection_info
@@ -63,7 +65,7 @@ def manager_class(board, place: Path, env: dict[str, str], log: Path) -> type[As
                 await asyncio.sleep(0.002)
 
     class PrivateKernel(AsyncKernelManager):
-        forked = None  # its process, once there is one
+        process = None  # its own, a ForkedKernel, once there is one
 
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
@@ -75,15 +77,13 @@ def manager_class(board, place: Path, env: dict[str, str], log: Path) -> type[As
             return spec
 
         async def start_kernel(self, **kwargs):
-            if board.stopped:
-                raise RuntimeError("the run is stopping: no kernel is started")
             self.provisioner = Forked(kernel_id=place.name, kernel_spec=spec, parent=self)
             await super().start_kernel(**kwargs)
             self.started_pid = self.provisioner.pid
-            board.started(self.started_pid)
+            pool.started(self.started_pid)
 
         async def cleanup_resources(self, restart=False):
             await super().cleanup_resources(restart=restart)
-            board.ended(getattr(self, "started_pid", None))
+            pool.ended(getattr(self, "started_pid", None))
 
     return PrivateKernel

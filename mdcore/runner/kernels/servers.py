@@ -50,6 +50,10 @@ KEPT = (
 )  # fmt: skip
 
 
+class KernelNotReady(RuntimeError):
+    """A kernel that ended, or did not answer, before it was told anything."""
+
+
 def kernel_environment(directory: Path) -> dict[str, str]:
     """The environment of a kernel: that of this process without the settings that could change a result, and ours."""
     ours = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(SETTINGS)}
@@ -124,10 +128,10 @@ class Kernels(PrivateDirectory):
         self._pids[self._server.process.pid] = None
 
     def fork(self, argv: list[str], env: dict[str, str], cwd: str, log: str) -> ForkedKernel:
-        """A kernel forked from the server, which is started anew when it was killed. RuntimeError when stopping."""
+        """A kernel forked from the server, which is started anew when it was killed. KernelNotReady when stopping."""
         with self._starting:
             if self.stopped:
-                raise RuntimeError("the run is stopping: no kernel is started")
+                raise KernelNotReady("the run is stopping: no kernel is started")
             if self._server.process.poll() is not None:
                 self._pids.pop(self._server.process.pid, None)
                 self._server.close()
@@ -185,7 +189,7 @@ class Server:
             )
 
     def fork(self, argv: list[str], env: dict[str, str], cwd: str, log: str) -> ForkedKernel:
-        """A new kernel. Raises RuntimeError when the server has ended."""
+        """A new kernel. Raises KernelNotReady when the server has ended."""
         connection = socket.socket(socket.AF_UNIX)
         try:
             connection.connect(self.address)
@@ -197,7 +201,7 @@ class Server:
             answer = b""
         if not answer.endswith(b"\n"):
             connection.close()
-            raise RuntimeError(f"Kernel died before it was forked: {self._last_words()}")
+            raise KernelNotReady(f"it was not forked: {self._last_words()}")
         return ForkedKernel(int(answer), connection)
 
     def _last_words(self) -> str:
