@@ -76,9 +76,10 @@ class GridRun:
     opened: Run = field(init=False)
 
     def __post_init__(self) -> None:
-        self.open()
+        self.look_up()
 
-    def open(self) -> None:
+    def look_up(self) -> None:
+        """What stands on the disk under the tag."""
         adopt = self.request.rerun == "stale"
         self.opened = open_run(Path(self.request.output_dir), self.request.tag, self.grid, adopt=adopt)
 
@@ -120,7 +121,7 @@ def run(request: RunRequest) -> int:
             return conclude(work, plan.failed)
         (work.path / "stacks").mkdir(parents=True, exist_ok=True)
         with RunLock(work.path, request.wait):
-            work.open()
+            work.look_up()
             return run_locked(work)
     except (RunIsHeld, RunError) as error:
         return tell(str(error), WRONG)
