@@ -84,7 +84,7 @@ def angle_from_margins(A: np.ndarray, w: np.ndarray, lam: np.ndarray, p: float, 
     on = lam > 1e-9 * lam.max()
     with np.errstate(divide="ignore"):
         if p == 1:
-            each = 2 * gap / np.maximum(0.0, 1 - np.abs(z) / Z - 1e-12)
+            each = 2 * gap / np.maximum(0.0, 1 - np.abs(z) / np.abs(z).max() - 1e-12)
         elif np.isinf(p):
             each = gap * Z / np.maximum(0.0, np.abs(z) - 1e-12 * Z)
         else:
