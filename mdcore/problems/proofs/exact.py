@@ -38,11 +38,10 @@ def _precisely(function: Callable) -> Callable:
 def _integers(x: np.ndarray) -> tuple[np.ndarray, int]:
     """x = m·2^e exactly: (m as Python integers in an object array, e)."""
     mantissa, exponent = np.frexp(np.asarray(x, dtype=float))
-    used = mantissa != 0
-    shift = int(exponent[used].min()) if used.any() else 0
+    shift = int(exponent.min())  # that of 0 is 0
     whole = (mantissa * 2.0**53).astype(np.int64).astype(object)
     # a difference of exponents of more than some thousands cannot occur in float64
-    return whole * (2 ** (np.where(used, exponent - shift, 0)).astype(object)), shift - 53
+    return whole * 2 ** (exponent - shift).astype(object), shift - 53
 
 
 def product(A: np.ndarray, x: np.ndarray) -> list[Fraction]:
