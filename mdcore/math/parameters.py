@@ -39,8 +39,9 @@ class Number:
         """The range in words."""
         if self.words:
             return self.words
-        low = f"a number > {self.above:g}" if self.above is not None else f"a number ≥ {self.least:g}"
-        return low + ("" if self.most is None else f", at most {self.most:g}".replace("e+0", "e").replace("e+", "e"))
+        ends = {"> ": self.above, "≥ ": self.least, "< ": self.below, "at most ": self.most}
+        words = ", ".join(f"{word}{end:g}" for word, end in ends.items() if end is not None)
+        return f"a number {words}".rstrip().replace("e+0", "e").replace("e+", "e")
 
     def check(self, owner: str, name: str, value: float) -> float:
         """`value` as a float. Raises ValueError outside the range."""

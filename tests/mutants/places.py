@@ -22,17 +22,21 @@ HERE = Path(__file__).resolve().parent
 CONFIG = tomllib.loads((HERE / "mutants.toml").read_text(encoding="utf-8"))
 TESTS = HERE.parent
 SOURCES = TESTS.parent / CONFIG["package"]
-LOOKS = set(CONFIG["looks"].split())
+LOOKS, TUNED = (set(CONFIG[name].split()) for name in ("looks", "tuned"))
 
 
 class Essence(ast.NodeTransformer):
-    """A module without annotations and looks: a mutant that changes nothing else is none."""
+    """A module without annotations, looks and what is tuned: a mutant that changes nothing else is none."""
 
     def visit(self, node):
         for name in {"annotation", "returns"} & set(node._fields):
             setattr(node, name, ast.Constant(0) if isinstance(node, ast.AnnAssign) else None)
         if isinstance(node, ast.Call):
             node.keywords = [k for k in node.keywords if k.arg not in LOOKS]
+        if isinstance(node, ast.Assign) and TUNED & {
+            x.id for t in node.targets for x in ast.walk(t) if "id" in x._fields
+        }:
+            node.value = ast.Constant(0)
         return super().visit(node)
 
 

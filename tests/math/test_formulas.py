@@ -1,0 +1,361 @@
+"""Formulas of the mathematics against numbers worked out by hand or by numpy, and constants that results rest on."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mdcore.math import certificate, losses, metrics, models
+from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
+from mdcore.math.engine.trainer import StackTrainer
+from mdcore.math.optimizer import MirrorDescent
+from mdcore.math.parameters import Choice, Integer, Number, one_of
+from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic
+from mdcore.math.step_rules import RULES, StepRule
+
+U = 2.0**-53
+
+
+def vec(*entries):
+    return torch.tensor(entries, dtype=torch.float64)
+
+
+# the certificate's rounding
+
+
+def test_a_lower_bound_keeps_the_rounding_of_the_margin_and_of_the_norm():
+    """d = 3, largest row 8: |r| · 2(2d + 64)u + (d + 2)u · 8 · 1.01 = (140 |r| + 40.4)u."""
+    for reached, room in ((0.0, 40.4), (1.0, 180.4), (-1.0, 180.4), (0.25, 75.4)):
+        lower = certificate.lower_bound(vec(reached), 3, 8.0).item()
+        assert (reached - lower) / U == pytest.approx(room, abs=1.1)
+
+
+@pytest.mark.parametrize("kappa", [0.0, 0.25])
+def test_an_upper_bound_has_the_size_that_is_proved(kappa):
+    """z = (3, 4), mass 2, largest row 8: ((1 + κ)5/2 + 8κ)(1 + 2(2d + 64)u), d = 2."""
+    found = certificate.upper_bound(vec(3, 4), vec(2.0)[0], 2.0, kappa, 8.0).item()
+    proved = (1 + kappa) * 2.5 + 8 * kappa
+    assert (found / proved - 1) / U == pytest.approx(136, abs=5)
+    assert certificate.largest_row_norm(torch.stack([vec(3, 4), vec(-8, 0)]), 2.0) == pytest.approx(
+        8 + 8 * 68 * U, abs=U
+    )
+
+
+def test_a_mass_near_underflow_bounds_nothing():
+    for mass, bounded in ((1e-250, False), (1.0001e-250, True)):
+        found = certificate.upper_bound(vec(3, 4) * 1e-250, vec(mass)[0], 2.0, 0.0, 1.0)
+        assert bool(torch.isfinite(found)) is bounded
+    assert certificate.upper_bound(vec(math.nan, 1), vec(1.0)[0], 2.0, 0.0, 1.0) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "gap"), [(1.0, 2.0, 0.5 + 6 * U), (-2.0, 2.0, 2 + 8 * U), (0.0, 1.0, 1 + 4 * U)]
+)
+def test_a_gap_is_rounded_up(lower, upper, gap):
+    assert certificate.certified_gap(vec(lower), vec(upper)).item() == gap
+
+
+def test_rounding_is_claimed_up_to_a_tenth():
+    k = 0.05 * 2**24  # points + points/64 + 8 where 2ku = 0.1 in float32
+    points = int((k - 8) * 64 / 65)
+    assert certificate.rounding_of_sums(points, 0, torch.float32) == pytest.approx(0.1, rel=1e-4)
+    assert math.isinf(certificate.rounding_of_sums(points + 2, 0, torch.float32))
+
+
+@pytest.mark.parametrize(("logged", "windows"), [(5, 5), (128, 128), (300, 128)])
+def test_windows_start_all_along_the_run(logged, windows):
+    A = torch.eye(3, dtype=torch.float64)
+    kept = certificate.Certificates([2.0, None], A, "logistic", torch.float32, range(1, logged + 1))
+    assert len(kept.starts) == windows and kept.starts[0] == 0 and kept.starts[-1] == logged - 1
+    assert kept.starts.diff().max() <= math.ceil(logged / windows)
+    assert kept.kappa == certificate.rounding_of_sums(3, 2 * logged, torch.float32)
+    assert kept.kappa_single == certificate.rounding_of_sums(3, 0, torch.float64)
+    assert kept.sums.shape == (2, windows, 3) and not kept.sums.any() and not kept.masses.any()
+    assert kept.bound.isinf().all() and kept.z.isnan().all() and kept.largest == {2.0: pytest.approx(1.0)}
+
+
+# losses
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_no_weight_is_a_subnormal_number_and_normal_ones_are_kept(loss, dtype):
+    info = torch.finfo(dtype)
+    least = math.log2(info.max)  # of the exponents, 1024 or 128
+    m = torch.tensor([[0.0, 0.9 * least, 2.0 * least]], dtype=dtype) * math.log(2)
+    weights = losses.scaled_weights_(m, torch.zeros(1, 1, dtype=dtype), loss)[0]
+    assert (weights >= info.tiny).all()
+    assert math.log2(weights[1].item()) == pytest.approx(-0.9 * least, rel=1e-3)
+
+
+# metrics
+
+
+def test_layer_sums_of_the_conjugate_by_hand():
+    """φ*(z) − φ*(0): z²/2; |z|³/3 for p = 1.5; β(cosh z − 1); zβ asinh(z/β) − β√(z² + β²) + β²."""
+    z = np.array([[0.5, -2.0], [1.5, 0.0]])
+    by_hand = {
+        Quadratic(): z**2 / 2,
+        LayerScaled(4.0): z**2 / 8,
+        Lp(1.5): np.abs(z) ** 3 / 3,
+        Hypentropy(0.3): 0.3 * (np.cosh(z) - 1),
+        Cosh(2.0): 2 * z * np.arcsinh(z / 2) - 2 * np.sqrt(z**2 + 4) + 4,
+    }
+    found = metrics.layer_potentials(list(by_hand), [torch.tensor(z)] * len(by_hand))
+    assert found.numpy() == pytest.approx([value.sum() for value in by_hand.values()], rel=1e-13)
+
+
+def test_invariants_by_hand():
+    """Σ_j φ*(Z_{l+1,ji}) − Σ_m φ*(Z_{l,im}) for each hidden neuron i, φ*(z) = z²/2."""
+    Z1, Z2, Z3 = (
+        np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]),
+        np.array([[1.0, -1.0], [2.0, 0.5]]),
+        np.array([[3.0, 7.0]]),
+    )
+    found = metrics.balance_invariants([Quadratic()] * 3, [torch.tensor(Z) for Z in (Z1, Z2, Z3)])
+    assert found.tolist() == [[(5 - 14) / 2, (1.25 - 77) / 2], [(9 - 2) / 2, (49 - 4.25) / 2]]
+
+
+def test_balance_is_the_largest_over_the_smallest():
+    assert metrics.max_over_min(torch.stack([vec(2, 1, 6), vec(3, 3, 3)])).tolist() == [6.0, 1.0]
+    assert metrics.max_over_min(torch.stack([vec(2, 0), vec(1, -1)])).isnan().all()
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_alignment_is_a_mean_and_stable_rank_a_largest(scale):
+    first = torch.stack([vec(2, 0), vec(0, 1)]) * scale  # left vector e_1, ‖·‖_F²/‖·‖_2² = 5/4
+    second = torch.stack([vec(0, 1), vec(3, 0)]) * scale  # right vector e_1, left vector e_2, 10/9
+    third = vec(0.6, 0.8).unsqueeze(0) * scale  # right vector (0.6, 0.8)
+    alignment, rank = metrics.alignment_and_stable_rank([first, second, third])
+    assert alignment.item() == pytest.approx((1 + 0.8) / 2, rel=1e-12) and rank.item() == pytest.approx(1.25, rel=1e-12)
+    alignment, rank = metrics.alignment_and_stable_rank(
+        [
+            torch.ones(4, 1, 3),
+        ]
+    )
+    assert (
+        alignment.tolist() == rank.tolist() == metrics.participation([torch.ones(4, 1, 3)], 3.0).tolist() == [1.0] * 4
+    )
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (5, 2)])
+def test_the_square_of_the_largest_singular_value(shape):
+    W = torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    square = metrics.top_singular_vectors(W)[1].item()
+    assert square == pytest.approx((np.linalg.norm(W, 2) / W.abs().max().item()) ** 2, rel=1e-12)
+
+
+# models
+
+
+def test_shapes_and_products_of_layers():
+    assert models.layer_shapes(1, None, 5) == [(1, 5)]
+    assert models.layer_shapes(2, 3, 5) == [(3, 5), (1, 3)]
+    assert models.layer_shapes(4, 3, 5) == [(3, 5), (3, 3), (3, 3), (1, 3)]
+    W = models.initial_weights(1, models.layer_shapes(3, 2, 4), 1.0)
+    w = W[2].numpy() @ W[1].numpy() @ W[0].numpy()
+    x = torch.ones(3, 4, dtype=torch.float64)
+    assert models.DeepLinear(W)(x).tolist() == pytest.approx([w.sum()] * 3, rel=1e-14)
+    assert models.end_to_end(W).numpy() == pytest.approx(w[0], rel=1e-14)
+
+
+GOLDEN = {"normal": [0.09915487409310032, -0.5540523631940164], "uniform": [-0.17150429802254885, 0.15483388158077022]}
+
+
+@pytest.mark.parametrize("distribution", GOLDEN)
+def test_the_starts_are_the_ones_that_results_were_computed_from(distribution):
+    W = models.initial_weights(7, [(2, 4), (1, 2)], 0.5, distribution)
+    assert [W[0][1, 2].item(), W[1][0, 1].item()] == pytest.approx(GOLDEN[distribution], rel=1e-12)
+
+
+# step rules
+
+
+@pytest.mark.parametrize(
+    ("t", "length"), [(1, 0.5), (4, 0.5 * 16 * 0.7**2), (10, 0.5 * 100 * 0.1**2), (11, 0.0), (12, 0.0)]
+)
+def test_lengths_of_annealed_steps(t, length):
+    """η t^{a−1}(1 − (t − 1)/T)^c with η = ½, a = 3, c = 2, T = 10."""
+    rule = StepRule("normalized", 0.5, 3.0, 2.0, 10)
+    assert rule.length(t) == pytest.approx(length, abs=1e-15)
+    assert rule.length(vec(t)).item() == pytest.approx(length, abs=1e-15)
+    assert StepRule("normalized", 0.5, 2.0).length(t) == 0.5 * t
+
+
+def test_coefficients_by_hand():
+    norm, log_scale, log_risk, h = vec(4.0), vec(math.log(2)), vec(math.log(0.25)), vec(3.0)
+
+    def found(rule):
+        return StepRule(rule, 0.5).coefficient(3, norm, log_scale, log_risk, h).item()
+
+    assert found("constant") == pytest.approx(0.25)
+    assert found("normalized") == pytest.approx(0.125)
+    assert found("adaptive") == pytest.approx(0.75)
+    assert found("loss_scaled") == pytest.approx(1.0)
+
+
+def test_what_the_rules_need():
+    table = {name: (rule.adapts, rule.needs_norm, rule.needs_risk, rule.deepest) for name, rule in RULES.items()}
+    assert table == {
+        "constant": (False, False, False, None),
+        "normalized": (False, True, False, None),
+        "adaptive": (True, True, True, None),
+        "loss_scaled": (False, False, True, 1),
+    }
+    for name, rule in RULES.items():
+        step = StepRule(name, 1.0)
+        assert (step.adapts, step.needs_norm, step.needs_risk) == (rule.adapts, rule.needs_norm, rule.needs_risk)
+        assert rule.parameters["eta"].check(name, "eta", 1e12) == 1e12
+        assert rule.parameters["eta"].default == (0.1 if name == "constant" else 1.0)
+        for eta in (0.0, 1.1e12):
+            with pytest.raises(ValueError, match="eta"):
+                rule.parameters["eta"].check(name, "eta", eta)
+    ranges = {"decay": (0.0, 10.0, 1.0), "anneal": (0.0, 100.0, 0.0)}
+    for name, (least, most, default) in ranges.items():
+        number = RULES["normalized"].parameters[name]
+        assert [number.check("", name, x) for x in (least, most, number.default)] == [least, most, default]
+        for wrong in (least - 1e-9, most + 1e-9):
+            with pytest.raises(ValueError, match=name):
+                number.check("", name, wrong)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("constant", 0.0), ("constant", math.inf), ("constant", -1.0), ("normalized", 1.0, 1.0, 0.5)]
+)
+def test_rules_that_cannot_be_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"eta|horizon"):
+        StepRule(*arguments)
+    assert StepRule("normalized", 1.0, 1.0, 0.0).length(5) == StepRule("normalized", 1.0, 1.0, 0.5, 10).length(1) == 1.0
+
+
+def test_numbers_are_checked_at_both_ends():
+    open_, closed = Number(above=0, below=2), Number(least=0, most=2)
+    assert [closed.check("", "x", x) for x in (0, 1, 2)] == [0.0, 1.0, 2.0]
+    assert open_.check("", "x", 1e-300) == 1e-300
+    for number, wrong in [
+        (open_, 0),
+        (open_, 2),
+        (closed, -1e-9),
+        (closed, 2.1),
+        (Number(), math.inf),
+        (Number(), math.nan),
+    ]:
+        with pytest.raises(ValueError, match="expected a finite number"):
+            number.check("", "x", wrong)
+    assert (one_of(["a"]), one_of(["a", "b"])) == ("a", "one of a, b")
+    assert (Choice(("a", "b")).expected, Integer(2, 5).expected) == ("one of a, b", "an integer ≥ 2")
+
+
+# plans
+
+
+def test_logged_epochs_are_evenly_spaced_in_log_t():
+    assert log_spaced_epochs(1000, 4) == (1, 10, 100, 1000)
+    assert log_spaced_epochs(1000, 1) == (1000,) and log_spaced_epochs(1000, 2) == (1, 1000)
+    assert log_spaced_epochs(6, 50) == (1, 2, 3, 4, 5, 6) and log_spaced_epochs(1, 3) == (1,)
+    with pytest.raises(ValueError, match="last logged epoch"):
+        StackPlan(StepRule("constant", 1.0), 10, (1, 9))
+    with pytest.raises(ValueError, match="last logged epoch"):
+        StackPlan(StepRule("constant", 1.0), 10, ())
+
+
+def test_the_input_layer_decides_the_limit():
+    cell = CellPlan((Lp(1.5), Quadratic()), seed=0, width=4)
+    assert (cell.depth, cell.limit_p, cell.init_scale) == (2, 1.5, 0.3)
+
+
+# what is logged, from the layers alone
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES)
+def test_what_is_logged_is_recomputed_from_the_layers(loss):
+    rng = np.random.default_rng(0)
+    A, A_test = rng.standard_normal((30, 4)) + 0.6, rng.standard_normal((11, 4)) + 0.3
+    potentials = [(Lp(1.5),), (Lp(1.5), Lp(3.0)), (Quadratic(),) * 3]
+    plan = StackPlan(StepRule("normalized", 0.2), 40, (1, 7, 40), loss=loss)
+    cells = [CellPlan(own, seed=3, width=None if len(own) == 1 else 5, init_scale=0.5) for own in potentials]
+    trainer = StackTrainer(torch.tensor(A), cells, plan, torch.tensor(A_test))
+    starts = {position: z.clone() for inside, block in zip(trainer.members, trainer.blocks) if block.depth > 1
+              for position, z in zip(inside, metrics.balance_invariants(block.potentials[0], block.Z))}  # fmt: skip
+    while not trainer.done:
+        trainer.advance()
+    logged = {name: values[:, -1].numpy() for name, values in trainer.observer.values.items()}
+    for inside, block in zip(trainer.members, trainer.blocks):
+        position, p = inside[0], potentials[inside[0]][0].limit_p
+        W, Z = [layer[0].numpy() for layer in block.W], [layer[0].numpy() for layer in block.Z]
+        w = np.linalg.multi_dot(W[::-1])[0] if len(W) > 1 else W[0][0]
+        m = A @ w
+        risk = np.mean(np.logaddexp(0, -m) if loss == "logistic" else np.exp(-m))
+        expected = {
+            "loss": risk,
+            "log_inverse_loss": -np.log(risk),
+            "train_accuracy": np.mean(m > 0),
+            "test_accuracy": np.mean(A_test @ w > 0),
+            "weight_norm": np.linalg.norm(w),
+            "margin_l2": m.min() / np.linalg.norm(w),
+            "margin_lp": m.min() / np.linalg.norm(w, p),
+            "norm_balance": 1.0,
+            "norm_balance_frobenius": 1.0,
+            "balance_drift": 0.0,
+            "layer_alignment": 1.0,
+            "stable_rank": 1.0,
+            "participation": 1.0,
+        }
+        if len(W) > 1:
+            star = [
+                np.abs(z) ** phi.q / phi.q if isinstance(phi, Lp) else z**2 / 2
+                for phi, z in zip(block.potentials[0], Z)
+            ]
+            sums, frobenius = [x.sum() for x in star], [np.linalg.norm(x) for x in W]
+            now = np.stack([outer.sum(axis=0) - inner.sum(axis=1) for inner, outer in zip(star, star[1:])])
+            svds = [np.linalg.svd(layer) for layer in W]
+            c = np.linalg.norm(W[1], p, axis=0) * np.linalg.norm(W[0], p, axis=1)
+            expected |= {
+                "norm_balance": max(sums) / min(sums),
+                "norm_balance_frobenius": max(frobenius) / min(frobenius),
+                "balance_drift": np.abs(now - starts[position].numpy()).max() / sum(sums),
+                "layer_alignment": np.mean([abs(o[2][0] @ i[0][:, 0]) for i, o in zip(svds, svds[1:])]),
+                "stable_rank": max((s[1] ** 2).sum() / s[1][0] ** 2 for s in svds),
+                "participation": c.sum() ** 2 / (c**2).sum(),
+            }
+        found = {name: logged[name][position] for name in expected}
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-14), position
+        assert trainer.observer.predictors[position, -1].numpy() == pytest.approx(w, rel=1e-12)
+    assert trainer.observer.last.tolist() == [2, 2, 2] and not trainer.observer.closed.any()
+
+
+# the optimiser
+
+
+def test_an_optimiser_takes_the_steps_of_its_rule():
+    w = torch.nn.Parameter(vec(1.0, -2.0))
+    optimiser = MirrorDescent([w], Lp(3.0))  # η = 0.1, constant
+    w.grad = vec(1.0, 1.0)
+    optimiser.step()
+    z = vec(1.0 - 0.1, -4.0 - 0.1)
+    torch.testing.assert_close(w.data, z.sign() * z.abs().sqrt(), rtol=1e-14, atol=0)
+    with pytest.raises(ValueError, match="2 potentials for 1 parameters"):
+        MirrorDescent([w], [Lp(3.0), Lp(3.0)])
+    for rule in ("adaptive", "loss_scaled"):
+        with pytest.raises(ValueError, match="closure"):
+            MirrorDescent([w], Quadratic(), rule=rule).step()
+
+
+def test_an_adaptive_optimiser_grows_and_halves_its_step():
+    w = torch.nn.Parameter(vec(0.0))
+    optimiser = MirrorDescent([w], Quadratic(), eta=1.0, rule="adaptive")
+
+    def closure():
+        optimiser.zero_grad()
+        risk = torch.nn.functional.softplus(-w).sum() + torch.nn.functional.softplus(w - 4).sum()  # least at 2
+        risk.backward()
+        return risk.detach()
+
+    path = []
+    for _ in range(4):
+        risk = optimiser.step(closure)
+        path.append((w.item(), optimiser.h))
+    assert path[0] == (1.0, 1.05) and path[1] == pytest.approx((2.05, 1.05**2))
+    assert path[2] == pytest.approx((2.05, 1.05**2 / 2)) and path[3] == pytest.approx((2.05, 1.05**2 / 4))
+    assert risk.item() == pytest.approx(math.log1p(math.exp(-2.05)) + math.log1p(math.exp(-1.95)))
