@@ -51,7 +51,7 @@ def figures_section(bench: Bench, output_dir: str | Path) -> Section:
     style.use()
     place = Path(output_dir) / "figures"
     place.mkdir(parents=True, exist_ok=True)
-    engine = bench.table().query("contender == 'engine'")
+    engine = bench.table().query("contender == 'engine'").dropna(subset="ratio_to_baseline")
     labels = [title.replace(", ", "\n", 1) for title in engine["workload"]]
     shown = [
         _bars(place / "ratios", labels, engine, "ratio_to_baseline", "times faster than the baseline", BLUE),
@@ -125,7 +125,9 @@ def method_section(bench: Bench) -> Section:
     machine += [["python", platform.python_version()], ["torch", torch.__version__]]
     return Section("method", "How it was measured", [
         Text("Baseline: one cell at a time, bias-free torch.nn.Sequential of Linear layers, BCEWithLogitsLoss, "
-             "autograd, MirrorDescent.step(), one thread, float64; mdcore/bench/baseline.py. Contenders run by turns, "
+             "autograd, MirrorDescent.step(), one thread, float64; mdcore/bench/baseline.py. Batched torch, JAX: the "
+             "cells of one potential and depth at once, end-to-end product, normalised steps; bench/opponents.py "
+             "and programs/by_jax.py, JAX in an environment that the benchmark builds. Contenders run by turns, "
              "a value of each in every round; ratios are taken within a round. One thread is timed by its CPU seconds, "
              "as others share the machine; whole commands by the wall clock, the baseline's steps beside them."),
         Table(["what", "value"], machine),

@@ -11,7 +11,7 @@ import torch
 from fake_grids import ROOT
 from recorded_graph import RecordedGraph, take_the_place_of_cuda
 
-from mdcore.bench import engine_bench, timing, workloads
+from mdcore.bench import engine_bench, opponents, timing, workloads
 from mdcore.bench.baseline import train_by_hand
 from mdcore.bench.goals import COLUMNS, GOALS, Bench, table_text
 from mdcore.bench.report import bounds_section, figures_section, goals_section, numbers_section
@@ -53,6 +53,47 @@ def test_the_baseline_has_no_bias_and_is_float64():
     assert seconds > 0
     assert {type(layer) for layer in model} == {torch.nn.Linear}
     assert all(layer.bias is None and layer.weight.dtype == torch.float64 for layer in model)
+
+
+@pytest.mark.parametrize("phi", [Quadratic(), Lp(1.5), Lp(3.0)], ids=repr)
+@pytest.mark.parametrize("depth", [1, 3])
+def test_batched_torch_takes_the_same_steps_as_the_engine(phi, depth):
+    cells = tuple(CellPlan((phi,) * depth, seed, 4, 0.3) for seed in range(2))
+    work = workloads.Workload("", "", workloads.gaussian(60, 5, 4.0), cells, StepRule("normalized", 0.1), 6, 0)
+    ((p, W),) = opponents.batches(work)
+    layers, seconds = opponents.train_batched(work.A, p, W, work.rule, 5)
+    v = layers[-1]
+    for layer in layers[-2::-1]:
+        v = v @ layer
+    trainer = StackTrainer(work.A, cells, StackPlan(work.rule, 6, (6,)))
+    trainer.advance()
+    torch.testing.assert_close(v[:, 0].detach(), trainer.observer.predictors[:, -1], rtol=1e-9, atol=1e-9)
+    assert seconds > 0
+
+
+@pytest.mark.slow
+def test_jax_takes_the_same_steps_as_batched_torch(tmp_path):
+    """In an environment of its own, which takes a network to build."""
+    python, why = opponents.jax_python(tmp_path / "jax")
+    if python is None:
+        pytest.skip(why)
+    cells = tuple(CellPlan((phi,) * 3, seed, 4, 0.3) for phi in (Quadratic(), Lp(1.5), Lp(3.0)) for seed in range(2))
+    work = workloads.Workload("", "", workloads.gaussian(60, 5, 4.0), cells, StepRule("normalized", 0.1), 6, 0)
+    jax = opponents.JaxProcess(python, work)
+    assert jax.seconds(5) > 0
+    found = jax.close()
+    for number, (p, W) in enumerate(opponents.batches(work)):
+        for place, layer in enumerate(opponents.train_batched(work.A, p, W, work.rule, 5)[0]):
+            np.testing.assert_allclose(found[f"W{number}_{place:02d}"], layer.detach(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_without_jax_the_reason_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(opponents, "JAX", "no-such-package-of-that-name==0")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    python, why = opponents.jax_python(tmp_path / "jax")
+    assert python is None
+    assert "no-such-package-of-that-name==0 could not be installed" in why
 
 
 def test_the_goals_are_those_that_were_set():

@@ -1,0 +1,1 @@
+"""Programs that the benchmark runs with another interpreter than its own; nothing imports them."""
