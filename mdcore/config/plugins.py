@@ -11,9 +11,11 @@ import copy
 import hashlib
 import json
 import math
+import os
 import sys
 import types
 from collections.abc import Callable, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -209,15 +211,35 @@ def _run(stem: str, path: Path, source: bytes, key: tuple[str, str]) -> types.Mo
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses and pickle look their module up
     try:
-        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
-    except (Exception, SystemExit) as error:
+        with _staying():
+            exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         del sys.modules[module.__name__]
         raise GridError(f"{path}: cannot be imported: {_reason(error)}") from error
     return module
 
 
+@contextmanager
+def _staying():
+    """os._exit raises SystemExit, as sys.exit does: a plug-in that is imported does not end the command."""
+
+    def leave(status: int):
+        raise SystemExit(f"os._exit({status})")
+
+    real, os._exit = os._exit, leave
+    try:
+        yield
+    finally:
+        os._exit = real
+
+
 def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300]
+    try:
+        text = " ".join(str(error)[:3000].split())[:300]
+    except Exception:
+        text = "its text cannot be had"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -236,8 +258,8 @@ def check_potential(phi, name: str) -> None:
     w = torch.cat([-half.flip(0), torch.zeros(1, dtype=torch.float64), half]).expand(2, 3, -1).contiguous()
     z = _result(phi.mirror_map, w, name, "mirror_map")
     back = _result(phi.inverse_mirror_map, z, name, "inverse_mirror_map")
-    _result(phi.value_per_entry, w, name, "value_per_entry")
-    _result(phi.conjugate_per_entry, z, name, "conjugate_per_entry")
+    value = _result(phi.value_per_entry, w, name, "value_per_entry")
+    conjugate = _result(phi.conjugate_per_entry, z, name, "conjugate_per_entry")
     out = torch.full_like(z, math.nan)
     _result(lambda dual: phi.inverse_mirror_map(dual, out=out), z, name, "inverse_mirror_map with out")
     if not torch.equal(out, back):
@@ -248,6 +270,9 @@ def check_potential(phi, name: str) -> None:
         raise _wrong(name, f"mirror_map(0) is {float(z[0, 0, len(SIZES)]):g}; expected 0, as φ is even")
     if not torch.allclose(back, w, rtol=1e-5, atol=1e-9):
         raise _wrong(name, f"inverse_mirror_map(mirror_map(w)) is not w: {_example(w, back)}")
+    legendre = w * z - value
+    if not torch.allclose(conjugate, legendre, rtol=1e-5, atol=1e-9 + 1e-6 * float(legendre.abs().max())):
+        raise _wrong(name, f"conjugate_per_entry(φ'(w)) is not wφ'(w) − φ(w): {_example(legendre, conjugate)}")
     step = 1e-5 * w.abs() + 1e-7
     slope = (phi.value_per_entry(w + step) - phi.value_per_entry(w - step)) / (2 * step)
     if not torch.allclose(slope, z, rtol=1e-3, atol=1e-3 * float(z.abs().max())):

@@ -56,14 +56,18 @@ class LocalBackend:
         self._threads = threading.Thread(target=self._start, daemon=True)
 
     def __enter__(self) -> LocalBackend:
-        self._threads.start()
+        try:
+            self._threads.start()
+        except RuntimeError as error:
+            self._ended.put(error)
         return self
 
     def __exit__(self, *_) -> None:
         self.stop()
         for _ in range(self.workers):
             self._waiting.put(None)
-        self._threads.join()
+        if self._threads.ident is not None:
+            self._threads.join()
 
     def _start(self) -> None:
         from joblib import Parallel, delayed

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mdcore.runner.execution import REQUEST, read_json
 from mdcore.runner.plan import Plan, Rerun, describe, failure_table, make_plan
-from mdcore.runner.progress import Log, Progress
+from mdcore.runner.progress import Log, Progress, bounded_prints
 from mdcore.runner.stacks import schedule_from
 from mdcore.store.commits import Committed, atomic_write, committed, set_aside, stacks_dir
 from mdcore.store.fingerprint import code_parts
@@ -95,7 +95,8 @@ class GridRun:
         """The plan, the data looked at as they are now."""
         rerun = Rerun(self.request.rerun, rest_of_rerun(self.path, state))
         content = ContentNow(self.grid.plugin_dir)
-        return make_plan(self.grid.cells, self.selected, state, self.parts, rerun, content)
+        with bounded_prints():  # a data set of the user's own is made
+            return make_plan(self.grid.cells, self.selected, state, self.parts, rerun, content)
 
 
 def run(request: RunRequest) -> int:
@@ -158,7 +159,8 @@ def read_request(request: RunRequest):
     if Path(request.output_dir).exists() and not Path(request.output_dir).is_dir():
         wrong.append(f"--output_dir: {request.output_dir} is not a directory")
     try:
-        grid = load_grid(request.config, request.overrides)
+        with bounded_prints():  # plug-ins are imported and tried
+            grid = load_grid(request.config, request.overrides)
         selected = select(grid.cells, request.only) if request.only else list(grid.cells)
         if not selected:
             wrong.append(f"--only {' '.join(request.only)}: no cell of the grid is left")

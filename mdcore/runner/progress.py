@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import heapq
+import io
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 from mdcore.runner.execution import PROGRESS, read_json
 
 PLAIN_EVERY, LIVE_EVERY = 5.0, 0.5  # seconds
 FIXED_SECONDS = 4.0  # of a stack: kernel, imports, files; measured ones replace it
+STALLED_AFTER = 120.0  # seconds without a step, after which it is told; then at twice the time, and so on
 TRUST = 10.0  # seconds of measured work that weigh as much as the cost model's own guess
 
 
@@ -49,12 +52,14 @@ class Progress:
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> Progress:
-        self._ticker.start()
+        with suppress(RuntimeError):  # no thread to be had: the run goes on without these lines
+            self._ticker.start()
         return self
 
     def __exit__(self, *_):
         self._end.set()
-        self._ticker.join()
+        if self._ticker.ident is not None:
+            self._ticker.join()
         if self.live:
             self._print("\r\033[K", end="")
         self.say(self.line())
@@ -113,6 +118,20 @@ class Progress:
             if time.monotonic() - written >= PLAIN_EVERY - 0.1:
                 self.log.write(line)
                 written = time.monotonic()
+            for text in self.stalls():
+                self.say(text)
+
+    def stalls(self) -> list[str]:
+        """A line for every stack that has taken no step for long, once for each doubling of the time."""
+        with self._lock:
+            idle = {name: run.idle() for name, run in self.running.items()}
+            runs = dict(self.running)
+        lines = []
+        for name, seconds in idle.items():
+            if seconds >= runs[name].told_at:
+                runs[name].told_at *= 2
+                lines.append(f"{name}: no step for {clock(seconds)} (it hangs, or its data take long to prepare)")
+        return lines
 
     def _print(self, text: str, end: str = "\n") -> None:
         with suppress(OSError):  # the terminal is gone: the run goes on
@@ -126,6 +145,15 @@ class _Running:
         self.cost, self.path = cost, path
         self.start = time.monotonic()
         self.first: tuple[float, float] | None = None  # (time, share) when the file was first read
+        self.told_at = STALLED_AFTER
+        self._last, self._since = -1.0, self.start  # the share at the last look that saw another one, and its time
+
+    def idle(self) -> float:
+        """Seconds since the last step that was seen; 0 once all steps are taken."""
+        share = self.share()
+        if share is not None and share != self._last:
+            self._last, self._since, self.told_at = share, time.monotonic(), STALLED_AFTER
+        return 0.0 if share == 1.0 else time.monotonic() - self._since
 
     @property
     def share_at_start(self) -> float:
@@ -159,3 +187,27 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+class _First(io.TextIOBase):
+    """A stream that passes on the first letters of what is written."""
+
+    def __init__(self, stream, most: int):
+        self.stream, self.left = stream, most
+
+    def write(self, text: str) -> int:
+        if self.left > 0:
+            shown = text[: self.left]
+            self.left -= len(text)
+            self.stream.write(shown if self.left >= 0 else f"{shown}\n… what is printed after this is left out\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+@contextmanager
+def bounded_prints(most: int = 10_000) -> Iterator[None]:
+    """What a user's code prints inside is passed on up to `most` letters of each stream."""
+    with redirect_stdout(_First(sys.stdout, most)), redirect_stderr(_First(sys.stderr, most)):
+        yield

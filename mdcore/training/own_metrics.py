@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from mdcore.training.failures import one_line
+
 NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
 
 
@@ -19,8 +21,7 @@ def value(name: str, metric: Callable, w: np.ndarray, data) -> float:
     try:
         got = metric(w.copy(), data)
     except (Exception, SystemExit) as error:
-        why = " ".join(str(error).split())[:200]
-        raise MetricError(f"the metric {name} raised {type(error).__name__}: {why}") from error
+        raise MetricError(f"the metric {name} raised {one_line(error)}") from error
     if hasattr(got, "item") and getattr(got, "shape", None) == ():  # an array or a tensor of one number
         got = got.item()
     if not isinstance(got, NUMBERS):

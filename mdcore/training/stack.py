@@ -20,6 +20,7 @@ import torch
 
 from mdcore.config.cell import Cell, make_cell
 from mdcore.config.plugins import companion_config, load_dataset, load_metric, potentials_for
+from mdcore.math.engine.compiled import jit as compiled_code
 from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Lp, Potential
@@ -95,6 +96,7 @@ def train_request(path: str | Path) -> StackOutput:
         "tables": time.monotonic() - clock["trained"],
     }
     notes += [f"l{p:g} max-margin: {m.message}" for p, m in found.max_margin.items() if m.message]
+    notes += compiled_code.NOTES
     ids, kept = [cell.cell_id for cell in cells], trainer.observer.certificates
     z = (None, None) if kept is None else (kept.z[: len(ids)].numpy(), kept.rounding[: len(ids)].numpy())
     content = {"sha256": data.fingerprint}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import os
 import signal
@@ -14,17 +15,22 @@ import matplotlib
 import nbformat
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
-from fake_grids import GRID_TEXT, ROOT
+from fake_grids import GRID_TEXT, ROOT, SUPPORT, fake_cells
 from fake_run import grid_cells, write_run
-from processes import make_notebook, runner_for
+from processes import gone, make_notebook, runner_for, wait_for
 
 from mdcore import streams
-from mdcore.runner.kernels import servers as kernel_module
+from mdcore.config.errors import GridError
+from mdcore.config.plugins import load_metric
+from mdcore.runner.execution import run_stack
 from mdcore.runner.kernels.app import LEFT_OUT, MOST_PRINTED
-from mdcore.runner.kernels.servers import KEPT, Kernels, kernel_environment
-from mdcore.runner.notebooks import KernelDied, execute, private_places
-from mdcore.runner.progress import Log
+from mdcore.runner.kernels.servers import LISTED, LISTED_PREFIXES, PINNED, Kernels, kernel_environment
+from mdcore.runner.notebooks import KernelDied, KernelHung, Watch, execute, private_places
+from mdcore.runner.progress import Log, Progress, bounded_prints
+from mdcore.runner.runner import Trial
+from mdcore.runner.stacks import Stack, compose
 from mdcore.store.runs import read_run
 
 LIGHT = ("ipykernel.kernelapp",)  # a server of kernels that imports no torch
@@ -171,7 +177,7 @@ SPOIL = """
 import json, os, sys, matplotlib
 told = {"usetex": matplotlib.rcParams["text.usetex"], "pad": matplotlib.rcParams["savefig.pad_inches"],
         "started": "started" in globals(), "warn": sys.warnoptions, "optimise": sys.flags.optimize,
-        "names": sorted(os.environ), "mine": os.environ.get("MY_DATA")}
+        "names": sorted(os.environ), "mine": os.environ.get("MDCORE_MY_DATA")}
 json.dump(told, open("told.json", "w"))
 """
 
@@ -187,7 +193,8 @@ def test_nothing_of_the_users_settings_reaches_a_kernel(tmp_path, monkeypatch):
     spoilt = {
         "PYTHONSTARTUP": config / "startup.py", "IPYTHONDIR": config / "ipython", "MPLCONFIGDIR": config / "matplotlib",
         "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2", "NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "7",
-        "JUPYTER_CONFIG_DIR": config, "TORCH_LOGS": "all", "MY_DATA": "where it is",
+        "JUPYTER_CONFIG_DIR": config, "TORCH_LOGS": "all", "MY_DATA": "hidden",
+        "MDCORE_MY_DATA": "where it is",
     }  # fmt: skip
     for name, value in spoilt.items():
         monkeypatch.setenv(name, str(value))
@@ -199,10 +206,21 @@ def test_nothing_of_the_users_settings_reaches_a_kernel(tmp_path, monkeypatch):
     told = json.loads((tmp_path / "here" / "told.json").read_text(encoding="utf-8"))
     names = told.pop("names")
     assert told == {"usetex": False, "pad": 0.1, "started": False, "warn": [], "optimise": 0, "mine": "where it is"}
-    ours = {*kernel_module.PINNED, *KEPT, "PYTHONPATH", "PYTHONIOENCODING", "IPYTHONDIR", "MPLBACKEND", "MATPLOTLIBRC"}
-    there = {name for name in names if name.startswith(kernel_module.SETTINGS)}
-    assert there <= ours | {"PYDEVD_USE_FRAME_EVAL"}
-    assert not there & {"PYTHONSTARTUP", "NUMBA_DISABLE_JIT", "JUPYTER_CONFIG_DIR", "TORCH_LOGS", "PYTHONWARNINGS"}
+    ours = {*PINNED, "PYTHONPATH", "PYTHONIOENCODING", "IPYTHONDIR", "MPLBACKEND", "MATPLOTLIBRC", "TMPDIR"}
+    others = {name for name in names if name not in LISTED and not name.startswith(LISTED_PREFIXES)} - ours
+    assert others <= {
+        "PYDEVD_USE_FRAME_EVAL",
+        "JPY_PARENT_PID",
+        "TERM",
+        "CLICOLOR",
+        "FORCE_COLOR",
+        "CLICOLOR_FORCE",
+        "PAGER",
+        "GIT_PAGER",
+        "KMP_INIT_AT_FORK",
+        "KMP_DUPLICATE_LIB_OK",
+        "__KMP_REGISTERED_LIB",
+    }
 
 
 def test_somebody_without_a_home_has_kernels(tmp_path, monkeypatch):
@@ -444,3 +462,86 @@ def test_a_metric_that_fails_after_training_costs_its_value_and_no_cell(late):
     (column,) = [name for name in done.history.columns if name.endswith("late:later")]
     assert (done.history[column].iloc[0], np.isnan(done.history[column].iloc[-1])) == (1.0, True)
     assert [note for note in done.notes if "late:later raised ValueError: too large for me; NaN" in note]
+
+
+# a plug-in that prints, leaves, starts others, hangs
+
+
+def test_what_a_plug_in_prints_is_bounded_in_the_command_too(capsys):
+    with bounded_prints(100):
+        for _ in range(50):
+            print("x" * 1_000)
+    assert 100 <= len(capsys.readouterr().out) < 200
+
+
+def test_nothing_is_left_of_what_a_plug_in_has_started(tmp_path):
+    code = (
+        "import subprocess, sys, tempfile\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+        "pids = [subprocess.Popen(sleep, start_new_session=new).pid for new in (False, True)]\n"
+        "tempfile.mkdtemp()\nopen('pids', 'w').write(repr((pids, tempfile.gettempdir())))"
+    )
+    with Kernels(LIGHT) as kernels:
+        execute(make_notebook(tmp_path / "one.ipynb", code), tmp_path / "out.ipynb", {}, tmp_path, kernels)
+        pids, temporary = ast.literal_eval((tmp_path / "pids").read_text())
+        assert Path(temporary).is_relative_to(kernels.directory)
+        children = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    wait_for(lambda: gone(children), 30)
+    assert not Path(temporary).exists()
+
+
+def test_a_kernel_that_takes_no_step_is_ended_after_the_time_out(tmp_path, light):
+    code = "import time\nopen('step', 'w').write('1')\ntime.sleep(600)"
+    watch = Watch(tmp_path / "log", tmp_path / "step", timeout=2.0)
+    with pytest.raises(KernelHung, match="no step was taken for 2 s"):
+        execute(make_notebook(tmp_path / "one.ipynb", code), tmp_path / "out.ipynb", {}, tmp_path, light, watch)
+    assert "time.sleep(600)" in (tmp_path / "out.ipynb").read_text()
+
+
+def test_a_stack_that_takes_no_step_is_told_with_doubling_times(tmp_path, monkeypatch):
+    (stack,) = compose(fake_cells(2))
+    now = [0.0]
+    monkeypatch.setattr("mdcore.runner.progress.time.monotonic", lambda: now[0])
+    progress = Progress([stack], 1, 0, Log(None))
+    progress.began(stack, tmp_path)
+    told = []
+    for now[0] in range(0, 1000, 10):
+        if now[0] <= 300:
+            (tmp_path / "progress.json").write_text(json.dumps({"done": now[0], "total": 1000}))
+        told += progress.stalls()
+    assert [text.partition(" (")[0] for text in told] == [
+        f"{stack.name}: no step for {t}" for t in ("02:00", "04:00", "08:00")
+    ]
+
+
+def test_results_that_are_written_count_whatever_comes_after(tmp_path):
+    """The kernel dies, or the cell raises, where the curves are drawn."""
+    cells = fake_cells(2)
+    write = (
+        f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\nfrom fake_training import results\n"
+        "from mdcore.store.runs import write_results\nimport os\n"
+        f"write_results(output, results({[cell.cell_id for cell in cells]!r}))\n"
+    )
+    parameters = nbformat.v4.new_code_cell("request = output = None", metadata={"tags": ["parameters"]})
+    for number, after in enumerate(("raise KeyError('colour')", "os.kill(os.getpid(), 9)")):
+        run_dir = tmp_path / str(number)
+        runner = runner_for(run_dir, [stack := Stack(tuple(cells))])
+        job = runner.prepare(trial := Trial(stack))
+        notebook = nbformat.read(make_notebook(tmp_path / "train_cell.ipynb", write), 4)
+        notebook.cells = [parameters, notebook.cells[1], nbformat.v4.new_code_cell(after)]
+        nbformat.write(notebook, tmp_path / "train_cell.ipynb")
+        with Kernels(LIGHT) as kernels:
+            result = run_stack(dataclasses.replace(job, notebook=str(tmp_path / "train_cell.ipynb")), kernels)
+        runner.show_begun(trial)
+        assert runner.follow_up(trial, result) == []
+        assert (runner.result.trained, runner.result.failed) == (2, {})
+        assert "after the results were written: " in (run_dir / "grid.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "how", ["import sys; sys.exit(0)", "import os; os._exit(0)", "raise BaseException('no')", "1/0"]
+)
+def test_a_plug_in_whose_import_leaves_is_told(tmp_path, how):
+    (tmp_path / "leaves.py").write_text(how)
+    with pytest.raises(GridError, match=r"leaves.py: cannot be imported: (SystemExit|BaseException|ZeroDivisionError)"):
+        load_metric("leaves:f", tmp_path)

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 
-PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
+PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
 
 
 def end_with_parent(parent: int) -> None:
@@ -62,9 +62,12 @@ def serve(listener: socket.socket, modules: list[str]) -> None:
 
     A connection brings one line of JSON {argv, env, cwd, log} and is sent a line with the kernel's process id, and
     one with its exit status when it has ended. Standard input is a pipe of the process that started the server:
-    when that ends, however it ended, the pipe closes, and the server kills the kernels and ends too.
+    when that ends, however it ended, the pipe closes, and the server kills the kernels and ends too. What a plug-in
+    has started ends with its kernel, or, if it left the kernel's session, with the server.
     """
     be_called("mdcore-server")
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of a kernel become children of the server
     gc.disable()  # an import makes little garbage, and much that the collector would look through again and again
     for name in modules if sys.platform == "linux" else ():  # elsewhere a fork of what is imported may crash
         module = importlib.import_module(name)
@@ -98,14 +101,30 @@ def serve(listener: socket.socket, modules: list[str]) -> None:
                 _become_kernel(request, [listener, connection, *kernels.values()], [woken, wake])
             kernels[pid] = connection
             _tell(connection, pid)
-    for pid in kernels:
-        os.kill(pid, signal.SIGKILL)
+    for pid in [*kernels, *_children()]:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+        _kill_group(pid)
+
+
+def _children() -> list[int]:
+    """The children of this process, as far as the system lists them."""
+    with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        return [int(word) for word in file.read().split()]
+    return []
+
+
+def _kill_group(pid: int) -> None:
+    """SIGKILL to what is left of the process group that `pid` leads."""
+    with contextlib.suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _reap(kernels: dict[int, socket.socket]) -> None:
     for pid in list(kernels):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
+            _kill_group(pid)
             connection = kernels.pop(pid)
             _tell(connection, os.waitstatus_to_exitcode(status))
             connection.close()

@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from mdcore.store.fingerprint import SOURCE_ROOT
 from mdcore.store.provenance import ONE_THREAD
 
 PREFIX = "mdcore-"
+ENDS_WITHIN = 0.5  # seconds, for a server that is told to end
+TEMPORARY = "tmp"  # of the kernels, in the private directory
 # Imported before a fork. Not pyplot, nor a backend of notebooks: they look for theirs when they are imported.
 KERNEL = ("ipykernel.kernelapp", "matplotlib.backends.backend_agg", "matplotlib.figure")
 FOR_TRAINING = (*KERNEL, "mdcore.training.stack", "mdcore.training.preview")
@@ -37,17 +40,16 @@ SOCKET_PATH_LIMIT = 60  # a unix socket path has about 100 bytes; the directory'
 PINNED = ONE_THREAD | {"OMP_DYNAMIC": "FALSE", "MKL_DYNAMIC": "FALSE", "PYTHONHASHSEED": "0"}
 
 
-# Settings of the interpreter, of notebooks and of the libraries that compute and draw: a kernel has ours, or none.
-SETTINGS = (
-    "PYTHON", "IPYTHON", "JUPYTER", "JPY_", "PAPERMILL", "MPL", "MATPLOTLIB", "NUMBA", "TORCH", "PYTORCH", "ATEN",
-    "NPY_", "NUMPY", "SCIPY", "SKLEARN", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS", "GOTO_", "BLIS_", "VECLIB_",
-    "NUMEXPR", "DNNL_", "ONEDNN_", "ARROW_", "CUBLAS_", "CUDNN_", "NVIDIA_TF32", "CUDA_LAUNCH_BLOCKING",
+# What of this process's environment a kernel sees; nothing here decides a number. Where files lie, how file names are
+# spelled, which GPU, how the network is reached; and whatever a user means for a plug-in of their own.
+LISTED = (
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TZDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
+    "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME", "PYTHONUTF8", "PYTHONCOERCECLOCALE", "PYTHONNOUSERSITE",
+    "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE", "NUMBA_CACHE_DIR", "MPLCONFIGDIR",
+    "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 )  # fmt: skip
-# They say where files lie and how file names are spelled, and decide no number.
-KEPT = (
-    "PYTHONHOME", "PYTHONUTF8", "PYTHONCOERCECLOCALE", "PYTHONNOUSERSITE", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX",
-    "PYTHONDONTWRITEBYTECODE", "NUMBA_CACHE_DIR", "MPLCONFIGDIR",
-)  # fmt: skip
+LISTED_PREFIXES = ("LC_", "XDG_", "MDCORE_")
 
 
 class KernelNotReady(RuntimeError):
@@ -55,8 +57,11 @@ class KernelNotReady(RuntimeError):
 
 
 def kernel_environment(directory: Path) -> dict[str, str]:
-    """The environment of a kernel: that of this process without the settings that could change a result, and ours."""
-    ours = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(SETTINGS)}
+    """The environment of a kernel: what is listed of that of this process, and ours.
+
+    Temporary files of the libraries and of plug-ins lie in `directory` and go with it.
+    """
+    ours = {name: word for name, word in os.environ.items() if name in LISTED or name.startswith(LISTED_PREFIXES)}
     paths = [str(SOURCE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), os.getcwd()]
     drawing = find_spec("matplotlib").submodule_search_locations[0]
     try:
@@ -67,6 +72,7 @@ def kernel_environment(directory: Path) -> dict[str, str]:
         ours
         | PINNED
         | {
+            "TMPDIR": str(directory / TEMPORARY),
             "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
             "PYTHONIOENCODING": "utf-8:backslashreplace",
             "IPYTHONDIR": str(directory / "ipython"),  # the user's own has start-up files
@@ -93,6 +99,7 @@ class PrivateDirectory:
             self._lock = open(self.directory / "lock", "wb")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             if (self.directory / "lock").exists():  # else another process swept it before it was held
+                (self.directory / TEMPORARY).mkdir()
                 return self
 
     def __exit__(self, *_):
@@ -125,7 +132,6 @@ class Kernels(PrivateDirectory):
 
     def _serve(self) -> None:
         self._server = Server(self.directory, self.modules)
-        self._pids[self._server.process.pid] = None
 
     def fork(self, argv: list[str], env: dict[str, str], cwd: str, log: str) -> ForkedKernel:
         """A kernel forked from the server, which is started anew when it was killed. KernelNotReady when stopping."""
@@ -133,7 +139,6 @@ class Kernels(PrivateDirectory):
             if self.stopped:
                 raise KernelNotReady("the run is stopping: no kernel is started")
             if self._server.process.poll() is not None:
-                self._pids.pop(self._server.process.pid, None)
                 self._server.close()
                 self._serve()
         return self._server.fork(argv, env, cwd, log)
@@ -212,8 +217,11 @@ class Server:
         return lines[-1][:300] if lines else "its server was killed"
 
     def close(self) -> None:
-        """End the server."""
-        self.process.stdin.close()
+        """End the server: by itself, with all that its kernels have left, or at once where it does not hear."""
+        with suppress(OSError):
+            self.process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(ENDS_WITHIN)
         kill(self.process.pid)
         self.process.wait()
 

@@ -1,8 +1,21 @@
-"""How the loops are compiled."""
+"""How the loops are compiled, and how the compiled code is kept between processes.
+
+numba keeps compiled code in files without a checksum, and runs what it finds there: a flipped bit is another program.
+Here every file begins with a sha256 of the rest, of its name and of how the code was compiled. One that does not match
+is compiled anew and written over, and so is one that cannot be read. Where the package's folder cannot be written, the
+user's cache folder holds the files; where nothing can be, the code is compiled for this process alone.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import pickle
+
 import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile, UserWideCacheLocator
+
+NOTES: list[str] = []  # what there is to tell of the kept code
+_FASTMATH, _ERRORS = ("contract", "nsz", "reassoc"), "numpy"
 
 
 def compiled(function):
@@ -10,8 +23,74 @@ def compiled(function):
 
     Sums are taken in an order of the compiler's choice, but the same one on every run: results repeat to the bit.
     """
-    how = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
+    dispatcher = numba.njit(fastmath=set(_FASTMATH), error_model=_ERRORS)(function)
     try:
-        return numba.njit(cache=True, **how)(function)
-    except RuntimeError:  # no folder for the cache: compiled anew in every process
-        return numba.njit(**how)(function)
+        dispatcher._cache = CheckedCache(function)
+    except RuntimeError:  # numba finds no folder for it
+        note("compiled code is not kept, as no folder for it can be written: every process compiles anew")
+    return dispatcher
+
+
+def note(text: str) -> None:
+    """Tell something once."""
+    if text not in NOTES:
+        NOTES.append(text)
+
+
+class CheckedFiles(IndexDataCacheFile):
+    """numba's files of one function, each behind a sha256."""
+
+    def _digest(self, name: str, data: bytes) -> bytes:
+        return hashlib.sha256(f"{name} {self._version} {_FASTMATH} {_ERRORS}\n".encode() + data).digest()
+
+    def _load_data(self, name: str):
+        with open(self._data_path(name), "rb") as file:
+            digest, data = file.read(32), file.read()
+        if self._digest(name, data) != digest:
+            raise ValueError("it does not match its checksum")
+        return pickle.loads(data)
+
+    def _save_data(self, name: str, data) -> None:
+        pickled = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(self._digest(name, pickled) + pickled)
+
+    def _load_index(self) -> dict:
+        try:
+            stamp, overloads = self._load_data(self._index_name)
+        except FileNotFoundError:
+            return {}
+        return overloads if stamp == self._source_stamp else {}
+
+    def _save_index(self, overloads: dict) -> None:
+        self._save_data(self._index_name, (self._source_stamp, overloads))
+
+
+class CheckedCache(FunctionCache):
+    """numba's cache of one function on CheckedFiles; nothing that happens to the files is an error of the caller's."""
+
+    def __init__(self, function):
+        super().__init__(function)
+        name = f"{self._impl.filename_base}.sha256"
+        self._cache_file = CheckedFiles(self._cache_path, name, self._impl.locator.get_source_stamp())
+        if isinstance(self._impl.locator, UserWideCacheLocator):
+            note("compiled code is kept in the user's cache folder, as that of the package cannot be written")
+
+    def load_overload(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # damaged, unreadable, or of another numba
+            note(f"the compiled code of {self._py_func.__name__} was damaged ({type(error).__name__}): compiled anew")
+            try:
+                self.flush()
+            except OSError:
+                self.disable()
+            return None
+
+    def save_overload(self, sig, data) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            self.disable()
+            why = getattr(error, "strerror", None) or type(error).__name__
+            note(f"compiled code cannot be kept ({why}): every process compiles anew")
