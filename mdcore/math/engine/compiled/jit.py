@@ -1,7 +1,7 @@
 """How the loops are compiled, and how the compiled code is kept between processes.
 
 numba keeps compiled code in files without a checksum, and runs what it finds there: a flipped bit is another program.
-Here every file begins with a sha256 of the rest, of its name and of how the code was compiled. One that does not match
+Here every file ends with a sha256 of the rest, of its name and of how the code was compiled. One that does not match
 is compiled anew and written over, and so is one that cannot be read. Where the package's folder cannot be written, the
 user's cache folder holds the files; where nothing can be, the code is compiled for this process alone.
 """
@@ -9,7 +9,7 @@ user's cache folder holds the files; where nothing can be, the code is compiled 
 from __future__ import annotations
 
 import hashlib
-import pickle
+from contextlib import contextmanager, suppress
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile, UserWideCacheLocator
@@ -37,33 +37,47 @@ def note(text: str) -> None:
         NOTES.append(text)
 
 
-class CheckedFiles(IndexDataCacheFile):
-    """numba's files of one function, each behind a sha256."""
+class _Summed:
+    """A file that is written, and the sha256 of it."""
 
-    def _digest(self, name: str, data: bytes) -> bytes:
-        return hashlib.sha256(f"{name} {self._version} {_FASTMATH} {_ERRORS}\n".encode() + data).digest()
+    def __init__(self, file, digest):
+        self.file, self.digest = file, digest
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return self.file.write(data)
+
+
+class CheckedFiles(IndexDataCacheFile):
+    """numba's files of one function, each with a sha256 behind it, where numba's reader does not look."""
+
+    def _digest(self, path: str):
+        name = path.removeprefix(self._cache_path)
+        return hashlib.sha256(f"{name} {self._version} {_FASTMATH} {_ERRORS}\n".encode())
+
+    def _verify(self, path: str) -> None:
+        with open(path, "rb") as file:
+            data = file.read()
+        digest = self._digest(path)
+        digest.update(data[:-32])
+        if digest.digest() != data[-32:]:
+            raise ValueError("it does not match its checksum")
+
+    @contextmanager
+    def _open_for_write(self, filepath: str):
+        with super()._open_for_write(filepath) as file:
+            summed = _Summed(file, self._digest(filepath))
+            yield summed
+            file.write(summed.digest.digest())
 
     def _load_data(self, name: str):
-        with open(self._data_path(name), "rb") as file:
-            digest, data = file.read(32), file.read()
-        if self._digest(name, data) != digest:
-            raise ValueError("it does not match its checksum")
-        return pickle.loads(data)
-
-    def _save_data(self, name: str, data) -> None:
-        pickled = self._dump(data)
-        with self._open_for_write(self._data_path(name)) as file:
-            file.write(self._digest(name, pickled) + pickled)
+        self._verify(self._data_path(name))
+        return super()._load_data(name)
 
     def _load_index(self) -> dict:
-        try:
-            stamp, overloads = self._load_data(self._index_name)
-        except FileNotFoundError:
-            return {}
-        return overloads if stamp == self._source_stamp else {}
-
-    def _save_index(self, overloads: dict) -> None:
-        self._save_data(self._index_name, (self._source_stamp, overloads))
+        with suppress(FileNotFoundError):
+            self._verify(self._index_path)
+        return super()._load_index()
 
 
 class CheckedCache(FunctionCache):
