@@ -1,0 +1,166 @@
+"""Parts of the solvers by themselves: what they answer at the edges, what they say, which way they take."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mdcore.problems import baselines
+from mdcore.problems.proofs import certificates
+from mdcore.problems.solvers import interior_point, linear_program, logistic, max_margin, separability, soft_margin
+
+INF = float("inf")
+
+
+def rows(n, d, shift, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, d)) + shift / np.sqrt(d)
+
+
+@pytest.mark.parametrize(
+    ("gap", "unique", "angle", "told"),
+    [
+        (1e-7, True, 0.1, ""),
+        (2e-7, True, 0.1, "relative duality gap 2.00e-07 is above 1e-07: not exact, γ is known to that share only; "
+                          "the data are badly scaled or almost not separable"),
+        (1e-9, True, 0.25, "its direction is proven to 0.25° only"),
+        (1e-9, True, 180.0, "its direction is not proven: a gap of 1.0e-09 says nothing of it in this norm"),
+        (1e-9, False, np.nan, "the l_3 optimum may not be unique: one of them is given, angles to it may mislead"),
+    ],
+)  # fmt: skip
+def test_what_a_reference_says_of_itself(gap, unique, angle, told):
+    assert max_margin._message(3.0, gap, unique, angle) == told
+
+
+def test_the_best_of_the_ways_is_taken(monkeypatch):
+    errors = {"first": 0.5, "second": 0.1, "third": 0.3}
+    monkeypatch.setattr(max_margin, "_ways", lambda A, p, start: iter([(start, None, who) for who in errors]))
+    for exact_one, taken in ((None, "second"), ("first", "first"), ("third", "third")):
+        found = iter([1e-11 if who == exact_one else error for who, error in errors.items()])
+        monkeypatch.setattr(interior_point, "error", lambda *arguments, found=found: next(found))
+        assert max_margin._solve(np.eye(2), 3.0, np.ones(2))[2] == taken
+
+
+@pytest.mark.parametrize(("room", "words"), [(0, ""), (-1, "working set of ")])
+def test_only_large_problems_are_solved_on_a_working_set(monkeypatch, room, words):
+    A = rows(900, 4, 12.0)
+    monkeypatch.setattr(max_margin, "SOLVE_WHOLE", 900 * 4**2 + room)
+    found = max_margin.max_margin(A, 2.0, separability.separability(A).w)
+    assert words in found.solver and ("working set" in found.solver) is bool(words)
+    assert found.gap <= 1e-10 and (A @ found.w).min() == pytest.approx(1)
+    assert list(max_margin._closest(np.array([3.0, 1.0, 2.0, 0.5]), 2)) == [1, 3]
+
+
+def test_multipliers_are_not_negative(monkeypatch):
+    answer = SimpleNamespace(status=0, x=np.ones(1), ineqlin=SimpleNamespace(marginals=np.array([1e-12, -2.0])))
+    monkeypatch.setattr(linear_program, "linprog", lambda *arguments, **keys: answer)
+    x, lam, tolerance = linear_program.solve(np.ones(1), np.ones((2, 1)), np.ones(2), (0, None))
+    assert (list(x), list(lam), tolerance) == ([1.0], [0.0, 2.0], 1e-10)
+
+
+def test_a_flat_hessian_gives_a_descent_direction_all_the_same():
+    A = np.array([[1.0, 1.0], [-2.0, -2.0], [3.0, 3.0]])
+    slope, _ = logistic.gradient(A, np.zeros(2), 0.0, 1.0)
+    direction = logistic._newton_direction(A, np.zeros(3), slope, 0.0, 1.0)
+    assert direction @ slope < 0 and A.T @ (A @ direction) / 4 == pytest.approx(-slope)
+
+
+def test_newton_directions_solve_their_equations():
+    A, w = rows(30, 4, 0.5), np.full(4, 0.3)
+    slope, _ = logistic.gradient(A, w, 2.0, 0.7)
+    m = A @ w
+    hessian = 2.0 * np.eye(4) + sum(0.7 / (2 + 2 * np.cosh(x)) * np.outer(a, a) for a, x in zip(A, m))
+    assert hessian @ logistic._newton_direction(A, m, slope, 2.0, 0.7) == pytest.approx(-slope)
+
+
+@pytest.mark.parametrize("C", [None, 1.0])
+def test_the_gradient_that_is_told_is_the_one_that_is_left(C):
+    A = rows(200, 5, 0.5)
+    fit = baselines.logistic_regression(A, C)
+    ridge, weight = (0.0, 1 / 200) if C is None else (1.0, C)
+    slope, size = logistic.gradient(A, fit.w, ridge, weight)
+    assert fit.gap == np.linalg.norm(slope) > 0 and fit.kkt == fit.gap / size
+    assert baselines.logistic_regression(np.zeros((3, 2)), None).kkt == 0.0
+
+
+@pytest.mark.parametrize(("proved", "asked"), [(True, 1), (False, separability.ATTEMPTS)])
+def test_a_null_vector_is_asked_for_its_proof_until_there_is_one(monkeypatch, proved, asked):
+    calls = []
+    monkeypatch.setattr(certificates, "has_positive_null", lambda A, lam: calls.append(1) or proved)
+    found = separability._separability(rows(200, 5, 0.5))
+    assert len(calls) == asked and (separability.EDGE in found.message) is not proved
+
+
+def test_a_verdict_scales_w_to_one_and_leaves_zero_alone():
+    none, some = np.zeros(3, bool), np.array([True, False, True])
+    assert list(separability._verdict(none, np.zeros(2), "").w) == [0.0, 0.0]
+    found = separability._verdict(some, np.array([0.5, -4.0]), "how")
+    assert (found.verdict, found.value, list(found.w), found.message) == ("quasi-separable", 2.0, [0.125, -1.0], "how")
+    assert separability._verdict(~none, np.ones(2), "").verdict == "separable"
+
+
+def test_a_step_goes_almost_to_the_boundary_and_no_further_than_its_end():
+    ones = np.ones(2)
+    point = soft_margin._Point(ones, ones, ones, ones, ones)
+    for change, length in ((1.0, 1.0), (-0.5, 1.0), (-2.0, 0.4975), (-0.995, 1.0), (0.0, 1.0)):
+        move = soft_margin._Point(-9 * ones, ones, ones, np.array([1.0, change]), ones)
+        assert point.longest(move) == pytest.approx(length)
+        path = interior_point._Point(ones, ones, ones)
+        assert interior_point._to_boundary(path, path._replace(lam=np.array([1.0, change]))) == pytest.approx(length)
+
+
+@pytest.mark.parametrize("p", [1.2, 3.0])
+def test_the_error_of_a_pair_is_its_gap_or_a_share_of_its_residual(p):
+    A = rows(20, 3, 8.0)
+    w, lam = np.array([1.0, 2.0, 1.5]), np.linspace(0.1, 1.0, 20)
+    gap, kkt = certificates.max_margin_gap(A, w, lam, p), certificates.max_margin_kkt(A, w, lam, p)
+    assert interior_point.error(A, w, lam, p) == max(gap, 1e-4 * kkt) == gap
+    best = max_margin.max_margin(A, p, w)
+    gap, kkt = certificates.max_margin_gap(A, best.w, best.lam, p), certificates.max_margin_kkt(A, best.w, best.lam, p)
+    assert interior_point.error(A, best.w, best.lam, p) == max(gap, 1e-4 * kkt)
+
+
+def test_soft_margin_newton_steps_solve_the_linearised_conditions(monkeypatch):
+    """One step from a point that meets no condition: the predictor's equations hold where its step is taken in full."""
+    A, rng = rows(12, 3, 1.0), np.random.default_rng(1)
+    s, lam, xi = (rng.random(12) + 0.5 for _ in range(3))
+    point = soft_margin._Point(rng.standard_normal(3), s, lam / 2, xi, 1 - lam / 2)
+    moves = []
+    monkeypatch.setattr(soft_margin._Point, "longest", lambda self, move: moves.append(move) or 1e-9)
+    soft_margin._newton_step(A, point)
+    predictor, move = moves
+    for change in (predictor, move):
+        assert change.w - A.T @ change.lam == pytest.approx(-(point.w - A.T @ point.lam))
+        assert A @ change.w + change.xi - change.s == pytest.approx(-(A @ point.w + point.xi - 1 - point.s))
+        assert change.u == pytest.approx(-change.lam)
+    assert point.s * predictor.lam + point.lam * predictor.s == pytest.approx(-point.s * point.lam)
+    assert point.xi * predictor.u + point.u * predictor.xi == pytest.approx(-point.xi * point.u)
+    now = point.mean_product()
+    ahead = point.step(1e-9, predictor).mean_product()
+    mu = now * (ahead / now) ** 3
+    corrected = (point.s * move.lam + point.lam * move.s, point.xi * move.u + point.u * move.xi)
+    wanted = (
+        mu - point.s * point.lam - predictor.s * predictor.lam,
+        mu - point.xi * point.u - predictor.xi * predictor.u,
+    )
+    for found, right in zip(corrected, wanted):
+        assert found == pytest.approx(right)
+
+
+def test_interior_newton_steps_solve_the_linearised_conditions(monkeypatch):
+    """The moves that are considered: infeasibility, products and the tangent of the curve, each to first order."""
+    A, rng = rows(12, 3, 3.0), np.random.default_rng(2)
+    point = interior_point._Point(np.array([0.5, 0.3, 0.4]), rng.random(12) + 0.5, rng.random(12) / 12 + 0.01)
+    p, mu, moves, wanted = 3.0, 0.02, [], interior_point._to_boundary
+    monkeypatch.setattr(interior_point, "_to_boundary", lambda at, move: moves.append(move) or wanted(at, move))
+    (off_curve, r_p, r_s), curvature, eta = interior_point._residuals(A, p, point, mu)
+    interior_point._newton_step(A, p, point, mu)
+    assert eta == pytest.approx(3 ** (2 / 3 - 1)) and r_p == pytest.approx(A @ point.w - 1 - point.s)
+    assert r_s == pytest.approx(point.s * point.lam - mu)
+    for move in moves[:2]:
+        assert A @ move.w - move.s == pytest.approx(-r_p)
+        tangent = curvature * move.w - A.T @ move.lam
+        assert tangent == pytest.approx(-off_curve / np.sqrt(eta) * (eta + curvature))
+    first, second = moves[:2]
+    length = wanted(point, first)
+    assert point.s * first.lam + point.lam * first.s == pytest.approx(-r_s)
+    assert point.s * second.lam + point.lam * second.s == pytest.approx(-r_s - length**2 * first.s * first.lam)
