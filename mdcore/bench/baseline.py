@@ -26,7 +26,13 @@ def train_by_hand(
     loss = nn.BCEWithLogitsLoss()
     target = (y > 0).to(X)
     optimizer = MirrorDescent(
-        model.parameters(), cell.potentials, rule.eta, rule.rule, rule.decay, rule.anneal, rule.horizon
+        model.parameters(),
+        cell.potentials,
+        rule.eta,
+        rule.rule,
+        decay=rule.decay,
+        anneal=rule.anneal,
+        horizon=rule.horizon,
     )
 
     def closure() -> Tensor:

@@ -5,7 +5,6 @@ pydantic says what failed and where; the table WORDS says it as a user of grid f
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +14,7 @@ from typing import Any
 from pydantic_core import ErrorDetails, PydanticCustomError, ValidationError
 
 from mdcore.config.yaml_lines import Document, GridError, flow
-from mdcore.math.parameters import one_of
+from mdcore.math.parameters import nearest, one_of
 
 __all__ = ["GridError", "Problems", "Spot", "got", "nearest", "one_of", "shown", "unexpected"]
 
@@ -165,18 +164,3 @@ def _hint(value: Any, names: Iterable[str]) -> str:
     if not re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?", bare):
         return ""
     return f": write {bare}" + (" (no underscores in YAML 1.2)" if "_" in value else " without quotes")
-
-
-def nearest(given: str, names: Iterable[str]) -> str:
-    """ "; did you mean 'x'?" for the valid name closest to `given`, or "" when none is close."""
-    names = sorted(set(names))
-    given = given[:200]  # difflib is quadratic
-    by_lower = {name.lower(): name for name in names}
-    last_part = [name for name in names if name.rsplit(".", 1)[-1] == given.rsplit(".", 1)[-1] and name != given]
-    if given.lower() in by_lower:
-        found = [by_lower[given.lower()]]
-    elif last_part:  # 'eta' or 'steps.eta' for 'step.eta'
-        found = last_part[:1]
-    else:
-        found = [by_lower[name] for name in difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)]
-    return f"; did you mean '{found[0]}'?" if found else ""

@@ -1,108 +1,172 @@
-"""Mirror descent as a torch optimiser: Z ← Z + s_t G, W ← (∇φ)^{-1}(Z), for any module.
+"""Mirror descent as a torch optimizer: Z ← Z + s_t G, W ← (∇φ)^{-1}(Z), for the parameters of any module.
 
-The dual variable Z = ∇φ(W) is the state; it is taken from W once, at the first step, and never recomputed from it.
+The dual variable Z = ∇φ(W) is the state; it is taken from W at the first step, and again only where somebody else has
+changed W since.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
 
+from mdcore.math import potentials
 from mdcore.math.metrics import p_norm
 from mdcore.math.potentials import Potential, normalisation_exponent
 from mdcore.math.step_rules import ADAPTIVE_GROWTH, ADAPTIVE_SHRINK, StepRule
 
 
+class StepOptions(TypedDict, total=False):
+    """What `StepRule` takes beside the rule and η."""
+
+    decay: float
+    anneal: float
+    horizon: int | None
+
+
 class MirrorDescent(torch.optim.Optimizer):
-    """Z_l ← Z_l + s_t G_l, G_l = −∂R/∂W_l; W_l ← (∇φ_l)^{-1}(Z_l); s_t by `StepRule`, one scalar for all layers.
+    """Z_l ← Z_l + s_t G_l, G_l = −∂R/∂W_l; W_l ← (∇φ_l)^{-1}(Z_l), for parameters W_l of any shape.
 
     Parameters
     ----------
-    params : iterable of tensors, or of parameter groups; layers in order, input layer first.
-    potential : one `Potential` for all, or a sequence with one per parameter.
-    eta, rule, decay, anneal, horizon : see `mdcore.math.step_rules.StepRule`.
+    params : iterable of tensors, or of parameter groups. A group may have an `lr` and a `potential` of its own.
+    potential : a potential as in grid files, "quadratic" or {"lp": {"p": 1.5}}, or a `Potential`; or a sequence with
+        one for each parameter.
+    lr : the step length η ≥ 0 of groups that name none; schedulers set it in `param_groups`, as for any optimizer.
+    rule : "constant", "normalized", "adaptive" or "loss_scaled", see `mdcore.math.step_rules.StepRule`. The norm N of
+        the gradient is taken over all groups. The adaptive rule itself changes `lr`.
+    decay, anneal, horizon : of the normalised rule.
 
-    Rules adaptive and loss_scaled need `step(closure)` with a closure that computes the full-batch risk, calls
-    backward and returns the risk. Raises ValueError for a missing closure or a wrong number of potentials.
+    `state_dict` holds Z of every parameter, and the number of steps and `lr` of every group: loaded into an optimizer
+    made with the same arguments, it goes on to the bit. Rules adaptive and loss_scaled need `step(closure)`, where the
+    closure computes the risk of all data, calls backward and returns the risk. Raises ValueError for a missing
+    closure, an unknown potential, a wrong number of potentials, and an lr that is negative or not finite.
     Sources: Nemirovski & Yudin 1983; Sun et al. 2022 (l_p potentials on separable data).
     """
 
     def __init__(
         self,
         params: Iterable,
-        potential: Potential | Sequence[Potential],
-        eta: float = 0.1,
+        potential: str | Mapping | Potential | Sequence[Potential] = "quadratic",
+        lr: float = 0.1,
         rule: str = "constant",
-        decay: float = 1.0,
-        anneal: float = 0.0,
-        horizon: int | None = None,
+        **options: Unpack[StepOptions],
     ):
-        super().__init__(params, {"eta": eta})
-        count = len(self._parameters())
-        self.potentials = [potential] * count if isinstance(potential, Potential) else list(potential)
-        if len(self.potentials) != count:
-            raise ValueError(
-                f"{len(self.potentials)} potentials for {count} parameters; give one, or one per parameter"
-            )
-        self.rule = StepRule(rule, eta, decay, anneal, horizon)
+        self.rule = StepRule(rule, 1.0, **options)
+        self.potentials: list[Potential] = []  # one a parameter, in the order of the groups
+        several = isinstance(potential, Sequence) and not isinstance(potential, str)
+        self._default = "quadratic" if several else potentials.potential(potential)
+        super().__init__(params, {"lr": lr, "step": 0})
+        if several:
+            self._set_potentials(list(potential))
+        self._forget()
+
+    def _set_potentials(self, given: list) -> None:
+        count = len(self.potentials)
+        if len(given) != count:
+            raise ValueError(f"{len(given)} potentials for {count} parameters; give one, or one per parameter")
+        self.potentials = [potentials.potential(each) for each in given]
         self.q = normalisation_exponent(self.potentials)
-        self.steps = 0
-        self.h = float(eta)
-        self._accepted: tuple[Tensor, list[Tensor]] | None = None  # adaptive: log R and G where the last step ended
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters, with an `lr` and a `potential` of their own where the group names them."""
+        group = dict(param_group)
+        chosen = potentials.potential(group.pop("potential", self._default))
+        lr = float(group.get("lr", self.defaults["lr"]))
+        if not 0 <= lr < math.inf:
+            raise ValueError(f"lr: got {lr}; expected a finite number ≥ 0")
+        group.setdefault("step", self.steps)
+        super().add_param_group(group)
+        self.potentials += [chosen] * len(self.param_groups[-1]["params"])
+        self.q = normalisation_exponent(self.potentials)
+
+    @property
+    def steps(self) -> int:
+        """The number of steps taken."""
+        return self.param_groups[0]["step"] if self.param_groups else 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = ("rule", "potentials", "q", "_default")
+        return super().__getstate__() | {name: getattr(self, name) for name in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._seen: dict[Tensor, int] = {}  # a parameter's version when this optimizer last wrote it
+        self._accepted: tuple | None = None  # adaptive: what the closure gave where the last step ended
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
-    def dual(self, parameter: Tensor, potential: Potential) -> Tensor:
-        """Z of a parameter; ∇φ(W) before the first step."""
+    def dual(self, parameter: Tensor, phi: Potential) -> Tensor:
+        """Z of a parameter; ∇φ(W) before the first step, and where W is no longer what Z says."""
         state = self.state[parameter]
-        if "Z" not in state:
-            state["Z"] = potential.mirror_map(parameter.detach())
-        return state["Z"]
+        changed = self._seen.get(parameter) != parameter._version
+        if "dual" not in state or (changed and not torch.equal(phi.inverse_mirror_map(state["dual"]), parameter)):
+            state["dual"] = phi.mirror_map(parameter.detach())
+        return state["dual"]
 
-    def _evaluate(self, closure) -> tuple[Tensor, list[Tensor]]:
-        with torch.enable_grad():
-            risk = closure()
-        return torch.as_tensor(risk).detach().log(), self._ascent()
+    def _write(self, parameter: Tensor, Z: Tensor, W: Tensor) -> None:
+        self.state[parameter]["dual"] = Z
+        parameter.copy_(W)
+        self._seen[parameter] = parameter._version
 
-    def _ascent(self) -> list[Tensor]:
-        return [-p.grad.detach().clone() if p.grad is not None else torch.zeros_like(p) for p in self._parameters()]
+    def _evaluate(self, closure: Callable | None) -> tuple[Any, Tensor, list[Tensor | None]]:
+        """(what the closure returned, log R, the −gradients); a parameter without a gradient has None."""
+        value = None
+        if closure is not None:
+            with torch.enable_grad():
+                value = closure()
+        parameters = self._parameters()
+        risk = parameters[0].new_tensor(math.nan) if value is None else torch.as_tensor(value).detach()
+        return value, risk.log(), [None if p.grad is None else -p.grad.detach() for p in parameters]
 
-    @torch.no_grad()
-    def step(self, closure=None):
-        """One step; returns the closure's risk where there is a closure (adaptive: of the accepted point)."""
-        if self.rule.needs_risk and closure is None:
-            raise ValueError(f"rule {self.rule.rule!r} needs step(closure): it depends on the risk")
-        if self._accepted is not None:
-            log_risk, ascent = self._accepted
-        elif closure is not None:
-            log_risk, ascent = self._evaluate(closure)
-        else:
-            log_risk, ascent = self._parameters()[0].new_tensor(math.nan), self._ascent()
+    def _lengths(self, log_risk: Tensor, ascent: list[Tensor | None]) -> list[Tensor]:
+        """s_t, one for each parameter: of its group."""
         norm = None
         if self.rule.needs_norm:
-            norm = p_norm(torch.stack([p_norm(g.flatten(), self.q) for g in ascent]), self.q)
-        self.steps += 1
-        coefficient = self.rule.coefficient(self.steps, norm, torch.zeros_like(log_risk), log_risk, self.h)
+            sizes = [p_norm(g.flatten(), self.q).to(log_risk) for g in ascent if g is not None]
+            norm = p_norm(torch.stack(sizes), self.q) if sizes else torch.zeros_like(log_risk)
+        lengths = []
+        for group in self.param_groups:
+            lr, s = float(group["lr"]), torch.zeros_like(log_risk)
+            if lr > 0 and (norm is None or norm > 0):
+                s = replace(self.rule, eta=lr).coefficient(group["step"], norm, s, log_risk, lr)
+            lengths += [s] * len(group["params"])
+        return lengths
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step; returns what the closure returned, if there is one (adaptive: at the accepted point)."""
+        if self.rule.needs_risk and closure is None:
+            raise ValueError(f"rule {self.rule.rule!r} needs step(closure): it depends on the risk")
+        parameters = self._parameters()
+        known = self._accepted is not None and all(self._seen.get(p, p._version) == p._version for p in parameters)
+        now = self._accepted if known else self._evaluate(closure)
+        value, log_risk, ascent = now
+        for group in self.param_groups:
+            group["step"] += 1
         old = []
-        for parameter, phi, g in zip(self._parameters(), self.potentials, ascent):
-            Z = self.dual(parameter, phi)
-            old.append((Z, parameter.clone()))
-            self.state[parameter]["Z"] = Z + coefficient * g
-            parameter.copy_(phi.inverse_mirror_map(self.state[parameter]["Z"]))
-        if self.rule.adapts:
-            trial = self._evaluate(closure)
-            if bool(trial[0] < log_risk):
-                self.h *= ADAPTIVE_GROWTH
-                self._accepted = trial
-            else:
-                self.h *= ADAPTIVE_SHRINK
-                self._accepted = (log_risk, ascent)
-                for parameter, (Z, weight) in zip(self._parameters(), old):
-                    self.state[parameter]["Z"] = Z
-                    parameter.copy_(weight)
-            log_risk = self._accepted[0]
-        return log_risk.exp() if closure is not None else None
+        for parameter, phi, g, s in zip(parameters, self.potentials, ascent, self._lengths(log_risk, ascent)):
+            if g is not None:
+                Z = self.dual(parameter, phi)
+                old.append((parameter, Z, parameter.clone()))
+                after = Z + s.to(Z.device) * g
+                self._write(parameter, after, phi.inverse_mirror_map(after))
+        if not self.rule.adapts:
+            return value
+        trial = self._evaluate(closure)
+        accepted = bool(trial[1] < log_risk)
+        for group in self.param_groups:
+            group["lr"] *= ADAPTIVE_GROWTH if accepted else ADAPTIVE_SHRINK
+        if not accepted:
+            for before in old:
+                self._write(*before)
+        self._accepted = trial if accepted else now
+        return self._accepted[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,21 @@ def one_of(names: Iterable[str]) -> str:
     """ "one of a, b, c" for messages; a single name stands alone."""
     names = list(names)
     return names[0] if len(names) == 1 else "one of " + ", ".join(names)
+
+
+def nearest(given: str, names: Iterable[str]) -> str:
+    """ "; did you mean 'x'?" for the valid name closest to `given`, or "" when none is close."""
+    names = sorted(set(names))
+    given = given[:200]  # difflib is quadratic
+    by_lower = {name.lower(): name for name in names}
+    last_part = [name for name in names if name.rsplit(".", 1)[-1] == given.rsplit(".", 1)[-1] and name != given]
+    if given.lower() in by_lower:
+        found = [by_lower[given.lower()]]
+    elif last_part:  # 'eta' or 'steps.eta' for 'step.eta'
+        found = last_part[:1]
+    else:
+        found = [by_lower[name] for name in difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)]
+    return f"; did you mean '{found[0]}'?" if found else ""
 
 
 @dataclass(frozen=True)

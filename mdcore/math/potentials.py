@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mdcore.math.engine.loops import runs_ahead
-from mdcore.math.parameters import Number
+from mdcore.math.parameters import Number, nearest, one_of
 from mdcore.math.torch_later import torch
 
 if TYPE_CHECKING:
@@ -294,6 +294,29 @@ class Scaled(Potential):
 
 
 BUILTIN: dict[str, type[Potential]] = {cls.name: cls for cls in (Quadratic, LayerScaled, Lp, Scaled, Hypentropy, Cosh)}
+
+
+def potential(name: str | Mapping | Potential, **parameters: float) -> Potential:
+    """A potential by its name in grid files: potential("lp", p=1.5), potential({"lp": {"p": 1.5}}), "quadratic".
+
+    A `Potential` is returned as it is. Raises ValueError for an unknown name, with the nearest one, and for parameters
+    that the potential has not, lacks, or cannot take.
+    """
+    if isinstance(name, Potential):
+        if parameters:
+            raise ValueError(f"{name!r} was given with {one_of(parameters)}; it has its parameters already")
+        return name
+    if isinstance(name, Mapping) and len(name) == 1 and not parameters:
+        ((name, parameters),) = name.items()
+    if not isinstance(name, str) or name not in BUILTIN:
+        hint = nearest(name, BUILTIN) if isinstance(name, str) else ""
+        raise ValueError(f"potential: got {name!r}; expected {one_of(BUILTIN)}, or a Potential of your own{hint}")
+    declared = BUILTIN[name].parameters
+    if set(parameters or {}) != set(declared):
+        given = ", ".join(f"{key}={value!r}" for key, value in (parameters or {}).items()) or "no parameter"
+        takes = ", ".join(f"{key}, {each.expected}" for key, each in declared.items()) or "no parameter"
+        raise ValueError(f"potential {name}: got {given}; expected {takes}")
+    return BUILTIN[name](**(parameters or {}))
 
 
 def normalisation_exponent(potentials: Sequence[Potential]) -> float:

@@ -67,7 +67,13 @@ def by_autograd(A, potentials, rule, loss="logistic", steps=STEPS):
     shapes = layer_shapes(len(potentials), WIDTH, A.shape[1])
     model = DeepLinear(initial_weights(0, shapes, start_scale(potentials)))
     optimizer = MirrorDescent(
-        model.parameters(), potentials, rule.eta, rule.rule, rule.decay, rule.anneal, rule.horizon
+        model.parameters(),
+        potentials,
+        rule.eta,
+        rule.rule,
+        decay=rule.decay,
+        anneal=rule.anneal,
+        horizon=rule.horizon,
     )
 
     def closure():
@@ -394,7 +400,7 @@ def test_mirror_descent_with_the_quadratic_potential_is_sgd_on_any_module():
     ]
     models[1].load_state_dict(models[0].state_dict())
     optimizers = [
-        MirrorDescent(models[0].parameters(), Quadratic(), eta=0.1),
+        MirrorDescent(models[0].parameters(), Quadratic(), lr=0.1),
         torch.optim.SGD(models[1].parameters(), lr=0.1),
     ]
     x = torch.randn(8, 3, dtype=torch.float64)
