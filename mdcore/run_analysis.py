@@ -6,8 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from mdcore.store.places import shipped
+
 NOTEBOOKS = ("aggregate", "figures", "report")
-PLACE = Path(__file__).resolve().parents[1] / "notebooks"
+PLACE = shipped("notebooks")
 
 
 def parser() -> argparse.ArgumentParser:

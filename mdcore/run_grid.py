@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from types import ModuleType
+
+from mdcore.store.places import grid_path
 
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m mdcore.run_grid", description="Run or resume a grid.")
-    p.add_argument("--config", required=True, metavar="FILE", help="the grid, a YAML file")
+    p.add_argument("--config", required=True, type=grid_path, metavar="FILE",
+                   help="the grid, a YAML file, or the name of one that comes with mdcore")  # fmt: skip
     p.add_argument("--tag", required=True, help="the run's name; a known one is resumed")
     p.add_argument("--jobs", type=int, metavar="N", help="stacks trained at once (default: one a core)")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
@@ -37,6 +42,19 @@ def main(argv: list[str] | None = None) -> int:
 
     return run(RunRequest(**vars(parser().parse_args(argv))))
 
+
+class _Command(ModuleType):
+    """`mdcore.run_grid` is the command's module and the library's function at once."""
+
+    @staticmethod
+    def __call__(grid, tag, **options):
+        """Run or resume a grid, and read the run back: see `mdcore.library.runs.run_grid`."""
+        from mdcore.library.runs import run_grid
+
+        return run_grid(grid, tag, **options)
+
+
+sys.modules[__name__].__class__ = _Command
 
 if __name__ == "__main__":
     from mdcore.streams import end_with

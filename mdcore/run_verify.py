@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "verify.ipynb"
+from mdcore.store.places import shipped
+
+NOTEBOOK = shipped("notebooks") / "verify.ipynb"
 
 
 def parser() -> argparse.ArgumentParser:

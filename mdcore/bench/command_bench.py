@@ -19,6 +19,7 @@ from mdcore.bench.goals import Bench
 from mdcore.bench.timing import wall_seconds
 from mdcore.config.grid import cell_from_config
 from mdcore.store.fingerprint import SOURCE_ROOT
+from mdcore.store.places import shipped
 from mdcore.training.stack import load_data, plan_cells, stack_plan
 
 QUICK = ["--set", "epochs=200", "--only", "digits=3v5,seed=0"]
@@ -50,7 +51,7 @@ class GridRun:
 
 def run_grid(output_dir: Path, tag: str, jobs: int, arguments: list[str]) -> GridRun:
     """`make grid GRID=mnist_pairs` without make; RuntimeError with the end of its output when it fails."""
-    command = [sys.executable, "-m", "mdcore.run_grid", "--config", str(SOURCE_ROOT / "grids" / "mnist_pairs.yaml")]
+    command = [sys.executable, "-m", "mdcore.run_grid", "--config", str(shipped("grids") / "mnist_pairs.yaml")]
     command += ["--tag", tag, "--jobs", str(jobs), "--output_dir", str(output_dir), *arguments]
     before, start = os.times(), wall_seconds()
     done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=SOURCE_ROOT)

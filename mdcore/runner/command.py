@@ -104,10 +104,15 @@ def run(request: RunRequest) -> int:
     from mdcore.config.grid import GridError
 
     try:
-        grid, selected = read_request(request)
-        work = GridRun(request, grid, selected, code_parts(plugin_files(grid)))
-    except (GridError, RunError) as error:
+        return perform(request)
+    except (GridError, RunError, RunIsHeld) as error:
         return tell(str(error), WRONG)
+
+
+def perform(request: RunRequest) -> int:
+    """`run` for a caller in Python: GridError, RunError or RunIsHeld where the request is wrong."""
+    grid, selected = read_request(request)
+    work = GridRun(request, grid, selected, code_parts(plugin_files(grid)))
     try:
         state = committed(work.path)
         plan = work.plan(state)
@@ -116,7 +121,7 @@ def run(request: RunRequest) -> int:
             print(describe(plan, state, work.jobs))
             return GOOD
         if plan.other_data:
-            return tell(other_data(work.opened, plan), WRONG)
+            raise RunError(other_data(work.opened, plan))
         if not plan.stacks and not work.opened.notes and not state.damaged:
             print(f"nothing to do: {len(plan.done)} cells are done in {work.path}" + stale_note(plan))
             return conclude(work, plan.failed)
@@ -124,8 +129,6 @@ def run(request: RunRequest) -> int:
         with RunLock(work.path, request.wait):
             work.look_up()
             return run_locked(work)
-    except (RunIsHeld, RunError) as error:
-        return tell(str(error), WRONG)
     except KeyboardInterrupt:  # before or after the work itself, which sees to its own signals
         return tell(f"interrupted. {request.to_go_on()}", INTERRUPTED)
     except OSError as error:

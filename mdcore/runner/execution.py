@@ -14,10 +14,10 @@ from mdcore.runner.kernels.servers import Kernels
 from mdcore.runner.notebooks import KernelDied, KernelHung, KernelNotStarted, NotebookFailed, Watch, execute
 from mdcore.runner.stacks import Stack
 from mdcore.store.commits import NOTEBOOK, atomic_write, partial_dir
-from mdcore.store.fingerprint import SOURCE_ROOT
+from mdcore.store.places import shipped
 from mdcore.training.failures import one_line
 
-TRAIN_NOTEBOOK = SOURCE_ROOT / "notebooks" / NOTEBOOK
+TRAIN_NOTEBOOK = shipped("notebooks") / NOTEBOOK
 REQUEST, STATE, PROGRESS, KERNEL_LOG = "request.json", "state", "progress.json", "kernel.log"
 STATE_EVERY_S = 30
 

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 from mdcore.store.fingerprint import SOURCE_ROOT, installed
@@ -42,8 +43,11 @@ def required_packages(requirements: Path = SOURCE_ROOT / "requirements.txt") -> 
     """The direct dependencies by name."""
     try:
         lines = requirements.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ["torch", "numpy", "scipy", "scikit-learn", "pandas"]
+    except OSError:  # installed by pip, which keeps them as metadata
+        try:
+            lines = [line for line in requires("mdcore") or [] if "extra ==" not in line]
+        except PackageNotFoundError:
+            lines = [f"{name}==" for name in ("torch", "numpy", "scipy", "scikit-learn", "pandas")]
     return [found.group() for line in lines if (found := re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?===)", line))]
 
 

@@ -13,10 +13,11 @@ import pandas as pd
 from mdcore.config.grid import load_grid, select
 from mdcore.problems.datasets import Dataset
 from mdcore.problems.references import References, solve_references
+from mdcore.store.places import shipped
 from mdcore.store.runs import RunData, find_run, read_run
 from mdcore.training.stack import load_data
 
-GRIDS = Path(__file__).resolve().parents[2] / "grids"
+GRIDS = shipped("grids")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ ALLOWED = {
     "analysis": (*BELOW, "store", "analysis"),
     "verification": (*BELOW, "training", "store", "analysis", "verification"),
     "bench": (*BELOW, "training", "store", "runner", "analysis", "bench"),
+    "library": (*BELOW, "training", "store", "runner", "analysis", "library", "run_grid", "run_analysis"),
 }
 # math knows torch, and numba on numpy's view of its memory: no files, no tables, no YAML, no logging.
 MATH_ONLY = {"torch", "numba", "numpy"}
@@ -84,6 +85,8 @@ def test_imports_run_downwards(path):
         ("store", "from mdcore.training import stack"),
         ("verification", "from mdcore.runner import plan"),
         ("analysis", "from mdcore.bench import goals"),
+        ("training", "from mdcore.library import fitting"),
+        ("library", "from mdcore.bench import goals"),
     ],
 )
 def test_the_rules_see_what_is_forbidden(wing, source):

@@ -13,15 +13,16 @@ from mdcore.training.stack import train_request
 README = (ROOT / "README.md").read_text()
 
 
-def block(language):
-    (text,) = re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
-    return text
+def blocks(language, heading):
+    """The code blocks of a section."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, flags=re.S)
 
 
 @pytest.fixture
 def quartic(tmp_path):
-    (tmp_path / "my_potential.py").write_text(block("python"))
-    (tmp_path / "my_grid.yaml").write_text(block("yaml"))
+    (tmp_path / "my_potential.py").write_text(blocks("python", "A potential of your own")[0])
+    (tmp_path / "my_grid.yaml").write_text(blocks("yaml", "A potential of your own")[0])
     return load_grid(tmp_path / "my_grid.yaml")
 
 
@@ -40,6 +41,16 @@ def test_a_potential_of_ones_own_takes_part_in_everything(quartic, tmp_path):
     assert len(own) == 2 and (own["status"] == "converged").all()
     assert (own["angle_max_margin"] < 1.0).all()  # the exact l_4 direction was solved for it, too
     assert (own["gamma_bound"] >= own["exact_margin"] * (1 - 1e-7)).all()
+
+
+def test_the_library_does_what_is_shown():
+    place = {}
+    for text in blocks("python", "The library"):
+        exec(compile(text, "README.md", "exec"), place)
+    assert place["fit"].status == "converged" and place["fit"].gap <= 0.01
+    assert place["best"].gap <= 1e-7 and place["search"].best_score_ == 1.0
+    assert place["search"].best_estimator_[-1].gap_ <= 0.01
+    assert place["accuracy"] > 0.95
 
 
 def test_the_grid_shown_is_the_shipped_one():

@@ -12,6 +12,7 @@ import nbformat
 
 from mdcore.analysis.data.results import newest_run
 from mdcore.store.drafts import MARK
+from mdcore.store.places import workplace
 
 MOST_TOLD = 5  # lines in the terminal
 BY_HAND = ".by-hand"  # in a directory that a notebook opened by hand has begun
@@ -102,7 +103,7 @@ def warnings(output_dir: Path) -> list[str]:
 
 def repository() -> Path:
     """The directory that holds mdcore/, runs_out/ and analysis_results/."""
-    return Path(__file__).resolve().parents[3]
+    return workplace()
 
 
 def choose(input_dir: str = "", output_dir: str = "") -> tuple[Path, Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -14,7 +14,10 @@ from mdcore.math.step_rules import StepRule
 
 @dataclass(frozen=True)
 class CellPlan:
-    """What distinguishes a cell in its stack. `follows` lists stack positions whose linear companion this cell is."""
+    """What distinguishes a cell in its stack. `follows` lists stack positions whose linear companion this cell is.
+
+    `start`: initial weights W_1 … W_L, each (out, in), instead of drawn ones.
+    """
 
     potentials: tuple[Potential, ...]
     seed: int
@@ -22,6 +25,7 @@ class CellPlan:
     init_scale: float = 0.3
     init_distribution: str = "normal"
     follows: tuple[int, ...] = ()
+    start: tuple[torch.Tensor, ...] | None = field(default=None, compare=False)
 
     @property
     def depth(self) -> int:

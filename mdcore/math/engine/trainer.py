@@ -77,7 +77,7 @@ class StackTrainer:
             members.sort(key=lambda position: alike.index(self.cells[position].potentials))
             shapes = layer_shapes(depth, width, self.A.shape[1])
             starts = [
-                initial_weights(cell.seed, shapes, cell.init_scale, cell.init_distribution)
+                cell.start or initial_weights(cell.seed, shapes, cell.init_scale, cell.init_distribution)
                 for cell in (self.cells[position] for position in members)
             ]
             weights = [torch.stack(layer).to(self.A) for layer in zip(*starts)]

@@ -1,0 +1,171 @@
+"""Grids from Python: run one, read a run back as tables and arrays, analyse it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+import pandas as pd
+
+from mdcore.config.cell import flatten
+from mdcore.config.errors import nearest
+from mdcore.store.places import grid_path
+from mdcore.store.runs import RunError, find_run, read_run
+
+CONDITION = ("dataset", "digits", "pca", "potential", "potential_label", "p", "depth", "seed", "status")
+
+
+class GridOptions(TypedDict, total=False):
+    """The options of `python -m mdcore.run_grid`; `set` is {key: value}, `only` one filter or several."""
+
+    set: Mapping[str, Any]
+    only: str | Iterable[str]
+    jobs: int
+    rerun: str
+    fail_fast: bool
+    wait: bool
+    backend: str
+    scheduler: str
+    device: str
+    output_dir: str | Path
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run read back.
+
+    cells : a row for each finished cell: its configuration flattened, and every final metric (final.parquet).
+    history : a row for each cell and logged epoch, with the columns that say which condition it is, ready to plot.
+    predictors : {cell_id: w (d,)}, in the coordinates that the cell was trained in.
+    question : the grid's. problems : what could not be read, in words. missing : cell_ids without a result.
+    """
+
+    path: Path
+    question: str
+    cells: pd.DataFrame = field(repr=False)
+    history: pd.DataFrame = field(repr=False)
+    predictors: dict[str, np.ndarray] = field(repr=False)
+    problems: list[str]
+    missing: list[str]
+
+    @property
+    def tag(self) -> str:
+        """The name of the run, without its date."""
+        return self.path.name.split("_", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """An analysed run: master (a row a cell) and summary (a row a condition), and where the report lies."""
+
+    path: Path
+    report: Path
+    master: pd.DataFrame = field(repr=False)
+    summary: pd.DataFrame = field(repr=False)
+    warnings: list[str]
+
+
+def load_run(tag: str | Path = "", runs_dir: str | Path = "runs_out") -> LoadedRun:
+    """The run of a tag, or at a path; without a tag the newest in which every cell has a result.
+
+    Raises RunError, with the nearest tag, when there is none.
+    """
+    if tag:
+        return _read(_place(tag, Path(runs_dir)))
+    for path in sorted(_runs(Path(runs_dir)), key=lambda run: (run / "manifest.json").stat().st_mtime, reverse=True):
+        run = _read(path)
+        if not run.missing:
+            return run
+    raise RunError(
+        f"no complete run in {runs_dir}/; run a grid first: mdcore.run_grid('quick_debug', tag='demo'), or make demo"
+    )
+
+
+def _runs(runs_dir: Path) -> list[Path]:
+    return [manifest.parent for manifest in runs_dir.glob("*/manifest.json")]
+
+
+def _place(tag: str | Path, runs_dir: Path) -> Path:
+    if isinstance(tag, Path) or Path(tag, "manifest.json").is_file():
+        return Path(tag)
+    found = find_run(runs_dir, tag)
+    if found is None:
+        tags = [run.name.split("_", 1)[-1] for run in _runs(runs_dir)]
+        raise RunError(f"no run with the tag {tag!r} in {runs_dir}/; run its grid first{nearest(tag, tags)}")
+    return found
+
+
+def _read(path: Path) -> LoadedRun:
+    run = read_run(path)
+    status = dict(zip(run.final["cell_id"], run.final["status"]))
+    flat = [{"cell_id": c["cell_id"], **flatten(c["config"]), "status": status.get(c["cell_id"])} for c in run.cells]
+    said = pd.DataFrame(flat, columns=["cell_id", *CONDITION]).dropna(axis="columns", how="all")
+    history = run.history.merge(said, on="cell_id", how="left", validate="many_to_one")
+    missing = [cell["cell_id"] for cell in run.cells if cell["cell_id"] not in status]
+    return LoadedRun(run.path, run.question, run.final, history, run.predictors, run.problems, missing)
+
+
+def run_grid(grid: str | Path | Mapping[str, Any], tag: str, **options: Unpack[GridOptions]) -> LoadedRun:
+    """Run or resume a grid, and read the run back: what is done is skipped.
+
+    grid: a YAML file, the name of a grid that comes with mdcore ("quick_debug"), or the grid itself as a mapping with
+    question, fixed and vary. The options are those of `python -m mdcore.run_grid`. Cells that failed have the status
+    "failed" and a message in `.cells`. Raises RunError and GridError for a request that is wrong, with everything that
+    is wrong with it; KeyboardInterrupt when it was interrupted, what is finished being kept.
+    """
+    from mdcore.runner.command import INTERRUPTED, RunRequest, perform
+
+    unknown = [name for name in options if name not in GridOptions.__annotations__]
+    if unknown:
+        hint = nearest(unknown[0], GridOptions.__annotations__)
+        raise TypeError(f"unknown option {unknown[0]!r}; expected one of {', '.join(GridOptions.__annotations__)}{hint}")
+    only, settings = options.pop("only", ()), options.pop("set", {})
+    with tempfile.TemporaryDirectory(prefix="mdcore-grid-") as place:
+        request = RunRequest(
+            str(grid_file(grid, Path(place))), tag,
+            only=(only,) if isinstance(only, str) else tuple(only),
+            overrides=tuple(f"{key}={json.dumps(value)}" for key, value in settings.items()),
+            **{name: str(value) if name == "output_dir" else value for name, value in options.items()},
+        )  # fmt: skip
+        if perform(request) == INTERRUPTED:
+            raise KeyboardInterrupt
+    return load_run(tag, request.output_dir)
+
+
+def grid_file(grid: str | Path | Mapping[str, Any], place: Path) -> Path:
+    """The file of a grid: as given, of a shipped one by its name, or written into `place` from a mapping."""
+    if isinstance(grid, Mapping):
+        from mdcore.config.yaml_lines import dump
+
+        path = place / "grid.yaml"
+        path.write_text(dump(dict(grid)), encoding="utf-8")
+        return path
+    return Path(grid_path(grid))
+
+
+def analyse(
+    run: str | Path | LoadedRun = "", output_dir: str | Path = "", runs_dir: str | Path = "runs_out"
+) -> Analysis:
+    """Tables, figures and report of a run: of a tag, at a path, or as `load_run` gave it; the newest without one.
+
+    They go to analysis_results/<tag> unless `output_dir` names another place. Raises RunError where there is no run
+    or none of its cells is finished; NotebookFailed where the analysis itself fails.
+    """
+    import mdcore.run_analysis as command
+    from mdcore.store.drafts import Draft
+
+    path = (
+        run.path if isinstance(run, LoadedRun) else _place(run, Path(runs_dir)) if run else load_run("", runs_dir).path
+    )
+    request = SimpleNamespace(input_dir=str(path), tag=None, runs_dir=None, output_dir=str(output_dir))
+    run_dir, output = command.places(request)
+    with Draft(output) as draft:
+        told = command.analyse(run_dir, draft)
+    master, summary = (pd.read_csv(output / f"{name}.csv") for name in ("master", "summary"))
+    return Analysis(output, output / "report.html", master, summary, told)
