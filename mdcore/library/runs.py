@@ -124,7 +124,9 @@ def run_grid(grid: str | Path | Mapping[str, Any], tag: str, **options: Unpack[G
     unknown = [name for name in options if name not in GridOptions.__annotations__]
     if unknown:
         hint = nearest(unknown[0], GridOptions.__annotations__)
-        raise TypeError(f"unknown option {unknown[0]!r}; expected one of {', '.join(GridOptions.__annotations__)}{hint}")
+        raise TypeError(
+            f"unknown option {unknown[0]!r}; expected one of {', '.join(GridOptions.__annotations__)}{hint}"
+        )
     only, settings = options.pop("only", ()), options.pop("set", {})
     with tempfile.TemporaryDirectory(prefix="mdcore-grid-") as place:
         request = RunRequest(
