@@ -44,6 +44,8 @@ def test_a_distance_of_the_length_itself_says_nothing(share, angle):
 def test_a_gap_of_one_says_nothing():
     assert directions.distance_bound(1.0, 3.0) == INF
     assert directions.angle_from_gap(1.0, 2.0, 1.0, 3) == directions.angle_from_gap(np.nan, 2.0, 1.0, 3) == 180.0
+    assert directions.distance_bound(-1e-3, 3.0) == directions.angle_from_gap(-1e-3, 2.0, 1.0, 3) == 0.0  # rounding
+    assert directions.angle_from_gap(directions.CONVERGED_GAP, 2.0, 1.0, 9) == pytest.approx(8.1, abs=0.02)  # not 1 %
     assert directions.distance_bound(np.nextafter(1.0, 0.0), 3.0) <= 2.0 * directions.ROUNDING
     for p in (0.5, 1.0, INF):
         assert directions.distance_bound(0.01, p) == INF
@@ -163,15 +165,65 @@ def test_a_newton_step_that_overshoots_is_halved_until_the_loss_falls():
     """f(w) = log(1 + e^{−w}) + log(1 + e^w) is even: from 1, a step of −8 ends at −7, −3, −1 and 0."""
     A, w = np.array([[1.0], [-1.0]]), np.array([1.0])
     slope, _ = logistic.gradient(A, w, 0.0, 1.0)
-    new, margins = logistic._line_search(A, w, A @ w, np.array([-8.0]), slope, 0.0, 1.0)
-    assert new == pytest.approx(0.0, abs=1e-15) and margins == pytest.approx(0.0, abs=1e-15)
+    for weight in (1.0, 1e-20):
+        new, margins = logistic._line_search(A, w, A @ w, np.array([-8.0]), weight * slope, 0.0, weight)
+        assert new == pytest.approx(0.0, abs=1e-15) and margins == pytest.approx(0.0, abs=1e-15)
+    new, _ = logistic._line_search(0 * A, w, 0 * w, np.array([-4.0]), np.ones(1), 1.0, 0.0)  # w²/2: to −3, −1 and 0
+    assert new == pytest.approx(0.0, abs=1e-15)
 
 
 @pytest.mark.parametrize(("room", "asked"), [(0, True), (-1, False)])
-def test_the_conic_solver_is_asked_only_about_problems_of_its_size(monkeypatch, room, asked):
+@pytest.mark.parametrize("p", [1.5, 2.0, 3.0])
+def test_the_ways_to_an_optimum(monkeypatch, p, room, asked):
+    """From the start twice, from an end of [1, ∞], and from the conic solver's answer where that separates."""
     A = np.random.default_rng(0).standard_normal((30, 4)) + 2.0
-    failed = interior_point.Solution(-np.ones(4), np.ones(30), INF, 0)
-    monkeypatch.setattr(interior_point, "solve", lambda *arguments: failed)
+    ends, starts = [], []
+    monkeypatch.setattr(max_margin, "_interior", lambda A, p, w, above: starts.append(above) or (w, None, "interior"))
+    monkeypatch.setattr(max_margin.polyhedral, "solve", lambda A, q: ends.append(q) or (np.ones(4), None))
     monkeypatch.setattr(max_margin, "SOLVE_WHOLE", 30 * 4**2 + room)
-    ways = [who for *_, who in max_margin._ways(A, 3.0, np.ones(4))]
-    assert ("conic (clarabel)" in ways) is asked and ways.count("interior point, 0 steps") >= 3
+    for size, separates in ((0.5, True), (-1.0, False)):
+        monkeypatch.setattr(
+            max_margin.conic, "solve", lambda A, p, size=size: (size / A.sum(axis=1).min() * np.ones(4), 0)
+        )
+        ways = [who for *_, who in max_margin._ways(A, p, np.ones(4))]
+        assert ways == ["interior"] * 3 + ["conic (clarabel)"] * asked + ["interior"] * (asked and separates)
+    assert set(ends) == {1 if p < 2 else INF}
+    assert starts[0] == 1.2 and all(1.0 < above <= (1.2 if p >= 2 else 1.3) for above in starts)
+
+
+def test_a_margin_of_zero_has_no_gap():
+    A = np.eye(2)
+    assert exact.duality_gap(A, np.array([1.0, 0.0]), np.ones(2), 2.0) == INF
+    assert exact.duality_gap(A, np.ones(2), np.ones(2), 2.0) <= 1e-15
+    for lam in ([1.0, -1e-9], [0.0, 0.0], [np.nan, 1.0]):
+        assert exact.duality_gap(A, np.ones(2), np.array(lam), 2.0) == INF
+
+
+def test_the_last_digits_are_rounded_outwards():
+    """(3, 4) has length 5: each bound leaves 1 to 3 parts in 10^40."""
+    A, v, one = np.array([[3.0, 4.0]]), np.array([3.0, 4.0]), Decimal(10) ** -40
+    with localcontext(prec=60):
+        low, high = exact.norm_bounds([Fraction(3), Fraction(4)], 2.0)
+        assert 0.9 * 5 <= float((5 - low) / one) <= 1.1 * 5 and 0.9 * 5 <= float((high - 5) / one) <= 1.1 * 5
+        assert 1.5 * 5 <= float((5 - exact.margin_lower_bound(A, v, 2.0)) / one) <= 3 * 5
+        assert 1.5 * 5 <= float((5 + -exact.margin_lower_bound(-A, v, 2.0) - 10) / one) <= 3 * 5
+        assert 1.5 * 5 <= float((exact.bound_of_weights(A, np.ones(1), 2.0) - 5) / one) <= 3 * 5
+        assert 1.5 * 5 <= float((exact.bound_of_sum(v, 2.0, 0.0, A) - 5) / one) <= 3 * 5
+
+
+@pytest.mark.parametrize(
+    ("p", "w", "violation"),
+    [
+        (INF, [1.0, 0.5], 0.5),  # z = (½, ½) should vanish where |w_j| is not the largest
+        (INF, [1.0, -1.0 + 1e-12], 0.5),  # and have the sign of w
+        (INF, [1.0, 1.0], 0.0),
+        (1.0, [1.0, 0.0], 0.0),  # z = (1, 1) is a subgradient
+        (1.0, [2.0, -1.0], 2.0),
+        (3.0, [1.0, 1.0], 0.0),
+        (1.5, [1.0, 1.0], 0.0),
+        (2.0, [1.0, 0.0], np.sqrt((1 - 0.5**0.5) ** 2 + 0.5)),  # ∇‖w‖ = (1, 0), z = (1, 1)/√2
+    ],
+)
+def test_stationarity_by_hand(p, w, violation):
+    found = certificates.max_margin_kkt(np.array([[1.0, 1.0]]), np.array(w), np.ones(1), p)
+    assert found == pytest.approx(violation, abs=1e-9)

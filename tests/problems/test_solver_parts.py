@@ -7,7 +7,15 @@ import pytest
 
 from mdcore.problems import baselines
 from mdcore.problems.proofs import certificates
-from mdcore.problems.solvers import interior_point, linear_program, logistic, max_margin, separability, soft_margin
+from mdcore.problems.solvers import (
+    interior_point,
+    linear_program,
+    logistic,
+    max_margin,
+    quasi,
+    separability,
+    soft_margin,
+)
 
 INF = float("inf")
 
@@ -164,3 +172,10 @@ def test_interior_newton_steps_solve_the_linearised_conditions(monkeypatch):
     length = wanted(point, first)
     assert point.s * first.lam + point.lam * first.s == pytest.approx(-r_s)
     assert point.s * second.lam + point.lam * second.s == pytest.approx(-r_s - length**2 * first.s * first.lam)
+
+
+def test_points_at_zero_leave_no_offset():
+    A = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    found = quasi.ray_and_offset(A, np.array([True, False, True]))
+    assert list(found.offset) == [0.0, 0.0] and found.offset_gradient == 0.0
+    assert found.ray == pytest.approx([1.0, 1.0]) and found.margin == pytest.approx(0.5**0.5)
