@@ -23,11 +23,12 @@ from mdcore.analysis.figures import collection, style
 from mdcore.analysis.figures.drawings.curves import curve_figures
 from mdcore.analysis.figures.drawings.heatmaps import heatmaps
 from mdcore.analysis.figures.families import FAMILIES
-from mdcore.analysis.report import certainty, publishing, sentences
+from mdcore.analysis.report import publishing
 from mdcore.analysis.report.document import Code, Section, Table, Text, escape, md
+from mdcore.analysis.report.findings import answer, certainty, macros, wording
+from mdcore.analysis.report.findings.verdicts import Estimate, Forecast, verdicts
 from mdcore.analysis.report.publishing import clean, publish
 from mdcore.analysis.report.sections import build
-from mdcore.analysis.report.verdicts import Estimate, Forecast, verdicts
 from mdcore.analysis.tables import statistics_tables
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -64,7 +65,7 @@ def pairs(tmp_path_factory):
 
 
 def said(results, master, summary):
-    return " ".join(sentences.answer(results, verdicts(results, master, summary), master, summary))
+    return macros.plain_text(" ".join(answer.answer(results, verdicts(results, master, summary), master, summary)))
 
 
 # sentences from numbers
@@ -83,7 +84,7 @@ def said(results, master, summary):
     ],
 )
 def test_degrees(e, text):
-    assert sentences.degrees(e) == text
+    assert macros.plain_text(wording.degrees(e, "Angle", "angle")) == text
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_forecast_sentences(forecast, word):
     ],
 )
 def test_lists_of_words(items, text):
-    assert sentences.listed(items) == text
+    assert wording.listed(items) == text
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_lists_of_words(items, text):
     ],
 )
 def test_the_answer_begins_with_what_is_asked_first(question, first):
-    assert sentences.depth_is_asked_first(question) is first
+    assert answer.depth_is_asked_first(question) is first
 
 
 def test_the_forecast_extrapolates_the_gap(tmp_path):
@@ -230,7 +231,7 @@ def test_certainty_counts_certificates_and_what_is_lost(tmp_path):
     cells = fake.grid_cells(["quadratic"], depths=(1, 2), seeds=range(4))
     status = {cells[0]["cell_id"]: "failed", cells[1]["cell_id"]: "transient"}
     *_, results, master, _ = analysed(tmp_path, cells, status=status)
-    text = " ".join(certainty.certainty_sentences(results, master))
+    text = macros.plain_text(" ".join(certainty.certainty_sentences(results, master)))
     assert "6 of 7 runs on separable data (86 %)" in text and "7 of 7 runs" in text and "1 failed" in text
 
 
@@ -239,7 +240,7 @@ def test_what_is_said_to_hold_at_most_is_the_largest_of_all_runs(tmp_path):
     *_, results, master, _ = analysed(tmp_path, cells)
     master["exact_margin_gap"] = [3e-9, 2e-12, 4e-8, 5e-10, 6e-11, 1e-9, 7e-13, 8e-10]
     master["gap"] = np.array([0.2, 0.32, 0.04, 0.5, 0.77, 0.1, 0.6, 0.4]) / 100
-    text = " ".join(certainty.certainty_sentences(results, master))
+    text = macros.plain_text(" ".join(certainty.certainty_sentences(results, master)))
     assert re.search(r"duality gap[^;.]* 4\.0×10⁻⁸", text)
     assert re.search(r"median certified gap[^;]* is 0\.36 % and the largest 0\.77 %", text)
 
@@ -258,8 +259,8 @@ def test_means_that_are_called_the_largest_are(tmp_path):
 
 def test_the_largest_is_taken_among_those_that_are_known():
     some = [SimpleNamespace(e=Estimate(m, m, m, 3), name=f"n{m:g}", facet="f") for m in (2.0, 5.0, float("nan"), 0.5)]
-    found, where = sentences._largest(some, lambda v: v.e)
-    assert found.mean == 5.0 and where == "for n5 on f" and sentences._largest(some[2:3], lambda v: v.e) is None
+    found, where = wording.largest(some, lambda v: v.e)
+    assert found.mean == 5.0 and where == "for n5 on f" and wording.largest(some[2:3], lambda v: v.e) is None
 
 
 def test_seeds_that_change_nothing_are_said_to(tmp_path):
@@ -269,18 +270,20 @@ def test_seeds_that_change_nothing_are_said_to(tmp_path):
     columns = ["log_inverse_loss", "weight_norm", "angle_svm", "angle_logreg"]
     master.loc[linear, columns] = master.loc[linear, columns].iloc[0].to_numpy()
     assert certainty.identical_conditions(master) == 1
-    assert "a spread of zero there is no uncertainty" in " ".join(certainty.certainty_sentences(results, master))
+    assert "a spread of zero there is no uncertainty" in macros.plain_text(
+        " ".join(certainty.certainty_sentences(results, master))
+    )
 
 
 def test_one_seed_is_said_to_have_no_interval(tmp_path):
     *_, results, master, summary = analysed(tmp_path, fake.grid_cells(seeds=(0,)))
-    assert "single seed" in " ".join(certainty.certainty_sentences(results, master))
+    assert "single seed" in macros.plain_text(" ".join(certainty.certainty_sentences(results, master)))
     assert "one run, so no interval" in said(results, master, summary)
 
 
 def test_a_run_without_ends_is_said_to_have_no_interval_at_all(tmp_path):
     *_, results, master, _ = analysed(tmp_path, fake.grid_cells(), status="diverged")
-    text = " ".join(certainty.certainty_sentences(results, master))
+    text = macros.plain_text(" ".join(certainty.certainty_sentences(results, master)))
     assert "18 diverged" in text and "ntervals" not in text
 
 

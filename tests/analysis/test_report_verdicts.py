@@ -8,9 +8,10 @@ import pytest
 
 from mdcore.analysis.data import aggregate
 from mdcore.analysis.data.results import load
-from mdcore.analysis.report import certainty, sentences
+from mdcore.analysis.report.findings import answer, certainty, wording
+from mdcore.analysis.report.findings.macros import plain_text
+from mdcore.analysis.report.findings.verdicts import verdicts
 from mdcore.analysis.report.verdict_sections import verdict_section
-from mdcore.analysis.report.verdicts import verdicts
 from mdcore.analysis.tables.numbers import angle_at_most, percent
 
 DEEP, REACHED, BOUND, ENDS, LIMIT = "_L2_", 4, 6, 8, 9  # deep cells; columns of the table of verdicts
@@ -27,7 +28,7 @@ def spoilt(place, cells, changes=None, where=lambda row: True, **options):
 
 
 def said(results, master, summary):
-    return " ".join(sentences.answer(results, verdicts(results, master, summary), master, summary))
+    return plain_text(" ".join(answer.answer(results, verdicts(results, master, summary), master, summary)))
 
 
 def column(run, number):
@@ -35,7 +36,7 @@ def column(run, number):
 
 
 def known(run):
-    return " ".join(certainty.direction_sentences(verdicts(*run)))
+    return plain_text(" ".join(certainty.direction_sentences(verdicts(*run))))
 
 
 def shallow(*potentials):
@@ -113,9 +114,9 @@ def test_one_run_that_proves_nothing_leaves_the_condition_open(tmp_path, changes
     linear, deep = verdicts(*run)
     assert linear.reached and not deep.reached and deep.limit_changed == "open"
     assert column(run, REACHED)[1].startswith(f"not determined: 1 of 3 runs: {why}")
-    assert column(run, LIMIT)[1] == "open (no in 2 of 3 pairs)"
+    assert column(run, LIMIT)[1] == "open (same in 2 of 3 pairs)"
     assert said(*run).startswith("Whether depth changes the limit direction is open")
-    assert f"The direction is not determined, 1 of 3 runs: {why}: quadratic, L = 2 on Gaussian, d = 20." in known(run)
+    assert f"The direction is not determined, in some runs: {why}: quadratic, L = 2 on Gaussian, d = 20." in known(run)
 
 
 def test_not_unique_optima_are_told_wherever_an_angle_to_one_is(tmp_path):
@@ -178,7 +179,7 @@ def test_two_answers_on_depth_are_not_a_contradiction(tmp_path):
         {"angle_linear_md_equal_loss": 7.0},
         lambda r: DEEP in r["cell_id"],
     )
-    first, *rest = sentences.answer(run[0], verdicts(*run), *run[1:])
+    first, *rest = map(plain_text, answer.answer(run[0], verdicts(*run), *run[1:]))
     assert first.startswith("Depth does not change the limit direction of quadratic at L = 2 on Gaussian, d = 20: ")
     (way,) = [s for s in rest if "smallest loss that both have reached" in s]
     assert way.startswith("The way to the limit is another question") and "can vanish in the limit" in way
@@ -196,7 +197,7 @@ def test_a_headline_names_what_it_was_seen_on(tmp_path):
 def test_conditions_that_are_no_full_grid_are_named_by_their_groups(tmp_path):
     cells = fake.grid_cells(["quadratic", "scaled"], depths=(1, 2, 3))
     cells += fake.grid_cells([{"layer_scaled": {"alpha": [1, 4]}}], depths=(2,))
-    assert sentences.scope(verdicts(*spoilt(tmp_path, cells))) == (
+    assert wording.scope(verdicts(*spoilt(tmp_path, cells))) == (
         "quadratic and scaled at L = 1, 2 and 3 on Gaussian, d = 20; layer-scaled with α = (1, 4) at L = 2 on "
         "Gaussian, d = 20"
     )
@@ -258,7 +259,7 @@ def test_what_a_limit_rests_on_is_stated_as_it_is(tmp_path):
 
 def test_exact_margins_are_said_to_be_as_exact_as_was_reached(tmp_path):
     run = spoilt(tmp_path, shallow(), {"exact_margin_gap": 4.4e-6, "exact_angle_bound": 0.3})
-    text = " ".join(certainty.certainty_sentences(run[0], run[1]))
+    text = plain_text(" ".join(certainty.certainty_sentences(run[0], run[1])))
     assert "the largest relative duality gap that this solver reached is 4.4×10⁻⁶" in text
     assert "within 0.30° of the exact ones" in text
 
@@ -268,7 +269,7 @@ def test_medians_are_of_one_status(tmp_path):
     changes = {"status": "transient", "gap": 0.3}
     run = spoilt(tmp_path, cells, changes, lambda r: r["cell_id"] == cells[0]["cell_id"])
     gaps = run[1]["gap"].drop(run[1].index[run[1]["status"] == "transient"])
-    text = " ".join(certainty.certainty_sentences(run[0], run[1]))
+    text = plain_text(" ".join(certainty.certainty_sentences(run[0], run[1])))
     assert "2 of 3 runs on separable data (67 %)" in text
     assert f"the largest {percent(float(gaps.max()))}; the median certified gap of the others, which are tr" in text
     assert "is 30 % and the largest 30 %. It certifies the margin, not the direction." in text

@@ -10,7 +10,7 @@ from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.figures.style import BELOW
-from mdcore.analysis.report.sentences import listed
+from mdcore.analysis.report.findings.wording import listed
 
 
 def why_empty(results: Results, conditions: list[Condition], column: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from mdcore.analysis.data.columns import USED
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results, record_of
-from mdcore.analysis.report.sentences import listed, plural
+from mdcore.analysis.report.findings.wording import listed, plural
 from mdcore.analysis.tables.numbers import angle_at_most, count, is_number, percent, plain, rounded_up
 from mdcore.problems.proofs.directions import CONVERGED_GAP
 

@@ -12,14 +12,19 @@ from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.results import Results, load
 from mdcore.analysis.figures import collection
 from mdcore.analysis.figures.captions import NOT_UNIQUE, unique_words
-from mdcore.analysis.report import certainty, methods, sentences
+from mdcore.analysis.report import methods
 from mdcore.analysis.report.document import Bullets, Code, Figure, Folded, Section, Table, Text
+from mdcore.analysis.report.findings.answer import answer
+from mdcore.analysis.report.findings.certainty import certainty_sentences, direction_sentences
+from mdcore.analysis.report.findings.macros import plain_text, results_tex
+from mdcore.analysis.report.findings.verdicts import verdicts
+from mdcore.analysis.report.findings.wording import plural
 from mdcore.analysis.report.provenance import commands, provenance, write_provenance
 from mdcore.analysis.report.publishing import publish
 from mdcore.analysis.report.verdict_sections import verdict_section, waiting_section
-from mdcore.analysis.report.verdicts import Verdict, verdicts
 from mdcore.analysis.tables.norms import norms_section
-from mdcore.analysis.tables.numbers import DASH, is_number, plain
+from mdcore.analysis.tables.numbers import DASH, is_number, readable
+from mdcore.analysis.tables.statistics_tables import QUANTITIES, counts, numbers_of
 
 __all__ = ["build", "publish"]
 
@@ -35,21 +40,21 @@ FAMILIES = {
 }
 
 
-def answer_section(results: Results, found: list[Verdict], master: pd.DataFrame, summary: pd.DataFrame) -> Section:
+def answer_section(results: Results, said: list[str]) -> Section:
     """The question, its answer, the size of the run."""
-    said = sentences.answer(results, found, master, summary)
+    said = list(map(plain_text, said))
     blocks = [Text("Question. " + (results.question or "The grid states no question.")), Text(said[0], lead=True)]
     blocks += [Bullets(said[1:])] if said[1:] else []
     return Section("answer", "Answer", [*blocks, Text(methods.size_sentence(results))])
 
 
-def certainty_section(results: Results, found: list[Verdict], master: pd.DataFrame) -> Section:
+def certainty_section(results: Results, said: list[str]) -> Section:
     """How sure that is, and what is wrong with the files of the run."""
-    said = certainty.certainty_sentences(results, master) + certainty.direction_sentences(found)
+    said = list(map(plain_text, said))
     blocks: list = [Bullets(said)] if said else [Text("Nothing came through, so there is nothing to be sure of.")]
     if results.problems:
         blocks += [
-            Text(f"{sentences.plural(len(results.problems), 'problem')} with the files of this run:"),
+            Text(f"{plural(len(results.problems), 'problem')} with the files of this run:"),
             Bullets(results.problems[:30]),
         ]
         if len(results.problems) > 30:
@@ -85,6 +90,11 @@ def figures_section(output_dir: Path, index: dict) -> Section:
     return Section("figures", "Figures", blocks)
 
 
+def shown_axis(name: str) -> str:
+    """Title and unit of a column of numbers; shares are shown in percent."""
+    return f"{metric(name).title} (%)" if name in QUANTITIES and QUANTITIES[name].factor == 100 else metric(name).axis
+
+
 def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
     """Final metrics of every condition, mean ± std, and where the LaTeX tables are."""
     shown = [
@@ -100,29 +110,26 @@ def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
         *results.own_metrics,
     ]
     shown = [m for m in shown if f"{m}_mean" in summary and any(is_number(v) for v in summary[f"{m}_mean"])]
-    rows, keys = [], []
     by_id = {r["condition_id"]: r for r in summary.to_dict("records")}
-    for facet in results.facets:
-        for c in facet.conditions:
-            row = by_id[c.id]
-            show = [m for m in shown if not (metric(m).deep and c.depth == 1)]
-            words = [plain(row[f"{m}_mean"], row[f"{m}_std"]) if m in show else DASH for m in shown]
-            if results.ambiguous(c) and "angle_max_margin" in show:
-                words[shown.index("angle_max_margin")] += f" {NOT_UNIQUE}"
-            rows.append([facet.title, c.words, str(c.depth), f"{row['n_used']}/{row['n']}", *words])
-            keys.append(
-                [
-                    facet.title,
-                    rows[-1][1],
-                    float(c.depth),
-                    float(row["n_used"]),
-                    *(float(row[f"{m}_mean"]) if m in show else float("nan") for m in shown),
-                ]
-            )
-    head = ["data", "potential", "L", "n", *[metric(m).axis for m in shown]]
+    places = [(facet.title, c) for facet in results.facets for c in facet.conditions]
+    stats = [by_id[c.id] for _, c in places]
+    columns = [[readable(cell) for cell in numbers_of(stats, m)] for m in shown]
+    rows, keys = [], []
+    for number, ((title, c), row) in enumerate(zip(places, stats, strict=True)):
+        cells = [cells[number] for cells in columns]
+        if results.ambiguous(c) and "angle_max_margin" in shown and row["angle_max_margin_n"]:
+            cells[shown.index("angle_max_margin")] += f" {NOT_UNIQUE}"
+        rows.append([title, c.words, str(c.depth), counts(row), *cells])
+        sizes = [
+            float(row[f"{m}_mean"]) if cell != DASH else float("nan") for m, cell in zip(shown, cells, strict=True)
+        ]
+        keys.append([title, c.words, float(c.depth), float(row["n_used"]), *sizes])
+    head = ["data", "potential", "L", "n", *[shown_axis(m) for m in shown]]
     caption = (
-        "Mean ± standard deviation (ddof 1) over seeds; n: runs in the statistics / runs of the grid. All metrics: "
-        "summary.csv; single runs: master.csv; LaTeX: tables/*.tex, compiled by tables/preview.tex."
+        "Mean ± standard deviation (ddof 1) over n seeds; without ±: identical in all seeds to the digits shown. L is "
+        "the depth. The angle to the lp max-margin direction is to that of the potential's own p; its certified bound "
+        "is the largest over seeds. All metrics: summary.csv; single runs: master.csv; LaTeX: tables/*.tex, with "
+        "tables/preview.tex to compile them."
     ) + unique_words(results, results.conditions, shown)
     return Section("numbers", "Numbers", [Table(head, rows, keys, caption)])
 
@@ -140,6 +147,9 @@ def build(input_dir: str | Path, output_dir: str | Path) -> dict[str, Section]:
     found = verdicts(results, master, summary)
     record = provenance(results, output_dir)
     write_provenance(record, output_dir)
+    answers = answer(results, found, master, summary)
+    certain = certainty_sentences(results, master) + direction_sentences(found)
+    (output_dir / "results.tex").write_text(results_tex([*answers, *certain], results.tag), encoding="utf-8")
     method = Section("methods", "Methods, ready to paste", [Text(p) for p in methods.methods(results)])
     origin = Section(
         "provenance",
@@ -159,8 +169,8 @@ def build(input_dir: str | Path, output_dir: str | Path) -> dict[str, Section]:
         [Text("The same numbers again, from the commit named above:"), Code(commands(results), "sh")],
     )
     parts = [
-        answer_section(results, found, master, summary),
-        certainty_section(results, found, master),
+        answer_section(results, answers),
+        certainty_section(results, certain),
         waiting_section(found),
         verdict_section(found),
         figures_section(output_dir, index),

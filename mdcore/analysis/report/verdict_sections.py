@@ -6,15 +6,17 @@ from collections import Counter
 
 from mdcore.analysis.data.columns import STATUSES
 from mdcore.analysis.data.directions import NO, OPEN, SAME, YES, norm_name, reference_name
-from mdcore.analysis.report import certainty, sentences
 from mdcore.analysis.report.document import Section, Table, Text
-from mdcore.analysis.report.verdicts import Verdict
+from mdcore.analysis.report.findings.certainty import forecast_sentence
+from mdcore.analysis.report.findings.macros import plain_text
+from mdcore.analysis.report.findings.verdicts import Verdict
+from mdcore.analysis.report.findings.wording import degrees, distinct, listed
 from mdcore.analysis.tables.numbers import DASH, angle, angle_at_most, percent, share
 
 
 def waiting_section(found: list[Verdict]) -> Section:
     """What has not converged and what it would take; what failed, diverged or was not run, and why."""
-    found, blocks = sentences.distinct(found), []
+    found, blocks = distinct(found), []
     waiting = [v for v in found if v.counts.get("transient", 0)]
     if waiting:
         rows = [
@@ -24,7 +26,7 @@ def waiting_section(found: list[Verdict]) -> Section:
                 f"{v.counts['transient']} of {v.n}",
                 percent(v.gap.mean),
                 percent(v.gap.max),
-                certainty.forecast_sentence(v.forecast),
+                forecast_sentence(v.forecast),
             ]
             for v in waiting
         ]
@@ -54,7 +56,7 @@ def waiting_section(found: list[Verdict]) -> Section:
                 v.name,
                 v.facet,
                 *(str(int(v.counts.get(s, 0))) for s in ("failed", "diverged", "missing")),
-                sentences.listed(v.messages, 2) if v.messages else DASH,
+                listed(v.messages, 2) if v.messages else DASH,
             ]
             for v in lost
         ]
@@ -93,24 +95,28 @@ def _bound(v: Verdict) -> str:
     return f"≤ {angle_at_most(max(whole))}{some}"
 
 
+_LIMIT = {NO: "same", YES: "different", OPEN: OPEN}
+
+
 def _limit(v: Verdict) -> str:
-    """Did depth change the limit, in words: with the pairs that disagree where it is open."""
+    """Is the limit that of depth 1, in words: with the pairs that disagree where it is open."""
     if v.condition.depth == 1:
         return DASH
     if not v.linear:
         return "no linear runs in the grid"
     said = Counter(v.limit_pairs)
-    some = [f"{k} in {said[k]} of {len(v.limit_pairs)} pairs" for k in (YES, NO) if said[k]]
-    return v.limit_changed + (f" ({', '.join(some)})" if v.limit_changed == OPEN and some else "")
+    some = [f"{_LIMIT[k]} in {said[k]} of {len(v.limit_pairs)} pairs" for k in (YES, NO) if said[k]]
+    return _LIMIT[v.limit_changed] + (f" ({', '.join(some)})" if v.limit_changed == OPEN and some else "")
 
 
 def _path(v: Verdict) -> str:
+    """How far deep and linear predictors are apart on the way, and in how many runs by more than SAME."""
     if v.condition.depth == 1:
         return DASH
     if not v.equal_loss.known:
-        return "not measured"
-    apart = f"in {v.path_pairs.count(YES)} of {len(v.path_pairs)} runs" if v.path_changed == OPEN else v.path_changed
-    return f"{apart}: {sentences.degrees(v.equal_loss)}"
+        return "no common loss"
+    far = f"; over {SAME:g}° in {v.path_pairs.count(YES)} of {len(v.path_pairs)} runs" if v.path_changed == OPEN else ""
+    return plain_text(degrees(v.equal_loss, "Angle", "")) + far
 
 
 def verdict_section(found: list[Verdict]) -> Section:
@@ -141,25 +147,24 @@ def verdict_section(found: list[Verdict]) -> Section:
     head = [
         "data",
         "potential",
-        "L",
+        "depth L",
         "runs",
         "direction reached",
         "certified gap",
         "bound of the angle",
         "share of exact margin",
-        "end predictor to linear MD's",
-        "limit changed by depth",
-        "apart from linear MD at equal loss",
+        "end: angle to the linear run",
+        "limit direction, compared with L = 1",
+        "on the way: angle to the linear run at equal loss",
     ]
     caption = (
-        "A direction counts as reached when every run of the condition lies within 1° of it. On separable data it is "
-        "the max-margin direction of the potential's own norm, where that is proved to be unique, and the bound of the "
-        "angle proves it; a converged run without such a bound has a certified margin and no determined direction. On "
-        "overlapping data it is the logistic minimiser, as measured, without a certificate. Depth has not changed the "
-        "limit where in all pairs of a deep and a linear run both have reached the same direction, or the bounds prove "
-        "that the limits are at most 1° apart; it has where they prove more than 1° in all pairs; else it is open. The "
-        "last column is about the way there and not about the limit: yes when the two, read at the same loss, are more "
-        "than 1° apart in every run, no when they are in none. A click on a head sorts."
+        f"A direction counts as reached when every run of the condition lies within {SAME:g}° of it: on separable data "
+        "the max-margin direction of the potential's own norm, where that is unique, by the certified bound of the "
+        "angle; on overlapping data the logistic minimiser, as measured, without a certificate. The limit direction is "
+        "the same as at L = 1 where all deep and linear runs have reached the same direction, or their bounds prove "
+        f"limits at most {SAME:g}° apart; different where they prove more in every pair; open otherwise. The last "
+        "column is not about the limit: both predictors are read at the smallest mean loss R that both runs have "
+        "reached, which one of them had reached long before its end. Click a heading to sort."
     )
     return Section(
         "verdicts",

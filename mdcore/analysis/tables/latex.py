@@ -118,3 +118,8 @@ def words(text: str) -> str:
 def slug(text: str) -> str:
     """A label's letters: a-z, 0-9 and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "run"
+
+
+def short_norm(text: str) -> str:
+    """ "lp, p = 1.5" as "l1.5"; other names as they are."""
+    return re.sub(r"\blp, p = ([\d.]+)$", r"l\1", text)

@@ -15,8 +15,8 @@ from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.report.document import Section, Table, Text
 from mdcore.analysis.tables import latex
-from mdcore.analysis.tables.floats import floats
-from mdcore.analysis.tables.numbers import plain, tex
+from mdcore.analysis.tables.layout import ASTERISK, Column, Float, tables
+from mdcore.analysis.tables.numbers import aligned, readable
 from mdcore.problems.proofs.certificates import norm
 
 SAME = 1e-5  # relative difference under which two values of a column do not differ
@@ -94,30 +94,38 @@ def _head(r: float) -> str:
     return "∞" if np.isinf(r) else f"{r:g}"
 
 
+def _columns(found: list[Block]) -> list[list[str]]:
+    """For each exponent the cells of all blocks with the same decimals, the smallest of each block marked by *."""
+    marks = np.concatenate([block.smallest for block in found])
+    means, stds = (np.concatenate([getattr(block, k) for block in found]) for k in ("mean", "std"))
+    cells = [aligned(list(map(float, m)), list(map(float, s))) for m, s in zip(means.T, stds.T, strict=True)]
+    return [
+        [c + "*" * bool(b) for c, b in zip(row, mark, strict=True)] for row, mark in zip(cells, marks.T, strict=True)
+    ]
+
+
 def norms_table(results: Results) -> str:
     """The norm table as LaTeX."""
     found = norm_blocks(results)
     if not found:
         return "% norms: no run of this grid has a margin\n"
-    parts = []
-    for block in found:
-        lines = []
-        for c, n, mean, std, bold in zip(block.conditions, block.n, block.mean, block.std, block.smallest, strict=True):
-            cells = [latex.words(c.words), str(n)]
-            cells += [tex(float(m), float(s), bool(b)) for m, s, b in zip(mean, std, bold, strict=True)]
-            lines.append(" & ".join(cells) + rf" \\ % {c.id}")
-        parts.append((block.title, lines))
-    exponents = found[0].exponents
-    head = " & ".join(["potential", "$n$", *[f"$r = {_head(r)}$".replace("∞", r"\infty") for r in exponents]])
-    caption = (
-        r"Norms at margin 1: $\|w\|_r/\min_n (Aw)_n$ of the final predictors, mean $\pm$ standard deviation over the "
-        r"$n$ seeds that have a margin. Each $\ell_p$ max-margin direction has the smallest $\ell_p$ norm at margin 1 "
-        r"(the shape of the norm table of Sun et al.\ 2022). Bold: the smallest mean of its column and block, and "
-        r"every mean within $10^{-5}$ of it, relative."
+    conditions, titles = [c for b in found for c in b.conditions], [b.title for b in found for _ in b.conditions]
+    columns = [
+        Column("potential", [latex.words(latex.short_norm(c.words)) for c in conditions], False),
+        Column("$n$", [str(n) for b in found for n in b.n], False),
+    ]
+    for r, cells in zip(found[0].exponents, _columns(found), strict=True):
+        head = f"$r = {_head(r)}$".replace("∞", r"\infty")
+        columns.append(Column(head, [c.replace("*", ASTERISK) for c in cells]))
+    notes = (
+        r"Mean $\pm$ standard deviation of $\|w\|_r/\min_n (Aw)_n$ over the $n$ seeds that have a margin; without "
+        r"$\pm$: identical in all of them to the digits shown. $w$: final predictor; $A$ has the rows $y_n x_n$; $L$: "
+        r"depth. $^\ast$: the smallest mean of its column and block, and every mean within $10^{-5}$ of it. Each "
+        r"$\ell_p$ max-margin direction has the smallest $\ell_p$ norm at margin 1 (Sun et al.\ 2022)."
     )
     label = f"tab:{latex.slug(results.tag)}:norms"
-    comment = " ".join(f"norm_{_head(r).replace('∞', 'inf')}/margin" for r in exponents)
-    return floats(parts, 2 + len(exponents), head, "lr" + "r" * len(exponents), caption, label, comment)
+    around = Float("Norms of the final predictors, scaled to margin 1.", notes, label, len(columns) > 4)
+    return tables(columns, [c.id for c in conditions], titles, around)
 
 
 def norms_section(results: Results) -> Section:
@@ -133,16 +141,14 @@ def norms_section(results: Results) -> Section:
         else "No potential meets its own exponent in a column in which the values differ."
     )
     rows, keys = [], []
-    for block in found:
-        for c, n, mean, std, least in zip(
-            block.conditions, block.n, block.mean, block.std, block.smallest, strict=True
-        ):
-            words = [plain(m, s) + (" *" if b else "") for m, s, b in zip(mean, std, least, strict=True)]
-            rows.append([block.title, c.words, str(n), *words])
-            keys.append([block.title, rows[-1][1], float(n), *map(float, mean)])
+    stubs = [(b.title, c.words, n, m) for b in found for c, n, m in zip(b.conditions, b.n, b.mean, strict=True)]
+    for (title, words, n, mean), cells in zip(stubs, zip(*_columns(found), strict=True), strict=True):
+        rows.append([title, words, str(n), *(readable(c.rstrip("*")) + " *" * c.endswith("*") for c in cells)])
+        keys.append([title, words, float(n), *map(float, mean)])
     head = ["data and depth", "potential", "n", *[f"r = {_head(r)}" for r in found[0].exponents]]
     caption = (
-        "‖w‖_r/min(Aw) of the final predictors, mean ± standard deviation over the n seeds that have a margin; "
-        "*: the smallest mean of its column among the rows with the same data and depth. LaTeX: tables/norms.tex."
+        "‖w‖_r/min(Aw) of the final predictors w, where A has the rows y_n x_n: mean ± standard deviation over the n "
+        "seeds that have a margin; without ±: identical in all of them to the digits shown. *: the smallest mean of "
+        "its column among the rows with the same data and depth. LaTeX: tables/norms.tex."
     )
     return Section("norms", "Norms at margin 1", [Text(said), Table(head, rows, keys, caption)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 _SUPER = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DASH = "–"
@@ -58,15 +59,52 @@ def plain(mean: float, spread: float | None = None, unit: str = "", digits: int 
     return text.replace("-", "−") + unit
 
 
-def tex(mean: float, spread: float | None = None, bold: bool = False, digits: int = 3) -> str:
-    r"""$12.31 \pm 0.04$, $(3.1 \pm 0.2)\times 10^{-5}$; an en dash where there is no number."""
-    if not is_number(mean):
-        return "--"
-    m, s, e = parts(mean, spread, digits)
-    text = m if s is None else rf"{m} \pm {s}"
-    if e:
-        text = (text if s is None else f"({text})") + rf"\times 10^{{{e}}}"
-    return rf"$\boldsymbol{{{text}}}$" if bold else f"${text}$"
+def decimals_of(means: list[float], spreads: list[float]) -> int | None:
+    """How many decimals all numbers of a column have; None where powers of ten show more.
+
+    The spread that needs most decides, with one significant digit, two when the first is 1, as in `parts`; no number
+    has more than five significant digits. Powers of ten: where the largest mean is below 1e-3, or 1e5 and more.
+    """
+    known = [(abs(m), s) for m, s in zip(means, spreads, strict=True) if is_number(m)]
+    largest = max((m for m, _ in known), default=0.0)
+    if largest and not 1e-3 <= largest < 1e5:
+        return None
+    own = [len(parts(m, s)[0].partition(".")[2]) for m, s in known if is_number(s) and s >= max(1e-5 * m, 1e-5)]
+    if not own:
+        own = [2 - _order(largest)] if largest else [0]
+    return min(max(0, *own), max(0, 4 - _order(largest)) if largest else 0)
+
+
+def aligned(means: list[float], spreads: list[float] | None = None, bounds: bool = False) -> list[str]:
+    """A column of numbers with the same decimals, as siunitx reads them; "" where there is no number.
+
+    "0.363 +- 0.019"; "0.119" where the spread does not show in these decimals, or there is none; "<0.001" where the
+    mean does not; "2.51e11" in a column of powers of ten, where no spread is shown. `bounds`: never rounded down.
+    """
+    spreads = spreads or [float("nan")] * len(means)
+    decimals = decimals_of(means, spreads)
+    return [_one(m, s, decimals, bounds) if is_number(m) else "" for m, s in zip(means, spreads, strict=True)]
+
+
+def _one(mean: float, spread: float, decimals: int | None, bounds: bool) -> str:
+    if decimals is None:
+        mantissa, _, power = f"{rounded_up(mean) if bounds else mean:.2e}".partition("e")
+        return f"{mantissa}e{int(power)}" if mean else "0"
+    unit = 10.0**-decimals
+    if bounds:
+        return f"{math.ceil(round(mean / unit, 6)) * unit:.{decimals}f}"
+    text = _fixed(mean, decimals)
+    if mean and not text.strip("-0."):
+        return f"<{unit:.{decimals}f}" if mean > 0 else f">-{unit:.{decimals}f}"
+    shown = _fixed(spread, decimals) if is_number(spread) else ""
+    return f"{text} +- {shown}" if shown.strip("0.") else text
+
+
+def readable(text: str) -> str:
+    """A cell of `aligned` as people read it: "0.363 ± 0.019", "< 0.001", "2.51×10¹¹"; an en dash where it is empty."""
+    mantissa, _, power = text.partition("e")
+    text = mantissa + (f"×10{power.translate(_SUPER)}" if int(power or 0) else "")
+    return re.sub(r"^([<>])", r"\1 ", text.replace("+-", "±").replace("-", "−")) or DASH
 
 
 def with_interval(mean: float, low: float, high: float, most: int = 3) -> tuple[str, str, str]:

@@ -1,7 +1,6 @@
-"""LaTeX tables (booktabs), one file each, and tables/preview.tex that inputs them all.
+"""Tables of statistics over seeds: a row per condition, numbers of one column with the same decimals.
 
-A comment at the end of each row names its condition, and one above the rows names the columns of master.csv, so that
-every number can be found again.
+A comment above each row names its condition, so that every number can be found again in summary.csv.
 """
 
 from __future__ import annotations
@@ -15,225 +14,206 @@ import pandas as pd
 
 from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.conditions import Condition
-from mdcore.analysis.data.facets import Facet
 from mdcore.analysis.data.results import Results
-from mdcore.analysis.figures.panels import split
 from mdcore.analysis.tables import latex
-from mdcore.analysis.tables.floats import ROWS_PER_FLOAT, floats
+from mdcore.analysis.tables.layout import DAGGER, DOUBLE, PREAMBLE, Column, Float, tables
 from mdcore.analysis.tables.norms import norms_table
-from mdcore.analysis.tables.numbers import is_number, tex
-
-HEAD = {
-    "angle_max_margin": r"$\ell_p$ max-margin",
-    "angle_linear_md": r"\shortstack[r]{linear MD\\equal steps}",
-    "angle_linear_md_equal_loss": r"\shortstack[r]{linear MD\\equal loss}",
-    "angle_svm": "SVM",
-    "angle_logreg": r"\shortstack[r]{logistic\\regression}",
-    "margin_ratio": r"$\gamma_p(w)/\gamma_p^\star$ (\%)",
-    "gap": r"gap (\%)",
-    "angle_bound": r"$\angle(w, \hat u^\star) \le$",
-    "test_accuracy": r"test acc.\ (\%)",
-    "train_accuracy": r"train acc.\ (\%)",
-    "margin_lp": r"$\gamma_p(w)$",
-    "margin_l2": r"$\gamma_2(w)$",
-    "exact_margin": r"$\gamma_p^\star$",
-    "gamma_bound": r"$\|A^\top\lambda\|_q$",
-    "norm_balance": "balance",
-    "norm_balance_frobenius": "Frobenius",
-    "balance_drift": "drift",
-    "layer_alignment": "alignment",
-    "stable_rank": "stable rank",
-    "participation": "particip.",
-    "log_inverse_loss": r"$\log(1/R)$",
-    "angle_reference_potential": "angle to ref.\\ potential",
-    "steps": "steps",
-}
-SCALE = {"gap": 100.0, "margin_ratio": 100.0, "test_accuracy": 100.0, "train_accuracy": 100.0}  # shown in percent
-SPREAD = (
-    r"Mean $\pm$ standard deviation over seeds (\texttt{ddof} 1; a single seed has none); the digits follow the "
-    r"standard deviation."
-)
-COUNTS = (
-    r"$n$: runs in the statistics / runs of the grid; missing, failed and diverged runs are in no mean. "
-    r"$^\dagger$: the margin of some runs is not certified, so that end values are not limits."
-)
-COLUMN_RULE = (
-    r"Bold: the best mean of its block and every mean that differs from it by no more than the larger of "
-    r"the two standard deviations, or by less than $10^{-5}$ of it."
-)
-
-
-AMBIGUOUS = (
-    r"$^\ddagger$: the $\ell_p$ optimum is not proved to be the only one (it need not be for $p = 1$ and $\infty$); "
-    r"the angle is to one optimum, and another may lie elsewhere."
-)
+from mdcore.analysis.tables.numbers import aligned, is_number
 
 
 @dataclass(frozen=True)
-class Table:
-    """One table: file name, caption, columns of master.csv, the rule of bold type, which conditions it holds."""
+class Quantity:
+    """A column of master.csv in LaTeX tables: head, definition for the note, factor, whether the largest is shown."""
+
+    head: str
+    means: str = ""
+    factor: float = 1.0
+    bound: bool = False
+
+
+_ANGLE = "angle in degrees between the final predictor $w$ and"
+QUANTITIES = {
+    "angle_max_margin": Quantity(
+        r"$\angle(w, u_p)$", rf"{_ANGLE} $u_p$, the $\ell_p$ max-margin direction of the potential's own $p$"
+    ),
+    "angle_bound": Quantity(r"$\le$", r"certified bound of $\angle(w, u_p)$, the largest over seeds", bound=True),
+    "gap": Quantity(
+        r"gap (\%)",
+        r"certified gap $1 - \gamma_p(w)/\|A^\top\lambda\|_q$, the share of the largest margin that may be missing",
+        100,
+    ),
+    "margin_ratio": Quantity(
+        r"$\gamma_p(w)/\gamma_p^\star$ (\%)",
+        r"share of the largest possible margin $\gamma_p^\star$",
+        100,
+    ),
+    "angle_linear_md_equal_loss": Quantity(
+        r"linear, equal $R$",
+        rf"{_ANGLE} that of the depth-1 run, both at the smallest mean loss $R$ that both have reached",
+    ),
+    "angle_linear_md_ends": Quantity(r"linear, ends", rf"{_ANGLE} the final predictor of the depth-1 run"),
+    "angle_linear_md": Quantity(
+        r"linear, equal steps", rf"{_ANGLE} that of the depth-1 run after the same number of steps"
+    ),
+    "angle_svm": Quantity("SVM", rf"{_ANGLE} the support vector machine"),
+    "angle_logreg": Quantity("logistic", rf"{_ANGLE} logistic regression"),
+    "test_accuracy": Quantity(r"test acc.\ (\%)", "", 100),
+    "train_accuracy": Quantity(r"train acc.\ (\%)", "", 100),
+    "margin_lp": Quantity(r"$\gamma_p(w)$"),
+    "margin_l2": Quantity(r"$\gamma_2(w)$", r"the margin with $\|w\|_2$"),
+    "exact_margin": Quantity(r"$\gamma_p^\star$", r"the largest possible $\gamma_p$, from a solver"),
+    "gamma_bound": Quantity(
+        r"$\|A^\top\lambda\|_q$",
+        r"certified upper bound of $\gamma_p^\star$",
+    ),
+    "log_inverse_loss": Quantity(
+        r"$\log(1/R)$", r"$R$ is the mean loss over the training points, so that $10^5$ stands for $R = e^{-100000}$"
+    ),
+    "norm_balance": Quantity(
+        "balance",
+        r"largest over smallest value among the layers of $\sum\varphi^*(Z)$, the conjugate potential summed over the "
+        r"dual weights $Z$ of a layer",
+    ),
+    "norm_balance_frobenius": Quantity("Frobenius", "the same ratio of the layers' Frobenius norms"),
+    "balance_drift": Quantity("drift", "largest relative change of the quantity that the mirror flow conserves"),
+    "layer_alignment": Quantity("alignment", "mean inner product of the top singular vectors of adjacent layers"),
+    "stable_rank": Quantity("stable rank", r"$\|W\|_F^2/\|W\|_2^2$, mean over the layers"),
+    "participation": Quantity("neurons", "participation ratio of the hidden neurons"),
+}
+SPREAD = (
+    r"Mean $\pm$ standard deviation over {n}; without $\pm$: identical in all seeds to the digits shown. $L$: depth."
+)
+TRANSIENT = r"$^\dagger$: the margin of some runs is not certified, so that their end values are not limits."
+AMBIGUOUS = r"$^\ddagger$: the $\ell_p$ max-margin direction is not proved to be unique; the angle is to the one found."
+# Defined in the note of every table in which they occur.
+SYMBOLS = {
+    (r"\gamma_p(w)",): r"$\gamma_p(w) = \min_n (Aw)_n/\|w\|_p$ is the margin.",
+    ("(Aw)", r"A^\top"): r"$A$ has the rows $y_n x_n$.",
+    (r"\lambda",): r"$\lambda \ge 0$ are weights of the training points that sum to 1, and $1/p + 1/q = 1$.",
+}
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table: file name, caption, columns of master.csv, which conditions it holds, one or both columns wide."""
 
     name: str
     caption: str
     columns: tuple[str, ...]
-    bold: str = ""  # "column", "row", "interval" or ""
     keep: Callable[[Condition], bool] = lambda c: True
-    intervals: bool = False
+    wide: bool = True
 
 
 TABLES = (
-    Table(
+    TableSpec(
+        "compact",
+        r"Final angle to the $\ell_p$ max-margin direction, and certified gap, on separable data.",
+        ("angle_max_margin", "angle_bound", "gap"),
+        wide=False,
+    ),
+    TableSpec(
         "main",
-        "Main results: the final state of every condition. Angles in degrees. "
-        + SPREAD
-        + " "
-        + COLUMN_RULE
-        + " "
-        + COUNTS,
-        ("angle_max_margin", "margin_ratio", "gap", "log_inverse_loss", "test_accuracy"),
-        "column",
+        "Final state of every condition.",
+        ("angle_max_margin", "angle_bound", "margin_ratio", "gap", "log_inverse_loss", "test_accuracy"),
     ),
-    Table(
+    TableSpec(
         "angles",
-        "Angles in degrees between the learned predictor and each reference; the angle to linear mirror "
-        "descent at equal steps and at equal loss $R$. " + SPREAD + " Bold: the nearest exact reference of the row "
-        r"(max-margin, SVM, logistic regression). " + COUNTS,
-        ("angle_max_margin", "angle_svm", "angle_logreg", "angle_linear_md", "angle_linear_md_equal_loss"),
-        "row",
+        "Angles in degrees between the final predictor and the exact directions, and to linear mirror descent.",
+        ("angle_max_margin", "angle_svm", "angle_logreg", "angle_linear_md_ends", "angle_linear_md_equal_loss"),
     ),
-    Table(
+    TableSpec(
         "margins",
-        r"Margins, their exact optimum $\gamma_p^\star$ and the certified upper bound "
-        r"$\|A^\top\lambda\|_q \ge \gamma_p^\star$. A small gap is not a small angle: the last column is a proved "
-        r"bound, in degrees, of the angle between $w$ and the only $\ell_p$ optimum $\hat u^\star$ ($180$: nothing is "
-        r"proved; --: there is none, or it is not proved to be the only one). Overlapping data have no margin. "
-        + SPREAD
-        + " "
-        + COLUMN_RULE
-        + " "
-        + COUNTS,
+        "Margins, the exact largest margin and its certified upper bound.",
         ("margin_l2", "margin_lp", "exact_margin", "gamma_bound", "margin_ratio", "gap", "angle_bound"),
-        "ratio",
     ),
-    Table(
+    TableSpec(
         "balance",
-        "Balance and alignment of the layers; depth 1 has one layer and is left out. Balance: largest "
-        r"over smallest $\sum\varphi^*(Z_l)$; drift: of the conserved quantity, relative. "
-        + SPREAD
-        + " "
-        + COLUMN_RULE
-        + " "
-        + COUNTS,
+        "Balance and alignment of the layers of the deep networks.",
         ("norm_balance", "norm_balance_frobenius", "balance_drift", "layer_alignment", "stable_rank", "participation"),
-        "column",
         lambda c: c.depth > 1,
     ),
 )
-_NEAREST = ("angle_max_margin", "angle_svm", "angle_logreg")
-_RATIO = ("margin_ratio", "gap")
 
 
-def bold_in_column(means: list[float], stds: list[float], better: str) -> list[bool]:
-    """The best mean, and those that differ from it by at most the larger of the two standard deviations.
-
-    A difference of less than 1e-5 of the best mean does not show in the digits, and is none. Nothing is bold where
-    all would be, or where there is nothing to compare.
-    """
-    known = [i for i, m in enumerate(means) if is_number(m)]
-    if len(known) < 2 or not better:
-        return [False] * len(means)
-    best = min(known, key=lambda i: means[i] if better == "low" else -means[i])
-    wide = [s if is_number(s) else 0.0 for s in stds]
-    least = 1e-5 * abs(means[best])
-    marked = [i in known and abs(means[i] - means[best]) <= max(wide[i], wide[best], least) for i in range(len(means))]
-    return [False] * len(means) if sum(marked) == len(known) else marked
+def potential_name(c: Condition) -> str:
+    """The potential as LaTeX: one l_p potential by its norm."""
+    return latex.words(latex.short_norm(c.words))
 
 
-def _bold(table: Table, rows: list[dict]) -> list[dict[str, bool]]:
-    out = [dict.fromkeys(table.columns, False) for _ in rows]
-    if table.bold == "row":
-        for marks, row in zip(out, rows, strict=True):
-            means = {c: row.get(f"{c}_mean", np.nan) for c in _NEAREST}
-            known = [c for c in _NEAREST if is_number(means[c])]
-            least = min((means[c] for c in known), default=np.nan)
-            marks |= {c: len(known) > 1 and means[c] <= least * (1 + 1e-6) + 1e-9 for c in known}
-    elif table.bold:
-        for c in table.columns:
-            if (table.bold == "ratio" and c not in _RATIO) or c == "log_inverse_loss":
-                continue
-            marks = bold_in_column(
-                [r.get(f"{c}_mean", np.nan) for r in rows], [r.get(f"{c}_std", np.nan) for r in rows], metric(c).better
-            )
-            for mine, mark in zip(out, marks, strict=True):
-                mine[c] = mark
-    return out
+def counts(row: dict) -> str:
+    """ "3", "2/3 (1 diverged)": the runs in the statistics, of those of the grid, and the others."""
+    lost = [f"{int(row[f'n_{s}'])} {s}" for s in ("failed", "diverged", "missing") if row[f"n_{s}"]]
+    whole = str(row["n"]) if row["n_used"] == row["n"] else f"{row['n_used']}/{row['n']}"
+    return whole + (f" ({', '.join(lost)})" if lost else "")
 
 
-def condition_cells(c: Condition, row: dict) -> list[str]:
-    """First cells of a row: potential, depth, n. A dagger where some run is transient."""
-    dagger = r"$^\dagger$" if row["n_transient"] or row["n_quasi_separable"] else ""
-    n = f"{row['n_used']}/{row['n']}"
-    lost = [
-        f"{int(row[f'n_{s}'])} {w}"
-        for s, w in (("failed", "failed"), ("diverged", "diverged"), ("missing", "missing"))
-        if row[f"n_{s}"]
-    ]
-    return [
-        latex.words(c.words) + dagger,
-        str(c.depth),
-        n + (f" ({', '.join(lost)})" if lost else ""),
-    ]
+def seeds_note(rows: list[dict]) -> tuple[bool, str]:
+    """(whether the rows need a column with their counts, the runs in words)."""
+    words = {counts(row) for row in rows}
+    if len(words) == 1 and (n := words.pop()).isdigit():
+        return False, f"${n}$ seed{'s' * (n != '1')}"
+    return True, r"the $n$ seeds that came through, of those of the grid"
 
 
-def marked(cell: str) -> str:
-    """The cell with a double dagger: an angle to an optimum that is not proved to be the only one."""
-    return cell[:-1] + r"{}^{\ddagger}$" if cell.endswith("$") else cell
+def numbers_of(rows: list[dict], name: str, show: list[bool] | None = None) -> list[str]:
+    """The cells of column `name` of master.csv as siunitx reads them: means over seeds, bounds the largest."""
+    quantity = QUANTITIES.get(name, Quantity(""))
+    show = show or [not (metric(name).deep and row["depth"] == 1) for row in rows]
+
+    def values(statistic: str) -> list[float]:
+        return [
+            quantity.factor * float(row.get(f"{name}_{statistic}", np.nan)) if shown else float("nan")
+            for row, shown in zip(rows, show, strict=True)
+        ]
+
+    return aligned(values("max"), bounds=True) if quantity.bound else aligned(values("mean"), values("std"))
 
 
-def blocks(results: Results, keep: Callable[[Condition], bool], most: int) -> list[tuple[Facet, str, list[Condition]]]:
-    """(facet, title, conditions) with at most about `most` rows each."""
-    out = []
-    for facet in results.facets:
-        conditions = [c for c in facet.conditions if keep(c)]
-        for i, part in enumerate(split(conditions, most) if conditions else []):
-            out.append((facet, facet.title + (" (continued)" if i else ""), part))
-    return out
+def definitions(shown: list[str]) -> list[str]:
+    """What the heads of these columns mean, and every symbol in that, in sentences."""
+    quantities = [QUANTITIES[name] for name in shown]
+    words = [q.head.replace(r" (\%)", "") + f": {q.means}." for q in quantities if q.means]
+    text = " ".join([*(q.head for q in quantities), *words])
+    for symbols, means in SYMBOLS.items():
+        if any(symbol in text for symbol in symbols):
+            words, text = [*words, means], text + means
+    return words
 
 
-def statistics_table(results: Results, table: Table, by_id: dict[str, dict]) -> str:
+def statistics_table(results: Results, table: TableSpec, by_id: dict[str, dict]) -> str:
     """One of TABLES as LaTeX, or a comment that says why it is absent."""
-    shown = [c for c in table.columns if any(is_number(r.get(f"{c}_mean", np.nan)) for r in by_id.values())]
-    parts = []
-    for _, title, conditions in blocks(results, table.keep, ROWS_PER_FLOAT - 2):
-        rows = [by_id[c.id] for c in conditions]
-        lines = []
-        for c, row, bold in zip(conditions, rows, _bold(table, rows), strict=True):
-            values = []
-            for column in shown:
-                if metric(column).deep and c.depth == 1:
-                    values.append("--")
-                    continue
-                mean, std = (row.get(f"{column}_{s}", np.nan) * SCALE.get(column, 1.0) for s in ("mean", "std"))
-                cell = tex(mean, std, bool(bold[column]))
-                values.append(marked(cell) if column == "angle_max_margin" and results.ambiguous(c) else cell)
-            lines.append(" & ".join([*condition_cells(c, row), *values]) + rf" \\ % {c.id}")
-        parts.append((title, lines))
-    if not parts or not shown:
+    shown = [m for m in table.columns if any(is_number(r.get(f"{m}_mean", np.nan)) for r in by_id.values())]
+    places = [(f, c) for f in results.facets for c in f.conditions if table.keep(c)]
+    without: list[str] = []
+    if not table.wide:  # a column has no room for blocks without a number
+        some = {f.title for f, c in places if any(is_number(by_id[c.id].get(f"{m}_mean")) for m in shown)}
+        without = list(dict.fromkeys(f.title for f, _ in places if f.title not in some))
+        places = [(f, c) for f, c in places if f.title in some]
+    if not places or not shown:
         return f"% {table.name}: no condition of this run has such numbers\n"
-    head = " & ".join(["potential", "$L$", "$n$", *[HEAD[c] for c in shown]])
-    missing = [HEAD[c] for c in table.columns if c not in shown]
-    told = "angle_max_margin" in shown and any(results.ambiguous(c) for c in results.conditions if table.keep(c))
-    caption = table.caption + (f" {AMBIGUOUS}" if told else "")
-    caption += f" Not defined in this run: {', '.join(missing)}." if missing else ""
-    return floats(
-        parts,
-        3 + len(shown),
-        head,
-        "lrl" + "r" * len(shown),
-        caption,
-        f"tab:{latex.slug(results.tag)}:{table.name}",
-        " ".join(shown),
-    )
+    conditions = [c for _, c in places]
+    rows = [by_id[c.id] for c in conditions]
+    counted, seeds = seeds_note(rows)
+    transient = [bool(r["n_transient"] or r["n_quasi_separable"]) for r in rows]
+    names = [potential_name(c) + (DAGGER if t else "") for c, t in zip(conditions, transient, strict=True)]
+    columns = [Column("potential", names, False), Column("$L$", [str(c.depth) for c in conditions], False)]
+    columns += [Column("$n$", list(map(counts, rows)), False)] if counted else []
+    ambiguous = "angle_max_margin" in shown and [results.ambiguous(c) for c in conditions]
+    for name in shown:
+        cells = numbers_of(rows, name)
+        if name == "angle_max_margin":
+            cells = [c + DOUBLE if c and a else c for c, a in zip(cells, ambiguous, strict=True)]
+        columns.append(Column(QUANTITIES[name].head, cells))
+    notes = [SPREAD.format(n=seeds), *definitions(shown)]
+    notes += [TRANSIENT] if any(transient) else []
+    notes += [AMBIGUOUS] if ambiguous and any(ambiguous) else []
+    notes += [f"Without a margin, and left out: {latex.words('; '.join(without))}."] if without else []
+    missing = [QUANTITIES[m].head for m in table.columns if m not in shown]
+    notes += [f"Not defined in this run: {', '.join(missing)}."] if missing else []
+    label = f"tab:{latex.slug(results.tag)}:{table.name}"
+    around = Float(table.caption, " ".join(notes), label, table.wide)
+    head = f"% columns: {' '.join(shown)}\n"
+    return head + tables(columns, [c.id for c in conditions], [f.title for f, _ in places], around)
 
 
 def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_dir: str | Path) -> list[str]:
@@ -247,6 +227,8 @@ def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_
     texts["references"] = references_table(results, master)
     texts["paired"] = paired_table(results, by_id)
     texts["norms"] = norms_table(results)
+    for old in place.glob("*.tex"):
+        old.unlink()
     for name, text in texts.items():
         (place / f"{name}.tex").write_text(text, encoding="utf-8")
     (place / "preview.tex").write_text(preview(results, list(texts)), encoding="utf-8")
@@ -254,20 +236,15 @@ def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_
 
 
 def preview(results: Results, names: list[str]) -> str:
-    """A document that inputs every table: compile it in tables/ with pdflatex."""
-    title = latex.escape(f"Tables of {results.tag}")
+    """A two-column document that inputs every table: compile it in tables/ with pdflatex."""
     question = latex.words(results.question or "No question stated.")
     return "\n".join(
         [
-            r"\documentclass[10pt]{article}",
-            r"\usepackage[utf8]{inputenc}",
-            r"\usepackage[T1]{fontenc}",
-            r"\usepackage[margin=2cm]{geometry}",
-            r"\usepackage{amsmath}",
-            r"\usepackage{booktabs}",
-            r"\usepackage{graphicx}",
+            r"\documentclass[10pt,twocolumn]{article}",
+            PREAMBLE,
+            r"\usepackage[letterpaper,textwidth=6.75in,textheight=9in,columnsep=0.25in]{geometry}",
             r"\begin{document}",
-            rf"\section*{{{title}}}",
+            rf"\section*{{{latex.escape(f'Tables of {results.tag}')}}}",
             question,
             *[rf"\input{{{n}}}" for n in names],
             r"\end{document}",

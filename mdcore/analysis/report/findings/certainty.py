@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
 from mdcore.analysis.data.columns import USED
 from mdcore.analysis.data.directions import NOTHING, SAME
 from mdcore.analysis.data.results import Results
-from mdcore.analysis.report.sentences import distinct, listed, plural
-from mdcore.analysis.report.verdicts import Forecast, Verdict
+from mdcore.analysis.report.findings.macros import macro_name, stated
+from mdcore.analysis.report.findings.verdicts import Forecast, Verdict
+from mdcore.analysis.report.findings.wording import counted, distinct, in_degrees, listed
 from mdcore.analysis.tables.numbers import angle_at_most, count, duration, is_number, percent, plain
 from mdcore.problems.proofs.directions import CONVERGED_GAP
 
@@ -34,51 +37,63 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
     if len(separable):
         gap = separable["gap"].to_numpy(float)
         good = (separable["status"] == "converged").to_numpy()
+        certified = stated("CertifiedRuns", f"{int(good.sum()):,}", "runs on separable data with a certified margin")
         text = (
-            f"{int(good.sum()):,} of {plural(len(separable), 'run')} on separable data ({percent(good.mean())}) "
+            f"{certified} of {counted(len(separable), 'SeparableRuns', 'run', 'runs on separable data')} on separable "
+            f"data ({in_percent(good.mean(), 'CertifiedShare', 'share of certified runs')}) "
             f"{'carries' if len(separable) == 1 else 'carry'} a certificate, computed without a solver, that at most "
-            f"{percent(CONVERGED_GAP)} of the largest possible margin is missing"
+            f"{in_percent(CONVERGED_GAP, 'ConvergedGap', 'certified gap at which a run counts as converged')} of the "
+            "largest possible margin is missing"
         )
-        for which, name in ((good, "of these"), (~good, "of the others, which are transients,")):
+        for which, name, what in (
+            (good, "", "of these"),
+            (~good, "Transient", "of the others, which are still in transit,"),
+        ):
             some = gap[which & np.isfinite(gap)]
             if some.size:
-                text += f"; the median certified gap {name} is {percent(float(np.median(some)))}"
-                text += f" and the largest {percent(float(some.max()))}"
+                middle = in_percent(float(np.median(some)), f"{name}GapMedian", f"median certified gap {what}")
+                most = in_percent(float(some.max()), f"{name}GapMax", f"largest certified gap {what}")
+                text += f"; the median certified gap {what} is {middle} and the largest {most}"
         out.append(f"{text}. It certifies the margin, not the direction.")
         trio = separable[["margin_lp", "exact_margin", "gamma_bound"]].dropna().to_numpy(float)
         if len(trio):
             ok = int(((trio[:, 0] <= trio[:, 1] * (1 + 1e-6)) & (trio[:, 1] <= trio[:, 2] * (1 + 1e-6))).sum())
             worst = float(np.nanmax(separable["exact_margin_gap"].to_numpy(float), initial=0.0))
+            agree = stated("SolverAgrees", f"{ok:,}", "runs whose certificate brackets the solver's exact margin")
             out.append(
-                f"The certificate brackets the exact margin of an independent solver in {ok:,} of "
-                f"{plural(len(trio), 'run')}; the largest relative duality gap that this solver reached is "
-                f"{plain(worst, digits=2)}{_exact_angles(separable)}."
+                f"The certificate brackets the exact margin of an independent solver in {agree} of "
+                f"{counted(len(trio), 'SolverRuns', 'run', 'runs with an exact margin')}; the largest relative duality "
+                f"gap that this solver reached is "
+                f"{stated('SolverGap', plain(worst, digits=2), 'largest relative duality gap of the solver')}"
+                f"{_exact_angles(separable)}."
             )
     seeds = {len(c.cells) for c in results.conditions}
     if seeds == {1} and len(ran):
         out.append("Every condition has a single seed, so nothing here has a standard deviation or an interval.")
     elif len(ran):
-        many = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{min(seeds)}"
+        many = stated("Seeds", max(seeds), "seeds of a condition, at most")
+        if len(seeds) > 1:
+            many = f"{stated('SeedsLeast', min(seeds), 'seeds of a condition, at least')} to {many}"
         out.append(
-            f"Intervals are Student's t intervals of the mean over {many} seeds: they hold it in 95 % of all cases "
+            f"Intervals are Student's t intervals of the mean over {many} seeds: they contain it in 95 % of all cases "
             "where values are normal, and less often where they are skewed (88 % for exponential ones at n = 3)."
         )
     same = identical_conditions(ran)
     if same:
         out.append(
-            f"In {plural(same, 'condition')} the runs of all seeds are one and the same to the last bit, as nothing in "
-            "them depends on the seed (data that do not change, a start at zero): they count as one run, and a spread "
-            "of zero there is no uncertainty."
+            f"In {counted(same, 'IdenticalConditions', 'condition', 'conditions with identical seeds')} the runs of "
+            "all seeds agree to the last bit, as nothing in them depends on the seed (the data do not change, and the "
+            "start is zero): they count as one run, and a spread of zero there is no uncertainty."
         )
     bad = [
-        f"{counts[s]} {w}"
+        f"{stated(macro_name('Runs', s), counts[s], f'runs that {w}')} {w}"
         for s, w in (("failed", "failed"), ("diverged", "diverged"), ("missing", "were not run"))
         if counts.get(s, 0)
     ]
     if bad:
         out.append(
-            f"Of {plural(len(master), 'run')} of the grid {listed(bad)}; they are counted in every table and are "
-            "in no mean."
+            f"Of {counted(len(master), 'Runs', 'run', 'runs of the grid')} of the grid {listed(bad)}; they are counted "
+            "in every table and are in no mean."
         )
     return out
 
@@ -94,8 +109,15 @@ def _exact_angles(separable: pd.DataFrame) -> str:
     blind = bounds >= NOTHING
     text = ""
     if (~blind).any():
-        text = f", which puts its directions within {angle_at_most(bounds[~blind].max())} of the exact ones"
-    return text + (f" and leaves them open in {plural(int(blind.sum()), 'run')}" if blind.any() else "")
+        most = in_degrees(angle_at_most(bounds[~blind].max()), "SolverAngle", "bound of the solver's own angle")
+        text = f", which puts its directions within {most} of the exact ones"
+    some = counted(int(blind.sum()), "SolverOpen", "run", "runs in which nothing bounds the solver's own angle")
+    return text + (f" and leaves them open in {some}" if blind.any() else "")
+
+
+def in_percent(share: float, name: str, meaning: str) -> str:
+    """ "0.41 %" with the number stated."""
+    return stated(name, percent(share).removesuffix(" %"), f"{meaning}, percent") + " %"
 
 
 def direction_sentences(found: list[Verdict]) -> list[str]:
@@ -105,17 +127,22 @@ def direction_sentences(found: list[Verdict]) -> list[str]:
     out = []
     if separable:
         proved = [v for v in separable if v.reached]
+        reached = stated("DirectionProved", len(proved), "conditions whose every run is proved to be at its direction")
+        total = counted(len(separable), "SeparableConditions", "condition", "conditions on separable data")
         text = (
             "A direction is proved by the bound on its angle to the unique max-margin direction, the smaller of what "
             "the certified gap and what the exact solution with its own gap allow in that norm: it is at most "
-            f"{SAME:g}° for all runs of {len(proved)} of {plural(len(separable), 'condition')} on separable data"
+            f"{SAME:g}° for all runs of {reached} of {total} on separable data"
         )
-        out.append(text + (f", the widest {angle_at_most(max(v.bound for v in proved))}." if proved else "."))
+        widest = max((v.bound for v in proved), default=0.0)
+        words = in_degrees(angle_at_most(widest), "MaxAngle", "widest bound among the directions that are proved")
+        out.append(text + (f", the widest {words}." if proved else "."))
     reasons: dict[str, list[str]] = {}
     for v in found:
         if not v.reached:
             wide = "the angle is not within" if v.overlap else "the bound is wider than"
-            reasons.setdefault(v.why or f"{wide} {SAME:g}°", []).append(f"{v.name} on {v.facet}")
+            why = re.sub(r"\d+ of \d+ runs", "in some runs", v.why)  # how many: in the table of verdicts
+            reasons.setdefault(why or f"{wide} {SAME:g}°", []).append(f"{v.name} on {v.facet}")
     out += [f"The direction is not determined, {why}: {'; '.join(names)}." for why, names in reasons.items()]
     return out + theory_sentences(found)
 

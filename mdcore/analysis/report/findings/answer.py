@@ -1,0 +1,334 @@
+"""The report's sentences, each built from numbers by a function of its own, with the uncertainty of the numbers.
+
+Every number is `stated` (report/macros.py), so that results.tex has a macro for it; names of potentials and data, the
+depths, and the tolerance of 1° are not numbers of the run.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from mdcore.analysis.data.directions import NO, OPEN, SAME, YES, norm_name, over_runs
+from mdcore.analysis.data.pairs import pairings
+from mdcore.analysis.data.results import Results
+from mdcore.analysis.report.findings.macros import macro_name, stated
+from mdcore.analysis.report.findings.verdicts import Estimate, Verdict, angles_of, answers, estimate, known_ends
+from mdcore.analysis.report.findings.wording import (
+    counted,
+    degrees,
+    depth_of,
+    distinct,
+    in_degrees,
+    is_or_are,
+    largest,
+    listed,
+    named,
+    on_facet,
+    scope,
+    with_parameters,
+)
+from mdcore.analysis.tables.numbers import angle_at_most
+
+
+def _evidence(verdicts: list[Verdict]) -> str:
+    """What it rests on that these conditions have reached their directions."""
+    certified, measured = ([v for v in verdicts if v.overlap is o] for o in (False, True))
+    words = ["proved by the bound on each run's angle to it"] if certified else []
+    if measured:
+        where = "on the overlapping data " if certified else ""
+        words.append(f"{where}by the measured angle to the exact logistic minimiser, without a certificate")
+    return " and ".join(words)
+
+
+def depth_head(verdicts: list[Verdict]) -> tuple[str, list[str]]:
+    """(whether depth changes the limit direction, what is open), over deep conditions with a linear companion."""
+    by = {k: [v for v in verdicts if v.limit_changed == k] for k in (NO, YES, OPEN)}
+    total = counted(len(verdicts), "DeepConditions", "deep condition", "deep conditions with a linear companion")
+    kept, changed, undecided = (
+        stated(name, len(by[k]), f"deep conditions {what}")
+        for k, name, what in (
+            (NO, "SameLimit", "whose limit direction is that of depth 1"),
+            (YES, "ChangedLimit", "whose limit direction is another than at depth 1"),
+            (OPEN, "OpenLimit", "in which it is open whether depth changes the limit direction"),
+        )
+    )
+    same = (
+        f"each deep run and its linear companion end within {SAME:g}° of one and the same exact direction, "
+        f"{_evidence(by[NO])}"
+    )
+    rest = []
+    if by[OPEN] and (by[YES] or by[NO]):
+        rest = [
+            f"It remains open whether depth changes the limit direction in {undecided} of {total}, as the bounds do "
+            f"not determine the directions of all runs there: {named(by[OPEN])}."
+        ]
+    if by[YES]:
+        tail = f" It does not in {kept}." if by[NO] else ""
+        return (
+            f"Depth changes the limit direction in {changed} of {total}, {scope(by[YES])}: in every run the "
+            f"limits of deep and linear mirror descent are proved to be more than {SAME:g}° apart.{tail}"
+        ), rest
+    if by[NO] and not by[OPEN]:
+        every = "in all " if len(verdicts) > 1 else "in the "
+        return f"Depth does not change the limit direction of {scope(by[NO])}: {every}{total}, {same}.", rest
+    if by[NO]:
+        return (
+            f"Depth does not change the limit direction wherever it is determined, in {kept} of {total} "
+            f"({scope(by[NO])}): {same}."
+        ), rest
+    return (
+        f"Whether depth changes the limit direction is open: in none of {total} ({scope(verdicts)}) do the bounds of "
+        "all deep and linear runs determine their directions."
+    ), rest
+
+
+def depth_sentences(verdicts: list[Verdict]) -> tuple[list[str], list[str]]:
+    """(whether depth changes the limit, how far apart the ends are, and the paths at equal loss; the exceptions)."""
+    deep = [v for v in distinct(verdicts) if v.condition.depth > 1 and v.used]
+    if not deep:
+        return [], []
+    paired = [v for v in deep if v.linear]
+    head, rest = depth_head(paired) if paired else ("", [])
+    out = [head] if head else []
+    same = [v for v in paired if v.limit_changed == NO]
+    if worst := largest(same, lambda v: v.linear_ends):
+        far = degrees(worst[0], "EndAngle", "largest mean angle between the end predictors of deep and linear runs")
+        out.append(f"Where the limit is the same, deep and linear runs end on average at most {far} apart, {worst[1]}.")
+    known = [v for v in deep if v.equal_loss.n == v.used]
+    if worst := largest(known, lambda v: v.equal_loss):
+        differ = [v for v in known if v.path_changed == YES]
+        far = degrees(worst[0], "EqualLossAngle", "largest mean angle between deep and linear predictors at equal loss")
+        if differ:
+            apart = stated(
+                "PathsApart", len(differ), "deep conditions whose paths are apart at equal loss in every run"
+            )
+            total = counted(len(known), "PathsCompared", "deep condition", "deep conditions compared at equal loss")
+            out.append(
+                "The way to the limit is another question, with another answer: compared at equal loss R (the mean "
+                "loss over the training points, at the smallest value that both have reached), deep and linear "
+                f"predictors are more than {SAME:g}° apart in every run of {apart} of {total}. The largest mean is {far}, "
+                f"{worst[1]}. One of the two had reached this loss long before its end, so that the paths differ while "
+                "the limits can be the same."
+            )
+        else:
+            out.append(f"Read at equal loss, deep and linear predictors are at most {far} apart, {worst[1]}.")
+    unread = [v for v in deep if v.equal_loss.n < v.used]
+    if unread:
+        total = counted(len(unread), "NotAtEqualLoss", "deep condition", "deep conditions without a common loss")
+        rest.append(
+            f"In {total} ({named(unread)}) some runs and their linear companions have "
+            "no loss in common at which both can be read: a step leaps past it, their ranges do not meet, or nothing "
+            "was measured. They are left out of the comparison at equal loss."
+        )
+    return out, rest
+
+
+def limit_sentences(verdicts: list[Verdict]) -> tuple[list[str], list[str]]:
+    """(whether each potential goes to its own max-margin direction, by the bound; where that is not proved)."""
+    separable = [v for v in distinct(verdicts) if v.separability == "separable" and v.used]
+    if not separable:
+        return [], []
+    total = counted(len(separable), "SeparableConditions", "condition", "conditions on separable data")
+    total += " on separable data"
+    reached = [v for v in separable if v.reached]
+    margin = [v for v in separable if not v.reached and v.converged]
+    rest = [v for v in separable if not v.reached and not v.converged]
+    out, open_ones = [], []
+    if reached:
+        arrived = stated("DirectionProved", len(reached), "conditions whose every run is proved to be at its direction")
+        out.append(
+            f"In {arrived} of {total} ({scope(reached)}) every run ends within {SAME:g}° of the exact max-margin "
+            f"direction of its own norm, proved by the bound on its angle. {_widest_bounds(reached)}"
+        )
+    else:
+        out.append(
+            f"In none of {total} do the bounds of all runs prove that they end within {SAME:g}° of the "
+            "max-margin direction of their own norm."
+        )
+    wide = [v for v in margin if v.unique]
+    if wide:
+        some = stated("MarginOnly", len(wide), "conditions with certified margins and a bound wider than the tolerance")
+        text = (
+            f"In {some} of {total} ({named(wide)}) every margin is certified, but not the direction: the bound on its "
+            f"angle is wider than {SAME:g}°"
+        )
+        if worst := largest(wide, lambda v: v.angle):
+            far = degrees(worst[0], "MarginOnlyAngle", "largest mean angle to the max-margin direction among these")
+            text += f"; the measured angle to the max-margin direction is on average at most {far}, {worst[1]}"
+        open_ones.append(text + ".")
+    several = [v for v in margin if not v.unique]
+    if several:
+        some = stated("NotUnique", len(several), "conditions whose max-margin direction is not known to be unique")
+        norms = listed(sorted({norm_name(v.limit_p) for v in several}))
+        text = (
+            f"In {some} of {total} ({named(several)}) every margin is certified, but the {norms} max-margin direction "
+            "is not known to be unique, so that no limit direction is determined"
+        )
+        if worst := largest(several, lambda v: v.angle):
+            far = degrees(worst[0], "NotUniqueAngle", "largest mean angle to the optimum that the solver found")
+            text += f"; angles are to the one optimum that the solver found, on average at most {far}, {worst[1]}"
+        open_ones.append(text + ".")
+    if rest:
+        some = counted(len(rest), "NotCertified", "condition", "conditions with runs whose margin is not certified")
+        open_ones.append(
+            f"{some} on separable data ({named(rest)}) "
+            f"{'has' if len(rest) == 1 else 'have'} runs whose margin is not certified, or that failed or diverged. "
+            "Their end points are no limits."
+        )
+    return out, open_ones
+
+
+def _widest_bounds(reached: list[Verdict]) -> str:
+    """The widest bound of each potential."""
+    widest: dict[str, Verdict] = {}
+    for v in sorted(reached, key=lambda v: v.bound):
+        widest[v.potential] = v
+    shown = list(widest.values())[-6:]
+    words = [
+        in_degrees(
+            angle_at_most(v.bound),
+            macro_name("MaxAngle", v.potential),
+            f"widest certified bound of the angle to the max-margin direction, {v.potential}",
+        )
+        + f" for {with_parameters(v)}"
+        for v in shown
+    ]
+    return f"The widest bound is {listed(words, 6)}."
+
+
+def overlap_sentences(verdicts: list[Verdict]) -> list[str]:
+    """On overlapping data: no margin, and how near the logistic minimiser is."""
+    over = [v for v in distinct(verdicts) if v.overlap and v.used]
+    if not over:
+        return []
+    data = listed(sorted({on_facet(v) for v in over}))
+    out = f"The data overlap {data}: no margin exists there, and none is shown."
+    near = stated("OverlapReached", len([v for v in over if v.reached]), "overlapping conditions at the minimiser")
+    total = counted(len(over), "OverlapConditions", "condition", "conditions on overlapping data")
+    if worst := largest(over, lambda v: v.angle):
+        far = degrees(worst[0], "OverlapAngle", "largest mean angle to the logistic minimiser")
+        out += (
+            f" In {near} of {total} all runs end within {SAME:g}° of the logistic minimiser, as measured; the largest "
+            f"mean angle is {far}, {worst[1]}. No certificate exists."
+        )
+    several = [v for v in over if not v.unique]
+    if several:
+        some = stated("OverlapNotUnique", len(several), "overlapping conditions whose minimiser may not be unique")
+        out += (
+            f" In {some} of them the minimiser is not known to be the only one, so that no limit direction is "
+            "determined."
+        )
+    return [out]
+
+
+def quasi_sentences(verdicts: list[Verdict]) -> list[str]:
+    """On quasi-separable data: what that means, and that no limit is named."""
+    quasi = [v for v in distinct(verdicts) if v.separability == "quasi-separable" and v.used]
+    if not quasi:
+        return []
+    return [
+        f"The data are quasi-separable {listed(sorted({on_facet(v) for v in quasi}))}: some points can be classified "
+        "strictly, the others only with margin zero. No margin exists there, and none is shown; the direction reached "
+        "is not determined, as there is no exact limit to measure against."
+    ]
+
+
+def potential_sentences(
+    results: Results, master: pd.DataFrame, summary: pd.DataFrame, found: list[Verdict]
+) -> list[str]:
+    """Whether the limits of different potentials differ, and how far apart the ends are: same data, depth and seed."""
+    by_id = {v.condition.id: v for v in found}
+    rows = {r["condition_id"]: r for r in summary.to_dict("records")}
+    ends, angles = known_ends(master), angles_of(master, "angle_reference_potential")
+    pairs = []
+    for kind, c, other in pairings(results):
+        apart = estimate(rows[c.id], "angle_reference_potential") if kind == "potential" else Estimate()
+        if apart.known:
+            pairs.append((by_id[c.id], by_id[other.id], apart, over_runs(answers(c, other, ends, angles))))
+    if not pairs:
+        return []
+    said = {k: [pair for pair in pairs if pair[3] == k] for k in (YES, NO, OPEN)}
+    apart, alike, undecided = (
+        stated(name, len(said[k]), f"comparisons of two potentials whose limit directions {what}")
+        for k, name, what in (
+            (YES, "PotentialsApart", "are proved to differ"),
+            (NO, "PotentialsAlike", "are the same within the tolerance"),
+            (OPEN, "PotentialsOpen", "are not both determined"),
+        )
+    )
+    others = listed(list(dict.fromkeys(o.potential for _, o, *_ in pairs)))
+    depths = listed(sorted({depth_of(v) for v, *_ in pairs}))
+    total = counted(len(pairs), "PotentialPairs", "comparison", "comparisons of two potentials at one depth")
+    scope_words = f"with {others} on the same data at the same depth, L = {depths}"
+    if said[YES]:
+        head = (
+            f"The limit directions of different potentials differ: by more than {SAME:g}°, proved for every run, in "
+            f"{apart} of {total} {scope_words}"
+        )
+    elif said[OPEN]:
+        head = (
+            f"Whether the limit directions of different potentials differ is open: in none of {total} {scope_words} "
+            f"is it proved that they are more than {SAME:g}° apart"
+        )
+    else:
+        head = f"The limit directions of different potentials do not differ in {total} {scope_words}"
+    if said[NO] and (said[YES] or said[OPEN]):
+        same = scope([v for v, *_ in said[NO]])
+        head += f"; in {alike} they are the same within {SAME:g}° ({same})"
+    if said[OPEN] and said[YES]:
+        head += f"; {undecided} {is_or_are(len(said[OPEN]))} open, as the bounds do not determine both directions"
+    v, o, far, _ = max(pairs, key=lambda pair: pair[2].mean)
+    words = degrees(far, "PotentialsAngle", "largest mean angle between the end predictors of two potentials")
+    return [
+        f"{head}. The end predictors are farthest apart, {words}, between {v.potential} and {o.potential} on "
+        f"{v.facet}, L = {v.condition.depth}."
+    ]
+
+
+def depth_is_asked_first(question: str) -> bool:
+    """Whether the question speaks of depth before it speaks of potentials or norms."""
+    depth = re.search(r"\b(depth|deep|layers?)\b", question, re.I)
+    other = re.search(r"\b(potentials?|norms?|mirror maps?|l_?\d|p ?=)", question, re.I)
+    return depth is not None and (other is None or depth.start() < other.start())
+
+
+def answer(results: Results, verdicts: list[Verdict], master: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
+    """The answer to the grid's question, the most important sentence first, the exceptions last."""
+    used = [v for v in verdicts if v.used]
+    whole, absent = len(results.cells), sum(status == "missing" for status in results.status.values())
+    if not verdicts:
+        return ["The run has no cells, so there is no answer."]
+    if not used:
+        totals: dict[str, int] = {}
+        for v in distinct(verdicts):
+            for s, k in v.counts.items():
+                totals[s] = totals.get(s, 0) + int(k)
+        words = listed(
+            [
+                stated(macro_name("Runs", s), k, f"runs that are {s}") + f" {'not run' if s == 'missing' else s}"
+                for s, k in sorted(totals.items())
+            ]
+        )
+        return [f"There is no answer: no run came through ({words}). See below why."]
+    (depth, depth_open), (limits, limits_open) = depth_sentences(verdicts), limit_sentences(verdicts)
+    others = potential_sentences(results, master, summary, verdicts)
+    asked = depth_is_asked_first(results.question)
+    if asked and not any(v.limit_changed for v in used) and not "".join(depth).startswith("Whether"):
+        deep = any(v.condition.depth > 1 for v in verdicts)
+        why = "no deep run has a linear companion to compare it with" if deep else "the grid has no depth above 1"
+        depth = [f"Whether depth changes the limit direction cannot be said: {why}.", *depth]
+    parts = (
+        depth + limits + others
+        if asked
+        else others + limits + depth
+        if "differ" in results.question.lower()
+        else limits + others + depth
+    )
+    parts += overlap_sentences(verdicts) + depth_open + limits_open + quasi_sentences(verdicts)
+    if parts and absent:
+        ended = stated("RunsEnded", f"{whole - absent:,}", "runs that have ended")
+        of = stated("Runs", f"{whole:,}", "runs of the grid")
+        parts[0] = f"Preliminary, with {ended} of {of} runs: {parts[0][0].lower()}{parts[0][1:]}"
+    return parts or ["The runs have ended, but none left a number that answers the question; see the tables below."]

@@ -1,0 +1,106 @@
+"""Words that sentences are built from: counts, lists, angles with their intervals, and what a sentence speaks of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from mdcore.analysis.report.findings.macros import stated
+from mdcore.analysis.report.findings.verdicts import Estimate, Verdict
+from mdcore.analysis.tables.numbers import angle, with_interval
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """ "1 run", "3 runs"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def listed(items: list[str], most: int = 4) -> str:
+    """ "a, b and c"; beyond `most` items "a, b, c, d and 3 more"."""
+    items = list(dict.fromkeys(items))
+    if len(items) > most + 1:
+        return ", ".join(items[:most]) + f" and {len(items) - most} more"
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else "none"
+
+
+def counted(n: int, name: str, one: str, meaning: str = "") -> str:
+    """ "3 runs", the number stated."""
+    noun = plural(n, one)
+    return stated(name, noun.split(" ")[0], meaning or f"number of {one}s") + noun[noun.index(" ") :]
+
+
+def in_degrees(text: str, name: str, meaning: str) -> str:
+    """ "0.31°" with the number stated."""
+    return stated(name, text.removesuffix("°"), f"{meaning}, degrees") + "°"
+
+
+def degrees(e: Estimate, name: str, meaning: str) -> str:
+    """ "0.31° (mean of 3 runs, 95 % t interval 0.28° to 0.35°)"; one run, and runs that agree, are said to be that.
+
+    The interval of an angle's mean is cut at 0°, below which no mean can lie. Stated: <name>, its Low, High and Runs.
+    """
+    if not e.known:
+        return "not measured"
+    runs = stated(f"{name}Runs", e.n, f"runs behind the {meaning}")
+    if e.n == 1:
+        return f"{in_degrees(angle(e.mean), name, meaning)} (one run, so no interval)"
+    if max(e.mean, e.high) < 1e-6:
+        return f"{in_degrees(angle(e.mean), name, meaning)} (mean of {runs} runs)"
+    if e.high - e.low <= 1e-9 * e.mean:
+        return f"{in_degrees(angle(e.mean), name, meaning)} (identical in all {runs} runs, so no interval)"
+    decimals = min(9, max(2, 3 - math.floor(math.log10(abs(e.mean))))) if e.mean else 9  # four digits say enough
+    m, low, high = (v.replace("-", "−") for v in with_interval(e.mean, max(0.0, e.low), e.high, decimals))
+    low, high = (in_degrees(v, name + k, f"95 % interval of the {meaning}") for v, k in ((low, "Low"), (high, "High")))
+    return f"{in_degrees(m, name, meaning)} (mean of {runs} runs, 95 % t interval {low} to {high})"
+
+
+def distinct(verdicts: list[Verdict]) -> list[Verdict]:
+    """Each condition once, also where it stands in several facets."""
+    return list({v.condition.id: v for v in verdicts}.values())
+
+
+def named(verdicts: list[Verdict], most: int = 4) -> str:
+    names = [f"{v.name} on {v.facet}" for v in verdicts]
+    return "; ".join(names if len(names) <= most else [*names[: most - 1], f"and {len(names) - most + 1} more"])
+
+
+def scope(verdicts: list[Verdict]) -> str:
+    """Which conditions a sentence speaks of: "quadratic and lp with p = 3 at L = 2 and 3 on Gaussian, d = 20".
+
+    Potentials that were seen at the same depths on the same data stand together; where that does not make it shorter,
+    the first conditions are named one by one.
+    """
+    seen: dict[str, list[Verdict]] = {}
+    for v in verdicts:
+        seen.setdefault(with_parameters(v), []).append(v)
+    groups: dict[tuple, list[str]] = {}
+    for potential, some in seen.items():
+        depths, data = sorted({depth_of(v) for v in some}), list(dict.fromkeys(on_facet(v) for v in some))
+        if len(depths) * len(data) != len(some) or len(data) > 4:
+            return named(verdicts)
+        groups.setdefault((listed(depths, 8), listed(data, 4)), []).append(potential)
+    words = [f"{listed(potentials, 8)} at L = {depths} {data}" for (depths, data), potentials in groups.items()]
+    return "; ".join(words) if len(words) <= 3 else named(verdicts)
+
+
+def with_parameters(v: Verdict) -> str:
+    return v.potential.replace(", ", " with ", 1)  # "lp with p = 3": a name without a comma stands in a list
+
+
+def depth_of(v: Verdict) -> str:
+    return str(v.condition.depth)
+
+
+def on_facet(v: Verdict) -> str:
+    return f"on {v.facet}"
+
+
+def is_or_are(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def largest(verdicts: list[Verdict], of: Callable[[Verdict], Estimate]) -> tuple[Estimate, str] | None:
+    """(the largest mean, whose it is) among those that are known."""
+    known = [v for v in verdicts if of(v).known]
+    worst = max(known, key=lambda v: of(v).mean, default=None)
+    return (of(worst), f"for {worst.name} on {worst.facet}") if worst else None
