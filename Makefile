@@ -13,14 +13,14 @@ RUN = $(PY) -m mdcore.run_grid --config "$(CONFIG)" --tag "$(TAG)" --jobs $(JOBS
 ANALYSE = $(PY) -m mdcore.run_analysis --tag "$(TAG)"
 
 # What is missing is told before anything is set up.
-NEEDED := $(if $(filter grid plan paper,$(MAKECMDGOALS)),GRID TAG,$(if $(filter analysis,$(MAKECMDGOALS)),TAG)$(if $(filter compare,$(MAKECMDGOALS)),TAGS))
+NEEDED := $(if $(filter grid plan paper,$(MAKECMDGOALS)),GRID TAG,$(if $(filter analysis paper-pdf,$(MAKECMDGOALS)),TAG)$(if $(filter compare,$(MAKECMDGOALS)),TAGS))
 MISSING := $(strip $(foreach name,$(NEEDED),$(if $($(name)),,$(name))))
 ifneq ($(MISSING),)
 $(error $(MISSING) missing. Example: make $(firstword $(MAKECMDGOALS)) $(if $(filter GRID,$(NEEDED)),GRID=mnist_pairs )$(if $(filter TAGS,$(NEEDED)),TAGS="first second",TAG=first) (GRID: a file of grids/; TAG: the name of the run))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all chaos mutants lint grid plan analysis paper compare bench verify schema lab
+.PHONY: help setup demo test test-all chaos mutants lint grid plan analysis paper paper-pdf compare bench verify schema lab
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ plan: $(STAMP)  ## what a grid would run, what is done or stale, and why; runs n
 
 analysis: $(STAMP)  ## tables, figures and report of a run (TAG)
 	@$(ANALYSE)
+
+paper-pdf: $(STAMP)  ## the Results section of an analysed run as PDF, with latexmk or tectonic (TAG)
+	@$(PY) -m mdcore.run_paper --tag "$(TAG)"
 
 paper: $(STAMP)  ## grid, then analysis (GRID, TAG)
 	@$(RUN); status=$$?; [ $$status -le 1 ] || exit $$status; $(ANALYSE) && exit $$status

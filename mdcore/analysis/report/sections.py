@@ -12,7 +12,7 @@ from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.results import Results, load
 from mdcore.analysis.figures import collection
 from mdcore.analysis.figures.captions import NOT_UNIQUE, unique_words
-from mdcore.analysis.report import methods
+from mdcore.analysis.report import methods, paper
 from mdcore.analysis.report.document import Bullets, Code, Figure, Folded, Section, Table, Text
 from mdcore.analysis.report.findings.answer import answer
 from mdcore.analysis.report.findings.certainty import certainty_sentences, direction_sentences
@@ -150,6 +150,7 @@ def build(input_dir: str | Path, output_dir: str | Path) -> dict[str, Section]:
     answers = answer(results, found, master, summary)
     certain = certainty_sentences(results, master) + direction_sentences(found)
     (output_dir / "results.tex").write_text(results_tex([*answers, *certain], results.tag), encoding="utf-8")
+    paper.write(results, (answers, certain), index, output_dir)
     method = Section("methods", "Methods, ready to paste", [Text(p) for p in methods.methods(results)])
     origin = Section(
         "provenance",

@@ -108,9 +108,9 @@ def depth_sentences(verdicts: list[Verdict]) -> tuple[list[str], list[str]]:
             out.append(
                 "The way to the limit is another question, with another answer: compared at equal loss R (the mean "
                 "loss over the training points, at the smallest value that both have reached), deep and linear "
-                f"predictors are more than {SAME:g}° apart in every run of {apart} of {total}. The largest mean is {far}, "
-                f"{worst[1]}. One of the two had reached this loss long before its end, so that the paths differ while "
-                "the limits can be the same."
+                f"predictors are more than {SAME:g}° apart in every run of {apart} of {total}. The largest mean is "
+                f"{far}, {worst[1]}. One of the two had reached this loss long before its end, so that the paths "
+                "differ while the limits can be the same."
             )
         else:
             out.append(f"Read at equal loss, deep and linear predictors are at most {far} apart, {worst[1]}.")
