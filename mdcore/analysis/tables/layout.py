@@ -49,6 +49,8 @@ class Column:
 def number_format(cells: list[str]) -> str:
     """siunitx's table-format of cells such as "12.30 +- 0.04", "<0.001" and "2.5e11", whatever follows in braces."""
     found = [re.match(r"([<>]?)(-?)(\d+)(?:\.(\d+))?(?: \+- ([\d.]+))?(?:e(-?)(\d+))?", c) for c in cells if c]
+    if not found:
+        return "1"
     signs, minus, whole, decimals, spread, low, power = zip(*(m.groups("") for m in found), strict=True)
     text = ("<" if any(signs) else "") + ("-" if any(minus) else "") + str(max(map(len, whole)))
     text += f".{max(map(len, decimals))}" if any(decimals) else ""
