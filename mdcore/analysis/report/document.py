@@ -71,7 +71,8 @@ class Table:
         caption = f'<p class="caption">{escape(self.caption)}</p>' if self.caption else ""
         return (
             f'{caption}<div class="scroll"><table class="sortable"><thead><tr>{head}</tr></thead>'
-            f"<tbody>{body}</tbody></table></div>"
+            f'<tbody>{body}</tbody></table></div><p class="hint" hidden>The table goes on to the right: swipe or '
+            "scroll.</p>"
         )
 
     def markdown(self) -> str:
@@ -130,7 +131,8 @@ class Section:
     def html(self) -> str:
         tag = f"h{self.level}"
         return (
-            f'<section id="{self.key}"><{tag}>{escape(self.title)}</{tag}>'
+            f'<section id="{self.key}"><{tag}>{escape(self.title)}'
+            f'<a class="anchor" href="#{self.key}" aria-label="Link to this section">¶</a></{tag}>'
             + "".join(b.html() for b in self.blocks)
             + "</section>"
         )

@@ -52,7 +52,7 @@ def _without_places(source: str) -> str:
 
 def navigation(sections: list[str]) -> list[tuple[str, str]]:
     """(anchor, title) of each section's heading."""
-    heads = [re.search(r'<section id="([^"]+)"><h2>(.*?)</h2>', s) for s in sections]
+    heads = [re.search(r'<section id="([^"]+)"><h2>(.*?)<a class="anchor"', s) for s in sections]
     return [(m.group(1), re.sub(r"<[^>]+>", "", html.unescape(m.group(2)))) for m in heads if m]
 
 

@@ -189,7 +189,9 @@ def record_rows(record: dict, prefix: str = "") -> list[list[str]]:
     rows = []
     for key, value in record.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and prefix and not any(isinstance(v, dict) for v in value.values()):
+            rows.append([name, ", ".join(f"{k} {v}" for k, v in value.items())])
+        elif isinstance(value, dict):
             rows += record_rows(value, f"{name}.")
         else:
             rows.append([name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)])
