@@ -179,7 +179,7 @@ def test_numbers_of_the_depth_sentence_are_those_of_master(pairs):
                     "angle_linear_md_equal_loss",
                 ]
             },
-            "is open",
+            "remains open",
         ),
     ],
 )
