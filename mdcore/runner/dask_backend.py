@@ -172,16 +172,21 @@ def _closing(client):
 
 @contextmanager
 def _local_cluster(jobs: int, directory):
-    """Its processes leave an interrupt to the runner: one that was ignored when a process began stays ignored."""
+    """Its processes leave an interrupt to the runner: one that was ignored when a process began stays ignored.
+
+    Dask's scratch space, and the private directories of kernels, lie in `directory` and go with it.
+    """
+    import dask
     from distributed import LocalCluster
 
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
     try:
-        cluster = LocalCluster(
-            n_workers=jobs, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
-            local_directory=directory, silence_logs="CRITICAL",
-        )  # fmt: skip
+        with dask.config.set({"temporary-directory": str(directory)}):
+            cluster = LocalCluster(
+                n_workers=jobs, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
+                local_directory=directory, env={"TMPDIR": str(directory)}, silence_logs="CRITICAL",
+            )  # fmt: skip
     finally:
         if main:
             signal.signal(signal.SIGINT, before)

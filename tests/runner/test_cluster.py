@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fake_grids import ROOT, SUPPORT
-from processes import gone, kernels_of, wait_for
+from fake_grids import GRID_TEXT, ROOT, SUPPORT, fake_cells
+from processes import gone, kernels_of, runner_for, wait_for
 
+from mdcore.runner.dask_backend import DaskBackend
+from mdcore.runner.stacks import Stack
+from mdcore.store.commits import committed
 from mdcore.store.runs import read_run
 
 SCHEDULER = "import sys; from distributed.cli.dask_scheduler import main; main(sys.argv[1:])"
@@ -78,3 +83,41 @@ def test_workers_are_killed_leave_and_join_and_the_results_are_the_same(cluster)
     assert data.history.equals(peace.history)
     assert all(np.array_equal(w, peace.predictors[cell]) for cell, w in data.predictors.items())
     assert set(data.predictors) == {cell["cell_id"] for cell in peace.cells}
+
+
+def test_a_scheduler_that_does_not_answer_ends_the_run_with_the_reason(tmp_path):
+    class Hung:
+        status, scheduler = "running", SimpleNamespace(ncores=None)
+
+        def sync(self, *_, **__):
+            raise TimeoutError("timed out")
+
+    stack = Stack(tuple(fake_cells(2)))
+    runner = runner_for(tmp_path, [stack])
+    backend = DaskBackend(Hung())
+    backend.submit = lambda job: None
+    result = runner.run(backend, [stack])
+    assert result.fatal == "the Dask scheduler has not answered for 60 s (TimeoutError: timed out)"
+    assert (result.failed, committed(tmp_path).newest) == ({}, {})
+
+
+@pytest.mark.slow
+def test_an_interrupt_of_the_whole_process_group_is_one_line_and_leaves_nothing(tmp_path, fake_notebook):
+    (tmp_path / "grid.yaml").write_text(GRID_TEXT)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "behave.json").write_text('{"*": "sleep"}')
+    (tmp_path / "tmp").mkdir()
+    argv = [sys.executable, SUPPORT / "drive_grid.py", fake_notebook, "--config", "grid.yaml", "--tag", "t"]
+    argv += ["--output_dir", "runs", "--jobs", "1", "--backend", "dask"]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    runner = subprocess.Popen(argv, cwd=tmp_path, env=env, start_new_session=True, **pipes)
+    wait_for(lambda: list(tmp_path.glob("runs/*/stacks/.*/progress.json")), 200)
+    kernels = kernels_of(runner.pid)
+    os.killpg(runner.pid, signal.SIGINT)
+    _, err = runner.communicate(timeout=100)
+    assert runner.returncode == 130
+    assert len(err.splitlines()) == 2, err
+    assert err.startswith("interrupted. What is finished is kept. To go on:")
+    wait_for(lambda: gone(kernels), 30)
+    assert list((tmp_path / "tmp").iterdir()) == []
