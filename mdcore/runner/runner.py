@@ -25,7 +25,7 @@ from mdcore.runner.backends import Backend, BackendLost
 from mdcore.runner.execution import StackJob, StackResult, StackSettings, Status, write_request
 from mdcore.runner.progress import Progress
 from mdcore.runner.stacks import Schedule, Stack, halve
-from mdcore.store.commits import BAD, NOTEBOOK, ResultError, commit_failure, commit_stack, partial_dir, read_notes
+from mdcore.store.commits import BAD, NOTEBOOK, Origin, ResultError, commit_failure, commit_stack, partial_dir, read_notes
 from mdcore.store.fingerprint import fingerprint
 from mdcore.training.failures import printable
 
@@ -177,10 +177,7 @@ class Runner:
 
     def _commit(self, stack: Stack, result: StackResult, notes: dict) -> None:
         notes["seconds"]["total"] = result.seconds
-        where = commit_stack(
-            self.run_dir, stack.name, result.output, stack.cell_ids, notes, self.settings.code_parts, self.serial
-        )
-        self.serial += 1
+        where = commit_stack(self.run_dir, stack.name, result.output, stack.cell_ids, notes, self._origin())
         bad = {cell: status for cell, status in notes["status"].items() if status in BAD}
         for cell, status in bad.items():
             why = notes["messages"].get(cell) or status
@@ -197,9 +194,8 @@ class Runner:
     def _record_failure(self, executed: Stack, failed: Stack, result: StackResult) -> None:
         notebook = result.output / NOTEBOOK
         where = commit_failure(
-            self.run_dir, failed.name, failed.cell_ids, result.message, notebook, self.settings.code_parts, self.serial
+            self.run_dir, failed.name, failed.cell_ids, result.message, notebook, self._origin()
         )
-        self.serial += 1
         look = where / NOTEBOOK if (where / NOTEBOOK).exists() else self.progress.log.path
         self.result.failed |= {cell_id: (result.message, str(look)) for cell_id in failed.cell_ids}
         self._remove(executed)
@@ -207,6 +203,11 @@ class Runner:
         self.progress.ended(executed, failed=len(failed.cells))
         if self.settings.fail_fast:
             self.stop()
+
+    def _origin(self) -> Origin:
+        """Of the next commit."""
+        self.serial += 1
+        return Origin(self.settings.code_parts, self.serial - 1)
 
     def _remove(self, stack: Stack) -> None:
         shutil.rmtree(partial_dir(self.run_dir, stack.name), ignore_errors=True)

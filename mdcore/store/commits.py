@@ -9,6 +9,7 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from mdcore.store.fingerprint import fingerprint, sha256
 
@@ -172,11 +173,19 @@ def read_notes(output: Path, cell_ids: list[str]) -> dict:
     return {"seconds": {}, "steps": 0, "blas": [], "notes": []} | notes
 
 
-def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, code_parts: dict, serial: int):
+class Origin(NamedTuple):
+    """The code that a stack was trained with, and the number of its commit: the newest result of a cell counts."""
+
+    code_parts: dict[str, str]
+    serial: int
+
+
+def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, origin: Origin) -> Path:
     """Seal `output` with a stack.json and rename it to stacks/<name>; all of it is on the disk before.
 
     A readable stack of that name is never overwritten: the new one gets `-r<serial>` behind its name.
     """
+    code_parts, serial = origin
     (output / NOTES).unlink(missing_ok=True)
     files = sorted(p.name for p in output.iterdir() if p.is_file() and p.name[0] != "." and p.name != RECORD)
     written = notes.get("files", {})  # as the notebook wrote them: what was altered since is found on reading
@@ -208,7 +217,7 @@ def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, cod
     return final
 
 
-def commit_failure(run_dir: Path, name: str, cells: list[str], message: str, notebook: Path, code_parts, serial):
+def commit_failure(run_dir: Path, name: str, cells: list[str], message: str, notebook: Path, origin: Origin) -> Path:
     """Record cells that cannot be trained, with the notebook that shows why where there is one."""
     output = partial_dir(run_dir, name) / "failure"
     shutil.rmtree(output, ignore_errors=True)
@@ -216,4 +225,4 @@ def commit_failure(run_dir: Path, name: str, cells: list[str], message: str, not
     if notebook.exists():
         shutil.copy(notebook, output / NOTEBOOK)
     notes = {"status": dict.fromkeys(cells, "failed"), "messages": dict.fromkeys(cells, message)}
-    return commit_stack(run_dir, name, output, cells, notes, code_parts, serial)
+    return commit_stack(run_dir, name, output, cells, notes, origin)

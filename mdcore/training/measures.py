@@ -25,12 +25,12 @@ HISTORY = [
 ]  # fmt: skip
 
 
-def tables(cells, plans, companions, trainer, data, found, extra: dict[str, Callable]):
+def tables(cells, companions, trainer, data, found, extra: dict[str, Callable]):
     """(history, final, w): one row a cell and logged epoch; one row a cell; the last predictors (K, d).
 
     `extra` are metrics of the user's own, each called with (w, data) for a predictor w (d,) in float64.
     """
-    observer, epochs = trainer.observer, trainer.plan.log_epochs
+    plans, observer, epochs = trainer.cells, trainer.observer, trainer.plan.log_epochs
     histories, finals, predictors = [], [], []
     for position, cell in enumerate(cells):
         path = observer.predictors[position]
@@ -45,9 +45,9 @@ def tables(cells, plans, companions, trainer, data, found, extra: dict[str, Call
             table[METRIC + name] = [float(metric(path[row].numpy().copy(), data)) for row in range(rows)]
         table.insert(0, "cell_id", cell.cell_id)
         diverged_at = observer.diverged_at.get(position)
-        outcome = verdict(table, diverged_at, plans[position], found)
+        outcome = (*verdict(table, diverged_at, plans[position], found), diverged_at)
         histories.append(table)
-        finals.append(final_row(cell, table, diverged_at, outcome, plans[position], found, data))
+        finals.append(final_row(cell, table, outcome, plans[position], found, data))
         predictors.append(w)
     history = pd.concat(histories, ignore_index=True).astype({"epoch": "float64"})
     columns = HISTORY + [METRIC + name for name in extra]
@@ -185,8 +185,12 @@ def verdict(table: pd.DataFrame, diverged_at: int | None, plan, found) -> tuple[
     return ("converged", "") if last["gap"] <= directions.CONVERGED_GAP else ("transient", "")
 
 
-def final_row(cell, table: pd.DataFrame, diverged_at: int | None, outcome, plan, found, data) -> dict:
-    """The row of final.parquet: last logged row, configuration, verdict, and what is known of the data set."""
+def final_row(cell, table: pd.DataFrame, outcome, plan, found, data) -> dict:
+    """The row of final.parquet: last logged row, configuration, verdict, and what is known of the data set.
+
+    outcome: status, message, and the epoch of the first value that is not finite, or None.
+    """
+    status, message, diverged_at = outcome
     nothing = dict.fromkeys(table.columns, math.nan) | {"cell_id": cell.cell_id}  # it diverged before it was logged
     last = table.iloc[-1].to_dict() if len(table) else nothing
     reference = found.max_margin.get(plan.limit_p)
@@ -196,8 +200,8 @@ def final_row(cell, table: pd.DataFrame, diverged_at: int | None, outcome, plan,
         **last,
         **configuration,
         "condition_id": cell.condition_id,
-        "status": outcome[0],
-        "message": outcome[1],
+        "status": status,
+        "message": message,
         "separability": found.separability,
         "separability_value": float(found.separability_value),
         "limit_p": math.nan if plan.limit_p is None else plan.limit_p,

@@ -86,7 +86,7 @@ def train_request(path: str | Path) -> StackOutput:
         spent = _train(trainer, request, data.fingerprint, notes)
     clock["trained"] = time.monotonic()
     extra = {name: partial(own_metrics.value_or_nan, name, metric, notes) for name, metric in metrics.items()}
-    history, final, w = measures.tables(cells, plans, companions, trainer, data, found, extra)
+    history, final, w = measures.tables(cells, companions, trainer, data, found, extra)
     if found.separability == "overlapping":  # the limit is the logistic minimiser, the only one at full column rank
         final["reference_unique"] = bool(found.logreg.unique)
     final["seconds"] = spent * final["steps"] / final["steps"].sum()

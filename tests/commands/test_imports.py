@@ -104,6 +104,35 @@ def test_no_folder_is_crowded():
     assert {path.relative_to(ROOT).as_posix(): n for path, n in count.items() if n > 9} == {}
 
 
+MOST_ARGUMENTS = 6
+# A step of a small stack takes about as long as it takes to hand over its arrays in tuples; an estimator of
+# scikit-learn takes its parameters one by one.
+MAY_TAKE_MORE = {
+    "mdcore/library/classifier.py: __init__",
+    "mdcore/math/engine/compiled/layers.py: mirror_step",
+    "mdcore/math/engine/compiled/points.py: _add_step",
+}
+NOT_YET = ("analysis", "bench", "verification")
+
+
+def many_arguments(source: str) -> list[str]:
+    """The functions of a source that take more than six arguments, self and cls aside."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            of = node.args
+            names = [arg.arg for arg in (*of.posonlyargs, *of.args, *of.kwonlyargs, of.vararg, of.kwarg) if arg]
+            if len([name for name in names if name not in ("self", "cls")]) > MOST_ARGUMENTS:
+                found.append(getattr(node, "name", "lambda"))
+    return found
+
+
+def test_functions_take_at_most_six_arguments():
+    assert many_arguments("def f(a, b, c, d, e, f): ...\ndef g(self, a, b, *c, d, e, f, **g): ...") == ["g"]
+    found = {f"{p.relative_to(ROOT).as_posix()}: {name}" for p in MODULES for name in many_arguments(p.read_text())}
+    assert {name for name in found - MAY_TAKE_MORE if name.split("/")[1] not in NOT_YET} == set()
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
 def test_notebooks_are_short_and_clean(path):
     cells = json.loads(path.read_text())["cells"]

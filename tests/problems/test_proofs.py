@@ -2,6 +2,7 @@
 
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -166,9 +167,11 @@ def test_a_newton_step_that_overshoots_is_halved_until_the_loss_falls():
     A, w = np.array([[1.0], [-1.0]]), np.array([1.0])
     slope, _ = logistic.gradient(A, w, 0.0, 1.0)
     for weight in (1.0, 1e-20):
-        new, margins = logistic._line_search(A, w, A @ w, np.array([-8.0]), weight * slope, 0.0, weight)
+        direction, objective = np.array([-8.0]), partial(logistic._objective, 0.0, weight)
+        new, margins = logistic._line_search(A, objective, (w, A @ w), direction, float(weight * slope @ direction))
         assert new == pytest.approx(0.0, abs=1e-15) and margins == pytest.approx(0.0, abs=1e-15)
-    new, _ = logistic._line_search(0 * A, w, 0 * w, np.array([-4.0]), np.ones(1), 1.0, 0.0)  # w²/2: to −3, −1 and 0
+    objective = partial(logistic._objective, 1.0, 0.0)  # w²/2: to −3, −1 and 0
+    new, _ = logistic._line_search(0 * A, objective, (w, 0 * w), np.array([-4.0]), -4.0)
     assert new == pytest.approx(0.0, abs=1e-15)
 
 

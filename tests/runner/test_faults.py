@@ -126,7 +126,7 @@ def test_results_that_are_altered_while_they_are_committed_are_found(run):
     (output / "train_cell.ipynb").write_text("{}")
     notes = read_notes(output, run.ids[:1])
     (output / "final.parquet").write_bytes(b"PAR1")
-    commit_stack(run.path, "three", output, run.ids[:1], notes, PARTS, 9)
+    commit_stack(run.path, "three", output, run.ids[:1], notes, Origin(PARTS, 9))
     assert [r.path.name for r in committed(run.path).damaged] == ["three"]
 
 

@@ -130,7 +130,7 @@ def test_well_sealed_tables_are_still_validated(run):
     made.history = made.history.drop(columns="gap")
     write_results(output, made)
     (output / "train_cell.ipynb").write_text("{}")
-    commit_stack(run.path, "three", output, run.ids[:2], read_notes(output, run.ids[:2]), PARTS, 9)
+    commit_stack(run.path, "three", output, run.ids[:2], read_notes(output, run.ids[:2]), Origin(PARTS, 9))
     data = read_run(run.path)
     assert any("no column gap" in p for p in data.problems)
     assert list(data.final["cell_id"]) == run.ids  # the older, readable results stand in
@@ -147,7 +147,7 @@ def test_a_damaged_stack_is_set_aside_not_deleted(run):
 
 
 def test_a_failure_never_hides_an_older_result(run):
-    commit_failure(run.path, "bad", [run.ids[0]], "the kernel died", run.path / "none", PARTS, 5)
+    commit_failure(run.path, "bad", [run.ids[0]], "the kernel died", run.path / "none", Origin(PARTS, 5))
     assert committed(run.path).status(run.ids[0]) == "converged"
     assert list(read_run(run.path).final["status"]) == ["converged"] * len(run.ids)
 
@@ -157,7 +157,7 @@ def test_a_failed_cell_is_remembered(run):
     spoil(run.path / "stacks" / "one" / "final.parquet", "bytes")
     notebook = run.path / "train_cell.ipynb"
     notebook.write_text("{}")
-    commit_failure(run.path, "bad", [cell], "the kernel died", notebook, PARTS, 5)
+    commit_failure(run.path, "bad", [cell], "the kernel died", notebook, Origin(PARTS, 5))
     assert committed(run.path).status(cell) == "failed"
     data = read_run(run.path)
     row = data.final.set_index("cell_id").loc[cell]

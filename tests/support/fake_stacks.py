@@ -19,7 +19,7 @@ def commit(run_dir, name, cells, serial, shift=0.0):
     made.final["loss"] += shift
     write_results(output, made)
     (output / "train_cell.ipynb").write_text("{}")
-    return commit_stack(run_dir, name, output, cells, read_notes(output, cells), PARTS, serial)
+    return commit_stack(run_dir, name, output, cells, read_notes(output, cells), Origin(PARTS, serial))
 
 
 def spoil(file, how):

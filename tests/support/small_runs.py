@@ -45,5 +45,5 @@ def train(grid_file: Path, run_dir: Path, monkeypatch) -> Results:
         write_results(output, train_request(place / "request.json"))
         (output / NOTEBOOK).write_text(json.dumps({}))
         notes = read_notes(output, stack.cell_ids)
-        commit_stack(run_dir, stack.name, output, stack.cell_ids, notes, parts, serial)
+        commit_stack(run_dir, stack.name, output, stack.cell_ids, notes, Origin(parts, serial))
     return load(run_dir)

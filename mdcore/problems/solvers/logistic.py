@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +66,8 @@ def minimise(A: np.ndarray, C: float | None = None) -> LogisticFit:
         direction = _newton_direction(A, margins, slope, ridge, weight)
         if not np.isfinite(direction).all():
             break
-        w, margins = _line_search(A, w, margins, direction, slope, ridge, weight)
+        objective = partial(_objective, ridge, weight)
+        w, margins = _line_search(A, objective, (w, margins), direction, float(slope @ direction))
     return best
 
 
@@ -78,15 +80,14 @@ def _newton_direction(A, margins, slope, ridge, weight):
         return -np.linalg.lstsq(hessian, slope, rcond=None)[0]
 
 
-def _line_search(A, w, margins, direction, slope, ridge, weight):
-    """Halve the step until the objective falls by a share of what its slope promises (Armijo)."""
+def _objective(ridge: float, weight: float, w: np.ndarray, margins: np.ndarray) -> float:
+    return 0.5 * ridge * float(w @ w) + weight * float(np.logaddexp(0.0, -margins).sum())
 
-    def objective(w, margins):
-        return 0.5 * ridge * float(w @ w) + weight * float(np.logaddexp(0.0, -margins).sum())
 
-    change = A @ direction
-    value, promised = objective(w, margins), float(slope @ direction)
-    length = 1.0
+def _line_search(A, objective, point, direction, promised: float):
+    """Halve the step until the objective falls by a share of what its slope promises (Armijo); point: (w, margins)."""
+    (w, margins), change = point, A @ direction
+    value, length = objective(w, margins), 1.0
     for _ in range(40):
         new, new_margins = w + length * direction, margins + length * change
         # the last term: at rounding size the objective says nothing, the full Newton step is right
