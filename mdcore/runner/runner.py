@@ -25,7 +25,16 @@ from mdcore.runner.backends import Backend, BackendLost
 from mdcore.runner.execution import StackJob, StackResult, StackSettings, Status, write_request
 from mdcore.runner.progress import Progress
 from mdcore.runner.stacks import Schedule, Stack, halve
-from mdcore.store.commits import BAD, NOTEBOOK, Origin, ResultError, commit_failure, commit_stack, partial_dir, read_notes
+from mdcore.store.commits import (
+    BAD,
+    NOTEBOOK,
+    Origin,
+    ResultError,
+    commit_failure,
+    commit_stack,
+    partial_dir,
+    read_notes,
+)
 from mdcore.store.fingerprint import fingerprint
 from mdcore.training.failures import printable
 
@@ -193,9 +202,7 @@ class Runner:
 
     def _record_failure(self, executed: Stack, failed: Stack, result: StackResult) -> None:
         notebook = result.output / NOTEBOOK
-        where = commit_failure(
-            self.run_dir, failed.name, failed.cell_ids, result.message, notebook, self._origin()
-        )
+        where = commit_failure(self.run_dir, failed.name, failed.cell_ids, result.message, notebook, self._origin())
         look = where / NOTEBOOK if (where / NOTEBOOK).exists() else self.progress.log.path
         self.result.failed |= {cell_id: (result.message, str(look)) for cell_id in failed.cell_ids}
         self._remove(executed)

@@ -17,6 +17,7 @@ from mdcore.store import commits
 from mdcore.store.commits import (
     NOTES,
     RECORD,
+    Origin,
     ResultError,
     atomic_write,
     commit_failure,

@@ -6,7 +6,7 @@ import os
 
 from fake_training import results
 
-from mdcore.store.commits import RECORD, commit_stack, read_notes
+from mdcore.store.commits import RECORD, Origin, commit_stack, read_notes
 from mdcore.store.runs import RESULTS, write_results
 
 FILES = (*RESULTS, "train_cell.ipynb", RECORD)

@@ -10,7 +10,7 @@ from mdcore.config.grid import load_grid
 from mdcore.runner.command import plugin_files
 from mdcore.runner.execution import StackSettings, write_request
 from mdcore.runner.stacks import compose
-from mdcore.store.commits import NOTEBOOK, commit_stack, read_notes
+from mdcore.store.commits import NOTEBOOK, Origin, commit_stack, read_notes
 from mdcore.store.fingerprint import code_parts, fingerprint
 from mdcore.store.runs import Run, write_head, write_results
 from mdcore.training.stack import train_request
