@@ -49,7 +49,7 @@ def test_plain_numbers(arguments, expected):
 @pytest.mark.parametrize(
     ("write", "x", "expected"),
     [
-        (numbers.percent, 1.01e-6, "0.00010 %"),
+        (numbers.percent, 1.01e-6, "1.0×10⁻⁴ %"),
         (numbers.percent, 9.9e-7, "under 0.0001 %"),
         (numbers.percent, 0.0999, "10 %"),
         (numbers.percent, 0.0994, "9.9 %"),

@@ -146,6 +146,11 @@ def test_the_square_of_the_largest_singular_value(shape):
     assert square == pytest.approx((np.linalg.norm(W, 2) / W.abs().max().item()) ** 2, rel=1e-12)
 
 
+def test_the_usual_exponents_have_colours_of_their_own():
+    assert set(Lp.colours) == {1.1, 1.2, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0}
+    assert len(set(Lp.colours.values())) == 8
+
+
 # models
 
 
