@@ -64,6 +64,7 @@ class Grid:
     varied: list[str]
     plugins: list[str] = field(default_factory=list)  # "my_file:Name", sorted
     plugin_dir: str | None = None  # where their files lie
+    timeout: float | None = None  # seconds without a step, after which a stack counts as hung
 
     @cached_property
     def grid_hash(self) -> str:
@@ -97,9 +98,8 @@ def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
     named, folder = plugins.check(layout.settings(), layout.plugin_dir, Path(path).parent)
     problems.raise_if_any()
     folder = folder if named else None
-    return Grid(
-        layout.question, Path(path), cells, _resolved(layout, cells, folder), _varied(layout, cells), named, folder
-    )
+    resolved, varied = _resolved(layout, cells, folder), _varied(layout, cells)
+    return Grid(layout.question, Path(path), cells, resolved, varied, named, folder, layout.timeout)
 
 
 def cell_from_config(config: dict[str, Any]) -> Cell:
@@ -178,6 +178,7 @@ def _resolved(layout: Layout, cells: list[Cell], plugin_dir: str | None) -> dict
     present = layout.leaves()
     raw = {
         "question": layout.question,
+        "timeout": layout.timeout or {},
         "plugin_dir": plugin_dir or {},
         "fixed": _nested({leaf: fixed[leaf] for leaf in (*LEAVES, *sorted(fixed.keys() - LEAVES)) if leaf in fixed}),
         "vary": {key: [written(key, row[key]) for row in axis.rows] for axis in vary for key in axis.keys},

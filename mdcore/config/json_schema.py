@@ -63,6 +63,7 @@ def grid_file_schema() -> dict[str, Any]:
         zip=(list[many], Field(None, description="entries of keys whose lists move together")),
         only_if=(dict[str, wanted], Field(None, description="a key takes its default where its condition fails")),
         exclude=(list[wanted], Field(None, description="combinations to leave out")),
+        timeout=(float, Field(None, gt=0, description="seconds without a step, after which a stack counts as hung")),
         plugin_dir=(str, Field(None, description="the directory of the plug-in files")),
     )
     return {"$schema": DIALECT, **TypeAdapter(grid).json_schema(by_alias=True)}

@@ -244,7 +244,7 @@ def train(work: GridRun, plan: Plan, state: Committed, progress: Progress, kerne
     if request.rerun and request.rerun != "rest":
         cells = [cell for stack in plan.stacks for cell in stack.cell_ids]
         atomic_write(work.path / RERUN, json.dumps({"cells": cells, "since": state.next_serial}))
-    settings = RunnerSettings(work.parts, request.device, grid.plugin_dir, request.fail_fast)
+    settings = RunnerSettings(work.parts, request.device, grid.plugin_dir, request.fail_fast, grid.timeout)
     runner = Runner(work.path, progress, state.next_serial, settings, schedule_from(grid.cells, state.records))
     with progress:
         if request.backend == "dask":

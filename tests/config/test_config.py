@@ -9,14 +9,14 @@ import sys
 
 import jsonschema
 import pytest
-from fake_grids import ROOT
+from fake_grids import GRID_TEXT, ROOT
 from hypothesis import HealthCheck, given, settings
 from spec_strategies import VALID, valid_trees
 from spec_text import BASE, make_load
 
 from mdcore.analysis.figures import style
 from mdcore.config.cell import COLUMNS, flatten, words_of
-from mdcore.config.grid import load_grid
+from mdcore.config.grid import GridError, load_grid
 from mdcore.config.json_schema import grid_file_schema
 from mdcore.config.schema import LEAVES, MODELS
 from mdcore.config.yaml_lines import parse
@@ -237,3 +237,22 @@ def test_the_schema_is_written(tmp_path):
     words = [sys.executable, "-m", "mdcore.config.json_schema", str(tmp_path / "schema.json")]
     subprocess.run(words, cwd=ROOT, check=True)
     assert json.loads((tmp_path / "schema.json").read_text(encoding="utf-8")) == grid_file_schema()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("600", 600.0), ("0.5", 0.5)])
+def test_a_time_out_is_read_and_is_no_part_of_the_identity(tmp_path, text, seconds):
+    (tmp_path / "grid.yaml").write_text(f"{GRID_TEXT}timeout: {text}\n")
+    grid = load_grid(tmp_path / "grid.yaml")
+    assert grid.timeout == seconds
+    (tmp_path / "again.yaml").write_text(grid.resolved_yaml())
+    assert load_grid(tmp_path / "again.yaml").timeout == seconds
+    (tmp_path / "without.yaml").write_text(GRID_TEXT)
+    assert grid.cells == load_grid(tmp_path / "without.yaml").cells
+    assert not wrong({"question": "q", "timeout": seconds})
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "true", ".inf", "null"])
+def test_a_time_out_that_is_none_is_refused(tmp_path, text):
+    (tmp_path / "grid.yaml").write_text(f"{GRID_TEXT}timeout: {text}\n")
+    with pytest.raises(GridError, match=r"timeout: got .*; expected seconds without a step, a number > 0"):
+        load_grid(tmp_path / "grid.yaml")

@@ -7,6 +7,7 @@ name or by some of its keys; `p` is the p of lp (in a list, of the input layer).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ from mdcore.config.schema import (
     value_of,
 )
 
-SECTIONS = ("question", "fixed", "vary", "zip", "only_if", "exclude", "plugin_dir")
+SECTIONS = ("question", "fixed", "vary", "zip", "only_if", "exclude", "timeout", "plugin_dir")
 LISTS = ("digits", "metrics")  # keys whose values are lists themselves
 Combination = Mapping[str, Setting]
 Row = dict[str, dict[str, Setting]]  # key as written -> the leaves it sets
@@ -64,6 +65,7 @@ class Layout:
     spot: Spot
     own_data: bool = False
     question: str = ""
+    timeout: float | None = None  # seconds
     plugin_dir: str | None = None
     fixed: dict[str, Setting] = field(default_factory=dict)
     axes: list[Axis] = field(default_factory=list)
@@ -94,6 +96,7 @@ def read_layout(data: dict[str, Any], spot: Spot) -> Layout:
         if name not in SECTIONS:
             spot.at(name).tell(f"unknown key; expected {one_of(SECTIONS)}{_meant(name)}", of_key=True)
     layout.question = read_question(data, spot)
+    layout.timeout = read_timeout(data, spot)
     folder = data.get("plugin_dir", "-")
     if not isinstance(folder, str) or not folder.strip() or not folder.isprintable():
         spot.at("plugin_dir").tell(f"got {shown(folder)}; expected the directory of the plug-in files")
@@ -138,6 +141,16 @@ def read_question(data: Mapping[str, Any], spot: Spot) -> str:
     else:
         spot.at("question").tell(f"got {got(value)}; expected a non-empty string")
     return ""
+
+
+def read_timeout(data: Mapping[str, Any], spot: Spot) -> float | None:
+    """Seconds without a step after which a stack counts as hung; None: for ever. It is no part of a cell's identity."""
+    value = data.get("timeout")
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
+        return float(value)
+    if "timeout" in data:
+        spot.at("timeout").tell(f"got {got(value)}; expected seconds without a step, a number > 0")
+    return None
 
 
 def names_own_data(data: Any) -> bool:
