@@ -23,7 +23,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ClaimFigure:
     """Prediction drawn against data. An x of words makes the axis a list of names."""
 
     x_label: str
@@ -34,12 +34,12 @@ class Picture:
 
 
 @dataclass
-class Outcome:
-    """What a claim's function found: words, whether the claim holds, and the picture of it."""
+class Measurement:
+    """What a claim's function found: words, whether the claim holds, and the figure of it."""
 
     measured: str
     holds: bool
-    picture: Picture
+    figure: ClaimFigure
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,23 @@ class Claim:
     measure: Callable
     ours: bool = False
 
-    def judge(self, evidence) -> Verdict:
+    def judge(self, evidence) -> JudgedClaim:
         """The verdict on `evidence`. Whatever goes wrong while measuring is a claim that failed, with the reason."""
         try:
             outcome = self.measure(evidence)
         except Exception as error:
-            return Verdict(self, f"not measured: {type(error).__name__}: {error}", FAIL, None)
-        return Verdict(self, outcome.measured, PASS if bool(outcome.holds) else FAIL, outcome.picture)
+            return JudgedClaim(self, f"not measured: {type(error).__name__}: {error}", FAIL, None)
+        return JudgedClaim(self, outcome.measured, PASS if bool(outcome.holds) else FAIL, outcome.figure)
 
 
 @dataclass
-class Verdict:
+class JudgedClaim:
     """A judged claim: a row of claims.csv."""
 
     claim: Claim
     measured: str
     verdict: str
-    picture: Picture | None
+    figure: ClaimFigure | None
 
     def row(self) -> dict[str, str]:
         """The row of claims.csv."""
@@ -88,7 +88,7 @@ class Register:
     claims: list[Claim] = field(default_factory=list)
 
     def add(self, name, source, setting, expected, tolerance, /, *, ours=False, **fixed) -> Callable:
-        """Decorator: `function(evidence, **fixed) -> Outcome` becomes a claim. May stand several times."""
+        """Decorator: `function(evidence, **fixed) -> Measurement` becomes a claim. May stand several times."""
 
         def take(function):
             self.claims.append(
@@ -127,6 +127,6 @@ def level(label: str, y: float, x: Sequence) -> Series:
 
 
 def bars(names: Sequence[str], values: Sequence[float], y_label: str, predicted: dict[str, float], scale="linear"):
-    """Picture of one value a name, with predictions as levels: {label: y}."""
+    """ClaimFigure of one value a name, with predictions as levels: {label: y}."""
     lines = tuple(level(label, y, names) for label, y in predicted.items())
-    return Picture("", y_label, (Series("measured", list(names), list(values)), *lines), "linear", scale)
+    return ClaimFigure("", y_label, (Series("measured", list(names), list(values)), *lines), "linear", scale)

@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from mdcore.analysis.figures import style
-from mdcore.verification.claim import Picture, Series
+from mdcore.verification.claim import ClaimFigure, Series
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288")
 MARKERS = "osD^vPX"
@@ -23,19 +23,19 @@ def stem(claim: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "_", claim).strip("_").lower()
 
 
-def draw(picture: Picture) -> Figure:
-    """The figure of a picture, in the style of the reports."""
+def draw(claimed: ClaimFigure) -> Figure:
+    """A claim's figure, in the style of the reports."""
     style.use()
     fig, ax = plt.subplots(figsize=(2 * style.COLUMN, 2.6), layout="constrained")
-    names = _names(picture.series)
-    ax.set_xscale(picture.x_scale)
-    ax.set_yscale(picture.y_scale)
-    drawn = {"data": 0, "prediction": 0}
-    for series in picture.series:
-        x, y = (_places(series.x, names), np.asarray(list(series.y), float))
+    names = _names(claimed.series)
+    ax.set_xscale(claimed.x_scale)
+    ax.set_yscale(claimed.y_scale)
+    count = {"data": 0, "prediction": 0}
+    for series in claimed.series:
+        x, y = (_positions(series.x, names), np.asarray(list(series.y), float))
         if len(y):
-            ax.plot(x, y, label=style.safe(series.label), **_look(series, drawn[series.kind]))
-            drawn[series.kind] += 1
+            ax.plot(x, y, label=style.safe(series.label), **_look(series, count[series.kind]))
+            count[series.kind] += 1
     if names:
         ax.set_xticks(
             range(len(names)),
@@ -43,9 +43,9 @@ def draw(picture: Picture) -> Figure:
             rotation=40 if len(names) > 4 else 0,
             ha="right" if len(names) > 4 else "center",
         )
-    ax.set_xlabel(style.safe(picture.x_label))
-    ax.set_ylabel(style.safe(picture.y_label))
-    if any(drawn.values()):
+    ax.set_xlabel(style.safe(claimed.x_label))
+    ax.set_ylabel(style.safe(claimed.y_label))
+    if any(count.values()):
         fig.legend(loc="outside right upper")
     return fig
 
@@ -55,7 +55,7 @@ def _names(series: tuple[Series, ...]) -> list[str]:
     return list(dict.fromkeys(x for s in series for x in s.x if isinstance(x, str)))
 
 
-def _places(x, names: list[str]) -> np.ndarray:
+def _positions(x, names: list[str]) -> np.ndarray:
     return np.array([names.index(v) for v in x]) if names else np.asarray(list(x), float)
 
 
@@ -69,7 +69,7 @@ def _look(series: Series, number: int) -> dict:
     return {"color": colour, "linestyle": "", "marker": marker, "markersize": 3.6, "zorder": 3, "alpha": 0.85}
 
 
-def save(picture: Picture, claim: str, directory: Path) -> Path:
+def save(figure: ClaimFigure, claim: str, directory: Path) -> Path:
     """Write <claim>.png and .pdf under `directory`; returns the place of the PNG."""
-    style.save(draw(picture), directory / stem(claim))
+    style.save(draw(figure), directory / stem(claim))
     return directory / f"{stem(claim)}.png"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mdcore.analysis.report.document import Figure, Section, Table, Text
 from mdcore.verification import figures
-from mdcore.verification.claim import COLUMNS, FAIL, PASS, Claim, Verdict
+from mdcore.verification.claim import COLUMNS, FAIL, PASS, Claim, JudgedClaim
 from mdcore.verification.claims import bounds, coverage, decisions, exact, limits, overlap, rates, shipped, structure
 from mdcore.verification.evidence import Evidence
 
@@ -26,12 +26,12 @@ GROUPS: dict[str, tuple[str, list[Claim]]] = {
 CLAIMS: list[Claim] = [claim for _, claims in GROUPS.values() for claim in claims]
 
 
-def judge(evidence: Evidence, claims: Iterable[Claim] = CLAIMS) -> list[Verdict]:
+def judge(evidence: Evidence, claims: Iterable[Claim] = CLAIMS) -> list[JudgedClaim]:
     """Every claim measured on `evidence`, in order."""
     return [claim.judge(evidence) for claim in claims]
 
 
-def write_claims(verdicts: list[Verdict], path: Path) -> None:
+def write_claims(verdicts: list[JudgedClaim], path: Path) -> None:
     """claims.csv: claim, source, setting, expected, tolerance, measured, verdict."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -64,7 +64,7 @@ def build(runs_dir: str | Path, output_dir: str | Path, quick: bool = False) -> 
     return sections(verdicts, output_dir, quick)
 
 
-def sections(verdicts: list[Verdict], output_dir: Path, quick: bool) -> dict[str, Section]:
+def sections(verdicts: list[JudgedClaim], output_dir: Path, quick: bool) -> dict[str, Section]:
     """The sections: the answer, the table of claims, and a section of figures for each group."""
     (output_dir / "figures").mkdir(parents=True, exist_ok=True)
     by_name = {verdict.claim.name: verdict for verdict in verdicts}
@@ -83,11 +83,11 @@ def sections(verdicts: list[Verdict], output_dir: Path, quick: bool) -> dict[str
     for key, (title, claims) in GROUPS.items():
         blocks = []
         for verdict in (by_name[claim.name] for claim in claims if claim.name in by_name):
-            if verdict.picture is None:
+            if verdict.figure is None:
                 blocks.append(Text(f"{verdict.claim.name}: no figure; {verdict.measured}"))
                 continue
             number += 1
-            place = figures.save(verdict.picture, verdict.claim.name, output_dir / "figures")
+            place = figures.save(verdict.figure, verdict.claim.name, output_dir / "figures")
             caption = (
                 f"{verdict.claim.name}. {verdict.claim.setting}. Expected: {verdict.claim.expected} "
                 f"({verdict.claim.tolerance}). Measured: {verdict.measured}. {verdict.verdict.capitalize()}."

@@ -23,7 +23,18 @@ from mdcore.math.potentials import Lp, signed_power
 from mdcore.problems import datasets, synthetic
 from mdcore.training.stack import load_data
 from mdcore.verification import figures, report
-from mdcore.verification.claim import COLUMNS, FAIL, PASS, Claim, Outcome, Picture, Series, Verdict, at_most, within
+from mdcore.verification.claim import (
+    COLUMNS,
+    FAIL,
+    PASS,
+    Claim,
+    ClaimFigure,
+    JudgedClaim,
+    Measurement,
+    Series,
+    at_most,
+    within,
+)
 from mdcore.verification.claims import bounds, coverage, decisions, exact, shipped
 from mdcore.verification.evidence import PARTS, Evidence
 
@@ -172,8 +183,8 @@ SPOILERS = {
 def test_a_claim_passes_on_what_theory_predicts(claim, ideal):
     verdict = claim.judge(ideal)
     assert verdict.verdict == PASS, verdict.measured
-    assert any(series.kind == "prediction" for series in verdict.picture.series)
-    assert any(series.kind == "data" and len(list(series.y)) for series in verdict.picture.series)
+    assert any(series.kind == "prediction" for series in verdict.figure.series)
+    assert any(series.kind == "data" and len(list(series.y)) for series in verdict.figure.series)
 
 
 @pytest.mark.parametrize(
@@ -403,7 +414,7 @@ def claim_that(holds):
     def measure(evidence):
         if holds is None:
             raise LookupError("no run")
-        return Outcome('1.0, "quoted"', holds, Picture("x", "y", (Series("a", [1, 2], [1, 2]),)))
+        return Measurement('1.0, "quoted"', holds, ClaimFigure("x", "y", (Series("a", [1, 2], [1, 2]),)))
 
     return Claim("toy claim", "nobody", "here", "1", "±0", measure, ours=True)
 
@@ -488,7 +499,7 @@ def test_names_of_claims_and_figures_are_different():
 
 def test_the_verdict_of_a_claim_that_cannot_be_measured():
     verdict = claim_that(None).judge(None)
-    assert isinstance(verdict, Verdict)
+    assert isinstance(verdict, JudgedClaim)
     assert verdict.measured == "not measured: LookupError: no run"
 
 

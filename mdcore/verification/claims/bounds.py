@@ -17,7 +17,7 @@ from mdcore.problems.solvers.max_margin import max_margin
 from mdcore.problems.solvers.separability import separability
 from mdcore.problems.synthetic import gaussian, planted
 from mdcore.training.measures import angle_bound
-from mdcore.verification.claim import Outcome, Picture, Register, Series, is_quick, level
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, is_quick, level
 
 CLAIMS = Register()
 EPOCHS = 120
@@ -103,11 +103,11 @@ def measured(seeds: int) -> tuple[list[float], list[float], int]:
     "‖A^Tλ‖_q/Σλ ≥ γ_p* at every logged epoch, γ_p* from below by exact arithmetic",
     "none: no bound may be below it",
 )
-def never_below(evidence) -> Outcome:
+def never_below(evidence) -> Measurement:
     excess, _, count = measured(QUICK_SEEDS if is_quick(evidence) else SEEDS)
     below, order = sum(x < 0 for x in excess), np.sort(excess)
     share = np.arange(1, count + 1) / count
-    picture = Picture(
+    figure = ClaimFigure(
         "share of the cells",
         "bound over exact margin, less 1",
         (Series("cells", share, np.maximum(order, 1e-16)), level("double precision", 2.2e-16, share)),
@@ -115,7 +115,7 @@ def never_below(evidence) -> Outcome:
     )
     enough = count >= (250 if is_quick(evidence) else 2000)
     said = f"{below} of {count:,} cells below; the nearest is {order[0]:.1e} above"
-    return Outcome(said, below == 0 and enough, picture)
+    return Measurement(said, below == 0 and enough, figure)
 
 
 @CLAIMS.add(
@@ -125,15 +125,15 @@ def never_below(evidence) -> Outcome:
     "angle(w, ψ_p(a_0)) ≤ angle_bound at every logged epoch",
     "1e-7 degrees, the rounding of ψ_p(a_0)",
 )
-def angles_within(evidence) -> Outcome:
+def angles_within(evidence) -> Measurement:
     _, room, _ = measured(QUICK_SEEDS if is_quick(evidence) else SEEDS)
     beyond, order = sum(x < -1e-7 for x in room), np.sort(room)
     share = np.arange(1, len(room) + 1) / len(room)
-    picture = Picture(
+    figure = ClaimFigure(
         "share of the predictors",
         "bound less true angle (degrees)",
         (Series("predictors", share, np.maximum(order, 1e-12)), level("1°", 1.0, share)),
         y_scale="log",
     )
     said = f"{beyond} of {len(room):,} predictors beyond; the nearest has {order[0]:.1e}° to spare"
-    return Outcome(said, beyond == 0 and len(room) > 100, picture)
+    return Measurement(said, beyond == 0 and len(room) > 100, figure)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mdcore.analysis.data.statistics import describe_values
-from mdcore.verification.claim import Outcome, Picture, Register, Series, is_quick, level, within
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, is_quick, level, within
 
 CLAIMS = Register()
 SEEDS = (3, 5, 10)
@@ -31,11 +31,11 @@ def coverage(family: str, n: int, samples: int) -> float:
     "the interval of the mean holds the true mean in 95 % of the samples; exponential values, for information",
     "4 standard errors of the simulation: ±0.3 % (QUICK: ±0.9 %)",
 )
-def level_of_the_interval(evidence) -> Outcome:
+def level_of_the_interval(evidence) -> Measurement:
     samples = SAMPLES // 10 if is_quick(evidence) else SAMPLES
     found = {family: [coverage(family, n, samples) for n in SEEDS] for family in FAMILIES}
     error = math.sqrt(0.95 * 0.05 / samples)
     series = [Series(family, SEEDS, [100 * x for x in shares]) for family, shares in found.items()]
-    picture = Picture("seeds n", "coverage (%)", (*series, level("expected", 95.0, SEEDS)))
+    figure = ClaimFigure("seeds n", "coverage (%)", (*series, level("expected", 95.0, SEEDS)))
     said = "; ".join(f"{family} {'/'.join(f'{x:.2%}' for x in shares)}" for family, shares in found.items())
-    return Outcome(said.replace("%", " %"), within(found["normal"], 0.95, 4 * error), picture)
+    return Measurement(said.replace("%", " %"), within(found["normal"], 0.95, 4 * error), figure)

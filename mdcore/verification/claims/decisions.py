@@ -15,7 +15,7 @@ import numpy as np
 
 from mdcore.analysis.data import directions
 from mdcore.analysis.data.directions import NO, OPEN, SAME, YES
-from mdcore.verification.claim import Outcome, Picture, Register, Series, level
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, level
 from mdcore.verification.own import degrees
 
 CLAIMS = Register()
@@ -117,7 +117,7 @@ def trials(count: int, tight: bool = False, seed: int = 0) -> tuple[Trial, ...]:
     "0; 0; 0",
     ours=True,
 )
-def no_false_verdict(evidence) -> Outcome:
+def no_false_verdict(evidence) -> Measurement:
     loose, tight = trials(COUNT), trials(COUNT, tight=True)
     said = [t.verdict() for t in loose]
     false = sum(t.false for t in (*loose, *tight))
@@ -128,7 +128,7 @@ def no_false_verdict(evidence) -> Outcome:
     for v, word in words.items():
         mine = [t for t, answer in zip(loose, said, strict=True) if answer == v]
         points.append(Series(word, [t.truth for t in mine], [_widest(t) for t in mine]))
-    picture = Picture(
+    figure = ClaimFigure(
         "true angle between the limits (°)",
         "widest bound of a run (°)",
         (*points, level("tolerance", SAME, [0.0, 180.0])),
@@ -136,11 +136,11 @@ def no_false_verdict(evidence) -> Outcome:
         "log",
     )
     counts = ", ".join(f"{said.count(v)} {word}" for v, word in words.items())
-    return Outcome(
+    return Measurement(
         f"{false} false of {COUNT} ({counts}) and of {COUNT} with tight bounds; {trusting} decided by runs that count "
         f"for nothing; {undecided} of {COUNT} with tight bounds left open",
         false == trusting == undecided == 0 and min(map(said.count, words)) > 0,
-        picture,
+        figure,
     )
 
 

@@ -12,7 +12,7 @@ from mdcore.math.potentials import BUILTIN, Cosh, Hypentropy, LayerScaled, Lp, Q
 from mdcore.problems.baselines import soft_margin
 from mdcore.problems.datasets import load_dataset
 from mdcore.problems.references import solve_references
-from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, bars, is_quick, largest
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, is_quick, largest
 from mdcore.verification.claims.shipped import SOLVED, residual_picture, second_opinion
 from mdcore.verification.own import degrees, least_factorisation, soft_margin_svm
 
@@ -29,7 +29,7 @@ POTENTIALS = (Quadratic(), LayerScaled(4.0), Lp(1.1), Lp(1.5), Lp(3), Lp(10), Sc
     "∇φ((∇φ)^{-1}(z)) = z, odd; ψ_10(1e-15) = 1e-15^{1/9} = 0.0215",
     "1e-9, relative",
 )
-def inverse_maps(evidence) -> Outcome:
+def inverse_maps(evidence) -> Measurement:
     off = {}
     for phi in POTENTIALS:
         low, high = _range(phi)
@@ -44,8 +44,8 @@ def inverse_maps(evidence) -> Outcome:
         and abs(small - 0.0215443469) < 1e-9
         and {p.name for p in POTENTIALS} == set(BUILTIN)
     )
-    picture = bars(list(off), [max(x, 1e-17) for x in off.values()], "relative error", {"tolerance": 1e-9}, "log")
-    return Outcome(f"{largest(off.values()):.1e}; ψ_10(1e-15) = {small:.4f}", good, picture)
+    figure = bars(list(off), [max(x, 1e-17) for x in off.values()], "relative error", {"tolerance": 1e-9}, "log")
+    return Measurement(f"{largest(off.values()):.1e}; ψ_10(1e-15) = {small:.4f}", good, figure)
 
 
 def _range(phi) -> tuple[float, float]:
@@ -63,7 +63,7 @@ def _range(phi) -> tuple[float, float]:
     "180° for the opposite vector; 1e-9° … 179.9° as made, and as by another formula",
     "1e-6, relative",
 )
-def signed_angles(evidence) -> Outcome:
+def signed_angles(evidence) -> Measurement:
     rng = np.random.default_rng(0)
     u = rng.standard_normal(20)
     v = rng.standard_normal(20)
@@ -74,14 +74,14 @@ def signed_angles(evidence) -> Outcome:
     found = [float(metrics.angle(torch.tensor(a), torch.tensor(b))) for a, b in pairs]
     other = [degrees(a, b) for a, b in pairs]
     off = [max(abs(x / a - 1), abs(y / a - 1)) for x, y, a in zip(found, other, made, strict=True)]
-    picture = Picture(
+    figure = ClaimFigure(
         "angle made (°)",
         "angle measured (°)",
         (Series("metrics.angle", made, found), Series("equal", made, made, "prediction")),
         "log",
         "log",
     )
-    return Outcome(f"off by {largest(off):.1e}; opposite {found[-1]:.1f}°", at_most(off, 1e-6), picture)
+    return Measurement(f"off by {largest(off):.1e}; opposite {found[-1]:.1f}°", at_most(off, 1e-6), figure)
 
 
 @CLAIMS.add(
@@ -91,19 +91,19 @@ def signed_angles(evidence) -> Outcome:
     "γ_2 = 1.09806, γ_1.5 = 0.77135, γ_3 = 1.59028; l1.5–l2 14.65°, l3–l2 13.19°",
     "±0.00001; ±0.01°",
 )
-def recipe(evidence) -> Outcome:
+def recipe(evidence) -> Measurement:
     exact = solve_references(load_dataset(G20, seed=0), [1.5, 2, 3], 1, 1, None).max_margin
     found = [exact[p].margin for p in (2.0, 1.5, 3.0)] + [degrees(exact[p].w, exact[2.0].w) for p in (1.5, 3.0)]
     expected = [1.09806, 0.77135, 1.59028, 14.65, 13.19]
     off = [abs(a - b) / t for a, b, t in zip(found, expected, [1.01e-5] * 3 + [0.0101] * 2, strict=True)]
     names = ["γ_2", "γ_1.5", "γ_3", "l1.5–l2 (°)", "l3–l2 (°)"]
-    picture = Picture(
+    figure = ClaimFigure(
         "", "value", (Series("measured", names, found), Series("expected", names, expected, "prediction"))
     )
-    return Outcome(
+    return Measurement(
         ", ".join(f"{x:.5f}" for x in found[:3]) + "; " + "°, ".join(f"{x:.2f}" for x in found[3:]) + "°",
         at_most(off, 1),
-        picture,
+        figure,
     )
 
 
@@ -114,7 +114,7 @@ def recipe(evidence) -> Outcome:
     "γ_2: 0v1/50 0.47989, 0v1/200 0.72857, 3v5/200 0.26358; 3v5/50 not separable",
     "±0.00001",
 )
-def mnist_margins(evidence) -> Outcome:
+def mnist_margins(evidence) -> Measurement:
     expected = {((0, 1), 50): 0.47989, ((0, 1), 200): 0.72857, ((3, 5), 200): 0.26358, ((3, 5), 50): math.nan}
     found = {}
     for digits, pca in expected:
@@ -122,7 +122,7 @@ def mnist_margins(evidence) -> Outcome:
         found[digits, pca] = known.max_margin[2.0].margin if known.separability == "separable" else math.nan
     off = [abs(found[key] - value) for key, value in expected.items() if value == value]
     names = [f"{a}v{b}/{pca}" for (a, b), pca in expected]
-    picture = Picture(
+    figure = ClaimFigure(
         "",
         "γ_2",
         (
@@ -131,7 +131,7 @@ def mnist_margins(evidence) -> Outcome:
         ),
     )
     said = ", ".join("not separable" if x != x else f"{x:.5f}" for x in found.values())
-    return Outcome(said, at_most(off, 1.01e-5) and math.isnan(found[(3, 5), 50]), picture)
+    return Measurement(said, at_most(off, 1.01e-5) and math.isnan(found[(3, 5), 50]), figure)
 
 
 @CLAIMS.add(
@@ -141,15 +141,15 @@ def mnist_margins(evidence) -> Outcome:
     "relative gap 0; KKT residual 0",
     "≤ 1e-7; ≤ 1e-6",
 )
-def reference_gaps(evidence) -> Outcome:
+def reference_gaps(evidence) -> Measurement:
     gaps, residuals = [], []
     for part in ("limits", "rates", "transient", "norms", "invariants", "layers", "horizons"):
         table = evidence.final(part)
         gaps += list(table["exact_margin_gap"])
         residuals += list(table["exact_margin_kkt"])
-    picture = residual_picture("cell", gaps, residuals)
+    figure = residual_picture("cell", gaps, residuals)
     good = at_most(map(abs, gaps), 1e-7) and at_most(residuals, 1e-6)
-    return Outcome(f"{len(gaps)} cells; gap ≤ {largest(gaps):.1e}, KKT ≤ {largest(residuals):.1e}", good, picture)
+    return Measurement(f"{len(gaps)} cells; gap ≤ {largest(gaps):.1e}, KKT ≤ {largest(residuals):.1e}", good, figure)
 
 
 @CLAIMS.add(
@@ -159,7 +159,7 @@ def reference_gaps(evidence) -> Outcome:
     "angle 0°; no bias anywhere",
     "≤ 0.001°",
 )
-def second_solver(evidence) -> Outcome:
+def second_solver(evidence) -> Measurement:
     ps, found, names = (1.1, 1.5, 2.0, 3.0, 6.0), [], []
     for seed in range(2 if is_quick(evidence) else 5):
         data = load_dataset(G20, seed=seed)
@@ -175,9 +175,9 @@ def second_solver(evidence) -> Outcome:
     A = load_dataset(MNIST, [3, 5], 50).A
     found.append(degrees(soft_margin(A, 1.0).w, soft_margin_svm(A, 1.0)))
     names.append("soft SVM")
-    picture = bars(names, [max(x, 1e-12) for x in found], "angle (°)", {"tolerance": 1e-3}, "log")
+    figure = bars(names, [max(x, 1e-12) for x in found], "angle (°)", {"tolerance": 1e-3}, "log")
     good = at_most(found, 1e-3) and {"l1.5", "l2", "l3", "SVM"} <= set(names)
-    return Outcome(f"{len(found)} pairs; largest {largest(found):.1e}°", good, picture)
+    return Measurement(f"{len(found)} pairs; largest {largest(found):.1e}°", good, figure)
 
 
 @CLAIMS.add(
@@ -188,7 +188,7 @@ def second_solver(evidence) -> Outcome:
     "≤ 1e-4°",
     ours=True,
 )
-def planted(evidence) -> Outcome:
+def planted(evidence) -> Measurement:
     found, names = [], []
     for dim in (2, 20):
         for seed in range(5):
@@ -197,8 +197,8 @@ def planted(evidence) -> Outcome:
             exact = solve_references(data, [1.5, 2, 3], 1, 1, None).max_margin
             found += [degrees(exact[p].w, np.sign(a) * np.abs(a) ** (1 / (p - 1))) for p in (1.5, 2.0, 3.0)]
             names += [f"d={dim} p={p:g}" for p in (1.5, 2.0, 3.0)]
-    picture = bars(names, [max(x, 1e-14) for x in found], "angle (°)", {"tolerance": 1e-4}, "log")
-    return Outcome(f"{largest(found):.1e}°", at_most(found, 1e-4), picture)
+    figure = bars(names, [max(x, 1e-14) for x in found], "angle (°)", {"tolerance": 1e-4}, "log")
+    return Measurement(f"{largest(found):.1e}°", at_most(found, 1e-4), figure)
 
 
 @CLAIMS.add(
@@ -209,7 +209,7 @@ def planted(evidence) -> Outcome:
     "1e-5, relative",
     ours=True,
 )
-def factorisation(evidence) -> Outcome:
+def factorisation(evidence) -> Measurement:
     w = np.random.default_rng(0).standard_normal(4)
     names, found, expected = [], [], []
     for p in (1.2, 1.5, 2.0, 3.0, 4.0):
@@ -220,5 +220,7 @@ def factorisation(evidence) -> Outcome:
             expected.append(depth * (np.sum(np.abs(w) ** p) ** (1 / p) * shrink) ** (p / depth))
             found.append(least_factorisation(w, p, widths, starts=3 if is_quick(evidence) else 8))
     off = [abs(a / b - 1) for a, b in zip(found, expected, strict=True)]
-    picture = Picture("", "minimum", (Series("found", names, found), Series("formula", names, expected, "prediction")))
-    return Outcome(f"off by {largest(off):.1e}", at_most(off, 1e-5), picture)
+    figure = ClaimFigure(
+        "", "minimum", (Series("found", names, found), Series("formula", names, expected, "prediction"))
+    )
+    return Measurement(f"off by {largest(off):.1e}", at_most(off, 1e-5), figure)

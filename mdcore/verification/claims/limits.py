@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mdcore.analysis.tables.norms import norm_at_margin_one
-from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, bars, largest, level
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, largest, level
 from mdcore.verification.own import degrees, least_potential
 
 CLAIMS = Register()
@@ -43,11 +43,11 @@ for _p, _bound in LIMIT.items():
         p=_p,
         bound=_bound,
     )
-    def linear_limit(evidence, p, bound) -> Outcome:
+    def linear_limit(evidence, p, bound) -> Measurement:
         rows = _limit_of(p, evidence.each("limits", depth=1))
         found = [exact_angle(evidence, "limits", row) for row in rows]
         names = [f"seed {row['seed']}" for row in rows]
-        return Outcome(
+        return Measurement(
             f"{largest(found):.3f}°",
             at_most(found, bound),
             bars(names, found, "angle to exact (°)", {"tolerance": bound, "limit": 0.0}),
@@ -66,13 +66,13 @@ for _p, _bound in LIMIT.items():
         p=_p,
         bound=_bound,
     )
-    def depth_keeps_limit(evidence, p, bound) -> Outcome:
+    def depth_keeps_limit(evidence, p, bound) -> Measurement:
         rows = _limit_of(p, evidence.each("limits"))
         own = {(row["seed"], row["depth"]): evidence.w("limits", row["cell_id"]) for row in rows}
         exact = [exact_angle(evidence, "limits", row) for row in rows]
         apart = [degrees(w, own[seed, 1]) for (seed, depth), w in own.items() if depth > 1]
         depths = [row["depth"] for row in rows]
-        picture = Picture(
+        figure = ClaimFigure(
             "depth L",
             "angle (°)",
             (
@@ -82,7 +82,7 @@ for _p, _bound in LIMIT.items():
             ),
         )
         good = at_most(exact, bound) and at_most(apart, LINEAR[p]) and set(depths) == {1, 2, 3, 4}
-        return Outcome(f"{largest(exact):.3f}°; to linear MD {largest(apart):.3f}°", good, picture)
+        return Measurement(f"{largest(exact):.3f}°; to linear MD {largest(apart):.3f}°", good, figure)
 
 
 for _p, _expected in TRANSIENT.items():
@@ -97,12 +97,12 @@ for _p, _expected in TRANSIENT.items():
         p=_p,
         table=_expected,
     )
-    def transient(evidence, p, table) -> Outcome:
+    def transient(evidence, p, table) -> Measurement:
         rows = _limit_of(p, evidence.each("transient"))
         depths, rows = (2, 3, 4), [row for row in rows if row["depth"] > 1]
         by_depth = [[r["angle_linear_md"] for r in rows if r["depth"] == depth] for depth in depths]
         found = [float(np.mean(values)) for values in by_depth]
-        picture = Picture(
+        figure = ClaimFigure(
             "depth L",
             "angle deep to linear MD (°)",
             (
@@ -112,7 +112,7 @@ for _p, _expected in TRANSIENT.items():
             ),
         )
         off = [abs(a - b) for a, b in zip(found, table, strict=True)]
-        return Outcome("/".join(f"{x:.1f}" for x in found) + "°", at_most(off, 4 if evidence.quick else 3), picture)
+        return Measurement("/".join(f"{x:.1f}" for x in found) + "°", at_most(off, 4 if evidence.quick else 3), figure)
 
 
 for _name, _p, _bound in (("hypentropy", 1.0, 0.15), ("scaled", 2.0, 0.15)):
@@ -128,13 +128,13 @@ for _name, _p, _bound in (("hypentropy", 1.0, 0.15), ("scaled", 2.0, 0.15)):
         p=_p,
         bound=_bound,
     )
-    def horizon(evidence, name, p, bound) -> Outcome:
+    def horizon(evidence, name, p, bound) -> Measurement:
         rows = list(evidence.each("horizons", potential=name))
         found = [exact_angle(evidence, "horizons", row, p) for row in rows]
-        picture = bars(
+        figure = bars(
             [f"seed {row['seed']}" for row in rows], found, "angle to exact (°)", {"tolerance": bound, "limit": 0.0}
         )
-        return Outcome(f"{largest(found):.3f}°", at_most(found, bound), picture)
+        return Measurement(f"{largest(found):.3f}°", at_most(found, bound), figure)
 
 
 @CLAIMS.add(
@@ -144,14 +144,14 @@ for _name, _p, _bound in (("hypentropy", 1.0, 0.15), ("scaled", 2.0, 0.15)):
     "angle to l∞ falls like 1/m",
     "log-log slope −1 ± 0.15, < 0.1° at m = 1e4",
 )
-def cosh_path(evidence) -> Outcome:
+def cosh_path(evidence) -> Measurement:
     row = next(evidence.each("horizons", potential="cosh", seed=0))
     A = evidence.data("horizons", row["cell_id"]).A
     limit = evidence.references("horizons", row["cell_id"], [math.inf]).max_margin[math.inf].w
     levels = 10.0 ** np.arange(1, 5)
     found = [degrees(least_potential(A, m), limit) for m in levels]
     slope = np.polyfit(np.log(levels[1:]), np.log(found[1:]), 1)[0]
-    picture = Picture(
+    figure = ClaimFigure(
         "margin m",
         "angle to l∞ (°)",
         (Series("path", levels, found), Series("∝ 1/m", levels, found[-1] * levels[-1] / levels, "prediction")),
@@ -159,7 +159,7 @@ def cosh_path(evidence) -> Outcome:
         "log",
     )
     good = abs(slope + 1) <= 0.15 and found[-1] < 0.1
-    return Outcome(f"slope {slope:.3f}; {found[-1]:.4f}° at m = 1e4", good, picture)
+    return Measurement(f"slope {slope:.3f}; {found[-1]:.4f}° at m = 1e4", good, figure)
 
 
 @CLAIMS.add(
@@ -170,7 +170,7 @@ def cosh_path(evidence) -> Outcome:
     "half as far from the path as from l∞, or less",
     ours=True,
 )
-def cosh_run(evidence) -> Outcome:
+def cosh_run(evidence) -> Measurement:
     rows = list(evidence.each("horizons", potential="cosh"))
     path, limit = [], []
     for row in rows:
@@ -178,7 +178,7 @@ def cosh_run(evidence) -> Outcome:
         path.append(degrees(w, least_potential(A, float((A @ w).min()))))
         limit.append(exact_angle(evidence, "horizons", row, math.inf))
     seeds = [f"seed {row['seed']}" for row in rows]
-    picture = Picture(
+    figure = ClaimFigure(
         "",
         "angle (°)",
         (
@@ -189,7 +189,7 @@ def cosh_run(evidence) -> Outcome:
     )
     good = at_most([2 * a - b for a, b in zip(path, limit, strict=True)], 0)
     said = f"at most {largest(path):.2f}° to the path, {largest(limit):.2f}° to l∞"
-    return Outcome(said, good, picture)
+    return Measurement(said, good, figure)
 
 
 @CLAIMS.add(
@@ -200,7 +200,7 @@ def cosh_run(evidence) -> Outcome:
     "< 0.6° to the input's, > 5° to the output's",
     ours=True,
 )
-def input_layer_decides(evidence) -> Outcome:
+def input_layer_decides(evidence) -> Measurement:
     pairs = {
         "lp1.5+quadratic": (1.5, 2.0),
         "quadratic+lp1.5": (2.0, 1.5),
@@ -213,7 +213,7 @@ def input_layer_decides(evidence) -> Outcome:
             names.append(label)
             near.append(exact_angle(evidence, "layers", row, first))
             far.append(exact_angle(evidence, "layers", row, last))
-    picture = Picture(
+    figure = ClaimFigure(
         "",
         "angle (°)",
         (
@@ -223,7 +223,7 @@ def input_layer_decides(evidence) -> Outcome:
         ),
     )
     good = set(names) == set(pairs) and at_most(near, 0.6) and min(far) > 5
-    return Outcome(f"largest {largest(near):.3f}°; to the output's at least {min(far):.1f}°", good, picture)
+    return Measurement(f"largest {largest(near):.3f}°; to the output's at least {min(far):.1f}°", good, figure)
 
 
 @CLAIMS.add(
@@ -233,15 +233,15 @@ def input_layer_decides(evidence) -> Outcome:
     "‖ŵ‖_r/min margin, p = 1.1, 1.5, 2, 3, 6 by r the same: the diagonal is the least of each column r",
     "strictly",
 )
-def own_norm(evidence) -> Outcome:
+def own_norm(evidence) -> Measurement:
     ps = (1.1, 1.5, 2.0, 3.0, 6.0)
     rows = {row["p"]: row for row in evidence.each("norms")}
     table = np.array([[_norm_at_margin_one(evidence, rows[p], r) for r in ps] for p in ps])  # [trained p, norm r]
     relative = table / np.diag(table)
     others = [relative[i, j] for i in range(5) for j in range(5) if i != j]
     series = [Series(f"p={p:g}", [f"r={r:g}" for r in ps], relative[i]) for i, p in enumerate(ps)]
-    picture = Picture("", "norm over that of p = r", (*series, level("least", 1.0, [f"r={r:g}" for r in ps])))
-    return Outcome(f"others are {min(others):.4f} times the diagonal or more", min(others) > 1, picture)
+    figure = ClaimFigure("", "norm over that of p = r", (*series, level("least", 1.0, [f"r={r:g}" for r in ps])))
+    return Measurement(f"others are {min(others):.4f} times the diagonal or more", min(others) > 1, figure)
 
 
 def _norm_at_margin_one(evidence, row, r) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, bars, largest, within
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, largest, within
 from mdcore.verification.own import degrees, newton_logistic
 
 CLAIMS = Register()
@@ -18,7 +18,7 @@ SETTING = "MNIST 3v5, 500 a digit, PCA 50, standardised, 30k steps"
     "not separable; ‖w‖ = 9.687, loss 0.08800; Newton's method of the suite's own gives the same w",
     "±0.0005; ±0.000005; 0.001°",
 )
-def minimiser(evidence) -> Outcome:
+def minimiser(evidence) -> Measurement:
     row = next(evidence.each("overlap"))
     A, found = evidence.data("overlap", row["cell_id"]).A, evidence.references("overlap", row["cell_id"], [])
     w = found.logreg.w
@@ -26,7 +26,7 @@ def minimiser(evidence) -> Outcome:
     apart = degrees(w, newton_logistic(A))
     good = found.separability == "overlapping" and abs(size - 9.687) <= 5e-4 and abs(loss - 0.088) <= 5e-6
     said = f"{found.separability}; ‖w‖ = {size:.4f}, loss {loss:.6f}; {apart:.1e}° to Newton"
-    return Outcome(
+    return Measurement(
         said,
         good and apart <= 1e-3,
         bars(["‖w‖/10", "loss"], [size / 10, loss], "value", {"expected ‖w‖/10": 0.9687, "expected loss": 0.088}),
@@ -41,7 +41,7 @@ def minimiser(evidence) -> Outcome:
     "< 0.001°; ±0.0005",
     ours=True,
 )
-def deep_overlap(evidence) -> Outcome:
+def deep_overlap(evidence) -> Measurement:
     rows = [row for row in evidence.each("overlap", potential="quadratic") if row["depth"] > 1]
     return _to_minimiser(evidence, rows, 0.001, {2, 3})
 
@@ -54,21 +54,21 @@ def deep_overlap(evidence) -> Outcome:
     "< 0.15° (slowest: p=3, L=1)",
     ours=True,
 )
-def every_overlap(evidence) -> Outcome:
+def every_overlap(evidence) -> Measurement:
     return _to_minimiser(evidence, list(evidence.each("overlap")), 0.15, {1, 2, 3})
 
 
-def _to_minimiser(evidence, rows, bound, depths) -> Outcome:
+def _to_minimiser(evidence, rows, bound, depths) -> Measurement:
     w = {row["cell_id"]: evidence.w("overlap", row["cell_id"]) for row in rows}
     exact = evidence.references("overlap", rows[0]["cell_id"], []).logreg.w
     found = [degrees(each, exact) for each in w.values()]
     names = [f"{row['potential_label']} L={row['depth']}" for row in rows]
-    picture = bars(names, [max(x, 1e-14) for x in found], "angle to the minimiser (°)", {"tolerance": bound}, "log")
+    figure = bars(names, [max(x, 1e-14) for x in found], "angle to the minimiser (°)", {"tolerance": bound}, "log")
     good = at_most(found, bound) and {row["depth"] for row in rows} == depths
     sizes = [float(np.linalg.norm(each)) for each in w.values()]
     good &= bound > 0.001 or within(sizes, 9.687, 5e-4)
     said = f"{largest(found):.2g}°; ‖w‖ {min(sizes):.4f} … {max(sizes):.4f}"
-    return Outcome(said, good, picture)
+    return Measurement(said, good, figure)
 
 
 @CLAIMS.add(
@@ -78,7 +78,7 @@ def _to_minimiser(evidence, rows, bound, depths) -> Outcome:
     "part in span(rest) → offset; direction of the other part → ray; its norm grows by ‖ray‖·log t",
     "1e-4; < 10°, 1/log t; slope 1 ± 0.1",
 )
-def quasi(evidence) -> Outcome:
+def quasi(evidence) -> Measurement:
     (row,) = evidence.each("quasi")
     known = evidence.references("quasi", row["cell_id"], []).quasi
     data, w = evidence.data("quasi", row["cell_id"]), evidence.w("quasi", row["cell_id"])
@@ -93,7 +93,7 @@ def quasi(evidence) -> Outcome:
     growth = float(np.polyfit(np.log(path["epoch"][late]), outside[late] / np.linalg.norm(known.ray), 1)[0])
     t = np.geomspace(1, path["epoch"].iloc[-1], 30)
     line = outside.iloc[-1] + np.linalg.norm(known.ray) * np.log(t / t[-1])
-    picture = Picture(
+    figure = ClaimFigure(
         "steps t",
         "norm off span(rest)",
         (Series("gradient descent", path["epoch"], outside), Series("‖ray‖·log t", t, line, "prediction")),
@@ -102,4 +102,4 @@ def quasi(evidence) -> Outcome:
     )
     good = row["separability"] == "quasi-separable" and off <= 1e-4 and apart < 10 and abs(growth - 1) <= 0.1
     said = f"offset off by {off:.1e} of {np.linalg.norm(known.offset):.3f}; {apart:.2f}° to the ray; slope {growth:.3f}"
-    return Outcome(said, good, picture)
+    return Measurement(said, good, figure)

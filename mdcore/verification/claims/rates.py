@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, largest, within
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, largest, within
 
 CLAIMS = Register()
 CONSTANT = "G20, 5 seeds (QUICK: 1), L=1, p=2, constant η=1, logistic, zero start"
@@ -29,12 +29,12 @@ def slope(path, column: str, since: float) -> float:
     return float(np.polyfit(np.log(late["epoch"]), np.log(late[column]), 1)[0])
 
 
-def _angles(paths, epochs, expected, extra=()) -> Picture:
+def _angles(paths, epochs, expected, extra=()) -> ClaimFigure:
     data = [
         Series(f"seed {seed}", path["epoch"][path["epoch"] >= 100], path["angle_max_margin"][path["epoch"] >= 100])
         for seed, path in paths.items()
     ]
-    return Picture(
+    return ClaimFigure(
         "steps t",
         "angle to exact (°)",
         (*data, Series("expected at seed 0", epochs, expected, "prediction"), *extra),
@@ -56,10 +56,10 @@ def _three(paths, epochs, expected, tolerances) -> tuple[str, bool]:
     "16°, 12°, 9.3° at 1e3, 1e4, 1e5 steps",
     "±1°",
 )
-def constant_step(evidence) -> Outcome:
+def constant_step(evidence) -> Measurement:
     paths, epochs, expected = _paths(evidence, "constant"), (1e3, 1e4, 1e5), (16, 12, 9.3)
     said, good = _three(paths, epochs, expected, (1, 1, 1))
-    return Outcome(said, good, _angles(paths, epochs, expected))
+    return Measurement(said, good, _angles(paths, epochs, expected))
 
 
 @CLAIMS.add(
@@ -69,28 +69,28 @@ def constant_step(evidence) -> Outcome:
     "the angle at 1e5 steps over that at 1e3 is log 1e3/log 1e5 = 0.6, or still above it (four of five seeds)",
     "seed 0: ±0.08; every seed: 0.52 … 0.85",
 )
-def angle_rate(evidence) -> Outcome:
+def angle_rate(evidence) -> Measurement:
     paths = _paths(evidence, "constant")
     found = [float(np.divide(*_at(path, "angle_max_margin", (1e5, 1e3)))) for path in paths.values()]
     t = np.geomspace(1e2, 1e5, 30)
     line = _at(paths[0], "angle_max_margin", [1e4])[0] * np.log(1e4) / np.log(t)
-    picture = _angles(paths, [], [], [Series("∝ 1/log t", t, line, "prediction")])
-    return Outcome(
-        f"{min(found):.3f} … {max(found):.3f}", within(found[:1], 0.6, 0.08) and within(found, 0.685, 0.165), picture
+    figure = _angles(paths, [], [], [Series("∝ 1/log t", t, line, "prediction")])
+    return Measurement(
+        f"{min(found):.3f} … {max(found):.3f}", within(found[:1], 0.6, 0.08) and within(found, 0.685, 0.165), figure
     )
 
 
 @CLAIMS.add(
     "constant step: loss ~ 1/t", "Soudry et al. 2018", CONSTANT, "log-log slope of the loss −1 from 1e3 steps", "±0.05"
 )
-def loss_rate(evidence) -> Outcome:
+def loss_rate(evidence) -> Measurement:
     paths = _paths(evidence, "constant")
     found = [slope(path, "loss", 1e3) for path in paths.values()]
     t = np.geomspace(1e2, 1e5, 30)
     data = [Series(f"seed {s}", p["epoch"], p["loss"]) for s, p in paths.items()]
     line = Series("∝ 1/t", t, _at(paths[0], "loss", [1e4])[0] * 1e4 / t, "prediction")
-    picture = Picture("steps t", "loss", (*data, line), "log", "log")
-    return Outcome(f"{min(found):.3f} … {max(found):.3f}", within(found, -1, 0.05), picture)
+    figure = ClaimFigure("steps t", "loss", (*data, line), "log", "log")
+    return Measurement(f"{min(found):.3f} … {max(found):.3f}", within(found, -1, 0.05), figure)
 
 
 @CLAIMS.add(
@@ -100,22 +100,22 @@ def loss_rate(evidence) -> Outcome:
     "1.0°, 0.13°, 0.048° at 1e3, 1e4, 3e4 steps",
     "±10 %",
 )
-def loss_scaled(evidence) -> Outcome:
+def loss_scaled(evidence) -> Measurement:
     paths, epochs, expected = _paths(evidence, "loss_scaled"), (1e3, 1e4, 3e4), (1.0, 0.13, 0.048)
     said, good = _three(paths, epochs, expected, [0.1 * x for x in expected])
-    return Outcome(said, good, _angles(paths, epochs, expected))
+    return Measurement(said, good, _angles(paths, epochs, expected))
 
 
 @CLAIMS.add(
     "loss-scaled step: angle ~ 1/t", "Ji & Telgarsky 2021", SCALED, "log-log slope −1 from 1e3 steps, mean", "±0.15"
 )
-def loss_scaled_rate(evidence) -> Outcome:
+def loss_scaled_rate(evidence) -> Measurement:
     paths = _paths(evidence, "loss_scaled")
     found = [slope(path, "angle_max_margin", 1e3) for path in paths.values()]
     t = np.geomspace(1e2, 3e4, 30)
     line = Series("∝ 1/t", t, _at(paths[0], "angle_max_margin", [1e4])[0] * 1e4 / t, "prediction")
     said = f"mean {np.mean(found):.3f} (single {min(found):.3f} … {max(found):.3f})"
-    return Outcome(said, within([np.mean(found)], -1, 0.15), _angles(paths, [], [], [line]))
+    return Measurement(said, within([np.mean(found)], -1, 0.15), _angles(paths, [], [], [line]))
 
 
 @CLAIMS.add(
@@ -126,7 +126,7 @@ def loss_scaled_rate(evidence) -> Outcome:
     "±0.01",
     ours=True,
 )
-def loss_scaled_growth(evidence) -> Outcome:
+def loss_scaled_growth(evidence) -> Measurement:
     rows = {row["seed"]: row for row in evidence.each("rates", step_rule="loss_scaled")}
     data, found = [], []
     for seed, path in _paths(evidence, "loss_scaled").items():
@@ -135,8 +135,8 @@ def loss_scaled_growth(evidence) -> Outcome:
         data.append(Series(f"seed {seed}", path["epoch"], ratio))
         found.append(float(ratio.iloc[-1]))
     line = Series("prediction", [1, 3e4], [1, 1], "prediction")
-    picture = Picture("steps t", "log(1/R)/(ηγ²t)", (*data, line), "log", "linear")
-    return Outcome(f"{min(found):.4f} … {max(found):.4f}", within(found, 1, 0.01), picture)
+    figure = ClaimFigure("steps t", "log(1/R)/(ηγ²t)", (*data, line), "log", "linear")
+    return Measurement(f"{min(found):.4f} … {max(found):.4f}", within(found, 1, 0.01), figure)
 
 
 @CLAIMS.add(
@@ -147,7 +147,7 @@ def loss_scaled_growth(evidence) -> Outcome:
     "3 %",
     ours=True,
 )
-def growth(evidence) -> Outcome:
+def growth(evidence) -> Measurement:
     history = evidence.history("limits")
     found, predicted = [], []
     for row in evidence.each("limits"):
@@ -158,5 +158,5 @@ def growth(evidence) -> Outcome:
         found.append(slope(path, "weight_norm", 1e3))
     off = [abs(a / b - 1) for a, b in zip(found, predicted, strict=True)]
     line = Series("equal", sorted(predicted), sorted(predicted), "prediction")
-    picture = Picture("aL/(p−1)", "slope of ‖w‖", (Series("cells", predicted, found), line))
-    return Outcome(f"off by {100 * largest(off):.2f} % at most", at_most(off, 0.03), picture)
+    figure = ClaimFigure("aL/(p−1)", "slope of ‖w‖", (Series("cells", predicted, found), line))
+    return Measurement(f"off by {100 * largest(off):.2f} % at most", at_most(off, 0.03), figure)

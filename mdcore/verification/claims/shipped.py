@@ -15,7 +15,7 @@ from mdcore.problems.proofs import certificates
 from mdcore.problems.references import References, solve_references
 from mdcore.problems.solvers import conic
 from mdcore.training.stack import load_data
-from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, is_quick, largest, level
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, is_quick, largest, level
 from mdcore.verification.evidence import GRIDS, data_key
 from mdcore.verification.own import degrees, least_polyhedral
 
@@ -50,10 +50,10 @@ def cases(quick: bool) -> tuple[Case, ...]:
     return tuple(found)
 
 
-def residual_picture(what: str, gaps, residuals) -> Picture:
+def residual_picture(what: str, gaps, residuals) -> ClaimFigure:
     """Duality gaps and KKT residuals by number, with the gap that is asked for."""
     numbers = list(range(len(gaps)))
-    return Picture(
+    return ClaimFigure(
         what,
         "residual",
         (
@@ -92,17 +92,17 @@ def second_opinion(A: np.ndarray, w: np.ndarray, p: float) -> tuple[np.ndarray, 
     "max-margin and SVM: relative gap 0, KKT residual 0; logistic: relative gradient 0",
     "gap ≤ 1e-7; residuals ≤ 1e-6",
 )
-def exact_everywhere(evidence) -> Outcome:
+def exact_everywhere(evidence) -> Measurement:
     gaps, residuals = [], []
     for case in cases(is_quick(evidence)):
         for found in (*case.known.max_margin.values(), case.known.svm):
             gaps.append(found.gap)
             residuals.append(found.kkt)
     gradients = [case.known.logreg.kkt for case in cases(is_quick(evidence))]
-    picture = residual_picture("reference", gaps, residuals)
+    figure = residual_picture("reference", gaps, residuals)
     good = at_most(map(abs, gaps), 1e-7) and at_most(residuals, 1e-6) and at_most(gradients, 1e-6)
     said = f"{len(gaps)} references: gap ≤ {largest(map(abs, gaps)):.1e}, KKT ≤ {largest(residuals):.1e}; "
-    return Outcome(said + f"{len(gradients)} gradients ≤ {largest(gradients):.1e}", good, picture)
+    return Measurement(said + f"{len(gradients)} gradients ≤ {largest(gradients):.1e}", good, figure)
 
 
 @CLAIMS.add(
@@ -112,7 +112,7 @@ def exact_everywhere(evidence) -> Outcome:
     "angle 0°, all of them compared",
     "≤ 0.001°",
 )
-def agree_everywhere(evidence) -> Outcome:
+def agree_everywhere(evidence) -> Measurement:
     found = []
     for case in cases(is_quick(evidence)):
         for p, reference in case.known.max_margin.items():
@@ -120,5 +120,5 @@ def agree_everywhere(evidence) -> Outcome:
             found.append(degrees(w, reference.w) if gap < SOLVED else math.nan)  # else it compares nothing
     numbers = list(range(len(found)))
     pairs = Series("pairs", numbers, [max(x, 1e-14) for x in found])
-    picture = Picture("reference", "angle (°)", (pairs, level("tolerance", 1e-3, numbers)), "linear", "log")
-    return Outcome(f"{len(found)} pairs; largest {largest(found):.1e}°", at_most(found, 1e-3), picture)
+    figure = ClaimFigure("reference", "angle (°)", (pairs, level("tolerance", 1e-3, numbers)), "linear", "log")
+    return Measurement(f"{len(found)} pairs; largest {largest(found):.1e}°", at_most(found, 1e-3), figure)

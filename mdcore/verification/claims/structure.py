@@ -13,7 +13,7 @@ from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Lp, Quadratic
 from mdcore.math.step_rules import StepRule
 from mdcore.problems.datasets import load_dataset
-from mdcore.verification.claim import Outcome, Picture, Register, Series, at_most, bars, largest, level, within
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, largest, level, within
 
 CLAIMS = Register()
 SMALL = {"name": "synthetic", "geometry": "gaussian", "dim": 8, "n": 40, "separation": 2.0, "noise": 1.0}
@@ -27,13 +27,13 @@ NEURONS = {1.5: "1 neuron", 2.0: "any number: the start decides", 3.0: "all 10 n
     "stable rank 1, |⟨v_{l+1}, u_l⟩| = 1",
     "1e-4; 1e-4",
 )
-def rank_one(evidence) -> Outcome:
+def rank_one(evidence) -> Measurement:
     rows = [row for row in evidence.each("limits") if row["depth"] > 1]
     rank = [row["stable_rank"] - 1 for row in rows]
     unaligned = [1 - row["layer_alignment"] for row in rows]
     names = [f"p={r['limit_p']:g} L={r['depth']}" for r in rows]
     floor = 1e-17  # of the figure's log axis
-    picture = Picture(
+    figure = ClaimFigure(
         "",
         "distance from 1",
         (
@@ -47,7 +47,7 @@ def rank_one(evidence) -> Outcome:
     good = (
         {r["depth"] for r in rows} == {2, 3, 4} and at_most(map(abs, rank), 1e-4) and at_most(map(abs, unaligned), 1e-4)
     )
-    return Outcome(f"stable rank − 1 ≤ {largest(rank):.1e}; 1 − alignment ≤ {largest(unaligned):.1e}", good, picture)
+    return Measurement(f"stable rank − 1 ≤ {largest(rank):.1e}; 1 − alignment ≤ {largest(unaligned):.1e}", good, figure)
 
 
 @CLAIMS.add(
@@ -58,15 +58,15 @@ def rank_one(evidence) -> Outcome:
     "p=1.5: < 1.1; p=2: between; p=3: > 9.9",
     ours=True,
 )
-def neurons(evidence) -> Outcome:
+def neurons(evidence) -> Measurement:
     rows = [row for row in evidence.each("limits") if row["depth"] > 1]
     by_p = {p: [row["participation"] for row in rows if row["limit_p"] == p] for p in NEURONS}
     names = [f"p={row['limit_p']:g} L={row['depth']}" for row in rows]
-    picture = bars(names, [row["participation"] for row in rows], "participation", {"p < 2": 1.0, "p > 2": 10.0})
+    figure = bars(names, [row["participation"] for row in rows], "participation", {"p < 2": 1.0, "p > 2": 10.0})
     good = at_most(by_p[1.5], 1.1) and at_most([-x for x in by_p[3.0]], -9.9)
     good &= at_most([abs(x - 5.55) for x in by_p[2.0]], 4.35)  # from 1.2 to 9.9
     said = "; ".join(f"p={p:g}: {min(v):.2f} … {max(v):.2f}" for p, v in by_p.items())
-    return Outcome(said, good, picture)
+    return Measurement(said, good, figure)
 
 
 @CLAIMS.add(
@@ -77,11 +77,13 @@ def neurons(evidence) -> Outcome:
     "0.01",
     ours=True,
 )
-def balanced(evidence) -> Outcome:
+def balanced(evidence) -> Measurement:
     rows = [row for row in evidence.each("limits") if row["depth"] > 1]
     found = [row["norm_balance"] for row in rows]
     names = [f"p={row['limit_p']:g} L={row['depth']}" for row in rows]
-    return Outcome(f"{largest(found):.4f}", within(found, 1, 0.01), bars(names, found, "max/min Σφ*", {"limit": 1.0}))
+    return Measurement(
+        f"{largest(found):.4f}", within(found, 1, 0.01), bars(names, found, "max/min Σφ*", {"limit": 1.0})
+    )
 
 
 def _drifts(evidence, rule):
@@ -92,7 +94,7 @@ def _drifts(evidence, rule):
     return found
 
 
-def _halving(found, most, fastest) -> Outcome:
+def _halving(found, most, fastest) -> Measurement:
     ratios, series = [], []
     for (p, depth), by_eta in sorted(found.items()):
         etas = sorted(by_eta, reverse=True)
@@ -103,7 +105,7 @@ def _halving(found, most, fastest) -> Outcome:
     drift = max(y for s in series[:-1] for y in s.y)
     good = len(found) == 6 and at_most([1.8 - x for x in ratios], 0) and at_most(ratios, fastest) and drift < most
     said = f"ratios {min(ratios):.3f} … {max(ratios):.3f}; drift at most {drift:.1e}"
-    return Outcome(said, good, Picture("step η", "relative drift", tuple(series), "log", "log"))
+    return Measurement(said, good, ClaimFigure("step η", "relative drift", tuple(series), "log", "log"))
 
 
 @CLAIMS.add(
@@ -113,7 +115,7 @@ def _halving(found, most, fastest) -> Outcome:
     "ratio 2.0 a halving",
     "±0.2",
 )
-def invariants(evidence) -> Outcome:
+def invariants(evidence) -> Measurement:
     return _halving(_drifts(evidence, "constant"), 0.05, 2.2)
 
 
@@ -125,7 +127,7 @@ def invariants(evidence) -> Outcome:
     "ratio ≥ 1.8",
     ours=True,
 )
-def invariants_normalised(evidence) -> Outcome:
+def invariants_normalised(evidence) -> Measurement:
     return _halving(_drifts(evidence, "normalized"), 0.005, math.inf)
 
 
@@ -137,7 +139,7 @@ def invariants_normalised(evidence) -> Outcome:
     "p=2: ratio 2 ± 0.2; p=3: ratio 1 ± 0.05 and 10 times larger",
     ours=True,
 )
-def whole_matrix(evidence) -> Outcome:
+def whole_matrix(evidence) -> Measurement:
     etas = (0.02, 0.01)
     drift = {p: [_matrix_drift(p, eta) for eta in etas] for p in (2, 3)}
     ratio = {p: a / b for p, (a, b) in drift.items()}
@@ -145,7 +147,7 @@ def whole_matrix(evidence) -> Outcome:
     expected = (Series("∝ η", etas, [drift[2][0], drift[2][0] / 2], "prediction"), level("constant", drift[3][0], etas))
     good = abs(ratio[2] - 2) <= 0.2 and abs(ratio[3] - 1) <= 0.05 and drift[3][1] > 10 * drift[2][1]
     said = f"ratio p=2 {ratio[2]:.3f}, p=3 {ratio[3]:.3f}; drift {drift[2][1]:.1e} and {drift[3][1]:.1e}"
-    return Outcome(said, good, Picture("step η", "off-diagonal drift", (*series, *expected), "log", "log"))
+    return Measurement(said, good, ClaimFigure("step η", "off-diagonal drift", (*series, *expected), "log", "log"))
 
 
 def _matrix_drift(p: float, eta: float) -> float:
@@ -175,12 +177,12 @@ def _matrix_drift(p: float, eta: float) -> float:
     "±0.005; < 0.1° at seed 0, < 0.15° at every seed",
     ours=True,
 )
-def layer_scaled(evidence) -> Outcome:
+def layer_scaled(evidence) -> Measurement:
     rows = list(evidence.each("layers", potential="layer_scaled"))
     ratio, apart = [row["norm_balance_frobenius"] for row in rows], [row["angle_max_margin"] for row in rows]
-    picture = bars([f"seed {row['seed']}" for row in rows], ratio, "‖W_1‖_F/‖W_2‖_F", {"√(α_2/α_1)": math.sqrt(4)})
+    figure = bars([f"seed {row['seed']}" for row in rows], ratio, "‖W_1‖_F/‖W_2‖_F", {"√(α_2/α_1)": math.sqrt(4)})
     said = f"{min(ratio):.4f} … {max(ratio):.4f}; {largest(apart):.3f}°"
-    return Outcome(said, within(ratio, 2.0, 0.005) and at_most(apart[:1], 0.1) and at_most(apart, 0.15), picture)
+    return Measurement(said, within(ratio, 2.0, 0.005) and at_most(apart[:1], 0.1) and at_most(apart, 0.15), figure)
 
 
 @CLAIMS.add(
@@ -190,7 +192,7 @@ def layer_scaled(evidence) -> Outcome:
     "γ_p(w) ≤ γ_p* ≤ ‖A^Tλ‖_q",
     "1e-7, relative",
 )
-def brackets(evidence) -> Outcome:
+def brackets(evidence) -> Measurement:
     below, above, count = [], [], 0
     for part in ("limits", "rates", "transient", "norms", "invariants", "layers", "horizons"):
         table = evidence.final(part)
@@ -199,7 +201,7 @@ def brackets(evidence) -> Outcome:
         count += len(table)
     order = np.argsort(below)
     numbers = list(range(count))
-    picture = Picture(
+    figure = ClaimFigure(
         "cell, by its margin",
         "share of γ*",
         (
@@ -210,4 +212,4 @@ def brackets(evidence) -> Outcome:
     )
     good = at_most(below, 1 + 1e-7) and at_most([-x for x in above], -1 + 1e-7)
     said = f"{count} cells; γ(w)/γ* ≤ 1 {max(below) - 1:+.1e}, bound/γ* ≥ 1 {min(above) - 1:+.1e}"
-    return Outcome(said, good, picture)
+    return Measurement(said, good, figure)
