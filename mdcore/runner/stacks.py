@@ -21,9 +21,15 @@ MAX_CELLS = 18
 # What all cells of one stack have in common, besides their data.
 SHARED = ("epochs", "log_points", "loss", "step", "stop", "dtype", "svm_C", "logreg_C", "metrics")
 
-# Seconds of training on one thread, for plans and for an ETA's first guess: measured rates replace them.
-SECONDS_PER_STEP = 6e-6  # of one cell of a full stack, whatever its data
-SECONDS_PER_ENTRY = 1e-10  # of one cell and step, for each of the n·d entries of the data
+# Seconds of training on one thread, for plans, for cutting stacks and for an ETA's first guess; a run's own measured
+# seconds correct them. All are of one cell of a full stack and one step.
+SECONDS_PER_STEP = 6e-6
+SECONDS_PER_NUMBER = 1e-10  # for each of the n·d numbers of the data
+SECONDS_PER_WEIGHT = 2e-9  # for each entry of the layers, where the inverse mirror map is a power of 1, 2 or ½
+DEAR_MAP, NEWTON_MAP = 6.0, 60.0  # times as much: other powers and functions; the map of `scaled`, by iteration
+# Layers that would take longer than this in one stack are shared out over several, so that all cores have some of
+# them. Cutting costs the layers nothing; passes over the data are cheaper together, and are no reason to cut.
+LONGEST = 60.0
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,30 @@ def data_size(config: dict) -> tuple[int, int]:
     return 1000, 100
 
 
+def layers_cost(cell) -> float:
+    """Expected seconds for the layers: epochs · c · (entries of all layers), c by the inverse mirror map."""
+    config = cell.config
+    (_, d), depth, width = data_size(config), config["depth"], config.get("width") or 1
+    entries = d if depth == 1 else width * (d + (depth - 2) * width + 1)
+    potential = config["potential"]
+    dearest = max(map(_map_cost, potential if isinstance(potential, list) else [potential]))
+    return config["epochs"] * SECONDS_PER_WEIGHT * dearest * entries
+
+
+def _map_cost(potential) -> float:
+    name, parameters = next(iter(potential.items())) if isinstance(potential, dict) else (potential, {})
+    if name == "scaled":
+        return NEWTON_MAP
+    powers = (1.5, 2.0, 3.0)
+    return 1.0 if name in ("quadratic", "layer_scaled") or (parameters or {}).get("p") in powers else DEAR_MAP
+
+
 def cost(cell) -> float:
-    """Expected seconds: epochs · (a·(1 + log₂(depth + 1)) + b·n·d)."""
+    """Expected seconds: epochs · (a·(1 + log₂(depth + 1)) + b·n·d) and the layers' own."""
     n, d = data_size(cell.config)
-    layers = 1 + math.log2(cell.config["depth"] + 1)
-    return cell.config["epochs"] * (SECONDS_PER_STEP * layers + SECONDS_PER_ENTRY * n * d)
+    calls = 1 + math.log2(cell.config["depth"] + 1)
+    passes = cell.config["epochs"] * (SECONDS_PER_STEP * calls + SECONDS_PER_NUMBER * n * d)
+    return passes + layers_cost(cell)
 
 
 def _key(value) -> str:
@@ -72,7 +97,10 @@ def _key(value) -> str:
 
 
 def group_key(cell) -> str:
-    """(dataset, potential, seed): such a group, with its depth-1 companion, is never split by `compose`."""
+    """(dataset, potential, seed): cells that share a depth-1 companion, kept together as long as they fit a stack.
+
+    Where they do not, each stack trains a companion of its own: the same numbers.
+    """
     return _key([cell.data_key, cell.config["potential"], cell.config["seed"]])
 
 
@@ -88,17 +116,28 @@ def compose(cells, pending=None, max_cells: int = MAX_CELLS) -> list[Stack]:
         pools.setdefault(shared, {}).setdefault(group_key(cell), []).append(cell)
     stacks = []
     for groups in pools.values():
-        total = sum(map(len, groups.values()))
-        even = total / math.ceil(total / max_cells)
-        for bundle in _fill(list(groups.values()), even, max_cells):
+        total, longest = sum(map(len, groups.values())), max_cells
+        stacks_needed = math.ceil(total / max_cells)
+        by_work = min(total, math.ceil(sum(layers_cost(c) for group in groups.values() for c in group) / LONGEST))
+        if by_work > stacks_needed:
+            stacks_needed, longest = by_work, math.ceil(total / by_work)
+        parts = [part for group in groups.values() for part in _parts(group, longest)]
+        for bundle in _fill(parts, total / stacks_needed, longest):
             kept = tuple(c for c in bundle if pending is None or c.cell_id in pending)
             if kept:
                 stacks.append(Stack(kept))
     return sorted(stacks, key=lambda stack: (-stack.cost, stack.name))
 
 
+def _parts(group: list, most: int) -> list[list]:
+    """The group in order, in as few parts of at most `most` cells as do, about equal."""
+    count = math.ceil(len(group) / most)
+    ends = [round(len(group) * i / count) for i in range(count + 1)]
+    return [group[a:b] for a, b in zip(ends, ends[1:])]
+
+
 def _fill(groups: list[list], even: float, most: int) -> list[list]:
-    """Whole groups in order: bundles of about `even` cells, at most `most` (a larger group stays whole)."""
+    """Whole groups in order: bundles of about `even` cells, at most `most`."""
     bundles: list[list] = [[]]
     for group in groups:
         if bundles[-1] and (len(bundles[-1]) >= even or len(bundles[-1]) + len(group) > most):

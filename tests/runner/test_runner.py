@@ -77,9 +77,30 @@ def test_a_lost_stack_is_composed_again_with_the_same_neighbours():
     assert {s.name for s in compose(cells, two)} == {whole[0].name, whole[-1].name}
 
 
-def test_a_group_larger_than_a_stack_stays_whole():
-    cells = [type(c)(f"w{i}", c.config) for i in range(25) for c in fake_cells(1)]
-    assert [len(s.cells) for s in compose(cells)] == [25]
+def test_a_group_larger_than_a_stack_is_cut():
+    """Many widths or starts of one potential, data set and seed: each part trains a companion of its own."""
+    cells = [type(c)(f"w{i}", c.config) for i in range(100) for c in fake_cells(1)]
+    stacks = compose(cells)
+    assert [len(s.cells) for s in stacks] == [17, 17, 17, 17, 16, 16]
+    assert sorted(i for s in stacks for i in s.cell_ids) == sorted(c.cell_id for c in cells)
+
+
+def test_deep_and_wide_layers_are_shared_out():
+    """3 potentials × 2 depths × 2 seeds at width 500: 20,000 steps of a million weights are not one stack."""
+    data = {"name": "synthetic", "dim": 200, "n": 800}
+    deep = [
+        type(c)(f"{potential}_L{depth}_{c.cell_id}", c.config)
+        for potential in ("quadratic", "scaled", "p3")
+        for depth in (1, 6)
+        for c in fake_cells(2, dataset=data, potential=potential, depth=depth, width=500, epochs=20_000)
+    ]
+    stacks = compose(deep)
+    assert len(stacks) > 6
+    assert max(len(s.cells) for s in stacks) <= 2
+    assert sorted(i for s in stacks for i in s.cell_ids) == sorted(c.cell_id for c in deep)
+    assert sum(s.cost for s in stacks) > 20_000 * 6 * 1e6 * 2e-9  # and it is not announced as a matter of seconds
+    shallow = [type(c)(c.cell_id, c.config | {"depth": 1}) for c in deep]
+    assert len(compose(shallow)) == 1
 
 
 def test_stacks_of_one_pool_are_about_equal():
