@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -107,13 +108,13 @@ class Certificates:
         self.ps, self.A, self.loss = list(ps), A, loss
         n, d = A.shape
         count = min(len(log_epochs), MOST_WINDOWS)
-        self.starts = torch.linspace(0, len(log_epochs) - 1, count).round().long().unique()
+        self.starts = torch.linspace(0, len(log_epochs) - 1, count).round().long().unique()  # type: ignore[no-untyped-call]  # torch's own
         self.sums = torch.zeros((len(self.ps), len(self.starts), d), dtype=torch.float64)
         self.masses = torch.zeros((len(self.ps), len(self.starts)), dtype=torch.float64)
         self.bound = torch.full((len(self.ps),), math.inf, dtype=torch.float64)
         self.z = torch.full((len(self.ps), d), math.nan, dtype=torch.float64)
         self.rounding = torch.full((len(self.ps),), math.nan, dtype=torch.float64)
-        self.largest = {p: largest_row_norm(A, conjugate_exponent(p)) for p in set(self.ps) - {None}}
+        self.largest = {p: largest_row_norm(A, conjugate_exponent(p)) for p in set(self.ps) if p is not None}
         self.kappa = rounding_of_sums(n, log_epochs[-1] + len(log_epochs), dtype)
         self.kappa_single = rounding_of_sums(n, 0, torch.float64)
 
@@ -137,23 +138,22 @@ class Certificates:
                 continue
             reached[row] = smallest[row] / p_norm(w[row], p)
             lower[row] = lower_bound(reached[row], w.shape[1], self.largest[p])
-            self._improve(position, single[row : row + 1], masses[row : row + 1], self.kappa_single)
-            self._improve(position, self.sums[position], self.masses[position], self.kappa)
+            self._improve(position, p, single[row : row + 1], masses[row : row + 1], self.kappa_single)
+            self._improve(position, p, self.sums[position], self.masses[position], self.kappa)
         bound = torch.where(torch.isnan(reached), math.nan, self.bound[positions])
         return {"margin_lp": reached, "gamma_bound": bound, "gap": certified_gap(lower, bound)}
 
-    def _improve(self, position: int, sums: Tensor, masses: Tensor, kappa: float) -> None:
-        p = self.ps[position]
+    def _improve(self, position: int, p: float, sums: Tensor, masses: Tensor, kappa: float) -> None:
         bounds = upper_bound(sums, masses, p, kappa, self.largest[p])
         best = int(bounds.argmin())
         if bounds[best] < self.bound[position]:
             self.bound[position] = bounds[best]
             self.z[position], self.rounding[position] = sums[best] / masses[best], kappa
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """Everything summed and found so far."""
         return {name: getattr(self, name) for name in ("sums", "masses", "bound", "z", "rounding")}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
         vars(self).update(state)

@@ -18,7 +18,8 @@ from mdcore.math.potentials import Potential
 def unit(u: Tensor, dim: int = -1) -> Tensor:
     """u/‖u‖_2 along `dim`, safe for entries of 1e±300; NaN for the zero vector."""
     u = u / u.abs().amax(dim=dim, keepdim=True)
-    return u / torch.linalg.vector_norm(u, dim=dim, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(u, dim=dim, keepdim=True)
+    return u / length
 
 
 def angle(u: Tensor, v: Tensor) -> Tensor:
@@ -37,7 +38,8 @@ def p_norm(w: Tensor, p: float, dim: int = -1) -> Tensor:
     """‖w‖_p along `dim`, 1 ≤ p ≤ ∞, scaled by the largest entry so that no power overflows."""
     largest = w.abs().amax(dim=dim, keepdim=True)
     safe = torch.where(largest > 0, largest, torch.ones_like(largest))
-    return largest.squeeze(dim) * torch.linalg.vector_norm(w / safe, ord=p, dim=dim)
+    scaled: Tensor = torch.linalg.vector_norm(w / safe, ord=p, dim=dim)
+    return largest.squeeze(dim) * scaled
 
 
 def conjugate_exponent(p: float) -> float:

@@ -17,7 +17,7 @@ from torch import Tensor
 from mdcore.math import potentials
 from mdcore.math.metrics import p_norm
 from mdcore.math.potentials import Potential, normalisation_exponent
-from mdcore.math.step_rules import ADAPTIVE_GROWTH, ADAPTIVE_SHRINK, StepRule
+from mdcore.math.step_rules import ADAPTIVE_GROWTH, ADAPTIVE_SHRINK, Moment, StepRule
 
 
 class StepOptions(TypedDict, total=False):
@@ -50,8 +50,8 @@ class MirrorDescent(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
-        potential: str | Mapping | Potential | Sequence[Potential] = "quadratic",
+        params: Iterable[Any],
+        potential: str | Mapping[str, Any] | Potential | Sequence[Potential] = "quadratic",
         lr: float = 0.1,
         rule: str = "constant",
         **options: Unpack[StepOptions],
@@ -65,7 +65,7 @@ class MirrorDescent(torch.optim.Optimizer):
             self._set_potentials(list(potential))
         self._forget()
 
-    def _set_potentials(self, given: list) -> None:
+    def _set_potentials(self, given: list[Any]) -> None:
         count = len(self.potentials)
         if len(given) != count:
             raise ValueError(f"{len(given)} potentials for {count} parameters; give one, or one per parameter")
@@ -87,11 +87,11 @@ class MirrorDescent(torch.optim.Optimizer):
     @property
     def steps(self) -> int:
         """The number of steps taken."""
-        return self.param_groups[0]["step"] if self.param_groups else 0
+        return int(self.param_groups[0]["step"]) if self.param_groups else 0
 
     def __getstate__(self) -> dict[str, Any]:
         own = ("rule", "potentials", "q", "_default")
-        return super().__getstate__() | {name: getattr(self, name) for name in own}
+        return dict(super().__getstate__()) | {name: getattr(self, name) for name in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -99,7 +99,7 @@ class MirrorDescent(torch.optim.Optimizer):
 
     def _forget(self) -> None:
         self._seen: dict[Tensor, int] = {}  # a parameter's version when this optimizer last wrote it
-        self._accepted: tuple | None = None  # adaptive: what the closure gave where the last step ended
+        self._accepted: tuple[Any, Tensor, list[Tensor | None]] | None = None  # adaptive: what the closure gave where the last step ended
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
@@ -110,14 +110,15 @@ class MirrorDescent(torch.optim.Optimizer):
         changed = self._seen.get(parameter) != parameter._version
         if "dual" not in state or (changed and not torch.equal(phi.inverse_mirror_map(state["dual"]), parameter)):
             state["dual"] = phi.mirror_map(parameter.detach())
-        return state["dual"]
+        Z: Tensor = state["dual"]
+        return Z
 
     def _write(self, parameter: Tensor, Z: Tensor, W: Tensor) -> None:
         self.state[parameter]["dual"] = Z
         parameter.copy_(W)
         self._seen[parameter] = parameter._version
 
-    def _evaluate(self, closure: Callable | None) -> tuple[Any, Tensor, list[Tensor | None]]:
+    def _evaluate(self, closure: Callable[[], Any] | None) -> tuple[Any, Tensor, list[Tensor | None]]:
         """(what the closure returned, log R, the −gradients); a parameter without a gradient has None."""
         value = None
         if closure is not None:
@@ -129,15 +130,15 @@ class MirrorDescent(torch.optim.Optimizer):
 
     def _lengths(self, log_risk: Tensor, ascent: list[Tensor | None]) -> list[Tensor]:
         """s_t, one for each parameter: of its group."""
-        norm = None
+        norm = torch.full_like(log_risk, math.nan)
         if self.rule.needs_norm:
             sizes = [p_norm(g.flatten(), self.q).to(log_risk) for g in ascent if g is not None]
             norm = p_norm(torch.stack(sizes), self.q) if sizes else torch.zeros_like(log_risk)
         lengths = []
         for group in self.param_groups:
             lr, s = float(group["lr"]), torch.zeros_like(log_risk)
-            if lr > 0 and (norm is None or norm > 0):
-                s = replace(self.rule, eta=lr).coefficient(group["step"], norm, s, log_risk, lr)
+            if lr > 0 and (norm > 0 or not self.rule.needs_norm):
+                s = replace(self.rule, eta=lr).coefficient(Moment(group["step"], norm, s, log_risk, lr))
             lengths += [s] * len(group["params"])
         return lengths
 
@@ -148,7 +149,7 @@ class MirrorDescent(torch.optim.Optimizer):
             raise ValueError(f"rule {self.rule.rule!r} needs step(closure): it depends on the risk")
         parameters = self._parameters()
         known = self._accepted is not None and all(self._seen.get(p, p._version) == p._version for p in parameters)
-        now = self._accepted if known else self._evaluate(closure)
+        now = self._accepted if known and self._accepted else self._evaluate(closure)
         value, log_risk, ascent = now
         for group in self.param_groups:
             group["step"] += 1

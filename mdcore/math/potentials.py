@@ -111,7 +111,7 @@ class PowerPotential(Potential):
     inverse_scale: float = 1.0
     inverse_exponent: float = 1.0
 
-    def inverse_mirror_map(self, z, out=None):
+    def inverse_mirror_map(self, z: Tensor, out: Tensor | None = None) -> Tensor:
         w = signed_power(z, self.inverse_exponent, out)
         return w if self.inverse_scale == 1.0 else w.mul_(self.inverse_scale)
 
@@ -127,13 +127,13 @@ class LayerScaled(PowerPotential):
         self.alpha = LayerScaled.parameters["alpha"].check(self.name, "alpha", alpha)
         self.inverse_scale = 1.0 / self.alpha
 
-    def value_per_entry(self, w):
+    def value_per_entry(self, w: Tensor) -> Tensor:
         return 0.5 * self.alpha * w * w
 
-    def mirror_map(self, w):
+    def mirror_map(self, w: Tensor) -> Tensor:
         return self.alpha * w
 
-    def conjugate_per_entry(self, z):
+    def conjugate_per_entry(self, z: Tensor) -> Tensor:
         return z * z / (2 * self.alpha)
 
 
@@ -144,7 +144,7 @@ class Quadratic(LayerScaled):
     parameters: Mapping[str, Number] = {}
     quadratic_at: Mapping[str, float] = {}
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(1.0)
 
 
@@ -175,13 +175,13 @@ class Lp(PowerPotential):
         self.limit_p = self.p
         self.inverse_exponent = 1.0 / (self.p - 1.0)
 
-    def value_per_entry(self, w):
+    def value_per_entry(self, w: Tensor) -> Tensor:
         return w.abs().pow(self.p) / self.p
 
-    def mirror_map(self, w):
+    def mirror_map(self, w: Tensor) -> Tensor:
         return signed_power(w, self.p - 1.0)
 
-    def conjugate_per_entry(self, z):
+    def conjugate_per_entry(self, z: Tensor) -> Tensor:
         return z.abs().pow(self.q) / self.q
 
 
@@ -209,16 +209,16 @@ class Hypentropy(Potential):
     def __init__(self, beta: float):
         self.beta = self.parameters["beta"].check(self.name, "beta", beta)
 
-    def value_per_entry(self, w):
+    def value_per_entry(self, w: Tensor) -> Tensor:
         return w * torch.asinh(w / self.beta) - torch.hypot(w, torch.full_like(w, self.beta))
 
-    def mirror_map(self, w):
+    def mirror_map(self, w: Tensor) -> Tensor:
         return torch.asinh(w / self.beta)
 
-    def inverse_mirror_map(self, z, out=None):
+    def inverse_mirror_map(self, z: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.sinh(z, out=out).mul_(self.beta)
 
-    def conjugate_per_entry(self, z):
+    def conjugate_per_entry(self, z: Tensor) -> Tensor:
         return self.beta * torch.cosh(z)
 
 
@@ -234,16 +234,16 @@ class Cosh(Potential):
     def __init__(self, beta: float):
         self.beta = self.parameters["beta"].check(self.name, "beta", beta)
 
-    def value_per_entry(self, w):
+    def value_per_entry(self, w: Tensor) -> Tensor:
         return self.beta**2 * torch.cosh(w / self.beta)
 
-    def mirror_map(self, w):
+    def mirror_map(self, w: Tensor) -> Tensor:
         return self.beta * torch.sinh(w / self.beta)
 
-    def inverse_mirror_map(self, z, out=None):
+    def inverse_mirror_map(self, z: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.div(z, self.beta, out=out).asinh_().mul_(self.beta)
 
-    def conjugate_per_entry(self, z):
+    def conjugate_per_entry(self, z: Tensor) -> Tensor:
         return z * self.beta * torch.asinh(z / self.beta) - self.beta * torch.hypot(z, torch.full_like(z, self.beta))
 
 
@@ -255,11 +255,11 @@ class Scaled(Potential):
 
     name, colour, limit_p = "scaled", "#CC79A7", 2.0
 
-    def value_per_entry(self, w):
+    def value_per_entry(self, w: Tensor) -> Tensor:
         square = w * w
         return square * (square / (1.0 + square))
 
-    def mirror_map(self, w):
+    def mirror_map(self, w: Tensor) -> Tensor:
         shrink = self._shrink(w)
         return w * shrink * (4.0 - 2.0 * shrink)
 
@@ -268,7 +268,7 @@ class Scaled(Potential):
         """r²/(1+r²) in [0, 1], written so that r² may overflow."""
         return 1.0 / (1.0 + 1.0 / (r * r))
 
-    def inverse_mirror_map(self, z, out=None):
+    def inverse_mirror_map(self, z: Tensor, out: Tensor | None = None) -> Tensor:
         """Newton kept inside a bracket, for all entries at once.
 
         φ'(r) ≤ 2r and φ'(r) ≤ 4r³ make low = max(z/2, (z/4)^{1/3}) a lower bound of the root; φ'(2 low) ≥ z

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from mdcore.math.parameters import Number
+from mdcore.math.parameters import REQUIRED, Number, one_of
 from mdcore.math.torch_later import torch
 
 if TYPE_CHECKING:
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 
 ADAPTIVE_GROWTH, ADAPTIVE_SHRINK = 1.05, 0.5  # Lyu & Li 2020, appendix
 ETA = Number(above=0, most=1e12, default=1.0, symbol="η")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What s_t may depend on: the step's number t = 1, 2, …; N e^{c} (`norm`), c (`log_scale`), log R, the adaptive h.
+
+    Each is (K,), a value a cell; t is a number, or a tensor where steps are queued.
+    """
+
+    t: float | Tensor
+    norm: Tensor
+    log_scale: Tensor
+    log_risk: Tensor
+    h: float | Tensor
 
 
 class Rule:
@@ -32,9 +46,9 @@ class Rule:
     needs_risk = False  # s_t, or whether it is taken, depends on log R
 
     @staticmethod
-    def coefficient(step: StepRule, t, norm, log_scale, log_risk, h):
-        """s_t e^{−c}, see `StepRule.coefficient`."""
-        raise NotImplementedError
+    def coefficient(step: StepRule, now: Moment) -> Tensor:
+        """s_t e^{−c} (K,)."""
+        raise TypeError(f"step rule {step.rule} does not define coefficient(step, now): add s_t e^(−c)")
 
 
 class Constant(Rule):
@@ -44,8 +58,8 @@ class Constant(Rule):
     parameters: Mapping[str, Number] = {"eta": Number(above=0, most=1e12, default=0.1, symbol="η")}
 
     @staticmethod
-    def coefficient(step, t, norm, log_scale, log_risk, h):
-        return step.eta * torch.exp(-log_scale)
+    def coefficient(step: StepRule, now: Moment) -> Tensor:
+        return step.eta * torch.exp(-now.log_scale)
 
 
 class Normalized(Rule):
@@ -59,8 +73,8 @@ class Normalized(Rule):
     }
 
     @staticmethod
-    def coefficient(step, t, norm, log_scale, log_risk, h):
-        return step.length(t) / norm
+    def coefficient(step: StepRule, now: Moment) -> Tensor:
+        return step.length(now.t) / now.norm
 
 
 class Adaptive(Rule):
@@ -69,8 +83,8 @@ class Adaptive(Rule):
     name, adapts, needs_norm, needs_risk = "adaptive", True, True, True
 
     @staticmethod
-    def coefficient(step, t, norm, log_scale, log_risk, h):
-        return h / norm
+    def coefficient(step: StepRule, now: Moment) -> Tensor:
+        return now.h / now.norm
 
 
 class LossScaled(Rule):
@@ -79,8 +93,8 @@ class LossScaled(Rule):
     name, needs_risk, deepest = "loss_scaled", True, 1
 
     @staticmethod
-    def coefficient(step, t, norm, log_scale, log_risk, h):
-        return step.eta * torch.exp(-log_scale - log_risk)
+    def coefficient(step: StepRule, now: Moment) -> Tensor:
+        return step.eta * torch.exp(-now.log_scale - now.log_risk)
 
 
 RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (Constant, Normalized, Adaptive, LossScaled)}
@@ -102,9 +116,24 @@ class StepRule:
     decay: float = 1.0
     anneal: float = 0.0
     horizon: int | None = None
+    plug_in: type[Rule] | None = None  # the class of a rule that is not built in
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # all that the class declares, for its `coefficient`
 
-    def __post_init__(self):
-        if self.rule not in RULES:
+    @classmethod
+    def of(cls, step: Mapping[str, Any], horizon: int, plug_in: type[Rule] | None = None) -> StepRule:
+        """The rule of a configuration's `step`; what is not given takes its default. ValueError out of range."""
+        name = step["rule"]
+        declared = dict((plug_in or RULES[name]).parameters)
+        if unknown := sorted(step.keys() - declared.keys() - {"rule"}):
+            raise ValueError(f"step rule {name}: unknown parameter {unknown[0]!r}; expected {one_of(declared)}")
+        if lacking := [key for key, each in declared.items() if key not in step and each.default is REQUIRED]:
+            raise ValueError(f"step rule {name}: parameter {lacking[0]} missing")
+        values = {key: each.check(name, key, step.get(key, each.default)) for key, each in declared.items()}
+        common = {key: values[key] for key in ("eta", "decay", "anneal") if key in values}
+        return cls(name, **{"eta": 1.0, **common}, horizon=horizon, plug_in=plug_in, parameters=values)
+
+    def __post_init__(self) -> None:
+        if self.plug_in is None and self.rule not in RULES:
             raise ValueError(f"step rule {self.rule!r}; expected one of {', '.join(RULES)}")
         if not (math.isfinite(self.eta) and self.eta > 0):
             raise ValueError(f"step eta = {self.eta}; expected a finite number > 0")
@@ -112,30 +141,33 @@ class StepRule:
             raise ValueError("step anneal needs the horizon T, the number of steps after which the step length is 0")
 
     @property
+    def kind(self) -> type[Rule]:
+        """The class of the rule."""
+        return self.plug_in or RULES[self.rule]
+
+    @property
     def adapts(self) -> bool:
         """True where a step can be refused."""
-        return RULES[self.rule].adapts
+        return self.kind.adapts
 
     @property
     def needs_norm(self) -> bool:
         """True where s_t depends on N."""
-        return RULES[self.rule].needs_norm
+        return self.kind.needs_norm
 
     @property
     def needs_risk(self) -> bool:
         """True where s_t, or whether it is taken, depends on log R."""
-        return RULES[self.rule].needs_risk
+        return self.kind.needs_risk
 
     def length(self, t: float | Tensor) -> float | Tensor:
         """η t^{a−1} (1 − (t−1)/T)^c of the normalised rule; t is a number, or a tensor where steps are queued."""
         eta = self.eta * t ** (self.decay - 1.0)
-        if self.anneal:
+        if self.anneal and self.horizon is not None:
             rest = 1.0 - (t - 1) / self.horizon
             eta = eta * (rest.clamp(min=0.0) if isinstance(rest, torch.Tensor) else max(0.0, rest)) ** self.anneal
         return eta
 
-    def coefficient(
-        self, t: float | Tensor, norm: Tensor | None, log_scale: Tensor, log_risk: Tensor, h: Tensor
-    ) -> Tensor:
-        """s_t e^{−c} (K,) from N e^{c} (`norm`), c (`log_scale`), log R and the adaptive h, each (K,)."""
-        return RULES[self.rule].coefficient(self, t, norm, log_scale, log_risk, h)
+    def coefficient(self, now: Moment) -> Tensor:
+        """s_t e^{−c} (K,)."""
+        return self.kind.coefficient(self, now)

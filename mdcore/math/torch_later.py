@@ -19,6 +19,6 @@ class _Later(ModuleType):
 
 
 if TYPE_CHECKING:
-    import torch
+    import torch as torch
 else:
     torch = _Later("torch")

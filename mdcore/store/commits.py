@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mdcore.store.fingerprint import fingerprint, sha256
 
@@ -40,7 +41,7 @@ class Record:
     code: str = ""
     code_parts: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    data: dict = field(default_factory=dict)  # sha256 of the data and of their files; {}: not recorded
+    data: dict[str, Any] = field(default_factory=dict)  # sha256 of the data and of their files; {}: not recorded
     steps: int = 0  # of all its cells together; 0: not counted
     serial: int = -1
     problem: str | None = None
@@ -72,7 +73,7 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def seal(record: dict) -> str:
+def seal(record: dict[str, Any]) -> str:
     """sha256 over the content of a JSON object, however it is laid out."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
@@ -153,7 +154,7 @@ def set_aside(run_dir: Path, record: Record) -> Path:
     return record.path
 
 
-def read_notes(output: Path, cell_ids: list[str]) -> dict:
+def read_notes(output: Path, cell_ids: list[str]) -> dict[str, Any]:
     """The notes beside the results, held against the cells asked for; ResultError says what is wrong."""
     try:
         notes = json.loads((output / NOTES).read_bytes())
@@ -170,7 +171,8 @@ def read_notes(output: Path, cell_ids: list[str]) -> dict:
     for name, digest in notes.get("files", {}).items():
         if sha256(output / name) != digest:
             raise ResultError(f"{name} is not as the notebook wrote it")
-    return {"seconds": {}, "steps": 0, "blas": [], "notes": []} | notes
+    defaults: dict[str, Any] = {"seconds": {}, "steps": 0, "blas": [], "notes": []}
+    return {**defaults, **notes}
 
 
 class Origin(NamedTuple):
@@ -180,7 +182,9 @@ class Origin(NamedTuple):
     serial: int
 
 
-def commit_stack(run_dir: Path, name: str, output: Path, cells, notes: dict, origin: Origin) -> Path:
+def commit_stack(
+    run_dir: Path, name: str, output: Path, cells: Iterable[str], notes: dict[str, Any], origin: Origin
+) -> Path:
     """Seal `output` with a stack.json and rename it to stacks/<name>; all of it is on the disk before.
 
     A readable stack of that name is never overwritten: the new one gets `-r<serial>` behind its name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def installed(package: str) -> str:
         return "not installed"
 
 
-def code_parts(plugins=()) -> dict[str, str]:
+def code_parts(plugins: Iterable[Path] = ()) -> dict[str, str]:
     """{what: its sha256 or version} for the package's sources, the packages and a grid's plug-in files."""
     parts = {
         f"mdcore/{path.relative_to(PACKAGE).as_posix()}": sha256(path)

@@ -6,7 +6,9 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -21,7 +23,7 @@ class RunLock:
     The lock is on `.lock`; `.lock.holder` only tells people who holds it, and may be stale without harm.
     """
 
-    def __init__(self, run_dir: Path, wait: bool = False, say=print):
+    def __init__(self, run_dir: Path, wait: bool = False, say: Callable[[str], Any] = print):
         self.path, self.holder, self.wait, self.say = run_dir / ".lock", run_dir / ".lock.holder", wait, say
         self._lock = FileLock(self.path)
 
@@ -39,7 +41,7 @@ class RunLock:
         self.holder.write_text(json.dumps(facts | {"host": socket.gethostname()}), encoding="utf-8")
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.holder.unlink(missing_ok=True)
         self._lock.release()
 

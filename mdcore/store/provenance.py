@@ -8,6 +8,7 @@ import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
+from typing import Any
 
 from mdcore.store.fingerprint import SOURCE_ROOT, installed
 
@@ -21,7 +22,7 @@ ONE_THREAD = {
 }
 
 
-def provenance() -> dict:
+def provenance() -> dict[str, Any]:
     """{commit, dirty, packages, python, platform, cpu, cores, blas, threads}; None where it is not known."""
     commit = _git("rev-parse", "HEAD")
     status = _git("status", "--porcelain", "--untracked-files=no")
@@ -74,7 +75,7 @@ def _cpu() -> str | None:
     return found.group(1).strip() if found else platform.processor() or None
 
 
-def _blas() -> dict | None:
+def _blas() -> dict[str, Any] | None:
     """numpy's BLAS by name and version; torch's stands in each stack.json, where torch was loaded."""
     import numpy
 

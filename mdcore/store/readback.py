@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from mdcore.store.commits import RESULTS, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Tables = tuple[pd.DataFrame, pd.DataFrame, dict[str, NDArray[Any]]]
 
 HISTORY = (
     "cell_id", "epoch", "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm",
@@ -13,7 +21,7 @@ HISTORY = (
 STATUSES = ("converged", "transient", "failed", "diverged", "overlap", "quasi-separable")
 
 
-def read_tables(record: Record, wanted: list[str]):
+def read_tables(record: Record, wanted: list[str]) -> Tables:
     """(final, history, {cell_id: w}) of the cells `wanted`. ValueError says what is not as it must be."""
     import numpy as np
     import pandas as pd
@@ -41,7 +49,7 @@ def read_tables(record: Record, wanted: list[str]):
     )
 
 
-def failed_rows(manifest: dict, record: Record, wanted: list[str]):
+def failed_rows(manifest: dict[str, Any], record: Record, wanted: list[str]) -> pd.DataFrame:
     """Rows of final.parquet's kind for cells that left no results: configuration, status and message."""
     import pandas as pd
 

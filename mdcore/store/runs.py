@@ -10,6 +10,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mdcore.store.commits import (
     NOTEBOOK,
@@ -22,6 +23,11 @@ from mdcore.store.commits import (
     seal,
 )
 from mdcore.store.readback import HISTORY, failed_rows, read_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mdcore.config.grid import Grid
 
 __all__ = [
     "HISTORY", "NOTEBOOK", "RESULTS", "Run", "RunData", "RunError", "check_tag", "commit_stack", "committed",
@@ -41,7 +47,7 @@ class Run:
 
     path: Path
     new: bool
-    manifest: dict = field(default_factory=dict)
+    manifest: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -50,11 +56,11 @@ class RunData:
     """What a run has committed, in the manifest's order; of a cell trained twice the newest result."""
 
     path: Path
-    manifest: dict
-    cells: list[dict]  # {"cell_id", "config"}
-    final: object  # DataFrame, one row per finished cell
-    history: object  # DataFrame, one row per cell and logged epoch
-    predictors: dict  # cell_id -> w (d,)
+    manifest: dict[str, Any]
+    cells: list[dict[str, Any]]  # {"cell_id", "config"}
+    final: pd.DataFrame  # one row per finished cell
+    history: pd.DataFrame  # one row per cell and logged epoch
+    predictors: dict[str, Any]  # cell_id -> w (d,)
     problems: list[str]
     references_dir: Path
     grid_yaml: str
@@ -80,7 +86,7 @@ def find_run(output_dir: Path, tag: str) -> Path | None:
     return max(found, default=None)
 
 
-def open_run(output_dir: Path, tag: str, grid, adopt: bool = False) -> Run:
+def open_run(output_dir: Path, tag: str, grid: Grid, adopt: bool = False) -> Run:
     """The run that `tag` means for `grid`; reads only. RunError when the tag stands for another grid.
 
     adopt: take the changed grid over; cells it shares with the old one keep their results.
@@ -116,7 +122,7 @@ def _says(file: Path, text: str) -> bool:
         return False
 
 
-def _cells_on_disk(run: Run) -> dict[str, dict] | None:
+def _cells_on_disk(run: Run) -> dict[str, dict[str, Any]] | None:
     """{cell_id: config} from the manifest, else from grid.yaml; None where neither can be read."""
     try:
         run.manifest = read_manifest(run.path)
@@ -132,7 +138,7 @@ def _cells_on_disk(run: Run) -> dict[str, dict] | None:
         return None
 
 
-def read_manifest(run_dir: Path) -> dict:
+def read_manifest(run_dir: Path) -> dict[str, Any]:
     """manifest.json, its shape checked; RunError says what is wrong."""
     try:
         manifest = json.loads((run_dir / "manifest.json").read_bytes())
@@ -141,14 +147,14 @@ def read_manifest(run_dir: Path) -> dict:
             raise ValueError("it does not match its own checksum")
         if not all(isinstance(c["cell_id"], str) and isinstance(c["config"], dict) for c in cells):
             raise ValueError("a cell without an id or a configuration")
-        return manifest
+        return dict(manifest)
     except FileNotFoundError:
         raise RunError(f"{run_dir} has no manifest.json") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{run_dir / 'manifest.json'} cannot be read ({error})") from None
 
 
-def _differences(there: dict[str, dict], here: dict[str, dict]) -> str:
+def _differences(there: dict[str, dict[str, Any]], here: dict[str, dict[str, Any]]) -> str:
     """Which keys take other values in the two grids, and how many cells they share."""
     lines = []
     keys = dict.fromkeys(key for config in [*there.values(), *here.values()] for key in config)
@@ -165,7 +171,7 @@ def _short(values: list[str]) -> str:
     return text + (f", … ({len(values)})" if len(values) > 4 else "")
 
 
-def write_head(run: Run, grid, provenance: dict) -> None:
+def write_head(run: Run, grid: Grid, provenance: dict[str, Any]) -> None:
     """grid.yaml and manifest.json; an earlier, different provenance is kept under "earlier"."""
     cells = [{"cell_id": cell.cell_id, "config": cell.config} for cell in grid.cells]
     manifest = {"cells": cells, "provenance": provenance}
@@ -179,7 +185,7 @@ def write_head(run: Run, grid, provenance: dict) -> None:
     run.manifest = manifest
 
 
-def write_results(output, results) -> None:
+def write_results(output: str | Path, results: Any) -> None:
     """Write what `train_request` returned into the directory `output` (called by notebooks/train_cell.ipynb).
 
     history.parquet, final.parquet, predictors.npz: cell_id (K,) and w (K, d) in final.parquet's order; on separable
@@ -214,7 +220,7 @@ def write_results(output, results) -> None:
     atomic_write(output / NOTES, json.dumps(told))
 
 
-def _loaded_blas() -> list[dict]:
+def _loaded_blas() -> list[dict[str, Any]]:
     """The numeric libraries this process has loaded: name, version, threads; no paths."""
     from threadpoolctl import threadpool_info
 
@@ -222,7 +228,7 @@ def _loaded_blas() -> list[dict]:
     return [{key: info.get(key) for key in keys} for info in threadpool_info()]
 
 
-def read_run(run_dir) -> RunData:
+def read_run(run_dir: str | Path) -> RunData:
     """Everything a run has committed; what is damaged is in `problems`. RunError: it is no run directory."""
     import pandas as pd
 
@@ -233,7 +239,8 @@ def read_run(run_dir) -> RunData:
     order = {cell["cell_id"]: number for number, cell in enumerate(manifest["cells"])}
     state = committed(run_dir)
     problems = [f"{r.path.name}: {r.problem}" for r in state.damaged]
-    finals, histories, predictors = [], [], {}
+    finals, histories = [], []
+    predictors: dict[str, Any] = {}
     taken: set[str] = set()
     for record in reversed(state.records):  # the one that counts first
         wanted = [c for c in record.cells if c in order and c not in taken]
@@ -283,4 +290,4 @@ def _grid_text(run_dir: Path, problems: list[str]) -> tuple[str, str]:
     if document is None:
         return "", ""
     question = document.data.get("question") if isinstance(document.data, dict) else None
-    return text, question if isinstance(question, str) else ""
+    return text or "", question if isinstance(question, str) else ""

@@ -179,7 +179,7 @@ def stack_plan(config: dict, separable: bool, device: str) -> StackPlan:
     """What all cells of a stack share, from the configuration of any of them."""
     step, epochs = config["step"], config["epochs"]
     return StackPlan(
-        step=StepRule(step["rule"], step["eta"], step.get("decay", 1.0), step.get("anneal", 0.0), horizon=epochs),
+        step=StepRule.of(step, epochs),
         epochs=epochs,
         log_epochs=log_spaced_epochs(epochs, config["log_points"]),
         loss=config["loss"],

@@ -14,6 +14,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +23,8 @@ from torch import Tensor
 from mdcore.math.engine import torch_loops
 from mdcore.math.engine.loops import loops_for
 from mdcore.math.potentials import Potential, PowerPotential, normalisation_exponent
+
+Memory = Any  # a tensor's memory, as the functions of `loops` take it
 
 
 @dataclass
@@ -48,7 +52,7 @@ class Entries:
     `memory` is the buffer as the loops take it.
     """
 
-    def __init__(self, flat: Tensor, shapes: Sequence[torch.Size], segments: Sequence[Segment], loops):
+    def __init__(self, flat: Tensor, shapes: Sequence[torch.Size], segments: Sequence[Segment], loops: ModuleType):
         self.flat, self.memory = flat, loops.view(flat)
         ends = [0]
         for rows, columns in shapes:
@@ -69,7 +73,7 @@ class Block:
     potentials : for every cell its potentials, one per layer; equal ones stand side by side.
     weights : initial W_1 … W_L, each (K, out, in); Z = ∇φ(W) is taken once, here, and is the state from then on.
 
-    Arguments without a type are what `loops.view` makes of a tensor.
+    `Memory` is what `loops.view` makes of a tensor.
     """
 
     def __init__(self, potentials: Sequence[tuple[Potential, ...]], weights: Sequence[Tensor]):
@@ -103,10 +107,11 @@ class Block:
         self.b, self.a, self.g, self.q = map(view, self.factors)
         self.runs = self._runs(Z)
 
-    def _runs(self, like: Tensor) -> list[tuple[slice, tuple | None]]:
+    def _runs(self, like: Tensor) -> list[tuple[slice, list[Memory] | None]]:
         """Neighbouring rows, with the scales and exponents (rows, L) of `mirror_step` where it can do their step."""
         own = [_fused_powers(potentials, self.loops.FUSED_EXPONENTS) for potentials in self.potentials]
-        runs, row = [], 0
+        runs: list[tuple[slice, list[Memory] | None]] = []
+        row = 0
         for fused, group in itertools.groupby(own, key=lambda powers: powers is not None):
             powers = list(group)
             both = [self.loops.view(like.new_tensor(part)) for part in zip(*powers)] if fused else None
@@ -134,26 +139,26 @@ class Block:
         """Number of layers L."""
         return len(self.shapes)
 
-    def end_to_end(self, out) -> None:
+    def end_to_end(self, out: Memory) -> None:
         """Write w = (W_L ⋯ W_1)^T into `out` (K, d), keeping every left product b_l."""
         self.loops.left_products(self.w.memory, self.b, out)
 
-    def gradient(self, g) -> None:
+    def gradient(self, g: Memory) -> None:
         """Keep every right product a_l for g = A^T v (K, d)."""
         self.g[:] = g
         self.loops.right_products(self.w.memory, self.g, self.a)
 
-    def gradient_norm(self, out) -> None:
+    def gradient_norm(self, out: Memory) -> None:
         """Write N = (Σ_l ‖G_l‖_q^q)^{1/q} over ALL layers into `out` (K,): ‖G_l‖_q = ‖b_l‖_q ‖a_l‖_q, of rank one."""
         if not self.loops.gradient_norm(self.b, self.a, self.g, self.q, out):  # it would over- or underflow
             torch_loops.gradient_norm(*self.factors, torch.as_tensor(out))
 
-    def entry_scale(self, out) -> None:
+    def entry_scale(self, out: Memory) -> None:
         """Write ‖W_L ⋯ W_2‖_2 into `out` (K,): the factor with which A^T v enters Z_1; 1 at depth 1."""
         if not self.loops.entry_scale(self.b, out):
             torch_loops.entry_scale(self.factors[0], torch.as_tensor(out))
 
-    def step(self, coefficient, out, keep_old: bool = False) -> None:
+    def step(self, coefficient: Memory, out: Memory, keep_old: bool = False) -> None:
         """Z_l ← Z_l + coefficient·G_l, W_l ← (∇φ_l)^{-1}(Z_l), then `end_to_end(out)`; coefficient (K,).
 
         `keep_old` allows one `undo`.
@@ -173,7 +178,7 @@ class Block:
                     phi.inverse_mirror_map(dual, out=primal)
             self.loops.left_products(w[rows], b, out[rows])
 
-    def undo(self, rejected, out) -> None:
+    def undo(self, rejected: Memory, out: Memory) -> None:
         """Put the cells `rejected` (K,) back to where the last step started, and their rows of `out` too."""
         kept, old = ([entries.memory for entries in both] for both in ((self.z, self.w), self.spare))
         self.loops.restore(kept, old, rejected, self.b, out)
@@ -184,22 +189,23 @@ class Block:
         self.potentials = [self.potentials[row] for row in rows]
         self._allocate(self.z.flat[index], self.w.flat[index])
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Everything `load` needs to go on to the bit; the left products too, whose sums have no single order."""
         return {"Z": self.z.flat.clone(), "W": self.w.flat.clone(), "left": self.factors[0].clone()}
 
-    def load(self, state: dict, rows: Sequence[int]) -> None:
+    def load(self, state: dict[str, Any], rows: Sequence[int]) -> None:
         """Inverse of `state`; `rows` are the cells of this block that the state holds."""
         self.potentials = [self.potentials[row] for row in rows]
         self._allocate(state["Z"].to(self.z.flat).clone(), state["W"].to(self.w.flat).clone())
         self.factors[0].copy_(state["left"])
 
 
-def _fused_powers(potentials: Sequence[Potential], exponents: Sequence[float]) -> tuple[list, list] | None:
+def _fused_powers(potentials: Sequence[Potential], exponents: Sequence[float]) -> tuple[list[Any], list[Any]] | None:
     """(scales, exponents) of the inverse maps, one a layer, where all are simple powers with one of `exponents`."""
     for phi in potentials:
         if type(phi).inverse_mirror_map is not PowerPotential.inverse_mirror_map:  # a map of its own
             return None
-        if phi.inverse_exponent not in exponents:
-            return None
-    return [phi.inverse_scale for phi in potentials], [phi.inverse_exponent for phi in potentials]
+    powers = [phi for phi in potentials if isinstance(phi, PowerPotential) and phi.inverse_exponent in exponents]
+    if len(powers) < len(potentials):
+        return None
+    return [phi.inverse_scale for phi in powers], [phi.inverse_exponent for phi in powers]

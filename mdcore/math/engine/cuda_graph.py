@@ -65,19 +65,19 @@ class CapturedSteps:
         self.steps_finite.zero_()
         done = 0
         while done < steps:
-            if steps - done >= 2 and self._ready():
-                self.graph.replay()
+            if steps - done >= 2 and (graph := self._ready()):
+                graph.replay()
                 done += 2
             else:
                 self._launch()
                 done += 1
         return steps, self.steps_finite.tolist()
 
-    def _ready(self) -> bool:
+    def _ready(self) -> Graph | None:
         if self.graph is None and self.launched >= WARM_UP and not self.why_not:
             self.begins_at = self._state()
             self.graph = Graph(self._two_steps, self.stream)
-        return self.graph is not None and self._state() is self.begins_at
+        return self.graph if self._state() is self.begins_at else None
 
     def _two_steps(self) -> None:
         self._one_step()
@@ -90,7 +90,7 @@ class CapturedSteps:
         self.steps_finite.add_(self.finite)
 
     def _side_stream(self) -> torch.cuda.Stream:
-        return torch.cuda.Stream(self.number.device)
+        return torch.cuda.Stream(self.number.device)  # type: ignore[no-untyped-call]  # torch's own
 
     def _launch(self) -> None:
         """One step outside the graph; on the stream that the graph is captured on, as its warm-up has to be."""

@@ -10,8 +10,10 @@ proves that they still do.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,8 +36,14 @@ class Pass:
     """
 
     NAMES = ("w", "g", "log_scale", "log_risk", "weight_sum", "smallest")
+    w: Tensor
+    g: Tensor
+    log_scale: Tensor
+    log_risk: Tensor
+    weight_sum: Tensor
+    smallest: Tensor
 
-    def __init__(self, like: Tensor, cells: int, view):
+    def __init__(self, like: Tensor, cells: int, view: Callable[[Tensor], Any]):
         d = like.shape[1]
         self.view = view
         self._hold({name: like.new_zeros((cells, d) if name in ("w", "g") else cells) for name in self.NAMES})
@@ -76,10 +84,10 @@ class ActiveSet:
     excluded_margin: Tensor  # μ, (K,)
     excluded_norm: float  # X
 
-    def holds(self, now: Pass, slack: float, loops) -> bool:
+    def holds(self, now: Pass, slack: float, loops: ModuleType) -> bool:
         """True where every excluded point's margin exceeds min m by at least `slack`, in every finite cell."""
         u, least = loops.view(self.direction), loops.view(self.excluded_margin)
-        return loops.still_below_rounding(now.memory.w, u, least, self.excluded_norm, now.memory.smallest, slack)
+        return bool(loops.still_below_rounding(now.memory.w, u, least, self.excluded_norm, now.memory.smallest, slack))
 
 
 class DataPass:
@@ -107,7 +115,7 @@ class DataPass:
     def forget(self) -> None:
         """Take every point again, as after a change of the cells."""
         self.active: ActiveSet | None = None
-        self.active_blocks: list = []
+        self.active_blocks: list[Any] = []
         self.life = 0  # passes of the present set
         self.wait = self.patience = SHORTEST_WAIT  # steps to the next attempt at an active set, and after a vain one
 
@@ -155,10 +163,10 @@ class DataPass:
         """Whether log R needs the losses: above margins of 40 they are the weights, to rounding."""
         return self.loss == "logistic" and not bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all())
 
-    def _sweep(self, blocks: list, now: Pass, by_loss: bool) -> None:
+    def _sweep(self, blocks: list[Any], now: Pass, by_loss: bool) -> None:
         w, g, of = self.products.view(now.w), self.products.view(now.g), now.memory
         logistic = self.loss == "logistic"
-        loss_sum = 0.0
+        loss_sum: Any = 0.0  # a tensor from the first block on
         now.smallest.fill_(math.inf)
         now.weight_sum.zero_()
         now.g.zero_()
@@ -210,23 +218,24 @@ class DataPass:
         self.active, self.life = active, 0
         self.active_blocks = self._cache_blocks(self.A[active.points])
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Everything `load` needs to go on to the bit: which points are summed decides the rounding."""
         active = None if self.active is None else vars(self.active)
         return {
             "active": active, "wait": self.wait, "patience": self.patience, "room": self.room, "life": self.life,
         }  # fmt: skip
 
-    def load(self, state: dict) -> None:
+    def load(self, state: dict[str, Any]) -> None:
         """Inverse of `state`."""
         self.forget()
         self.wait, self.patience = state["wait"], state["patience"]
         if state["active"] is not None:
-            parts = state["active"].items()
-            self._use(ActiveSet(**{k: v.to(self.A.device) if isinstance(v, Tensor) else v for k, v in parts}))
+            where = self.A.device
+            parts = {k: v.to(where) if isinstance(v, Tensor) else v for k, v in state["active"].items()}
+            self._use(ActiveSet(**parts))
         self.room, self.life = state["room"], state["life"]
 
-    def _cache_blocks(self, A: Tensor) -> list:
+    def _cache_blocks(self, A: Tensor) -> list[Any]:
         """A cut into equal blocks of rows that fit the cache, as the products take them; a GPU takes them at once."""
         rows = len(A) if self.runs_ahead else max(64, BLOCK_BYTES // (A.shape[1] * A.element_size()))
         return [self.products.view(part) for part in A.tensor_split(max(1, math.ceil(A.shape[0] / rows)))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from mdcore.math import losses, metrics
 from mdcore.math.certificate import Certificates
 from mdcore.math.engine.block import Block
 from mdcore.math.engine.plans import CellPlan, StackPlan
+from mdcore.math.potentials import Potential
 
 LOGGED = (
     "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm", "margin_l2", "margin_lp", "gap",
@@ -48,7 +50,10 @@ class Observer:
                 Z = [z[segment.rows] for z in block.Z]
                 self.invariants.update(zip(inside[segment.rows], metrics.balance_invariants(segment.potentials, Z)))
 
-    def record(self, index, blocks, members, w, summed) -> list[float]:
+    def record(
+        self, index: int, blocks: Sequence[Block], members: Sequence[Sequence[int]], w: Tensor,
+        summed: tuple[Tensor, Tensor, Tensor],
+    ) -> list[float]:  # fmt: skip
         """Log epoch number `index` of all live cells; returns the certified gap of every stack position.
 
         w (k, d): their predictors. summed: (A^Tλ, Σλ) of the steps since the last logged epoch, and log Σ_t s_t.
@@ -87,7 +92,9 @@ class Observer:
                 for name, values in row.items():
                     self.values[name][inside[segment.rows], index] = values.double().cpu()
 
-    def _layer_metrics(self, potentials, Z, W, positions) -> dict[str, Tensor]:
+    def _layer_metrics(
+        self, potentials: Sequence[Potential], Z: list[Tensor], W: list[Tensor], positions: Sequence[int]
+    ) -> dict[str, Tensor]:
         alignment, stable_rank = metrics.alignment_and_stable_rank(W)
         one = torch.ones_like(alignment)
         row = {
@@ -117,13 +124,13 @@ class Observer:
         self.closed[position] = True
         self.diverged_at[position] = epoch
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """Everything logged so far."""
         names = ("values", "predictors", "last", "closed", "diverged_at", "invariants")
         state = {name: getattr(self, name) for name in names}
         return state | {"certificates": self.certificates.state_dict() if self.certificates else None}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
         certificates = state["certificates"]
         vars(self).update({name: value for name, value in state.items() if name != "certificates"})

@@ -52,7 +52,7 @@ class StackPlan:
     dtype: torch.dtype = torch.float64
     device: str = "cpu"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         losses.check_loss(self.loss)
         if not self.log_epochs or self.log_epochs[-1] != self.epochs:
             raise ValueError("the last logged epoch must be the last epoch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -41,7 +42,9 @@ def weigh(margins: Tensor, smallest: Tensor, total: Tensor, g: Tensor, logistic:
     total.mul_(rescale).add_(margins.sum(dim=1))
 
 
-def accumulate(weight: Tensor, step: Tensor, before, z: Tensor, mass: Tensor, log_flow_time: Tensor) -> None:
+def accumulate(
+    weight: Tensor, step: Tensor, before: SimpleNamespace, z: Tensor, mass: Tensor, log_flow_time: Tensor
+) -> None:
     """z (K, d) += c g and mass (K,) += c Σ v, in float64 whatever the type of the pass `before`; log Σ s += s.
 
     c (K,) = `weight`; s = `step`·e^{log_scale}, since g and the step's coefficient are scaled by e^{±log_scale}. The
@@ -54,7 +57,9 @@ def accumulate(weight: Tensor, step: Tensor, before, z: Tensor, mass: Tensor, lo
     torch.logaddexp(log_flow_time, new, out=log_flow_time)
 
 
-def still_below_rounding(w, direction, excluded_margin, excluded_norm: float, smallest, slack: float) -> bool:
+def still_below_rounding(
+    w: Tensor, direction: Tensor, excluded_margin: Tensor, excluded_norm: float, smallest: Tensor, slack: float
+) -> bool:
     """True where ActiveSet.holds is, in every cell whose smallest margin is finite."""
     along = (w * direction).sum(dim=1)
     across = torch.linalg.vector_norm(w - along.unsqueeze(1) * direction, dim=1)
@@ -68,7 +73,7 @@ def layers(flat: Tensor, hidden: int, width: int, columns: int) -> list[Tensor]:
         return [flat.unsqueeze(1)]
     sizes = [width * columns, *[width * width] * (hidden - 1), width]
     shapes = [(width, columns), *[(width, width)] * (hidden - 1), (1, width)]
-    return [part.view(-1, *shape) for part, shape in zip(flat.split(sizes, dim=1), shapes)]
+    return [part.view(-1, *shape) for part, shape in zip(torch.split(flat, sizes, dim=1), shapes)]
 
 
 def ascend(before: Tensor, z: Tensor, coefficient: Tensor, left: Tensor, right: Tensor, g: Tensor) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from mdcore.math.engine.loops import loops_for, runs_ahead
 from mdcore.math.engine.observer import Observer
 from mdcore.math.engine.plans import CellPlan, StackPlan
 from mdcore.math.models import initial_weights, layer_shapes
-from mdcore.math.step_rules import ADAPTIVE_GROWTH, ADAPTIVE_SHRINK
+from mdcore.math.step_rules import ADAPTIVE_GROWTH, ADAPTIVE_SHRINK, Moment
 
 
 class StackTrainer:
@@ -59,7 +60,7 @@ class StackTrainer:
         self.log_flow_time = torch.full_like(self.mass, -torch.inf)
         self.now, self.before = (Pass(self.A, K, self.loops.view) for _ in range(2))
         self.data_pass = DataPass(self.A, plan.loss, active=plan.separable and plan.active_set)
-        where = {"device": plan.device, "dtype": torch.float64}
+        where: dict[str, Any] = {"device": plan.device, "dtype": torch.float64}
         self.observer = Observer(self.cells, plan, A.to(**where), None if A_test is None else A_test.to(**where))
         self.observer.start(self.blocks, self.members)
         self._end_to_end()
@@ -68,7 +69,7 @@ class StackTrainer:
         self._capture()
 
     def _build_blocks(self) -> tuple[list[Block], list[list[int]]]:
-        groups: dict[tuple, list[int]] = {}
+        groups: dict[tuple[Any, ...], list[int]] = {}
         for position, cell in enumerate(self.cells):
             groups.setdefault((cell.depth, cell.width if cell.depth > 1 else None), []).append(position)
         blocks = []
@@ -124,7 +125,7 @@ class StackTrainer:
             block.entry_scale(scales[rows])
             if rule.needs_norm:
                 block.gradient_norm(norms[rows])
-        coefficient = rule.coefficient(t, norm, self.now.log_scale, self.now.log_risk, self.h)
+        coefficient = rule.coefficient(Moment(t, norm, self.now.log_scale, self.now.log_risk, self.h))
         lengths = view(coefficient)
         self.now, self.before = self.before, self.now
         for block, rows in self.rows:
@@ -148,11 +149,11 @@ class StackTrainer:
         if self.captured:
             steps, finite = self.captured.take(most)
             self.epoch += steps
-            return {row: self.epoch - steps + good + 1 for row, good in enumerate(finite) if good < steps}
+            return {row: self.epoch - steps + count + 1 for row, count in enumerate(finite) if count < steps}
         self.epoch += 1
         self._step(self.epoch)
-        finite = torch.isfinite(self.now.smallest)
-        return {} if bool(finite.all()) else {row: self.epoch for row, good in enumerate(finite.tolist()) if not good}
+        good = torch.isfinite(self.now.smallest)
+        return {} if bool(good.all()) else {row: self.epoch for row, is_good in enumerate(good.tolist()) if not is_good}
 
     # ---- the loop ---------------------------------------------------------------------------------------------
     def advance(self, max_steps: int | None = None) -> bool:
@@ -216,7 +217,7 @@ class StackTrainer:
         self._capture()
 
     # ---- restarts ---------------------------------------------------------------------------------------------
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on to the bit."""
         return {
             **{name: getattr(self, name) for name in self.PER_CELL},
@@ -225,7 +226,7 @@ class StackTrainer:
             "data_pass": self.data_pass.state(),
         }  # fmt: skip
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`, on a trainer made from the same A, cells and plan; the state may lie on the CPU."""
         where = {position: number for number, inside in enumerate(self.members) for position in inside}
         numbers = [where[members[0]] for members in state["members"]]

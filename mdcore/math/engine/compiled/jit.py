@@ -9,26 +9,32 @@ user's cache folder holds the files; where nothing can be, the code is compiled 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import IO, Any, TypeVar, cast
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile, UserWideCacheLocator
+from numpy.typing import NDArray
+
+Array = NDArray[Any]  # the memory of a tensor: float32 or float64
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 NOTES: list[str] = []  # what there is to tell of the kept code
 _FASTMATH, _ERRORS = ("contract", "nsz", "reassoc"), "numpy"
 
 
-def compiled(function):
+def compiled(function: Function) -> Function:
     """numba.njit, kept on disk where a place for that can be written; NaN and infinity keep their meaning.
 
     Sums are taken in an order of the compiler's choice, but the same one on every run: results repeat to the bit.
     """
-    dispatcher = numba.njit(fastmath=set(_FASTMATH), error_model=_ERRORS)(function)
+    dispatcher: Any = numba.njit(fastmath=set(_FASTMATH), error_model=_ERRORS)(function)
     try:
         dispatcher._cache = CheckedCache(function)
     except RuntimeError:  # numba finds no folder for it
         note("compiled code is not kept, as no folder for it can be written: every process compiles anew")
-    return dispatcher
+    return cast(Function, dispatcher)
 
 
 def note(text: str) -> None:
@@ -40,7 +46,7 @@ def note(text: str) -> None:
 class _Summed:
     """A file that is written, and the sha256 of it."""
 
-    def __init__(self, file, digest):
+    def __init__(self, file: IO[bytes], digest: Any):
         self.file, self.digest = file, digest
 
     def write(self, data: bytes) -> int:
@@ -51,7 +57,7 @@ class _Summed:
 class CheckedFiles(IndexDataCacheFile):
     """numba's files of one function, each with a sha256 behind it, where numba's reader does not look."""
 
-    def _digest(self, path: str):
+    def _digest(self, path: str) -> Any:
         name = path.removeprefix(self._cache_path)
         return hashlib.sha256(f"{name} {self._version} {_FASTMATH} {_ERRORS}\n".encode())
 
@@ -64,17 +70,17 @@ class CheckedFiles(IndexDataCacheFile):
             raise ValueError("it does not match its checksum")
 
     @contextmanager
-    def _open_for_write(self, filepath: str):
+    def _open_for_write(self, filepath: str) -> Iterator[_Summed]:
         with super()._open_for_write(filepath) as file:
             summed = _Summed(file, self._digest(filepath))
             yield summed
             file.write(summed.digest.digest())
 
-    def _load_data(self, name: str):
+    def _load_data(self, name: str) -> Any:
         self._verify(self._data_path(name))
         return super()._load_data(name)
 
-    def _load_index(self) -> dict:
+    def _load_index(self) -> Any:
         with suppress(FileNotFoundError):
             self._verify(self._index_path)
         return super()._load_index()
@@ -83,14 +89,14 @@ class CheckedFiles(IndexDataCacheFile):
 class CheckedCache(FunctionCache):
     """numba's cache of one function on CheckedFiles; nothing that happens to the files is an error of the caller's."""
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[..., Any]):
         super().__init__(function)
         name = f"{self._impl.filename_base}.sha256"
         self._cache_file = CheckedFiles(self._cache_path, name, self._impl.locator.get_source_stamp())
         if isinstance(self._impl.locator, UserWideCacheLocator):
             note("compiled code is kept in the user's cache folder, as that of the package cannot be written")
 
-    def load_overload(self, sig, target_context):
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
         except Exception as error:  # damaged, unreadable, or of another numba
@@ -101,7 +107,7 @@ class CheckedCache(FunctionCache):
                 self.disable()
             return None
 
-    def save_overload(self, sig, data) -> None:
+    def save_overload(self, sig: Any, data: Any) -> None:
         try:
             super().save_overload(sig, data)
         except Exception as error:

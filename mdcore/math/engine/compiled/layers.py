@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from mdcore.math.engine.compiled.jit import compiled
+from mdcore.math.engine.compiled.jit import Array, compiled
 
 SMALLEST, LARGEST = 1e-100, 1e100  # between them sums of powers keep all their digits, and so do their products
 FUSED_EXPONENTS = (0.5, 1.0, 2.0)  # of the inverse mirror maps that `mirror_step` takes itself
 
 
 @compiled
-def _add_outer(z, s, b, a):
+def _add_outer(z: Array, s: float, b: Array, a: Array) -> None:
     """z (r, m) += s b^T a."""
     for i in range(z.shape[0]):
         t = s * b[i]
@@ -22,7 +24,7 @@ def _add_outer(z, s, b, a):
 
 
 @compiled
-def _shifted_outer(before, z, s, b, a):
+def _shifted_outer(before: Array, z: Array, s: float, b: Array, a: Array) -> None:
     """z (r, m) = before + s b^T a; not for z = before, for which the compiler's loop is five times as slow."""
     for i in range(z.shape[0]):
         t = s * b[i]
@@ -31,7 +33,7 @@ def _shifted_outer(before, z, s, b, a):
 
 
 @compiled
-def _dot(x, y):
+def _dot(x: Array, y: Array) -> Any:
     total = x.dtype.type(0)
     for j in range(x.size):
         total += x[j] * y[j]
@@ -39,7 +41,7 @@ def _dot(x, y):
 
 
 @compiled
-def _row_times_matrix(b, W, out):
+def _row_times_matrix(b: Array, W: Array, out: Array) -> None:
     """out (m,) = b (r,) W (r, m)."""
     rows = W.shape[0]
     out[:] = 0.0
@@ -53,7 +55,7 @@ def _row_times_matrix(b, W, out):
 
 
 @compiled
-def _ascend_layer(before, z, s, b, a):
+def _ascend_layer(before: Array, z: Array, s: float, b: Array, a: Array) -> None:
     """z = before + s b^T a, both of r·m entries."""
     shape = b.size, a.size
     if before is z:
@@ -63,7 +65,7 @@ def _ascend_layer(before, z, s, b, a):
 
 
 @compiled
-def ascend(before, z, coefficient, left, right, g):
+def ascend(before: Array, z: Array, coefficient: Array, left: Array, right: Array, g: Array) -> None:
     """z = before + coefficient b_l^T a_l^T in every layer; left (K, L−1, k): b_1 … b_{L−1}, right: a_2 … a_L."""
     cells, hidden, _ = left.shape
     one = np.ones(1, z.dtype)
@@ -78,7 +80,7 @@ def ascend(before, z, coefficient, left, right, g):
 
 
 @compiled
-def _signed_power(z, scale, exponent, w):
+def _signed_power(z: Array, scale: float, exponent: float, w: Array) -> None:
     """w = scale sign(z)|z|^exponent for the exponents 1, 2 and ½."""
     if exponent == 1.0:
         for j in range(z.size):
@@ -92,7 +94,10 @@ def _signed_power(z, scale, exponent, w):
 
 
 @compiled
-def mirror_step(before, z, w, coefficient, left, right, g, scale, exponent, product):
+def mirror_step(
+    before: Array, z: Array, w: Array, coefficient: Array, left: Array, right: Array, g: Array,
+    scale: Array, exponent: Array, product: Array,
+) -> None:  # fmt: skip
     """`ascend`, w = scale sign(z)|z|^exponent and `left_products` in one, layer by layer while each is in the cache.
 
     scale, exponent (K, L): exponents 1, 2 and ½; product (K, d) is the end-to-end weight.
@@ -119,7 +124,7 @@ def mirror_step(before, z, w, coefficient, left, right, g, scale, exponent, prod
 
 
 @compiled
-def left_products(W, left, w):
+def left_products(W: Array, left: Array, w: Array) -> None:
     """left (K, L−1, k): b_l = W_L ⋯ W_{l+1}; w (K, d) = W_L ⋯ W_1."""
     cells, hidden, width = left.shape
     columns = w.shape[1]
@@ -137,7 +142,7 @@ def left_products(W, left, w):
 
 
 @compiled
-def right_products(W, g, right):
+def right_products(W: Array, g: Array, right: Array) -> None:
     """right (K, L−1, k): a_{l+1} = W_l ⋯ W_1 g."""
     cells, hidden, width = right.shape
     for k in range(cells):
@@ -150,7 +155,7 @@ def right_products(W, g, right):
 
 
 @compiled
-def _power_sum(x, q):
+def _power_sum(x: Array, q: float) -> Any:
     total = x.dtype.type(0)
     if q == 2.0:
         for j in range(x.size):
@@ -168,7 +173,7 @@ def _power_sum(x, q):
 
 
 @compiled
-def gradient_norm(left, right, g, q, out):
+def gradient_norm(left: Array, right: Array, g: Array, q: Array, out: Array) -> bool:
     """out (K,) = (Σ_l ‖b_l‖_q^q ‖a_l‖_q^q)^{1/q}, q (K,). False where a sum leaves the range that is safe."""
     cells, hidden, _ = left.shape
     safe = True
@@ -185,7 +190,7 @@ def gradient_norm(left, right, g, q, out):
 
 
 @compiled
-def entry_scale(left, out):
+def entry_scale(left: Array, out: Array) -> bool:
     """out (K,) = ‖b_1‖_2, 1 at depth 1. False where a sum of squares leaves the range that is safe."""
     cells, hidden, _ = left.shape
     safe = True
@@ -196,7 +201,7 @@ def entry_scale(left, out):
     return safe
 
 
-def restore(kept, old, rejected, left, w):
+def restore(kept: Sequence[Array], old: Sequence[Array], rejected: Array, left: Array, w: Array) -> None:
     """Rows `rejected` (K,) of Z and W (K, entries) ← the old ones, with the left products and w that belong to them."""
     for row in np.flatnonzero(rejected):
         one = slice(row, row + 1)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
 from numba import types
 from numba.extending import intrinsic
 
-from mdcore.math.engine.compiled.jit import compiled
+from mdcore.math.engine.compiled.jit import Array, compiled
 from mdcore.math.losses import weight_edge
 
 LOG2_E = math.log2(math.e)
@@ -21,7 +23,7 @@ IN_THE_CACHE = 256
 
 
 @compiled
-def margins(w, A, out):
+def margins(w: Array, A: Array, out: Array) -> None:
     """out (K, n) = w A^T for w (K, d), A (n, d)."""
     cells, points, zero = w.shape[0], A.shape[0], out.dtype.type(0)
     for n in range(0, points - 7, 8):
@@ -56,7 +58,7 @@ def margins(w, A, out):
 
 
 @compiled
-def add_weighted_points(V, A, g):
+def add_weighted_points(V: Array, A: Array, g: Array) -> None:
     """g (K, d) += V A for weights V (K, n), A (n, d).
 
     Each cell's sums are taken in the same order in blocks of three cells and of one, so the choice changes no bit.
@@ -91,10 +93,10 @@ def add_weighted_points(V, A, g):
 
 
 @intrinsic
-def _bits_as_float(typing, bits):
+def _bits_as_float(typing: Any, bits: Any) -> Any:
     """The float64 with the bits of an int64."""
 
-    def generate(context, builder, signature, values):
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.bitcast(values[0], context.get_value_type(types.float64))
 
     return types.float64(types.int64), generate
@@ -105,7 +107,7 @@ C1, C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12 = (math.log(2.0) ** k / math.f
 
 
 @compiled
-def _exp2(x):
+def _exp2(x: float) -> Any:
     """2^x, |x| < 1022, with a relative error below 4e-16: the series of 2^f, f = x − ⌊x + ½⌋, times a power of two.
 
     math.exp2 is a call for every single number; this loop is compiled for eight at once.
@@ -114,11 +116,11 @@ def _exp2(x):
     f = x - whole
     high = C7 + f * (C8 + f * (C9 + f * (C10 + f * (C11 + f * C12))))
     series = 1.0 + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * (C5 + f * (C6 + f * high))))))
-    return series * _bits_as_float((np.int64(whole) + 1023) << 52)
+    return series * _bits_as_float((np.int64(whole) + 1023) << 52)  # type: ignore[call-arg]  # numba gives the other
 
 
 @compiled
-def weigh(margins, smallest, total, g, logistic):
+def weigh(margins: Array, smallest: Array, total: Array, g: Array, logistic: bool) -> None:
     """margins (K, n) ← the weights −ℓ'(m) e^c; smallest and total (K,) then take these points in, g (K, d) is rescaled.
 
     c = losses.weight_shift(smallest) follows the smallest margin seen so far. The formula is losses.scaled_weights_'s.
@@ -148,7 +150,9 @@ def weigh(margins, smallest, total, g, logistic):
 
 
 @compiled
-def still_below_rounding(w, direction, excluded_margin, excluded_norm, smallest, slack):
+def still_below_rounding(
+    w: Array, direction: Array, excluded_margin: Array, excluded_norm: float, smallest: Array, slack: float
+) -> bool:
     """True where ActiveSet.holds is, in every cell whose smallest margin is finite."""
     for k in range(w.shape[0]):
         along = w.dtype.type(0)
@@ -165,7 +169,10 @@ def still_below_rounding(w, direction, excluded_margin, excluded_norm, smallest,
 
 
 @compiled
-def _add_step(weight, step, log_scale, weight_sum, g, z, mass, log_flow_time):
+def _add_step(
+    weight: Array, step: Array, log_scale: Array, weight_sum: Array, g: Array, z: Array, mass: Array,
+    log_flow_time: Array,
+) -> None:  # fmt: skip
     for k in range(z.shape[0]):
         c = np.float64(weight[k])
         for j in range(z.shape[1]):
@@ -177,7 +184,9 @@ def _add_step(weight, step, log_scale, weight_sum, g, z, mass, log_flow_time):
             log_flow_time[k] = high + math.log1p(math.exp(low - high))
 
 
-def accumulate(weight, step, before, z, mass, log_flow_time):
+def accumulate(
+    weight: Array, step: Array, before: SimpleNamespace, z: Array, mass: Array, log_flow_time: Array
+) -> None:
     """z (K, d) += c g and mass (K,) += c Σ v, in float64 whatever the type of the pass `before`; log Σ s += s.
 
     c (K,) = `weight`; s = `step`·e^{log_scale}, since g and the step's coefficient are scaled by e^{±log_scale}. The
