@@ -48,7 +48,7 @@ def steady_streams() -> None:
         text = io.TextIOWrapper(
             io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=live or number == 2
         )
-        text.mode = "w"
+        text.mode = "w"  # type: ignore[misc]  # as of the streams that Python opens
         setattr(sys, name, text)
         setattr(sys, f"__{name}__", text)
 

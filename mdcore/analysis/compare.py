@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,8 @@ def settings(a: Results, b: Results) -> dict[str, tuple[list, list]]:
             continue
         one, two = ({same_value(c.flat.get(column)) for c in r.conditions} for r in (a, b))
         if not one & two:
-            out[column] = tuple(sorted((json.loads(v) for v in s), key=sortable) for s in (one, two))
+            first, second = (sorted((json.loads(v) for v in s), key=sortable) for s in (one, two))
+            out[column] = first, second
     return out
 
 
@@ -143,7 +145,7 @@ def provenance_changes(a: Results, b: Results) -> list[str]:
     """What differs in commit, packages and machine: "numpy: 2.4.6 in A, 2.5.0 in B"."""
 
     def flat(record: dict, prefix: str = "") -> dict:
-        out = {}
+        out: dict[str, Any] = {}
         for k, v in record.items():
             out |= flat(v, f"{prefix}{k}.") if isinstance(v, dict) else {prefix + k: v}
         return out

@@ -22,7 +22,7 @@ def train_by_hand(
     shapes = layer_shapes(cell.depth, cell.width, X.shape[1])
     model = nn.Sequential(*[nn.Linear(inputs, outputs, bias=False, dtype=X.dtype) for outputs, inputs in shapes])
     for layer, weight in zip(model, initial_weights(cell.seed, shapes, cell.init_scale), strict=True):
-        layer.weight.data.copy_(weight)
+        layer.get_parameter("weight").data.copy_(weight)
     loss = nn.BCEWithLogitsLoss()
     target = (y > 0).to(X)
     optimizer = MirrorDescent(

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,8 @@ def baseline_seconds(run: GridRun, hand_steps: int) -> float:
 
 def two_at_once() -> float:
     """How many times the work of one process two get done at once: what the machine leaves to a second worker."""
-    spent, pipes = [], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    spent: list[float] = []
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     for count in (1, 2):
         workers = [subprocess.Popen([sys.executable, "-c", PRODUCT], encoding="utf-8", **pipes) for _ in range(count)]
         for worker in workers:
@@ -108,7 +110,8 @@ def measure_commands(bench: Bench, repeats: int) -> None:
     arguments = QUICK if bench.quick else []
     hand_steps, setting = (20, "quick form: 12 cells, 200 epochs") if bench.quick else (100, "")
     orders = [(2,)] if bench.quick else [(2, 1), (1, 2)]
-    ratios, overheads, workers, left, walls, bases, counts = [], [], [], [], {1: [], 2: []}, [], []
+    ratios, overheads, workers, left, bases, counts = [], [], [], [], [], []
+    walls: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory(prefix="mdcore-bench-") as place:
         for turn in range(repeats):
             runs, base = {}, {}

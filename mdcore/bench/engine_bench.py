@@ -8,6 +8,7 @@ import torch
 from mdcore.bench import timing
 from mdcore.bench.goals import Bench
 from mdcore.bench.workloads import LatePhase, Workload, dense_workloads, gaussian, mnist_pair
+from mdcore.math.models import layer_shapes
 
 QUICK = "quick form: a smaller workload"
 
@@ -64,7 +65,8 @@ def measure(bench: Bench, work: Workload, repeats: int) -> tuple[np.ndarray, str
 def layer_entries(work: Workload) -> float:
     """Entries of all layers of a cell, mean over the stack."""
     d = work.data.X_train.shape[1]
-    return float(np.mean([d if c.depth == 1 else c.width * (d + (c.depth - 2) * c.width + 1) for c in work.cells]))
+    shapes = [layer_shapes(cell.depth, cell.width, d) for cell in work.cells]
+    return float(np.mean([sum(rows * columns for rows, columns in each) for each in shapes]))
 
 
 def roofline(work: Workload, rate: dict[str, float]) -> str:

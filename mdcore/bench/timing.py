@@ -79,9 +79,8 @@ def shaped_rate(cells: int, n: int, d: int) -> float:
 def compiled_rate(cells: int, n: int, d: int, flops: float = 1e9) -> float:
     """The rate of the engine's own two products in the shape of a pass, on a block that fits the cache."""
     rows = _rows_in_the_cache(n, d)
-    w, g = torch.rand(cells, d, dtype=torch.float64), torch.zeros(cells, d, dtype=torch.float64)
-    A, out = torch.rand(rows, d, dtype=torch.float64), torch.empty(cells, rows, dtype=torch.float64)
-    w, A, out, g = (compiled.view(tensor) for tensor in (w, A, out, g))
+    w, A = (compiled.view(torch.rand(size, d, dtype=torch.float64)) for size in (cells, rows))
+    g, out = (compiled.view(torch.zeros(cells, size, dtype=torch.float64)) for size in (d, rows))
     compiled.margins(w, A, out)
     compiled.add_weighted_points(out, A, g)
     times = max(2, round(flops / (4 * rows * d * cells)))
@@ -108,10 +107,10 @@ def weights_rate(cells: int, points: int) -> float:
     """Weights a second of the engine's own loop, from margins in the cache: one exponential and one division each."""
     margins, state = torch.rand(cells, points, dtype=torch.float64), torch.full((3, cells), math.inf).double()
     g = torch.zeros(cells, 1, dtype=torch.float64)
-    arguments = [compiled.view(tensor) for tensor in (margins, state[0], state[1], g)]
-    compiled.weigh(*arguments, True)
+    m, least, total, sums = (compiled.view(tensor) for tensor in (margins, state[0], state[1], g))
+    compiled.weigh(m, least, total, sums, True)
     times = max(4, round(4e6 / margins.numel()))
     start = cpu_seconds()
     for _ in range(times):
-        compiled.weigh(*arguments, True)  # of what were weights, which costs the same
+        compiled.weigh(m, least, total, sums, True)  # of what were weights, which costs the same
     return times * margins.numel() / (cpu_seconds() - start)

@@ -45,7 +45,7 @@ def write(path: Path, record: dict) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes no names here
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -253,12 +253,12 @@ def _split_bundled(digits: np.ndarray, pair: tuple[int, int], fraction: float) -
 
     The draw depends on the digit alone: an image is a test image in every pair or in none.
     """
-    test = []
+    tested = []
     for digit in pair:
         members = np.flatnonzero(digits == digit)
         order = np.random.default_rng([SPLIT_SEED, digit]).permutation(members)
-        test.append(order[: round(fraction * len(members))])
-    test = np.sort(np.concatenate(test))
+        tested.append(order[: round(fraction * len(members))])
+    test = np.sort(np.concatenate(tested))
     train = np.setdiff1d(np.flatnonzero(np.isin(digits, pair)), test)
     return train, test, "all points train" if fraction == 0 else f"stratified, fixed generator {SPLIT_SEED}"
 

@@ -32,8 +32,8 @@ class References:
     separability_value: float
     n: int
     max_margin: dict[float, MaxMargin] = field(default_factory=dict)
-    svm: Linear | None = None
-    logreg: Linear | None = None
+    svm: Linear = field(init=False)
+    logreg: Linear = field(init=False)
     quasi: QuasiSeparable | None = None
     message: str = ""
 

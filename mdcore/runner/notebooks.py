@@ -185,7 +185,7 @@ def without(module: str):
     """What is imported inside does not find `module`, unless that was imported before."""
     hidden = module not in sys.modules
     if hidden:
-        sys.modules[module] = None
+        sys.modules[module] = None  # type: ignore[assignment]  # as the language reference says
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ HISTORY = [
 ]  # fmt: skip
 
 
-def tables(cells, companions, trainer, data, found, extra: dict[str, Callable]):
+def tables(cells, companions, trainer, data, found, extra: Mapping[str, Callable]):
     """(history, final, w): one row a cell and logged epoch; one row a cell; the last predictors (K, d).
 
     `extra` are metrics of the user's own, each called with (w, data) for a predictor w (d,) in float64.
@@ -50,8 +50,8 @@ def tables(cells, companions, trainer, data, found, extra: dict[str, Callable]):
         finals.append(final_row(cell, table, outcome, plans[position], found, data))
         predictors.append(w)
     history = pd.concat(histories, ignore_index=True).astype({"epoch": "float64"})
-    columns = HISTORY + [METRIC + name for name in extra]
-    return history[columns], typed_parameters(pd.DataFrame(finals)), np.array(predictors)
+    kept = HISTORY + [METRIC + name for name in extra]
+    return history[kept], typed_parameters(pd.DataFrame(finals)), np.array(predictors)
 
 
 def typed_parameters(final: pd.DataFrame) -> pd.DataFrame:

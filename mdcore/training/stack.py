@@ -98,11 +98,11 @@ def train_request(path: str | Path) -> StackOutput:
     notes += [f"l{p:g} max-margin: {m.message}" for p, m in found.max_margin.items() if m.message]
     notes += compiled_code.NOTES
     ids, kept = [cell.cell_id for cell in cells], trainer.observer.certificates
-    z = (None, None) if kept is None else (kept.z[: len(ids)].numpy(), kept.rounding[: len(ids)].numpy())
+    z, rounding = (None, None) if kept is None else (part[: len(ids)].numpy() for part in (kept.z, kept.rounding))
     content = {"sha256": data.fingerprint}
     if shared["dataset"]["name"] == "mnist":
         content["files"] = data.preprocessing.get("files", {})
-    return StackOutput(history, final, ids, w, seconds, notes, *z, content)
+    return StackOutput(history, final, ids, w, seconds, notes, z, rounding, content)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,8 @@ class Series:
     """One curve or set of points of a figure; `kind` is "data" or "prediction"."""
 
     label: str
-    x: Sequence
-    y: Sequence[float]
+    x: Sequence[Any] | np.ndarray
+    y: Sequence[float] | np.ndarray
     kind: str = "data"
 
 
@@ -121,7 +122,7 @@ def largest(values: Iterable[float]) -> float:
     return float(values.max()) if len(values) else math.nan
 
 
-def level(label: str, y: float, x: Sequence) -> Series:
+def level(label: str, y: float, x: Sequence[Any] | np.ndarray) -> Series:
     """A prediction that is one number, drawn over all x."""
     return Series(label, list(x), [y] * len(x), "prediction")
 

@@ -81,7 +81,7 @@ def sections(verdicts: list[JudgedClaim], output_dir: Path, quick: bool) -> dict
     }
     number = 0
     for key, (title, claims) in GROUPS.items():
-        blocks = []
+        blocks: list[Text | Figure] = []
         for verdict in (by_name[claim.name] for claim in claims if claim.name in by_name):
             if verdict.figure is None:
                 blocks.append(Text(f"{verdict.claim.name}: no figure; {verdict.measured}"))

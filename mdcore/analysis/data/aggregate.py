@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ def master_table(results: Results) -> pd.DataFrame:
     for c in results.conditions:
         for seed, cell in c.cells.items():
             found = results.row.get(cell, {})
-            row = {"cell_id": cell, "condition_id": c.id}
+            row: dict[str, Any] = {"cell_id": cell, "condition_id": c.id}
             row |= condition_columns(results, c.flat)
             row |= {"seed": seed, "status": results.status[cell]}
             row |= {k: found.get(k, np.nan) for k in numbers}

@@ -73,7 +73,7 @@ def describe_values(values: np.ndarray, columns: list[str]) -> dict[str, float]:
     finite = np.isfinite(values)
     stats = np.full((len(columns), len(STATS)), np.nan)
     stats[:, 0] = 0
-    patterns, which = np.unique(finite, axis=0, return_inverse=True) if finite.size else (finite, [])
+    patterns, which = np.unique(finite, axis=0, return_inverse=True) if finite.size else (finite, np.zeros(0, int))
     for number, pattern in enumerate(patterns):
         if not pattern.any():
             continue

@@ -16,7 +16,7 @@ from mdcore.analysis.report.findings.wording import listed
 def why_empty(results: Results, conditions: list[Condition], column: str) -> str:
     statuses = {results.status[c] for condition in conditions for c in condition.cells.values()}
     rows = [results.row.get(c, {}) for condition in conditions for c in condition.cells.values()]
-    verdicts = {r.get("separability") for r in rows} - {"", None}
+    verdicts = {str(r["separability"]) for r in rows if r.get("separability")}
     if metric(column).separable and verdicts and "separable" not in verdicts:
         return f"the data are {' and '.join(sorted(verdicts))}: there is no max-margin"
     if metric(column).deep and all(c.depth == 1 for c in conditions):

@@ -47,7 +47,9 @@ def _points(results: Results, cell: str, x: str, y: str) -> tuple[np.ndarray, np
 
 def band(results: Results, condition: Condition, x: str, y: str) -> Band:
     """The Band of one condition. Epochs: those that all seeds logged; log(1/R): interpolated on 100 common points."""
-    good, lost, ends = [], [], []
+    good: list[tuple[np.ndarray, np.ndarray]] = []
+    lost: list[tuple[np.ndarray, np.ndarray]] = []
+    ends = []
     for cell in condition.cells.values():
         points = _points(results, cell, x, y)
         if not points[0].size:

@@ -37,7 +37,7 @@ def picture(results: Results, condition: Condition, seed: int, ps: set[float]) -
     if ":" in str(config["dataset"].get("name")):
         raise ValueError("the points of a data set of the user's own are not kept with the run")
     data = load_dataset(config["dataset"], config.get("digits"), config.get("pca"), seed)
-    trained = results.row.get(condition.cells.get(seed), {}).get("data_sha256")
+    trained = results.row.get(condition.cells.get(seed, ""), {}).get("data_sha256")
     if trained and trained != data.fingerprint:
         raise ValueError("the data set has another content now than the one that was trained on")
     kept = results.references_dir if results.references_dir and results.references_dir.is_dir() else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_pdf import PdfPages
@@ -19,7 +20,7 @@ from matplotlib.patches import Patch
 from mdcore.math.potentials import BUILTIN
 
 COLUMN = 3.25  # inches
-RC = {
+RC: dict[str, Any] = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral"],
     "mathtext.fontset": "stix",
@@ -158,7 +159,7 @@ def band_handles(counts: set[int]) -> list[Patch]:
 
 def mark_handles(statuses: set[str]) -> list[Line2D]:
     """Legend entries for end points: filled (settled), open (not at its limit), cross (failed or diverged)."""
-    look = {"color": "0.25", "linestyle": "", "markersize": 3.4, "markeredgewidth": 0.9}
+    look: dict[str, Any] = {"color": "0.25", "linestyle": "", "markersize": 3.4, "markeredgewidth": 0.9}
     out = []
     if statuses & {"converged", "overlap"}:
         label = "end" if "overlap" in statuses else "margin certified"
@@ -193,8 +194,8 @@ def legend_below(fig: Figure, handles: list, columns: int | None = None) -> None
 
 def freeze(fig: Figure) -> None:
     """Lay the figure out once; drawing it for the screen, as PNG and as PDF then does not do it again."""
-    if fig.get_layout_engine() is not None:
-        fig.get_layout_engine().execute(fig)
+    if engine := fig.get_layout_engine():
+        engine.execute(fig)
         fig.set_layout_engine(None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,11 +59,11 @@ class Table:
 
     head: list[str]
     rows: list[list[str]]
-    keys: list[list[float | str]] | None = None
+    keys: Sequence[Sequence[float | str]] | None = None
     caption: str = ""
 
     def html(self) -> str:
-        keys = self.keys or self.rows
+        keys: Sequence[Sequence[float | str]] = self.keys or self.rows
         head = "".join(f'<th scope="col" tabindex="0" aria-sort="none">{escape(h)}</th>' for h in self.head)
         body = "".join(
             "<tr>" + "".join(f"<td{_key(k)}>{escape(c)}</td>" for c, k in zip(row, key, strict=True)) + "</tr>"

@@ -171,7 +171,7 @@ def _model(results: Results) -> str:
 
 def _step(c: Condition) -> str:
     step = c.config.get("step") or {}
-    text = _STEPS.get(step.get("rule"), "the rule " + str(step.get("rule"))).format(
+    text = _STEPS.get(str(step.get("rule")), "the rule " + str(step.get("rule"))).format(
         **{"decay": 1.0, "eta": 1.0, **step}
     )
     if step.get("anneal"):

@@ -56,9 +56,9 @@ _MARKS = (
 _CAPITALS = "ALPHA A BETA B EPSILON E ZETA Z ETA H IOTA I KAPPA K MU M NU N OMICRON O RHO P TAU T CHI X"
 
 
-def _pairs(words: str) -> dict[str, str]:
+def _pairs(text: str) -> dict[str, str]:
     """{first: second, third: fourth, …} of a text's words."""
-    words = words.split()
+    words = text.split()
     return dict(zip(words[::2], words[1::2], strict=True))
 
 
@@ -89,7 +89,7 @@ def _letter(c: str) -> str:
     kind, _, name = unicodedata.name(c, "").partition(" LETTER ")
     if kind in ("GREEK SMALL", "GREEK CAPITAL") and name in _GREEK:
         return _greek(name.replace("LAMDA", "LAMBDA"), kind == "GREEK CAPITAL")
-    whole, *marks = unicodedata.normalize("NFD", c)
+    whole, *marks = list(unicodedata.normalize("NFD", c))
     if marks and whole.isascii() and whole.isalpha() and all(mark in _ACCENTS for mark in marks):
         for mark in marks:
             whole = rf"\{_ACCENTS[mark]}{{{whole}}}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any, TypeGuard
 
 _SUPER = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DASH = "–"
 
 
-def is_number(x) -> bool:
+def is_number(x: Any) -> TypeGuard[float]:
     return isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x)
 
 
@@ -29,23 +30,23 @@ def parts(mean: float, spread: float | None = None, digits: int = 3) -> tuple[st
     one below 1e-5 of the mean, the mean has `digits` significant digits, 5 where the spread is more than rounding.
     Below 1e-3 and from 1e5 on a power of ten is split off.
     """
-    known = is_number(spread)
-    decides = known and spread > 0 and spread >= 1e-5 * abs(mean)
-    if known and not decides:  # digits that no reader could use; below 1e-12 the spread is rounding noise
-        digits = 5 if spread > 1e-12 * abs(mean) else digits
-    largest = max(abs(mean), abs(spread) if known else 0.0)
+    size = spread if is_number(spread) else None
+    decides = size is not None and size > 0 and size >= 1e-5 * abs(mean)
+    if size is not None and not decides:  # digits that no reader could use; below 1e-12 the spread is rounding noise
+        digits = 5 if size > 1e-12 * abs(mean) else digits
+    largest = max(abs(mean), abs(size or 0.0))
     exponent = _order(largest) if largest and not -3 <= _order(largest) < 5 else 0
     scale = 10.0**exponent
-    mean, spread = mean / scale, spread / scale if known else None
-    if decides:
-        order = _order(spread)
-        decimals = (1 if spread < 1.95 * 10.0**order else 0) - order
+    mean, size = mean / scale, None if size is None else size / scale
+    if size is not None and decides:
+        order = _order(size)
+        decimals = (1 if size < 1.95 * 10.0**order else 0) - order
     elif mean:
         decimals = digits - 1 - _order(mean)
     else:
-        decimals = digits - 1 if known else 0
+        decimals = 0 if size is None else digits - 1
     decimals = min(decimals, 15)
-    return _fixed(mean, decimals), (_fixed(spread, decimals) if known else None), exponent
+    return _fixed(mean, decimals), (None if size is None else _fixed(size, decimals)), exponent
 
 
 def plain(mean: float, spread: float | None = None, unit: str = "", digits: int = 3) -> str:
@@ -115,7 +116,8 @@ def with_interval(mean: float, low: float, high: float, most: int = 3) -> tuple[
         decimals = (1 if half < 1.95 * 10.0**order else 0) - order
     else:
         decimals = 2 - _order(mean) if mean else 0
-    return tuple(_fixed(v, min(decimals, most)) for v in (mean, low, high))
+    decimals = min(decimals, most)
+    return _fixed(mean, decimals), _fixed(low, decimals), _fixed(high, decimals)
 
 
 def angle(degrees: float) -> str:

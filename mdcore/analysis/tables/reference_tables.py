@@ -104,8 +104,7 @@ def _pairs_count(row: dict, prefix: str, columns: list[str]) -> str:
 
 
 def _pair_title(facet: Facet, c: Condition, prefix: str) -> str:
-    if prefix == "potential_effect":
-        other = facet.reference(c.depth)
+    if prefix == "potential_effect" and (other := facet.reference(c.depth)):
         return f"{facet.title}: potential minus {other.words}, equal steps"
     return f"{facet.title}: deep minus linear, equal {'loss' if prefix.endswith('loss') else 'steps'}"
 

@@ -53,7 +53,8 @@ def minimise(A: np.ndarray, C: float | None = None) -> LogisticFit:
     """
     n, d = A.shape
     ridge, weight = (0.0, 1.0 / n) if C is None else (1.0, C)
-    w, margins, best, smallest, idle = np.zeros(d), np.zeros(n), None, np.inf, 0
+    w, margins, smallest, idle = np.zeros(d), np.zeros(n), np.inf, 0
+    best = LogisticFit(w, np.inf, 0)
     for step in range(MAX_STEPS):
         slope, terms = gradient(A, w, ridge, weight)
         size = float(np.linalg.norm(slope))

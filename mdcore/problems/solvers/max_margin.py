@@ -104,14 +104,14 @@ def _solve(A, p, start) -> tuple[np.ndarray, np.ndarray, str]:
     A = A * unit  # the optimum, of size 1/γ, gets size about 1
     if p == 1 or np.isinf(p):
         return *polyhedral.solve(A, p), "linear program (HiGHS)"
-    best = None
+    best, least = (start, start, ""), np.inf
     for w, lam, who in _ways(A, p, start):
         error = interior_point.error(A, w, lam, p)
-        if best is None or error < best[0]:
-            best = (error, w, lam, who)
+        if not best[2] or error < least:
+            best, least = (w, lam, who), error
         if error <= EXACT:
             break
-    return best[1:]
+    return best
 
 
 def _ways(A, p, start):

@@ -29,7 +29,7 @@ def solve(A: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:
         )
         w, lam = x[:d] - x[d], lam[:n]
     refined = _refine(A, p, w, lam)
-    return min([(w, lam), refined], key=lambda pair: certificates.max_margin_gap(A, *pair, p))
+    return min([(w, lam), refined], key=lambda pair: certificates.max_margin_gap(A, pair[0], pair[1], p))
 
 
 def _refine(A, p, w, lam) -> tuple[np.ndarray, np.ndarray]:

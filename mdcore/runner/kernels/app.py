@@ -63,7 +63,8 @@ class KernelApp(IPKernelApp):
 
     def init_code(self) -> None:
         """No start-up file is run: neither PYTHONSTARTUP nor those of a profile or of the machine."""
-        self.shell._sys_modules_keys = set(sys.modules)
+        if self.shell is not None:
+            self.shell._sys_modules_keys = set(sys.modules)
 
     def log_connection_info(self) -> None:
         """Nothing is said of how to connect: the last line of the log is the reason why the kernel ended."""

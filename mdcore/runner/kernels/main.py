@@ -11,6 +11,7 @@ import ctypes
 import faulthandler
 import gc
 import importlib
+import io
 import json
 import os
 import selectors
@@ -44,7 +45,7 @@ def launch() -> None:
 
     Nor is there a debugger, which would listen on TCP, and takes as long to import as all else that is left to do.
     """
-    sys.modules.setdefault("debugpy", None)
+    sys.modules.setdefault("debugpy", None)  # type: ignore[arg-type]  # as the language reference says
     from ipykernel import kernelapp
 
     from mdcore.runner.kernels.app import KernelApp
@@ -53,7 +54,7 @@ def launch() -> None:
         def __init__(self, socket, pipe=False, **kwargs):
             super().__init__(socket, pipe=False, **kwargs)
 
-    kernelapp.IOPubThread = Output
+    kernelapp.IOPubThread = Output  # type: ignore[assignment, misc]
     KernelApp.launch_instance()
 
 
@@ -158,7 +159,8 @@ def _become_kernel(request: dict, sockets: list[socket.socket], files: list[int]
             os.dup2(opened, number)
             os.close(opened)
         for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True)  # the log ends with its last words, however the kernel ends
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True)  # the log ends with its last words, however the kernel ends
         faulthandler.enable(2)  # a crash in compiled code is told in the log
         os.chdir(request["cwd"])
         os.environ.clear()

@@ -7,11 +7,13 @@ reads before a new one is used: together longer than a forked kernel takes to st
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
+from typing import Any
 
 import zmq
 from jupyter_client.asynchronous import AsyncKernelClient
@@ -30,9 +32,9 @@ class Client(AsyncKernelClient):
         context.setsockopt(zmq.RECONNECT_IVL, 5)  # ms; the kernel listens a little after it was started
         return context
 
-    async def wait_for_ready(self, timeout: float = float("inf")) -> None:
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
         """Return when the kernel answers on both channels; KernelNotReady if it does not."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + (math.inf if timeout is None else timeout)
         while True:
             self.kernel_info()
             with suppress(Empty):
@@ -65,7 +67,7 @@ def manager_class(pool, place: Path, env: dict[str, str], log: Path) -> type[Asy
                 await asyncio.sleep(0.002)
 
     class PrivateKernel(AsyncKernelManager):
-        process = None  # its own, a ForkedKernel, once there is one
+        process: Any = None  # its own, a ForkedKernel, once there is one
 
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
@@ -76,13 +78,13 @@ def manager_class(pool, place: Path, env: dict[str, str], log: Path) -> type[Asy
         def kernel_spec(self):
             return spec
 
-        async def start_kernel(self, **kwargs):
+        async def start_kernel(self, **kwargs):  # type: ignore[override]  # asynchronous in the parent too
             self.provisioner = Forked(kernel_id=place.name, kernel_spec=spec, parent=self)
             await super().start_kernel(**kwargs)
             self.started_pid = self.provisioner.pid
             pool.started(self.started_pid)
 
-        async def cleanup_resources(self, restart=False):
+        async def cleanup_resources(self, restart=False):  # type: ignore[override]  # as above
             await super().cleanup_resources(restart=restart)
             pool.ended(getattr(self, "started_pid", None))
 

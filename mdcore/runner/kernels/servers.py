@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 
 from mdcore.store.fingerprint import SOURCE_ROOT
@@ -63,7 +63,7 @@ def kernel_environment(directory: Path) -> dict[str, str]:
     """
     ours = {name: word for name, word in os.environ.items() if name in LISTED or name.startswith(LISTED_PREFIXES)}
     paths = [str(SOURCE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), os.getcwd()]
-    drawing = find_spec("matplotlib").submodule_search_locations[0]
+    drawing = str(distribution("matplotlib").locate_file("matplotlib"))
     try:
         Path.home()
     except RuntimeError:  # an account without a home: IPython wants one
@@ -164,7 +164,8 @@ class Kernels(PrivateDirectory):
 
     def ended(self, pid: int | None) -> None:
         """It needs no end any more."""
-        self._pids.pop(pid, None)
+        if pid is not None:
+            self._pids.pop(pid, None)
 
     def stop(self) -> None:
         """Kill every kernel, now and for good. Takes no lock: a signal handler may call it."""
@@ -219,7 +220,8 @@ class Server:
     def close(self) -> None:
         """End the server: by itself, with all that its kernels have left, or at once where it does not hear."""
         with suppress(OSError):
-            self.process.stdin.close()
+            if self.process.stdin:
+                self.process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(ENDS_WITHIN)
         kill(self.process.pid)
@@ -232,7 +234,8 @@ class ForkedKernel:
     stdin = stdout = stderr = None
 
     def __init__(self, pid: int, connection: socket.socket):
-        self.pid, self.returncode = pid, None
+        self.pid = pid
+        self.returncode: int | None = None
         self._connection = connection
         connection.setblocking(False)
 
@@ -252,11 +255,11 @@ class ForkedKernel:
     def wait(self, timeout: float | None = None) -> int:
         """The exit status, once it has ended; subprocess.TimeoutExpired after `timeout` seconds."""
         end = None if timeout is None else time.monotonic() + timeout
-        while self.poll() is None:
+        while (status := self.poll()) is None:
             if end is not None and time.monotonic() > end:
-                raise subprocess.TimeoutExpired("kernel", timeout)
+                raise subprocess.TimeoutExpired("kernel", timeout or 0.0)
             time.sleep(0.02)
-        return self.returncode
+        return status
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""

@@ -69,7 +69,7 @@ def measured(seeds: int) -> tuple[list[float], list[float], int]:
             verdict = separability(A)
             if verdict.verdict != "separable":
                 continue
-            ps = sorted({phis[0].limit_p for phis in STACK})
+            ps = sorted({p for phis in STACK if (p := phis[0].limit_p) is not None})
             references = {p: max_margin(A, p, verdict.w) for p in ps}
             least = {p: float(exact.margin_lower_bound(A, found.w, p)) for p, found in references.items()}
             cells = [CellPlan(phis, seed, 4, 0.0 if len(phis) == 1 else 0.3) for phis in STACK]
@@ -87,7 +87,7 @@ def measured(seeds: int) -> tuple[list[float], list[float], int]:
                         continue
                     count += 1
                     excess.append(float(bounds.min()) / least[p] - 1)
-                    if a_0 is not None and 1 < p < np.inf:
+                    if a_0 is not None and p is not None and 1 < p < np.inf:
                         path = trainer.observer.predictors[position]
                         proven = angle_bound(path, values["gap"][position].numpy(), references[p])
                         best = np.sign(a_0) * np.abs(a_0) ** (1 / (p - 1))

@@ -86,18 +86,24 @@ def trial(rng: np.random.Generator, tight: bool = False) -> Trial:
             away = degrees(end, limit)
             loose = away * (1.0 if tight or rng.random() < 0.5 else 10 ** rng.uniform(0, 1))
             bound = loose if tight else float(rng.choice([loose, 180.0, np.nan], p=[0.9, 0.05, 0.05]))
-            row = {"status": "converged", "limit_p": p, "reference_unique": True, "angle_bound": min(bound, 180.0)}
+            row: dict[str, object] = {
+                "status": "converged",
+                "limit_p": p,
+                "reference_unique": True,
+                "angle_bound": min(bound, 180.0),
+            }
             if overlap:  # there is no certificate, but the exact angle to the minimiser
                 row = {"status": "overlap", "reference_unique": True, "logreg_kind": "unregularised"}
                 row |= {"angle_logreg": away, "limit_p": p}
             ends.append(end)
             rows.append(row)
-        pairs.append((degrees(*ends), *rows))
+        first, second = rows
+        pairs.append((degrees(*ends), first, second))
     if not trusted:  # one run of one pair, or of all, is not at its limit and lies about it
         which = range(len(pairs)) if rng.random() < 0.5 else [int(rng.integers(len(pairs)))]
         void = VOID[int(rng.integers(len(VOID) - overlap))]  # the minimiser needs no limit_p
         for k in which:
-            lie = {"angle_bound": 0.0, "angle_logreg": 0.0} | void
+            lie: dict[str, object] = {"angle_bound": 0.0, "angle_logreg": 0.0, **void}
             pairs[k] = (float(rng.uniform(0, 180)), pairs[k][1] | lie, pairs[k][2])
     return Trial(tuple(pairs), truth, trusted)
 

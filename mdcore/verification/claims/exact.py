@@ -193,7 +193,7 @@ def planted(evidence) -> Measurement:
     for dim in (2, 20):
         for seed in range(5):
             data = load_dataset({**G20, "geometry": "planted", "dim": dim}, seed=seed)
-            a = np.array(data.planted["support"])
+            a = np.array((data.planted or {})["support"])
             exact = solve_references(data, [1.5, 2, 3], 1, 1, None).max_margin
             found += [degrees(exact[p].w, np.sign(a) * np.abs(a) ** (1 / (p - 1))) for p in (1.5, 2.0, 3.0)]
             names += [f"d={dim} p={p:g}" for p in (1.5, 2.0, 3.0)]

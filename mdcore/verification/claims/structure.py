@@ -100,8 +100,8 @@ def _halving(found, most, fastest) -> Measurement:
         etas = sorted(by_eta, reverse=True)
         ratios += [by_eta[a] / by_eta[b] for a, b in pairwise(etas)]
         series.append(Series(f"p={p:g} L={depth}", etas, [by_eta[e] for e in etas]))
-    etas, top = series[0].x, max(y for s in series for y in s.y)
-    series.append(Series("∝ η", etas, [top * e / etas[0] for e in etas], "prediction"))
+    first, top = series[0].x, max(y for s in series for y in s.y)
+    series.append(Series("∝ η", first, [top * e / first[0] for e in first], "prediction"))
     drift = max(y for s in series[:-1] for y in s.y)
     good = len(found) == 6 and at_most([1.8 - x for x in ratios], 0) and at_most(ratios, fastest) and drift < most
     said = f"ratios {min(ratios):.3f} … {max(ratios):.3f}; drift at most {drift:.1e}"

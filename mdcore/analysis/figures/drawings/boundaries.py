@@ -70,7 +70,7 @@ def _learned(results: Results, conditions: list[Condition], seed: int) -> list[t
     out = []
     for c in conditions:
         cell = c.cells.get(seed)
-        w = results.predictors.get(cell)
+        w = results.predictors.get(cell or "")
         if cell and results.status[cell] in USED and w is not None and len(w) == 2 and np.isfinite(w).all() and w.any():
             out.append((c, w, results.status[cell]))
     return out

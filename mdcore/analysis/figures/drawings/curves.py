@@ -148,7 +148,7 @@ def draw_page(results: Results, family: Family, page: Page, x: str) -> Drawn | N
             n, s = draw_panel(ax, results, some, x, column, colour, family.log or column == "balance_drift", target)
             counts |= n
             seen |= s
-            if family.target:
+            if target is not None:
                 ax.axhline(target, color="0.3", linewidth=0.7, linestyle=(0, (2, 1.5)), zorder=1.2)
         else:
             say(ax, why_empty(results, group.conditions, column))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.results import Results
@@ -132,18 +133,18 @@ def _page(results: Results, page: Page, summary: pd.DataFrame, column: str, norm
     name, what, see, cmap, _ = HEATMAPS[column]
     rows = len(page.groups)
     figure, axes = page_grid(rows, 1, 0.42 + 0.2 * most, 0.75)
-    figure.get_layout_engine().set(w_pad=0.06)  # room for the longest name beside a bar that is laid out last
-    image = None
-    for ax, group in zip((r[0] for r in axes), page.groups, strict=True):
-        image = _draw(ax, group, summary, column, norm, cmap)
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(w_pad=0.06)  # room for the longest name beside a bar that is laid out last
+    drawn = [_draw(r[0], group, summary, column, norm, cmap) for r, group in zip(axes, page.groups, strict=True)]
     axes[-1][0].set_xlabel("depth L")
     # a little more air for a two-line label below the bar
-    bar = figure.colorbar(image, ax=[r[0] for r in axes], location="bottom", aspect=40, pad=0.02, fraction=0.06)
+    bar = figure.colorbar(drawn[-1], ax=[r[0] for r in axes], location="bottom", aspect=40, pad=0.02, fraction=0.06)
     bar.set_label(metric(column).title, fontsize=8)
     bar.ax.tick_params(labelsize=7)
     bar.ax.minorticks_off()
     if isinstance(norm, LogNorm):
-        chosen = apart(norm.vmax)
+        chosen = apart(norm.vmax or 1.0)
         bar.set_ticks(chosen, labels=[f"{t:g}" if t < 1e4 else f"{t:.0e}".replace("e+0", "e") for t in chosen])
     ns = {int(summary.loc[c.id, f"{column}_n"]) for g in page.groups for c in g.conditions} - {0}
     n = f"n = {min(ns)}" if len(ns) == 1 else f"n = {min(ns)} to {max(ns)}"

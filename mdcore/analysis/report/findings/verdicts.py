@@ -16,6 +16,8 @@ from mdcore.analysis.data.results import Results
 from mdcore.analysis.data.statistics import power_law, steps_to_reach
 from mdcore.problems.proofs.directions import CONVERGED_GAP
 
+_STATISTICS = ("mean", "ci_low", "ci_high", "min", "max")
+
 
 @dataclass
 class Estimate:
@@ -126,11 +128,8 @@ class Verdict:
 def estimate(row: dict, column: str) -> Estimate:
     """The Estimate of one column out of a row of summary.csv."""
     n = row.get(f"{column}_n")
-    return Estimate(
-        *(float(row.get(f"{column}_{s}", np.nan)) for s in ("mean", "ci_low", "ci_high")),
-        int(n) if n == n and n is not None else 0,
-        *(float(row.get(f"{column}_{s}", np.nan)) for s in ("min", "max")),
-    )
+    mean, low, high, least, most = (float(row.get(f"{column}_{s}", np.nan)) for s in _STATISTICS)
+    return Estimate(mean, low, high, int(n) if n == n and n is not None else 0, least, most)
 
 
 def forecast(results: Results, condition: Condition) -> Forecast | None:
