@@ -37,7 +37,7 @@ _DECLARED = (
     *(f"dataset_{name}" for each in SOURCES.values() for name in each.parameters if name not in each.placeless),
 )
 COLUMNS = tuple(dict.fromkeys((*_ORDER, *_DECLARED)))  # in reading order; what a new class declares comes last
-PARAM = "param."  # opens the columns of parameters of a user's own potential or data set
+PARAM = "param."  # opens the columns of parameters of the user's own potentials, data sets and step rules
 METRIC = "metric."  # opens the columns of a user's own metrics
 LONGEST_LABEL = 80  # cell ids are file names; the hash tells apart what a cut label does not
 
@@ -57,7 +57,7 @@ def parameters_of(entry: Any) -> dict[str, Any]:
     return {} if isinstance(entry, str) else next(iter(entry.values()))
 
 
-def per_layer(entry: Any) -> dict[str, list]:
+def per_layer(entry: Any) -> dict[str, list[Any]]:
     """Those parameters of a single entry that are given as a list, one for each layer."""
     declared = BUILTIN[name_of(entry)].parameters if name_of(entry) in BUILTIN else {}
     return {key: value for key, value in parameters_of(entry).items() if key in declared and declared[key].per_layer}
@@ -136,7 +136,7 @@ def _short_words(entry: Any) -> str:
     return label.replace(name_of(entry), f"{title} ", 1).strip() if title else label
 
 
-def dataset_label(config: dict) -> str:
+def dataset_label(config: dict[str, Any]) -> str:
     """mnist-3v5-pca50, mnist-3v5 (no PCA), synthetic-planted-d2, or file.Name of a plug-in."""
     name = config["dataset"]["name"]
     return SOURCES[name].label(config) if name in SOURCES else sanitised(name)[:LONGEST_LABEL]
@@ -154,11 +154,11 @@ def _digest(text: str) -> str:
 
 
 def is_own(name: str) -> bool:
-    """Whether a potential or data set is the user's own, my_file:Name."""
+    """Whether a potential, data set or step rule is the user's own, my_file:Name."""
     return ":" in name
 
 
-def without_place(config: dict) -> dict:
+def without_place(config: dict[str, Any]) -> dict[str, Any]:
     """Without the directory of MNIST's files: it decides no number, their content does. A user's own data set may
     have a parameter called path, which is a parameter like any other."""
     dataset = config["dataset"]
@@ -168,51 +168,56 @@ def without_place(config: dict) -> dict:
     return {**config, "dataset": {key: value for key, value in dataset.items() if key not in places}}
 
 
-def without_seed(config: dict) -> dict:
+def without_seed(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a condition: without seed and place."""
     return {key: value for key, value in without_place(config).items() if key != "seed"}
 
 
-def identity(config: dict) -> str:
+def identity(config: dict[str, Any]) -> str:
     """What is hashed: sorted JSON, floats by repr (never rounded), the place of MNIST's files left out."""
     return _json(without_place(config))
 
 
-def data_key(config: dict) -> str:
+def data_key(config: dict[str, Any]) -> str:
     """Equal for two conditions iff they name the same data, whose draw may hang on the seed."""
     config = without_place(config)
     return _json({key: config.get(key) for key in ("dataset", "digits", "pca")})
 
 
-def potential_key(config: dict) -> str:
+def potential_key(config: dict[str, Any]) -> str:
     """Equal for two conditions iff they name the same potentials, layer by layer."""
     return _json(config["potential"])
 
 
-def _entries(potential: Any) -> list:
+def _entries(potential: Any) -> list[Any]:
     return potential if isinstance(potential, list) else [potential]
 
 
-def _entries(potential: Any) -> list:
-    return potential if isinstance(potential, list) else [potential]
-
-
-def own_parameters(config: dict) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters of the user's own data set, and of the user's own potentials with their layers joined by +."""
-    dataset = config["dataset"]
-    data = {key: value for key, value in dataset.items() if key != "name"} if is_own(dataset["name"]) else {}
-    mine: dict[str, list] = {}
+def own_parameters(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Parameters of classes of the user's own, by kind: dataset, step, and potential with its layers joined by +."""
+    chosen = {"dataset": ("name", config["dataset"]), "step": ("rule", config["step"])}
+    out = {
+        group: {key: value for key, value in given.items() if key != choose} if is_own(given[choose]) else {}
+        for group, (choose, given) in chosen.items()
+    }
+    layered: dict[str, list[Any]] = {}
     for entry in _entries(config["potential"]):
         for key, value in parameters_of(entry).items() if is_own(name_of(entry)) else ():
-            mine.setdefault(key, []).append(value)
+            layered.setdefault(key, []).append(value)
     several = isinstance(config["potential"], list)
-    return data, {k: "+".join(plain(_cell(v)) for v in vs) if several else vs[0] for k, vs in mine.items()}
+    return out | {
+        "potential": {k: "+".join(plain(_cell(v)) for v in vs) if several else vs[0] for k, vs in layered.items()}
+    }
 
 
-def names_in_both(configs: Iterable[dict]) -> frozenset[str]:
-    """Parameter names that both data sets and potentials of the user's have: their columns are told apart."""
-    pairs = [own_parameters(config) for config in configs]
-    return frozenset({key for data, _ in pairs for key in data} & {key for _, mine in pairs for key in mine})
+def shared_names(configs: Iterable[dict[str, Any]]) -> frozenset[str]:
+    """Parameter names that the user's own classes of several kinds have: their columns are told apart."""
+    kinds: dict[str, set[str]] = {}
+    for config in configs:
+        for kind, parameters in own_parameters(config).items():
+            for name in parameters:
+                kinds.setdefault(name, set()).add(kind)
+    return frozenset(name for name, some in kinds.items() if len(some) > 1)
 
 
 def _cell(value: Any) -> Any:
@@ -220,19 +225,20 @@ def _cell(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int, float, bool)) else _json(value)
 
 
-def flatten(config: dict, in_both: frozenset[str] | None = None) -> dict[str, Any]:
+def flatten(config: dict[str, Any], shared: frozenset[str] | None = None) -> dict[str, Any]:
     """The configuration as the columns COLUMNS; None where a key does not apply.
 
     The parameters of per-layer potentials are the input layer's; those given one per layer are joined over the layers
-    that have one. Parameters of a data set or potential of the user's own follow as param.<name>; names that both kinds
-    have (`in_both`, by default those of this configuration) as param.dataset.<name> and param.potential.<name>.
+    that have one. Parameters of the user's own classes follow as param.<name>; names that several kinds have (`shared`,
+    by default those of this configuration) as param.dataset.<name>, param.step.<name> and param.potential.<name>.
     """
     dataset, potential, digits = config["dataset"], config["potential"], config.get("digits")
+    own = own_parameters(config)
     nested = {
         f"{group}_{key}": value
         for group in GROUPS
         for key, value in (config.get(group) or {}).items()
-        if not (group == "dataset" and is_own(dataset["name"]))
+        if key not in own.get(group, ())
     }
     values = {**config, **nested, **_builtin_parameters(_entries(potential))}
     values |= {
@@ -242,10 +248,10 @@ def flatten(config: dict, in_both: frozenset[str] | None = None) -> dict[str, An
         "digits": None if digits is None else f"{digits[0]}v{digits[1]}",
     }
     flat = {column: values.get(column) for column in COLUMNS}
-    in_both = names_in_both([config]) if in_both is None else in_both
-    for kind, parameters in zip(("dataset", "potential"), own_parameters(config), strict=True):
+    shared = shared_names([config]) if shared is None else shared
+    for kind, parameters in own.items():
         for key, value in parameters.items():
-            flat[f"{PARAM}{kind}.{key}" if key in in_both else f"{PARAM}{key}"] = _cell(value)
+            flat[f"{PARAM}{kind}.{key}" if key in shared else f"{PARAM}{key}"] = _cell(value)
     return flat
 
 
@@ -284,12 +290,12 @@ class Cell:
         return flatten(self.config)
 
 
-def condition_id(config: dict) -> str:
+def condition_id(config: dict[str, Any]) -> str:
     """The readable id of a condition; its hash tells apart what the label does not."""
     return f"{_name(config)}-{_digest(_json(without_seed(config)))}"
 
 
-def _name(config: dict) -> str:
+def _name(config: dict[str, Any]) -> str:
     return f"{dataset_label(config)}_{potential_label(config['potential'])[:LONGEST_LABEL]}_L{config['depth']}"
 
 

@@ -27,15 +27,14 @@ from mdcore.config.cell import (
     grid_hash,
     identity,
     make_cell,
-    names_in_both,
+    shared_names,
 )
 from mdcore.config.errors import Document, GridError, Problems, Spot, got, nearest, one_of, shown
 from mdcore.config.expansion.cells import Configurations, expand
 from mdcore.config.expansion.overrides import apply_overrides
-from mdcore.config.expansion.sections import Layout, read_layout, written
+from mdcore.config.expansion.sections import Layout, read_layout, user_groups, written
 from mdcore.config.expansion.selection import select
-from mdcore.config.schema import LEAVES, leaves_of, read_key
-from mdcore.config.values import REFERENCE
+from mdcore.config.schema import CHOOSE, LEAVES, leaves_of, read_key
 from mdcore.config.yaml_lines import DEEPEST, dump, read_document
 
 __all__ = [
@@ -95,7 +94,7 @@ def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
         for condition in (condition for condition in layout.exclude if not condition.used):
             message = "matches no combination; expected one that exists: correct or remove it"
             condition.spot.tell(f"{shown(condition.given)} {message}")
-    named, folder = plugins.check(layout.settings(), layout.plugin_dir, Path(path).parent)
+    named, folder = plugins.check(layout.settings(), cells, layout.plugin_dir, Path(path).parent)
     problems.raise_if_any()
     folder = folder if named else None
     resolved, varied = _resolved(layout, cells, folder), _varied(layout, cells)
@@ -112,15 +111,13 @@ def cell_from_config(config: dict[str, Any]) -> Cell:
     spot = Spot(Document("configuration", config), (), "", problems)
     if not isinstance(config, dict):
         raise GridError(f"configuration: got {shown(config)}; expected a mapping")
-    data = config.get("dataset")
-    name = data.get("name") if isinstance(data, dict) else None
-    own_data = isinstance(name, str) and bool(REFERENCE.fullmatch(name))
+    groups = user_groups({group: config.get(group) for group in CHOOSE})
     settings = {}
     for key, value in config.items():
         if key not in KEYS:
             spot.at(key).tell(f"unknown key; expected {one_of(KEYS)}" + nearest(key, KEYS))
         elif not (key == "digits" and value is None):
-            settings.update(read_key(key, value, spot.at(key), own_data))
+            settings.update(read_key(key, value, spot.at(key), groups))
     outcome = Configurations(set(settings), spot).of(settings)
     problems.raise_if_any()
     return make_cell(outcome[1])
@@ -147,10 +144,10 @@ def _varied(layout: Layout, cells: list[Cell]) -> list[str]:
     columns = {"dataset" if leaf == "dataset.name" else leaf.replace(".", "_") for leaf in leaves} - {"seed"}
     if "potential" in columns:
         columns |= {*PARAMETERS, "potential_label"}
-    in_both = names_in_both(cell.config for cell in cells)
-    flats = [flatten(cell.config, in_both) for cell in cells]
+    shared = shared_names(cell.config for cell in cells)
+    flats = [flatten(cell.config, shared) for cell in cells]
     own = sorted({column for flat in flats for column in flat if column.startswith(PARAM)})
-    labels: dict[tuple, set] = {}
+    labels: dict[tuple[Any, ...], set[Any]] = {}
     for flat in flats if "potential" in columns else ():
         numbers = tuple(repr(flat.get(column)) for column in ("potential", *PARAMETERS, *own))
         labels.setdefault(numbers, set()).add(flat["potential_label"])
@@ -203,7 +200,7 @@ def _shared_defaults(layout: Layout, cells: list[Cell]) -> dict[str, Any]:
     return out
 
 
-def _at(config: dict, leaf: str) -> Any:
+def _at(config: dict[str, Any], leaf: str) -> Any:
     group, _, part = leaf.partition(".")
     value = config[group]
     if not part:

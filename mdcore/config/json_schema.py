@@ -13,51 +13,61 @@ from typing import Annotated, Any, Union
 
 from pydantic import ConfigDict, Field, TypeAdapter, create_model
 
-from mdcore.config.schema import CHOOSE, EXAMPLES, GROUPS, LEAVES, MODELS
-from mdcore.config.values import REFERENCE, Model
+from mdcore.config.schema import CHOOSE, CLASSES, EXAMPLES, GROUPS, LEAVES
+from mdcore.config.values import REFERENCE, Model, model_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_Reference = Annotated[str, Field(pattern=f"^{REFERENCE.pattern}$")]
 
-
-_REFERENCE = Annotated[str, Field(pattern=f"^{REFERENCE.pattern}$")]
-_OWN = create_model(
+_USER_DATA: Any = create_model(
     "own_data",
     __config__=ConfigDict(extra="allow"),
     __doc__="A data set of one's own, my_file:my_data, with its parameters.",
-    name=(_REFERENCE, ...),
+    name=(_Reference, ...),
 )
+_USER_RULE: Any = create_model(
+    "own_rule",
+    __config__=ConfigDict(extra="allow"),
+    __doc__="A step rule of one's own, my_file:MyRule, with its parameters.",
+    rule=(_Reference, ...),
+)
+_MORE: dict[str, list[Any]] = {"dataset": [_USER_DATA, _Reference], "step": [_USER_RULE, _Reference], "stop": [None]}
 
 
 def _group(group: str) -> Any:
     """A group as a mapping: what one of the classes takes, or some of its keys where the others stand elsewhere."""
-    parts = {part: (_type(f"{group}.{part}"), None) for part in GROUPS[group] if part != CHOOSE.get(group)}
-    kinds: list[Any] = [*MODELS.get(group, {}).values(), create_model(f"some_of_{group}", __base__=Model, **parts)]
-    kinds += {"dataset": [_OWN, _REFERENCE], "stop": [None]}.get(group, [])
-    return Annotated[Union[tuple(kinds)], Field(description=f"for example {EXAMPLES[group]}")]  # noqa: UP007
+    choose = CHOOSE.get(group, "")
+    parts: dict[str, Any] = {part: (_type(f"{group}.{part}"), None) for part in GROUPS[group] if part != choose}
+    some: Any = create_model(f"some_of_{group}", __base__=Model, **parts)
+    classes = [model_of(cls, choose) for cls in CLASSES.get(group, {}).values()]
+    kinds = (*classes, some, *_MORE.get(group, []))
+    return Annotated[Union[kinds], Field(description=f"for example {EXAMPLES[group]}")]  # noqa: UP007
 
 
 def _type(leaf: str) -> Any:
-    field = LEAVES[leaf].field
-    return Annotated[field.annotation, *field.metadata, Field(description=LEAVES[leaf].expected)]
+    return Annotated[LEAVES[leaf].kind, Field(description=LEAVES[leaf].expected)]
 
 
 def grid_file_schema() -> dict[str, Any]:
     """The JSON Schema of a grid file: its sections, and in each every key with its values."""
     keys = {group: _group(group) for group in GROUPS} | {leaf: _type(leaf) for leaf in LEAVES}
-    own = {"patternProperties": {r"^dataset\.[A-Za-z_][A-Za-z0-9_]*$": {}}}  # keys of a data set of one's own
+    free: Any = {"patternProperties": {r"^(dataset|step)\.[A-Za-z_][A-Za-z0-9_]*$": {}}}  # keys of one's own class
 
-    def section(name: str, of: Callable[[Any], Any]) -> type[Model]:
-        fields = {key.replace(".", "__"): (of(kind), Field(None, alias=key)) for key, kind in keys.items()}
-        base = ConfigDict(extra="forbid", protected_namespaces=(), json_schema_extra=own)
+    def section(name: str, of: Callable[[Any], Any]) -> Any:
+        fields: dict[str, Any] = {
+            key.replace(".", "__"): (of(kind), Field(None, alias=key)) for key, kind in keys.items()
+        }
+        base = ConfigDict(extra="forbid", protected_namespaces=(), json_schema_extra=free)
         return create_model(name, __config__=base, **fields)
 
-    many = section("lists", lambda kind: Annotated[list[kind], Field(min_length=1)])
-    wanted = Annotated[dict[str, Any], Field(description="{depth: [2, 3], potential: lp}; all keys must hold")]
-    grid = create_model(
+    many: Any = section("lists", lambda kind: Annotated[list[kind], Field(min_length=1)])
+    wanted: Any = Annotated[dict[str, Any], Field(description="{depth: [2, 3], potential: lp}; all keys must hold")]
+    text: Any = Annotated[str, Field(min_length=1, description="the question this grid answers")]
+    grid: Any = create_model(
         "grid",
         __base__=Model,
         __doc__="A grid of mirror-descent experiments.",
-        question=(Annotated[str, Field(min_length=1, description="the question this grid answers")], ...),
+        question=(text, ...),
         fixed=(section("values", lambda kind: kind), Field(None, description="keys with one value")),
         vary=(many, Field(None, description="keys with a list of values; all combinations are run")),
         zip=(list[many], Field(None, description="entries of keys whose lists move together")),

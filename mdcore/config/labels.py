@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from mdcore.config.cell import data_key, dataset_label, potential_key, potential_label, word, words_of
 from mdcore.problems.sources import SOURCES
@@ -34,19 +35,19 @@ def _hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:6]
 
 
-def potential_labels(configs: Iterable[dict]) -> dict[str, str]:
+def potential_labels(configs: Iterable[dict[str, Any]]) -> dict[str, str]:
     """{potential key: label such as lp1.5 or mine.Mix-a2}."""
     return told_apart({potential_key(c): [potential_label(c["potential"])] for c in configs})
 
 
-def potential_words(configs: Iterable[dict]) -> dict[str, str]:
+def potential_words(configs: Iterable[dict[str, Any]]) -> dict[str, str]:
     """{potential key: words such as "lp, p = 1.5" or "Mix, a = 2"}; the file of a plug-in where it is needed."""
     return told_apart(
         {potential_key(c): [words_of(c["potential"]), words_of(c["potential"], file=True)] for c in configs}
     )
 
 
-def family_key(config: dict) -> str:
+def family_key(config: dict[str, Any]) -> str:
     """Data sets of one family differ in parameters only."""
     dataset = config["dataset"]
     titled = SOURCES[dataset["name"]].titled if dataset["name"] in SOURCES else ()
@@ -54,7 +55,7 @@ def family_key(config: dict) -> str:
     return data_key({"dataset": family, "digits": config.get("digits"), "pca": config.get("pca")})
 
 
-def _title(config: dict, file: bool = False) -> str:
+def _title(config: dict[str, Any], file: bool = False) -> str:
     """ "MNIST 3 vs 5, PCA 50"; "Planted, d = 2"; a data set of the user's own by its function, or file:function."""
     name = config["dataset"]["name"]
     if name in SOURCES:
@@ -62,14 +63,14 @@ def _title(config: dict, file: bool = False) -> str:
     return name if file else name.rsplit(":", 1)[-1]
 
 
-def family_words(configs: Iterable[dict]) -> dict[str, str]:
+def family_words(configs: Iterable[dict[str, Any]]) -> dict[str, str]:
     """{family key: title of its data}: parameters are not said."""
     return told_apart({family_key(c): [_title(c), _title(c, file=True)] for c in configs})
 
 
-def _differing(configs: list[dict]) -> dict[str, dict]:
+def _differing(configs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """{data key: parameters in which it differs from others of its family}."""
-    families: dict[str, dict[str, dict]] = {}
+    families: dict[str, dict[str, dict[str, Any]]] = {}
     for c in configs:
         families.setdefault(family_key(c), {})[data_key(c)] = c["dataset"]
     out = {}
@@ -82,7 +83,7 @@ def _differing(configs: list[dict]) -> dict[str, dict]:
     return out
 
 
-def data_labels(configs: list[dict]) -> dict[str, str]:
+def data_labels(configs: list[dict[str, Any]]) -> dict[str, str]:
     """{data key: label such as mnist-3v5-pca50}, with parameters where a run has several of one family."""
     more = _differing(configs)
     return told_apart(
@@ -94,7 +95,7 @@ def data_labels(configs: list[dict]) -> dict[str, str]:
     )
 
 
-def data_words(configs: list[dict]) -> dict[str, str]:
+def data_words(configs: list[dict[str, Any]]) -> dict[str, str]:
     """{data key: title of the data with the parameters in which it differs from others of its family}."""
     more, family = _differing(configs), family_words(configs)
     return told_apart(

@@ -1,4 +1,4 @@
-"""Potentials, data sets and metrics of the user's own, named in a grid as my_file:Name.
+"""Potentials, step rules, data sets and metrics of the user's own, named in a grid as my_file:Name.
 
 my_file.py lies beside the grid file or in the working directory. It is run only when a grid names it, under
 a private module name, so that it shadows nothing. A reference is two identifiers: it cannot leave its
@@ -14,16 +14,19 @@ import math
 import os
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mdcore.config.cell import layers, name_of, parameters_of, per_layer
+from mdcore.config.cell import Cell, layers, name_of, parameters_of, per_layer
 from mdcore.config.errors import GridError, nearest
 from mdcore.config.schema import INVALID, Setting
 from mdcore.config.values import REFERENCE
+from mdcore.math.parameters import Number
 from mdcore.math.potentials import BUILTIN, Potential
+from mdcore.math.step_rules import RULES, Moment, Rule, StepRule
 from mdcore.math.torch_later import torch
 
 SIZES = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)  # of the weights tried, both signs; 0 is tried too
@@ -32,7 +35,7 @@ _loaded: dict[tuple[str, str], types.ModuleType] = {}  # (path, content hash): o
 _conform: set[tuple[type, str]] = set()  # (class, parameters) that have been tried out
 
 
-def load_potential(reference: str, plugin_dir: str | Path | None = None) -> type:
+def load_potential(reference: str, plugin_dir: str | Path | None = None) -> type[Potential]:
     """The class my_file:MyPotential, a subclass of mdcore.math.potentials.Potential. Raises GridError."""
     found = _load(reference, plugin_dir)
     if not (isinstance(found, type) and issubclass(found, Potential)):
@@ -48,22 +51,60 @@ def load_potential(reference: str, plugin_dir: str | Path | None = None) -> type
     return found
 
 
-def load_dataset(reference: str, plugin_dir: str | Path | None = None) -> Callable:
+def load_rule(reference: str, plugin_dir: str | Path | None = None) -> type[Rule]:
+    """The class my_file:MyRule, a subclass of mdcore.math.step_rules.Rule. Raises GridError."""
+    found = _load(reference, plugin_dir)
+    name = reference.split(":")[1]
+    if not (isinstance(found, type) and issubclass(found, Rule)):
+        raise GridError(
+            f"{reference}: is not a step rule; expected `class {name}(Rule)` with "
+            "`from mdcore.math.step_rules import Rule`"
+        )
+    if found.coefficient is Rule.coefficient:
+        raise GridError(f"{reference}: has no coefficient; expected a step rule to define coefficient(step, now)")
+    declared = found.parameters
+    if not (isinstance(declared, Mapping) and all(isinstance(each, Number) for each in declared.values())):
+        raise GridError(
+            f"{reference}: parameters is {str(declared)[:60]}; expected {{name: Number(…)}} with "
+            "`from mdcore.math.parameters import Number`"
+        )
+    return found
+
+
+def rule_for(config: dict[str, Any], plugin_dir: str | Path | None = None) -> StepRule:
+    """The step rule of a configuration. Raises GridError."""
+    step, depth = config["step"], config["depth"]
+    name = step["rule"]
+    if name in RULES:
+        return StepRule.of(step, config["epochs"])
+    found = load_rule(name, plugin_dir)
+    try:
+        rule = StepRule.of(step, config["epochs"], found)
+    except (TypeError, ValueError) as error:
+        given = {key: value for key, value in step.items() if key != "rule"}
+        raise GridError(f"{name}: cannot be made with the parameters {given}: {_reason(error)}") from error
+    if found.deepest is not None and depth > found.deepest:
+        raise GridError(f"{name}: is for depth ≤ {found.deepest}; got depth {depth}: exclude the pair")
+    check_rule(rule)
+    return rule
+
+
+def load_dataset(reference: str, plugin_dir: str | Path | None = None) -> Callable[..., Any]:
     """The data set function my_file:my_data. Raises GridError."""
     return _load_callable(reference, plugin_dir, "a function that returns the data")
 
 
-def load_metric(reference: str, plugin_dir: str | Path | None = None) -> Callable:
+def load_metric(reference: str, plugin_dir: str | Path | None = None) -> Callable[..., Any]:
     """The metric function my_file:my_metric. Raises GridError."""
     return _load_callable(reference, plugin_dir, "a function that returns a number")
 
 
-def potentials_for(config: dict, plugin_dir: str | Path | None = None) -> list:
+def potentials_for(config: dict[str, Any], plugin_dir: str | Path | None = None) -> list[Potential]:
     """The Potential of each layer of a canonical configuration, input layer first. Raises GridError."""
     return [_make(entry, plugin_dir) for entry in layers(config["potential"], config["depth"])]
 
 
-def companion_config(config: dict) -> dict:
+def companion_config(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration of linear mirror descent beside a deep cell: depth 1, the input layer's potential,
     zero start; data, loss, step rule and seed as they are."""
     first = layers(config["potential"], config["depth"])[0]
@@ -74,17 +115,19 @@ def companion_config(config: dict) -> dict:
     )
 
 
-def references(config: dict) -> dict[str, str]:
-    """{reference: kind} of the plug-ins that a configuration names; kind is potential, dataset or metric."""
+def references(config: dict[str, Any]) -> dict[str, str]:
+    """{reference: kind} of the plug-ins that a configuration names: potential, step rule, dataset or metric."""
     potential = config["potential"]
     names = [name_of(entry) for entry in (potential if isinstance(potential, list) else [potential])]
     out = {name: "potential" for name in names if name not in BUILTIN}
     if ":" in config["dataset"]["name"]:
         out[config["dataset"]["name"]] = "dataset"
+    if ":" in config["step"]["rule"]:
+        out[config["step"]["rule"]] = "step rule"
     return out | dict.fromkeys(config.get("metrics", ()), "metric")
 
 
-def plugin_fingerprint(config: dict, plugin_dir: str | Path | None = None) -> str:
+def plugin_fingerprint(config: dict[str, Any], plugin_dir: str | Path | None = None) -> str:
     """sha256 over the files of the plug-ins that a configuration names, "" for none. Raises GridError.
 
     Not part of a cell's identity, which is what was asked for: a changed file makes a finished cell stale.
@@ -96,12 +139,15 @@ def plugin_fingerprint(config: dict, plugin_dir: str | Path | None = None) -> st
     return digest.hexdigest() if files else ""
 
 
-def check(settings: Iterable[Setting], plugin_dir: str | None, grid_dir: Path):
-    """(references, directory of their files): every plug-in of a grid is found and loaded, potentials made.
+def check(
+    settings: Iterable[Setting], cells: Iterable[Cell], plugin_dir: str | None, grid_dir: Path
+) -> tuple[list[str], str | None]:
+    """(references, directory of their files): every plug-in of a grid is loaded, potentials and step rules made.
 
     The directory is the first with all files: beside the grid file, the grid's plugin_dir, the working one.
     """
-    wanted = [(setting, *found) for setting in settings for found in _named(setting)]
+    configs = [cell.config for cell in cells]
+    wanted = [(setting, *found) for setting in settings for found in _named(setting, configs)]
     if not wanted:
         return [], None
     references = sorted({reference for _, reference, _ in wanted})
@@ -124,22 +170,20 @@ def check(settings: Iterable[Setting], plugin_dir: str | None, grid_dir: Path):
     return references, str(folder.resolve())
 
 
-def _named(setting: Setting) -> list[tuple[str, Callable[[Path], Any]]]:
+def _named(setting: Setting, configs: list[dict[str, Any]]) -> list[tuple[str, Callable[[Path], Any]]]:
     """(reference, what loads it from a directory) for every plug-in that a setting names."""
     leaf, value = setting.leaf, setting.value
     if value is INVALID:
         return []
     if leaf == "potential":
         entries = value if isinstance(value, list) else [value]
-        return [
-            (name_of(entry), lambda folder, entry=entry: _make(entry, folder))
-            for entry in entries
-            if name_of(entry) not in BUILTIN
-        ]
+        return [(name_of(entry), partial(_make, entry)) for entry in entries if name_of(entry) not in BUILTIN]
     if leaf == "dataset.name" and ":" in value:
-        return [(value, lambda folder: load_dataset(value, folder))]
-    names = value if leaf == "metrics" and value else []
-    return [(name, lambda folder, name=name: load_metric(name, folder)) for name in names]
+        return [(value, partial(load_dataset, value))]
+    if leaf == "step.rule" and ":" in value:
+        used = {repr((c["step"], c["depth"])): c for c in configs if c["step"]["rule"] == value}
+        return [(value, partial(load_rule, value)), *((value, partial(rule_for, config)) for config in used.values())]
+    return [(name, partial(load_metric, name)) for name in (value if leaf == "metrics" and value else [])]
 
 
 def _is_file(path: Path) -> bool:
@@ -156,7 +200,7 @@ def _python_files(folder: Path) -> list[Path]:
         return []
 
 
-def _make(entry: Any, plugin_dir: str | Path | None):
+def _make(entry: Any, plugin_dir: str | Path | None) -> Potential:
     """The Potential of one single-layer entry."""
     name, parameters = name_of(entry), dict(parameters_of(entry))
     if name in BUILTIN:
@@ -173,11 +217,12 @@ def _make(entry: Any, plugin_dir: str | Path | None):
     return made
 
 
-def _load_callable(reference: str, plugin_dir: str | Path | None, what: str) -> Callable:
+def _load_callable(reference: str, plugin_dir: str | Path | None, what: str) -> Callable[..., Any]:
     found = _load(reference, plugin_dir)
     if not callable(found):
         raise GridError(f"{reference}: is a {type(found).__name__}; expected {what}")
-    return found
+    callable_: Callable[..., Any] = found
+    return callable_
 
 
 def _read(stem: str, plugin_dir: str | Path | None) -> tuple[Path, bytes]:
@@ -243,10 +288,25 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-# ---------------------------------------------------------------- a potential is tried out before it trains
+# ---------------------------------------------------------------- what trains is tried out before
 
 
-def check_potential(phi, name: str) -> None:
+def check_rule(rule: StepRule) -> None:
+    """Ask a step rule of the user's own for the first step of two cells: two numbers > 0, or GridError."""
+    one = torch.ones(2, dtype=torch.float64)
+    moment = Moment(1, norm=0.5 * one, log_scale=0.0 * one, log_risk=-0.7 * one, h=rule.eta * one)
+    try:
+        got = rule.coefficient(moment)
+    except Exception as error:
+        raise _wrong(rule.rule, f"coefficient raises {_reason(error)}") from error
+    if not isinstance(got, torch.Tensor) or got.shape != one.shape:
+        shape = f" of shape {tuple(got.shape)}" if isinstance(got, torch.Tensor) else ""
+        raise _wrong(rule.rule, f"coefficient gives a {type(got).__name__}{shape}; expected a tensor (K,) for K cells")
+    if not bool((torch.isfinite(got) & (got > 0)).all()):
+        raise _wrong(rule.rule, f"coefficient gives {got.tolist()} at the first step; expected numbers > 0")
+
+
+def check_potential(phi: Potential, name: str) -> None:
     """Try the four methods of a Potential on weights up to 2 in size; GridError names the first thing wrong.
 
     Each method gives a tensor of its argument's shape and dtype, finite, and leaves the argument as it was;
@@ -285,7 +345,7 @@ def check_potential(phi, name: str) -> None:
         raise _wrong(name, f"limit_p is {p!r}; expected a number ≥ 1 (inf for l_∞), or None where no limit is known")
 
 
-def _result(method: Callable, given, name: str, what: str):
+def _result(method: Callable[..., Any], given: torch.Tensor, name: str, what: str) -> torch.Tensor:
     """method(given), checked; GridError says what is wrong."""
     before = given.clone()
     try:
@@ -304,7 +364,7 @@ def _result(method: Callable, given, name: str, what: str):
     return result.clone()
 
 
-def _example(expected, got) -> str:
+def _example(expected: torch.Tensor, got: torch.Tensor) -> str:
     at = int((expected - got).abs().flatten().argmax())
     return f"{float(got.flatten()[at]):.6g} where {float(expected.flatten()[at]):.6g} is expected"
 

@@ -1,40 +1,36 @@
-"""The keys of a grid file and their defaults, as pydantic models; and what a section sets, as typed settings.
+"""The keys of a grid file with their types and defaults; and what a section sets, as typed settings.
 
-What a potential, a step rule or a data source takes is declared on its class; the models of these are built here from
-the declarations. A key is a leaf (`depth`, `step.eta`) or a group of leaves (`step`); whatever sets one becomes leaves
-with typed values, so that {step: {eta: 1}} and step.eta: 1 are the same request.
+What a potential, a step rule or a data source takes is declared on its class, and the types are built from the
+declarations. A key is a leaf (`depth`, `step.eta`) or a group of leaves (`step`); whatever sets one becomes leaves with
+typed values, so that {step: {eta: 1}} and step.eta: 1 are the same request. Where the user's own class is chosen for a
+group (a data set or a step rule named my_file:Name), the group takes any further key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from mdcore.config.errors import Spot, got, nearest, one_of
 from mdcore.config.values import (
     FORMS,
+    POTENTIAL,
     REFERENCE,
     TAKES,
     Free,
-    Model,
     Potential,
     Reference,
     checked,
-    choice,
-    integer,
-    model_of,
-    real,
+    kind_of,
     whole,
     worded,
 )
 from mdcore.math.losses import LOSSES
-from mdcore.math.parameters import REQUIRED, Number
+from mdcore.math.parameters import REQUIRED, Choice, Integer, Number, Parameter
 from mdcore.math.potentials import BUILTIN
 from mdcore.math.step_rules import RULES
 from mdcore.problems.sources import SOURCES
@@ -45,75 +41,44 @@ SYNONYMS = {
     "lr": "step.eta", "learning_rate": "step.eta", "steps": "epochs", "layers": "depth", "precision": "dtype",
     "optimizer": "step.rule", "data": "dataset.name", "seeds": "seed",
 }  # fmt: skip
+CHOOSE = {"dataset": "name", "step": "rule"}  # groups that are a choice among classes, and the key that names the class
+CLASSES: dict[str, Mapping[str, Any]] = {"dataset": SOURCES, "step": RULES}
 
 
-MODELS: dict[str, dict[str, type[Model]]] = {  # group -> name -> what it takes
-    "dataset": {name: model_of(source, "name") for name, source in SOURCES.items()},
-    "step": {name: model_of(rule, "rule") for name, rule in RULES.items()},
-}
-CHOOSE = {"dataset": "name", "step": "rule"}
-_OWN_DATA = ", or a plug-in as my_file:MyData (my_file.py beside the grid file)"
-_NAME = Annotated[
-    str,
-    checked(lambda name: name in SOURCES or bool(REFERENCE.fullmatch(name))),
-    *worded(one_of(SOURCES) + _OWN_DATA, SOURCES),
-]
+def _class_name(kind: Any, classes: Iterable[str], example: str) -> Any:
+    words = f"{one_of(classes)}, or a plug-in as my_file:{example} (my_file.py beside the grid file)"
+    return Annotated[kind, *worded(words, classes)]
+
+
+_data_name = checked(lambda name: name in SOURCES or bool(REFERENCE.fullmatch(name)))
 _Digit = Annotated[int, Field(ge=0, le=9), BeforeValidator(whole)]
-
-
-class Init(Model):
-    """Entries scale·N(0,1)/√fan_in, or uniform with the same scale. Depth 1 starts at zero unless told otherwise."""
-
-    scale: real(Number(least=0, most=1e6)) = None  # 0 at depth 1, 0.3 deeper
-    distribution: choice(("normal", "uniform")) = "normal"
-
-
-class Stop(Model):
-    """A cell ends when its certified gap is at most this."""
-
-    gap: real(Number(above=0, below=1, words="a number in (0, 1)"), null=True) = None
-
-
-class Settings(Model):
-    """The keys of a cell that are not a choice among classes."""
-
-    digits: Annotated[
-        list[_Digit],
-        Field(min_length=2, max_length=2),
-        checked(lambda pair: pair[0] != pair[1]),
-        *worded("two different digits from 0 to 9: [3, 5]"),
-    ]
-    pca: integer(1, PIXELS, "no PCA") = None
-    potential: Potential
-    depth: integer(1, 1000) = 1
-    width: integer(1, 100_000, "depth 1 has no hidden layer") = 50
-    init: Init = Init()
-    loss: choice(LOSSES) = "logistic"
-    epochs: integer(1, 10**9)
-    stop: Stop | None = None
-    log_points: integer(2, 100_000) = 120
-    seed: integer(0, 2**53) = 0
-    svm_C: real(Number(above=0, most=1e12)) = 1.0
-    logreg_C: real(Number(above=0, most=1e12)) = 1.0
-    dtype: choice(("float64", "float32")) = "float64"
-    metrics: Annotated[
-        list[Reference],
-        Field(min_length=1),
-        checked(lambda names: len(set(names)) == len(names)),
-        *worded("a list of different plug-ins: [my_file:my_metric]"),
-    ] = None
+_Digits = Annotated[
+    list[_Digit],
+    Field(min_length=2, max_length=2),
+    checked(lambda pair: pair[0] != pair[1]),
+    *worded("two different digits from 0 to 9: [3, 5]"),
+]
+_Metrics = Annotated[
+    list[Reference],
+    Field(min_length=1),
+    checked(lambda names: len(set(names)) == len(names)),
+    *worded("a list of different plug-ins: [my_file:my_metric]"),
+]
 
 
 class Leaf:
-    """A key with one value: its field as pydantic has it. `others` are what it is for other data sets or step rules."""
+    """A key with one value: its type, its default, and what is expected.
 
-    def __init__(self, field: FieldInfo, expected: str = ""):
-        self.field, self.expected = field, expected or field.description
+    `others` is what it is for the data sets or step rules that declare it differently.
+    """
+
+    def __init__(self, kind: Any, default: Any = REQUIRED, expected: str = ""):
+        self.kind, self.default, self.expected = kind, default, expected
         self.others: dict[str, Leaf] = {}
 
     @cached_property
-    def _adapter(self) -> TypeAdapter:
-        return TypeAdapter(Annotated[self.field.annotation, *self.field.metadata], config=ConfigDict(strict=True))
+    def _adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.kind, config=ConfigDict(strict=True))
 
     def read(self, value: Any, spot: Spot, name: str = "") -> Any:
         """The typed value, or INVALID with the reasons told. `name`: of the data set or step rule, where known."""
@@ -126,34 +91,52 @@ class Leaf:
         return INVALID
 
 
-def _leaves() -> dict[str, Leaf]:
-    """Every key with one value, groups taken apart, in the order in which configurations list them."""
-    data = Leaf(FieldInfo.from_annotation(_NAME), "dataset: {name: synthetic, …} or {name: mnist, …}")
-    rule = Leaf(FieldInfo.from_annotation(choice(RULES)), f"step: {{rule: …}}, the rule {one_of(RULES)}")
-    out = {"dataset.name": data, **_of_classes("dataset", SOURCES)}
-    for key, field in Settings.model_fields.items():
-        group = {"init": Init, "stop": Stop}.get(key)
-        parts = group.model_fields if group else {"": field}
-        out |= {f"{key}.{part}" if part else key: Leaf(each) for part, each in parts.items()}
-        if key == "loss":
-            out |= {"step.rule": rule, **_of_classes("step", RULES)}
-    return out
+def _leaf(declared: Parameter) -> Leaf:
+    return Leaf(kind_of(declared), declared.default, declared.expected)
 
 
-def _of_classes(group: str, classes: Mapping[str, Any]) -> dict[str, Leaf]:
+def _of_classes(group: str) -> dict[str, Leaf]:
     """The parameters that the classes of a group declare; where two declare one differently, both are kept."""
     out: dict[str, Leaf] = {}
-    first: dict[str, Any] = {}
-    for name, cls in classes.items():
+    first: dict[str, Parameter] = {}
+    for name, cls in CLASSES[group].items():
         for part, declared in cls.parameters.items():
-            new, kind = Leaf(MODELS[group][name].model_fields[part]), replace(declared, default=None)
-            leaf = out.setdefault(f"{group}.{part}", new)
+            leaf = out.setdefault(f"{group}.{part}", _leaf(declared))
+            kind = replace(declared, default=None)
             if first.setdefault(part, kind) != kind:
-                leaf.others[name] = new
+                leaf.others[name] = _leaf(declared)
     return out
 
 
-LEAVES = _leaves()
+_POSITIVE = Number(above=0, most=1e12, default=1.0)
+LEAVES: dict[str, Leaf] = {  # every key with one value, in the order in which configurations list them
+    "dataset.name": Leaf(
+        _class_name(Annotated[str, _data_name], SOURCES, "MyData"),
+        expected="dataset: {name: synthetic, …} or {name: mnist, …}",
+    ),
+    **_of_classes("dataset"),
+    "digits": Leaf(_Digits, expected="two different digits from 0 to 9: [3, 5]"),
+    "pca": _leaf(Integer(1, PIXELS, default=None, null="no PCA")),
+    "potential": Leaf(Potential, expected=POTENTIAL),
+    "depth": _leaf(Integer(1, 1000, default=1)),
+    "width": _leaf(Integer(1, 100_000, default=50, null="depth 1 has no hidden layer")),
+    "init.scale": _leaf(Number(least=0, most=1e6)),  # its default hangs on the depth, see value_of
+    "init.distribution": _leaf(Choice(("normal", "uniform"), default="normal")),
+    "loss": _leaf(Choice(LOSSES, default="logistic")),
+    "step.rule": Leaf(
+        _class_name(Union[Literal[tuple(RULES)], Reference], RULES, "MyRule"),  # noqa: UP007
+        expected=f"step: {{rule: …}}, the rule {one_of(RULES)}",
+    ),
+    **_of_classes("step"),
+    "epochs": _leaf(Integer(1, 10**9)),
+    "stop.gap": _leaf(Number(above=0, below=1, default=None, words="a number in (0, 1)", null=True)),
+    "log_points": _leaf(Integer(2, 100_000, default=120)),
+    "seed": _leaf(Integer(0, 2**53, default=0)),
+    "svm_C": _leaf(_POSITIVE),
+    "logreg_C": _leaf(_POSITIVE),
+    "dtype": _leaf(Choice(("float64", "float32"), default="float64")),
+    "metrics": Leaf(_Metrics, None, "a list of different plug-ins: [my_file:my_metric]"),
+}
 GROUPS = {
     group: tuple(leaf.split(".")[1] for leaf in LEAVES if leaf.startswith(group + "."))
     for group in ("dataset", "init", "step", "stop")
@@ -165,9 +148,9 @@ EXAMPLES = {
     "stop": "{gap: 0.01} or null",
 }
 KEYS = (*GROUPS, *LEAVES)
-PARAMETERS = {name: FORMS[cls.name] for cls in BUILTIN.values() for name in cls.parameters}
+FORM_WITH = {name: FORMS[cls.name] for cls in BUILTIN.values() for name in cls.parameters}  # of each parameter
 PARAMETER_LEAVES = {  # keys of conditions only
-    name: Leaf(FieldInfo.from_annotation(real(declared)))
+    name: _leaf(declared)
     for cls in BUILTIN.values()
     for name, declared in cls.parameters.items()
     if not declared.per_layer
@@ -191,64 +174,56 @@ def leaves_of(key: str, present: Iterable[str] = ()) -> list[str]:
     return names + [leaf for leaf in present if leaf.startswith(key + ".") and leaf not in names]
 
 
-def read_key(key: str, value: Any, spot: Spot, own_data: bool) -> dict[str, Setting]:
-    """Leaves set by `key: value`. `own_data`: the grid names a user's own data set, which has keys of its own."""
+def read_key(key: str, value: Any, spot: Spot, user_groups: Collection[str]) -> dict[str, Setting]:
+    """Leaves set by `key: value`. `user_groups`: those for which the grid names a class of the user's own."""
+    group, _, part = key.partition(".")
     if key in LEAVES:
         return {key: Setting(key, LEAVES[key].read(value, spot), spot)}
     if key in GROUPS:
-        return _read_group(key, value, spot, own_data)
-    if own_data and key.startswith("dataset.") and key.count(".") == 1 and key.split(".")[1].isidentifier():
+        return _read_group(key, value, spot, user_groups)
+    if group in user_groups and part.isidentifier():
         return {key: Setting(key, FREE.read(value, spot), spot)}
     spot.tell(unknown_key(key), of_key=True)
     return {}
 
 
-FREE = Leaf(FieldInfo.from_annotation(Free), "what JSON can hold")
+FREE = Leaf(Free, expected="what JSON can hold")
 
 
 def unknown_key(key: str) -> str:
     """What is wrong with a key that is none, and what may have been meant."""
     names = one_of(name for name in KEYS if "." not in name)
-    if key in PARAMETERS:
-        return f"unknown key {key!r}; it belongs to a potential: write potential: {PARAMETERS[key]}"
+    if key in FORM_WITH:
+        return f"unknown key {key!r}; it belongs to a potential: write potential: {FORM_WITH[key]}"
     meant = f"; did you mean '{SYNONYMS[key.lower()]}'?" if key.lower() in SYNONYMS else nearest(key, KEYS)
     return f"unknown key {key[:80]!r}; expected {names}{meant}"
 
 
-def _read_group(group: str, value: Any, spot: Spot, own_data: bool) -> dict[str, Setting]:
-    first = f"{group}.{GROUPS[group][0]}"
+def _read_group(group: str, value: Any, spot: Spot, user_groups: Collection[str]) -> dict[str, Setting]:
+    first, choose = f"{group}.{GROUPS[group][0]}", CHOOSE.get(group, "")
     if group == "stop" and value is None:
         return {first: Setting(first, None, spot)}
-    if group == "dataset" and isinstance(value, str) and ":" in value:
+    if choose and isinstance(value, str) and ":" in value:
         return {first: Setting(first, LEAVES[first].read(value, spot), spot)}
     if not isinstance(value, dict) or not value:
         spot.tell(f"got {got(value)}; expected a mapping: {EXAMPLES[group]}")
         return {first: Setting(first, INVALID, spot)}  # set, though not to anything: its leaves are not missing
-    name = value.get("name") if group == "dataset" else None
-    own = isinstance(name, str) and bool(REFERENCE.fullmatch(name))
-    known = isinstance(name, str) and name in SOURCES
-    parts = tuple(MODELS["dataset"][name].model_fields) if known else GROUPS[group]
+    name = value.get(choose)
+    is_user_class = isinstance(name, str) and bool(REFERENCE.fullmatch(name))
+    source = SOURCES.get(name) if group == "dataset" and isinstance(name, str) else None
+    parts = GROUPS[group] if source is None else (choose, *source.parameters)
     out: dict[str, Setting] = {}
     for part, item in value.items():
         leaf, inner = f"{group}.{part}", spot.at(part)
-        if part in parts and (part == "name" or not own):
+        if part in parts and (part == choose or not is_user_class):
             out[leaf] = Setting(leaf, LEAVES[leaf].read(item, inner), inner)
-        elif own or (own_data and name is None and group == "dataset"):
+        elif is_user_class or (name is None and group in user_groups):
             out[leaf] = Setting(leaf, FREE.read(item, inner), inner)
         else:
-            of = f" of dataset {name}" if known else ""
+            of = "" if source is None else f" of dataset {name}"
             message = f"unknown key {part[:80]!r}{of}; expected {one_of(parts)}" + nearest(part, parts)
             inner.tell(message, of_key=True)
     return out
-
-
-def field_of(leaf: str, chosen: str | None) -> FieldInfo | None:
-    """The field of a leaf; None where the chosen data set or step rule has no such key."""
-    group, _, part = leaf.partition(".")
-    model = MODELS.get(group, {}).get(chosen or "")
-    if model is not None:
-        return model.model_fields.get(part)
-    return LEAVES[leaf].field if leaf in LEAVES else None
 
 
 def value_of(combination: Mapping[str, Setting], leaf: str) -> Any:
@@ -261,21 +236,13 @@ def value_of(combination: Mapping[str, Setting], leaf: str) -> Any:
     if leaf == "init.scale":
         return 0.0 if value_of(combination, "depth") == 1 else 0.3
     group, _, part = leaf.partition(".")
-    choose = CHOOSE.get(group) if part else None
-    if part == choose:
-        return REQUIRED if part else _default(LEAVES[leaf].field, {})
-    chosen = value_of(combination, f"{group}.{choose}") if choose else None
-    field = field_of(leaf, chosen if isinstance(chosen, str) else None)
-    if field is None:
+    if group not in CHOOSE or part == CHOOSE[group]:
+        return LEAVES[leaf].default
+    chosen = value_of(combination, f"{group}.{CHOOSE[group]}")
+    if chosen not in CLASSES[group]:
         return None
-    if field.default_factory is None:
-        return _default(field, {})
-    given = {
-        name: value_of(combination, f"{group}.{name}") for name in MODELS[group][chosen].model_fields if name != part
-    }
-    return _default(field, given)
-
-
-def _default(field: FieldInfo, given: dict[str, Any]) -> Any:
-    value = field.get_default(call_default_factory=True, validated_data=given)
-    return REQUIRED if value is PydanticUndefined else value
+    parameters = CLASSES[group][chosen].parameters
+    default = parameters[part].default if part in parameters else None
+    if not callable(default):
+        return default
+    return default({name: value_of(combination, f"{group}.{name}") for name in parameters if name != part})

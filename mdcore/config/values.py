@@ -66,18 +66,18 @@ def _float(value: Any) -> Any:
 
 def integer(least: int, most: int, null: str = "") -> Any:
     """An integer in [least, most]; `null` is what null means, where it is allowed."""
-    bounded = Annotated[int, Field(ge=least, le=most), BeforeValidator(whole)]
+    bounded: Any = Annotated[int, Field(ge=least, le=most), BeforeValidator(whole)]
     words, also = f"an integer ≥ {least}", f" or null ({null})" if null else ""
-    kind = Union[bounded, None] if null else bounded  # noqa: UP007
+    kind: Any = Union[bounded, None] if null else bounded  # noqa: UP007
     return Annotated[kind, *worded(words + also, most=f"an integer from {least} to {most}")]
 
 
-def real(declared: Number, null: bool = False) -> Any:
+def real(declared: Number) -> Any:
     """A finite float in the range of a declaration, or null where that is allowed."""
-    bounds = {"gt": declared.above, "ge": declared.least, "lt": declared.below, "le": declared.most}
-    given = Field(allow_inf_nan=False, **{name: bound for name, bound in bounds.items() if bound is not None})
-    bounded = Annotated[float, given, BeforeValidator(_float)]
-    return Annotated[Union[bounded, None] if null else bounded, *worded(declared.expected)]  # noqa: UP007
+    limits = Field(allow_inf_nan=False, gt=declared.above, ge=declared.least, lt=declared.below, le=declared.most)
+    bounded: Any = Annotated[float, limits, BeforeValidator(_float)]
+    kind: Any = Union[bounded, None] if declared.null else bounded  # noqa: UP007
+    return Annotated[kind, *worded(declared.expected)]
 
 
 def choice(names: Iterable[str]) -> Any:
@@ -98,16 +98,17 @@ def checked(check: Callable[[Any], bool]) -> AfterValidator:
 def kind_of(declared: Parameter) -> Any:
     """The type of a declared parameter."""
     if isinstance(declared, Integer):
-        return integer(declared.least, declared.most)
+        return integer(declared.least, declared.most, declared.null)
     if isinstance(declared, Choice):
         return choice(declared.names)
     if isinstance(declared, Text):
-        text = Annotated[str, checked(lambda value: bool(value.strip()) and value.isprintable())]
+        text: Any = Annotated[str, checked(lambda value: bool(value.strip()) and value.isprintable())]
         return Annotated[Union[text, None], *worded(declared.words)]  # noqa: UP007
     if declared.per_layer:
         many = f"a list of numbers{declared.expected.removeprefix('a number')}, one per layer: {declared.example}"
-        bounded = Field(min_length=1, max_length=MOST_LAYERS)
-        return Annotated[list[real(declared)], bounded, WrapValidator(_list_of(many)), Field(description=many)]
+        entry: Any = real(declared)
+        size = Field(min_length=1, max_length=MOST_LAYERS)
+        return Annotated[list[entry], size, WrapValidator(_list_of(many)), Field(description=many)]
     return real(declared)
 
 
@@ -145,7 +146,9 @@ def free(value: Any) -> Any:
 
 
 Free = Annotated[Any, AfterValidator(free)]
-Reference = Annotated[str, Field(pattern=f"^{REFERENCE.pattern}$"), checked(REFERENCE.fullmatch)]
+Reference = Annotated[
+    str, Field(pattern=f"^{REFERENCE.pattern}$"), checked(lambda text: bool(REFERENCE.fullmatch(text)))
+]
 
 
 # ---------------------------------------------------------------- potentials
@@ -161,8 +164,11 @@ TAKES = {name: Accepts(FORMS[name], tuple(cls.parameters)) for name, cls in BUIL
 
 def _entry_model(name: str) -> Any:
     """{name: {parameter: value}}; null stands for no parameters."""
-    inner = Annotated[model_of(BUILTIN[name]), BeforeValidator(lambda value: {} if value is None else value)]
-    return Annotated[create_model(f"{name}_entry", __base__=Model, **{name: (inner, ...)}), Tag(f"<{name}>")]
+    parameters: Any = model_of(BUILTIN[name])
+    inner: Any = Annotated[parameters, BeforeValidator(lambda value: {} if value is None else value)]
+    fields: dict[str, Any] = {name: (inner, ...)}
+    entry: Any = create_model(f"{name}_entry", __base__=Model, **fields)
+    return Annotated[entry, Tag(f"<{name}>")]
 
 
 def _prepared(value: Any) -> Any:
@@ -198,25 +204,25 @@ def _canonical(value: Any) -> Any:
     return {name: parameters} if parameters else name
 
 
-_Plain = Literal[tuple(name for name, cls in BUILTIN.items() if not cls.parameters)]
-_CLOSED = {"additionalProperties": False}
-_Parameters = Annotated[
+_BareName: Any = Literal[tuple(name for name, cls in BUILTIN.items() if not cls.parameters)]
+_CLOSED: Any = {"additionalProperties": False}
+_Parameters: Any = Annotated[
     Union[dict[str, Free], None],  # noqa: UP007
     WrapValidator(lambda value, handler: handler({} if value is None else _mapping(value))),
     AfterValidator(lambda given: dict(sorted(given.items()))),
 ]
 
 
-def _mapping(value: Any) -> dict:
+def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise unexpected("a mapping of its parameters")
     return value
 
 
-_Entry = Annotated[
+_Entry: Any = Annotated[
     Annotated[
         Union[
-            Annotated[_Plain, Tag("<name>")],
+            Annotated[_BareName, Tag("<name>")],
             Annotated[Reference, Tag("<reference>")],
             Annotated[dict[Reference, _Parameters], Field(json_schema_extra=_CLOSED), Tag("<own>")],
             *(_entry_model(name) for name in BUILTIN),
@@ -226,9 +232,10 @@ _Entry = Annotated[
     BeforeValidator(_prepared),
     AfterValidator(_canonical),
 ]
-_Layers = Annotated[list[_Entry], WrapValidator(_list_of("one potential per layer, input layer first"))]
-Potential = Annotated[
+_Layers: Any = Annotated[list[_Entry], WrapValidator(_list_of("one potential per layer, input layer first"))]
+POTENTIAL = "a potential, or a list of them, input layer first: quadratic, {lp: {p: 1.5}}"
+Potential: Any = Annotated[
     Union[Annotated[_Entry, Tag("<one>")], Annotated[_Layers, Tag("<list>")]],  # noqa: UP007
     Discriminator(lambda value: "<list>" if isinstance(value, list) else "<one>"),
-    Field(description="a potential, or a list of them, input layer first: quadratic, {lp: {p: 1.5}}"),
+    Field(description=POTENTIAL),
 ]

@@ -36,8 +36,8 @@ def nearest(given: str, names: Iterable[str]) -> str:
 class Number:
     """A finite float, `above` < x or `least` ≤ x, and x < `below` or x ≤ `most`.
 
-    `default` is a value, REQUIRED, or a function of the parameters declared before it. `per_layer`: a grid gives a
-    list of it, one for each layer. `example` and `symbol` are for messages and for tables.
+    `default` is a value, REQUIRED, or a function of the parameters declared before it. `null` allows None.
+    `per_layer`: a grid gives a list of it, one for each layer. `example` and `symbol` are for messages and for tables.
     """
 
     above: float | None = None
@@ -49,6 +49,7 @@ class Number:
     symbol: str = ""
     example: Any = 1
     per_layer: bool = False
+    null: bool = False
 
     @property
     def expected(self) -> str:
@@ -74,15 +75,16 @@ class Number:
 
 @dataclass(frozen=True)
 class Integer:
-    """An integer from `least` to `most`."""
+    """An integer from `least` to `most`; `null` is what null means, where it is allowed."""
 
     least: int
     most: int
     default: Any = REQUIRED
+    null: str = ""
 
     @property
     def expected(self) -> str:
-        return f"an integer ≥ {self.least}"
+        return f"an integer ≥ {self.least}" + (f" or null ({self.null})" if self.null else "")
 
 
 @dataclass(frozen=True)

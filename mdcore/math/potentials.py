@@ -11,7 +11,7 @@ origin, its horizon (Sun et al. 2022 for l_p; Pesme et al. 2024 for horizon func
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mdcore.math.engine.loops import runs_ahead
@@ -29,8 +29,8 @@ class Potential:
     ----------
     name : str
         The key in grid files, and the first part of labels.
-    parameters : mapping of str to Number, or tuple of str
-        The constructor's arguments, with their ranges; a potential of your own may give their names alone.
+    parameters : mapping of str to Number
+        The constructor's arguments, with their ranges; a potential of your own may give a tuple of their names.
     limit_p : float or None
         p of the l_p max-margin direction predicted on separable data; None where no prediction is known.
     title : str
@@ -44,7 +44,7 @@ class Potential:
     """
 
     name: str = "potential"
-    parameters: Mapping[str, Number] | Iterable[str] = {}
+    parameters: Mapping[str, Number] = {}
     limit_p: float | None = None
     title: str = ""
     colour: str | None = None

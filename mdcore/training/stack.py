@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from mdcore.config.cell import Cell, make_cell
-from mdcore.config.plugins import companion_config, load_dataset, load_metric, potentials_for
+from mdcore.config.plugins import companion_config, load_dataset, load_metric, potentials_for, rule_for
 from mdcore.math.engine.compiled import jit as compiled_code
 from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.engine.trainer import StackTrainer
@@ -74,11 +74,12 @@ def train_request(path: str | Path) -> StackOutput:
     clock["references"] = time.monotonic()
     with refused():
         device, notes = choose_device(request.get("device", "auto"))
+        plan = stack_plan(shared, found.separability == "separable", device, plugin_dir)
     with blaming(cells, plans, companions):
         trainer = StackTrainer(
             torch.tensor(data.A),
             plans,
-            stack_plan(shared, found.separability == "separable", device),
+            plan,
             torch.from_numpy(data.y_test[:, None] * data.X_test) if len(data.y_test) else None,
         )
         if trainer.captured and trainer.captured.why_not:
@@ -175,11 +176,11 @@ def plan_cells(cells: list[Cell], plugin_dir=None) -> tuple[list[CellPlan], dict
     return plans, companions
 
 
-def stack_plan(config: dict, separable: bool, device: str) -> StackPlan:
+def stack_plan(config: dict, separable: bool, device: str, plugin_dir=None) -> StackPlan:
     """What all cells of a stack share, from the configuration of any of them."""
-    step, epochs = config["step"], config["epochs"]
+    epochs = config["epochs"]
     return StackPlan(
-        step=StepRule.of(step, epochs),
+        step=rule_for(config, plugin_dir),
         epochs=epochs,
         log_epochs=log_spaced_epochs(epochs, config["log_points"]),
         loss=config["loss"],

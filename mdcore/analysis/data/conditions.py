@@ -16,9 +16,9 @@ from mdcore.config.cell import (
     flatten,
     function_of,
     layers,
-    names_in_both,
     own_parameters,
     potential_key,
+    shared_names,
     without_seed,
 )
 from mdcore.math.potentials import BUILTIN
@@ -106,12 +106,12 @@ def conditions_of(cells: list[dict], not_mnist: frozenset[str] = frozenset()) ->
     not_mnist: data keys whose files, read as MNIST's, were found to be others; their titles do not say MNIST.
     """
     found: dict[str, Condition] = {}
-    in_both = names_in_both(cell["config"] for cell in cells)
+    shared = shared_names(cell["config"] for cell in cells)
     for cell in cells:
         config = cell["config"]
         name = condition_id(config)
         if name not in found:
-            flat = {k: v for k, v in flatten(config, in_both).items() if k != "seed"}
+            flat = {k: v for k, v in flatten(config, shared).items() if k != "seed"}
             found[name] = Condition(name, without_seed(config), flat, potential_key(config), data_key(config))
         found[name].cells[int(config["seed"])] = cell["cell_id"]
     configs = [c.config for c in found.values()]
@@ -127,12 +127,12 @@ def conditions_of(cells: list[dict], not_mnist: frozenset[str] = frozenset()) ->
             )
         c.cells = dict(sorted(c.cells.items()))
         c.flat |= {"potential_label": c.label} | {column: c.flat.get(column) for column in own}
-    data_names = sorted({name for config in configs for name in own_parameters(config)[0]})
+    data_names = sorted({name for config in configs for name in own_parameters(config)["dataset"]})
     return sorted(
         found.values(),
         key=lambda c: (
             [sortable(c.flat[k]) for k in _DATA_ORDER],
-            [sortable(own_parameters(c.config)[0].get(k)) for k in data_names],
+            [sortable(own_parameters(c.config)["dataset"].get(k)) for k in data_names],
             potential_order(c.label, c.flat),
             c.depth,
             [sortable(c.flat[k]) for k in _REST_ORDER],

@@ -17,16 +17,16 @@ from mdcore.config.errors import Problems, Spot, nearest, one_of, shown
 from mdcore.config.expansion.sections import Combination, Condition, Layout
 from mdcore.config.schema import (
     CHOOSE,
+    CLASSES,
     INVALID,
     LEAVES,
-    MODELS,
-    RULES,
-    SOURCES,
     Setting,
     leaves_of,
     value_of,
 )
 from mdcore.math.parameters import REQUIRED
+from mdcore.math.step_rules import RULES
+from mdcore.problems.sources import SOURCES
 
 MOST_COMBINATIONS = 1_000_000
 REST = ("loss", "epochs", "log_points", "svm_C", "logreg_C", "dtype", "stop.gap", "metrics")
@@ -51,7 +51,7 @@ def expand(layout: Layout) -> list[Cell]:
         [{leaf: s for part in row.values() for leaf, s in part.items()} for row in axis.rows] for axis in layout.axes
     ]
     configurations = Configurations(leaves, spot)
-    cells: dict[tuple, Cell] = {}
+    cells: dict[tuple[Any, ...], Cell] = {}
     excluded = 0
     for row in itertools.product(*axes):
         combination: dict[str, Setting] = dict(layout.fixed)
@@ -105,19 +105,24 @@ class Configurations:
 
     def __init__(self, leaves: set[str], spot: Spot):
         self.spot = spot
-        data = sorted(leaf for leaf in leaves if leaf.startswith("dataset."))
+        data, step = (
+            sorted({leaf for leaf in leaves if leaf.startswith(f"{group}.")} | {f"{group}.{choose}"})
+            for group, choose in CHOOSE.items()
+        )
         network = ("potential", "depth", "width", "init.scale", "init.distribution")
-        self._parts: list[tuple[tuple[str, ...], Callable[[Combination], dict | None], dict]] = [
+        self._parts: list[tuple[tuple[str, ...], Callable[[Combination], dict | None], dict[str, Any]]] = [
             ((*data, "digits", "pca"), self._data, {}),
             (network, self._network, {}),
-            (("step.rule", *leaves_of("step"), "depth"), self._step, {}),
+            ((*step, "depth"), self._step, {}),
             (REST, self._rest, {}),
             (("seed",), lambda combination: self._values(combination, ("seed",)), {}),
         ]
-        self._shared: dict[str, dict] = {}
-        self.functions: dict[tuple, dict[str, Setting]] = {}  # function of the layers -> its names in this grid
+        self._shared: dict[str, dict[str, Any]] = {}
+        self.functions: dict[
+            tuple[Any, ...], dict[str, Setting]
+        ] = {}  # function of the layers -> its names in this grid
 
-    def of(self, combination: Combination) -> tuple[tuple, dict[str, Any]] | None:
+    def of(self, combination: Combination) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """(key, configuration), or None if refused; the same configuration has the same key."""
         found: dict[str, Any] = {}
         parts = []
@@ -154,60 +159,59 @@ class Configurations:
             self._tell(combination, leaf, message)
         return not told
 
-    def _group(self, combination: Combination, group: str, name: str) -> dict[str, Any] | None:
-        """What a data set or a step rule takes, with defaults; a key that is another's is told."""
-        takes, what = MODELS[group][name].model_fields, {"dataset": "dataset", "step": "rule"}[group]
+    def _group(self, combination: Combination, group: str) -> dict[str, Any] | None:
+        """The chosen data set or step rule with what it takes, defaults included; a key that is another's is told."""
+        choose = CHOOSE[group]
+        chosen = self._values(combination, (f"{group}.{choose}",))
+        if chosen is None:
+            return None
+        name = chosen[f"{group}.{choose}"]
+        if name not in CLASSES[group]:
+            return self._user_group(combination, group, name)
+        takes = (choose, *CLASSES[group][name].parameters)
         values = self._values(combination, tuple(f"{group}.{part}" for part in takes))
         for leaf, setting in combination.items():
             part = leaf.removeprefix(group + ".")
             if part == leaf or setting.value is INVALID:
                 continue
             if part not in takes:
-                owners = [other for other, each in MODELS[group].items() if part in each.model_fields]
-                hint = f": {part} is of {what} {one_of(owners)}; remove it or name it under only_if"
-                hint = hint if owners else nearest(part, takes)
-                expected = one_of(each for each in takes if each != CHOOSE[group])
-                setting.spot.tell(f"unknown key {part[:60]!r} of {what} {name}; expected {expected}{hint}")
+                setting.spot.tell(_of_another(group, name, part))
                 values = None
             elif LEAVES[leaf].others and LEAVES[leaf].read(setting.value, setting.spot, name) is INVALID:
                 values = None
         return None if values is None else {part: values[f"{group}.{part}"] for part in takes}
 
-    def _data(self, combination: Combination) -> dict | None:
-        chosen = self._values(combination, ("dataset.name",))
-        if chosen is None:
-            return None
-        name = chosen["dataset.name"]
-        source = SOURCES.get(name)
-        if source is not None:
-            dataset = self._group(combination, "dataset", name)
-        else:
-            dataset = self._own_data(combination, name)
-        if source is None or not source.images:
-            images = [
-                leaf for leaf in ("digits", "pca") if value_of(combination, leaf) not in (None, INVALID, REQUIRED)
-            ]
-            good = self._checked(combination, _no_images(combination, images, name))
-            return {"dataset": dataset, "digits": None, "pca": None} if good and dataset else None
-        images = self._values(combination, ("digits", "pca"))
-        if dataset is None or images is None or not self._checked(combination, source.wrong(dataset, images["pca"])):
-            return None
-        return {"dataset": dataset, **images}
-
-    def _own_data(self, combination: Combination, name: str) -> dict | None:
-        given = {leaf.split(".", 1)[1]: s.value for leaf, s in combination.items() if leaf.startswith("dataset.")}
-        if "seed" in given:
+    def _user_group(self, combination: Combination, group: str, name: str) -> dict[str, Any] | None:
+        """A class of the user's own with the parameters that are given, whatever they are called."""
+        given = {leaf.split(".", 1)[1]: s.value for leaf, s in combination.items() if leaf.startswith(group + ".")}
+        if group == "dataset" and "seed" in given:
             self._tell(
                 combination,
                 "dataset.seed",
                 "a data set of one's own gets the grid's seed as its argument seed; got another one, "
                 f"{given['seed']!r}; expected a parameter of another name, or the key seed",
             )
-        if "seed" in given or INVALID in given.values():
             return None
-        return {"name": name} | {part: given[part] for part in sorted(given.keys() - {"name"})}
+        if INVALID in given.values():
+            return None
+        choose = CHOOSE[group]
+        return {choose: name} | {part: given[part] for part in sorted(given.keys() - {choose})}
 
-    def _network(self, combination: Combination) -> dict | None:
+    def _data(self, combination: Combination) -> dict[str, Any] | None:
+        dataset = self._group(combination, "dataset")
+        name = value_of(combination, "dataset.name")
+        if name is INVALID or name is REQUIRED:
+            return None
+        source = SOURCES.get(name)
+        if source is None or not source.images:
+            good = self._checked(combination, _no_images(combination, name))
+            return {"dataset": dataset, "digits": None, "pca": None} if good and dataset else None
+        images = self._values(combination, ("digits", "pca"))
+        if dataset is None or images is None or not self._checked(combination, source.wrong(dataset, images["pca"])):
+            return None
+        return {"dataset": dataset, **images}
+
+    def _network(self, combination: Combination) -> dict[str, Any] | None:
         values = self._values(combination, ("potential", "depth", "width", "init.scale", "init.distribution"))
         if values is None:
             return None
@@ -224,16 +228,13 @@ class Configurations:
             "init": {"scale": scale, "distribution": distribution if scale else "normal"},
         }
 
-    def _step(self, combination: Combination) -> dict | None:
-        chosen = self._values(combination, ("step.rule",))
-        if chosen is None:
-            return None
-        rule, depth = chosen["step.rule"], value_of(combination, "depth")
-        good = self._checked(combination, _too_deep(rule, depth))
-        step = self._group(combination, "step", rule)
+    def _step(self, combination: Combination) -> dict[str, Any] | None:
+        step = self._group(combination, "step")
+        rule, depth = (value_of(combination, leaf) for leaf in ("step.rule", "depth"))
+        good = rule not in RULES or self._checked(combination, _too_deep(rule, depth))
         return {"step": step} if good and step is not None else None
 
-    def _rest(self, combination: Combination) -> dict | None:
+    def _rest(self, combination: Combination) -> dict[str, Any] | None:
         values = self._values(combination, REST)
         if values is None:
             return None
@@ -242,12 +243,22 @@ class Configurations:
         return values if metrics is None else {**values, "metrics": metrics}
 
 
-def _no_images(combination: Combination, given: list[str], name: str) -> Wrong:
+def _of_another(group: str, name: str, part: str) -> str:
+    """What is wrong with a key that the data set or step rule `name` does not take."""
+    classes, what = CLASSES[group], {"dataset": "dataset", "step": "rule"}[group]
+    owners = [other for other, each in classes.items() if part in each.parameters]
+    hint = f": {part} is of {what} {one_of(owners)}; remove it or name it under only_if"
+    hint = hint if owners else nearest(part, (CHOOSE[group], *classes[name].parameters))
+    return f"unknown key {part[:60]!r} of {what} {name}; expected {one_of(classes[name].parameters)}{hint}"
+
+
+def _no_images(combination: Combination, name: str) -> Wrong:
     of = " or ".join(other for other, source in SOURCES.items() if source.images)
-    for leaf in given:
-        value = shown(value_of(combination, leaf))
-        way_out = f"it is of dataset {of}; remove it or name it under only_if"
-        yield leaf, f"got {value} for dataset {name}; expected no {leaf}: {way_out}"
+    for leaf in ("digits", "pca"):
+        value = value_of(combination, leaf)
+        if value not in (None, INVALID, REQUIRED):
+            way_out = f"it is of dataset {of}; remove it or name it under only_if"
+            yield leaf, f"got {shown(value)} for dataset {name}; expected no {leaf}: {way_out}"
 
 
 def _too_deep(rule: str, depth: Any) -> Wrong:

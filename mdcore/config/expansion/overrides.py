@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from mdcore.config.errors import Spot
-from mdcore.config.expansion.sections import LISTS, Axis, Layout, Row, names_own_data, read_question, typed
-from mdcore.config.schema import KEYS, leaves_of, unknown_key
+from mdcore.config.expansion.sections import LISTS, Axis, Layout, Row, read_question, typed, user_groups
+from mdcore.config.schema import CHOOSE, KEYS, leaves_of, unknown_key
 from mdcore.config.yaml_lines import parse
 
 
@@ -32,8 +32,8 @@ def apply_overrides(layout: Layout, overrides: Iterable[str]) -> None:
         if key == "question":
             layout.question = read_question({key: data}, Spot(document, (), "", problems)) or layout.question
             continue
-        layout.own_data |= names_own_data({key: data})
-        if key not in KEYS and not (layout.own_data and key.startswith("dataset.")):
+        layout.user_groups |= user_groups({key: data})
+        if key not in KEYS and key.partition(".")[0] not in layout.user_groups:
             spot.tell(unknown_key(key))
             continue
         names = set(leaves_of(key, layout.leaves()))
@@ -53,7 +53,7 @@ def _apply(layout: Layout, key: str, data: Any, spot: Spot) -> None:
         return None
     if not data:
         return spot.tell("got an empty list; expected at least one value")
-    if key == "dataset.path" and not layout.own_data:
+    if key == "dataset.path" and "dataset" not in layout.user_groups:
         return spot.tell("cannot vary: where the files lie is no part of a cell; expected one directory")
     values = [layout.read(key, value, spot.at(position)) for position, value in enumerate(data)]
     if axis is not None and len(axis.keys) > 1:
@@ -81,8 +81,8 @@ def _is_several(key: str, data: Any, varied: bool) -> bool:
         return False
     if key in LISTS:
         return bool(data) and all(isinstance(item, list) for item in data)
-    own = key.startswith("dataset.") and key not in KEYS
-    return varied if key == "potential" or own else True
+    is_user_key = key.partition(".")[0] in CHOOSE and key not in KEYS
+    return varied if key == "potential" or is_user_key else True
 
 
 def _remove(layout: Layout, leaves: Iterable[str], spot: Spot, keep: Axis | None = None) -> None:

@@ -8,14 +8,14 @@ name or by some of its keys; `p` is the p of lp (in a list, of the input layer).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mdcore.config.cell import name_of, parameters_of
 from mdcore.config.errors import Spot, got, nearest, one_of, shown
 from mdcore.config.schema import (
-    BUILTIN,
+    CHOOSE,
     GROUPS,
     INVALID,
     KEYS,
@@ -25,6 +25,7 @@ from mdcore.config.schema import (
     read_key,
     value_of,
 )
+from mdcore.math.potentials import BUILTIN
 
 SECTIONS = ("question", "fixed", "vary", "zip", "only_if", "exclude", "timeout", "plugin_dir")
 LISTS = ("digits", "metrics")  # keys whose values are lists themselves
@@ -60,10 +61,10 @@ class Condition:
 
 @dataclass
 class Layout:
-    """A grid before its expansion. `own_data`: it names a data set of the user's own, which has keys of its own."""
+    """A grid before its expansion. `user_groups`: those for which it names a class of the user's own, see schema."""
 
     spot: Spot
-    own_data: bool = False
+    user_groups: set[str] = field(default_factory=set)
     question: str = ""
     timeout: float | None = None  # seconds
     plugin_dir: str | None = None
@@ -86,12 +87,12 @@ class Layout:
 
     def read(self, key: str, value: Any, spot: Spot) -> dict[str, Setting]:
         """The leaves that `key: value` sets."""
-        return read_key(key, value, spot, self.own_data)
+        return read_key(key, value, spot, self.user_groups)
 
 
 def read_layout(data: dict[str, Any], spot: Spot) -> Layout:
     """The layout of a grid file; what is wrong is told, and its settings are INVALID."""
-    layout = Layout(spot, names_own_data(data))
+    layout = Layout(spot, user_groups(data))
     for name in data:
         if name not in SECTIONS:
             spot.at(name).tell(f"unknown key; expected {one_of(SECTIONS)}{_meant(name)}", of_key=True)
@@ -117,10 +118,10 @@ def read_layout(data: dict[str, Any], spot: Spot) -> Layout:
             settable = sorted({setting.spot.key.split(".", 1)[1] for setting in taken.values()})
             message = "the grid does not set this key; expected a key of fixed, vary or zip" + nearest(key, settable)
             inner.tell(message, of_key=True)
-        if condition := read_condition(value, inner, layout.own_data):
+        if condition := read_condition(value, inner, layout.user_groups):
             layout.only_if[key] = condition
     for position, entry in _mappings(data, "exclude", spot):
-        if condition := read_condition(entry, spot.at("exclude", position), layout.own_data):
+        if condition := read_condition(entry, spot.at("exclude", position), layout.user_groups):
             layout.exclude.append(condition)
     return layout
 
@@ -153,17 +154,18 @@ def read_timeout(data: Mapping[str, Any], spot: Spot) -> float | None:
     return None
 
 
-def names_own_data(data: Any) -> bool:
-    """True when some value of dataset or dataset.name, anywhere in the file, names a user's own file."""
+def user_groups(data: Any) -> set[str]:
+    """The groups (dataset, step) for which some value, anywhere in the file, names a class of the user's own."""
     if isinstance(data, list):
-        return any(names_own_data(item) for item in data if isinstance(item, (dict, list)))
+        return set().union(*map(user_groups, data))
     if not isinstance(data, dict):
-        return False
-    for key in ("dataset", "dataset.name", "name"):
-        names = data.get(key)
-        if any(isinstance(name, str) and ":" in name for name in (names if isinstance(names, list) else [names])):
-            return True
-    return any(names_own_data(value) for value in data.values())
+        return set()
+    found = set().union(*map(user_groups, data.values()))
+    for group, choose in CHOOSE.items():
+        for value in (data.get(key) for key in (group, f"{group}.{choose}", choose)):
+            if any(isinstance(name, str) and ":" in name for name in (value if isinstance(value, list) else [value])):
+                found.add(group)
+    return found
 
 
 def _mapping(data: Mapping[str, Any], section: str, spot: Spot) -> dict[str, Any]:
@@ -212,7 +214,7 @@ def _read_axis(layout: Layout, entry: dict[str, Any], spot: Spot, taken: dict[st
         elif not values:
             inner.tell("got an empty list; expected at least one value")
         else:
-            if key == "dataset.path" and not layout.own_data:
+            if key == "dataset.path" and "dataset" not in layout.user_groups:
                 inner.tell("cannot vary: where the files lie is no part of a cell; write it under fixed")
             columns[key] = [layout.read(key, value, inner.at(position)) for position, value in enumerate(values)]
             _claim(columns[key], taken)
@@ -267,7 +269,7 @@ def written(key: str, leaves: Mapping[str, Setting]) -> Any:
 # ---------------------------------------------------------------- conditions
 
 
-def read_condition(value: Any, spot: Spot, own_data: bool) -> Condition | None:
+def read_condition(value: Any, spot: Spot, groups: Collection[str]) -> Condition | None:
     """The condition of a mapping; None, with the reasons told, when it is not one."""
     if not isinstance(value, dict) or not value:
         spot.tell(f"got {got(value)}; expected a mapping: {{depth: [2, 3]}}")
@@ -277,7 +279,7 @@ def read_condition(value: Any, spot: Spot, own_data: bool) -> Condition | None:
     for key, item in value.items():
         inner = spot.at(key)
         tests: list[Any] = [None]
-        if key not in (*KEYS, *PARAMETER_LEAVES) and not (own_data and key.startswith("dataset.")):
+        if key not in (*KEYS, *PARAMETER_LEAVES) and key.partition(".")[0] not in groups:
             names = (*KEYS, *PARAMETER_LEAVES)
             inner.tell("unknown key; expected a key of fixed or vary" + nearest(key, names), of_key=True)
         elif item == [] and isinstance(item, list):
@@ -286,7 +288,7 @@ def read_condition(value: Any, spot: Spot, own_data: bool) -> Condition | None:
             several = isinstance(item, list) and (
                 key not in LISTS or all(isinstance(each, list) or each is None for each in item)
             )
-            tests = [_read_test(key, each, inner, own_data) for each in (item if several else [item])]
+            tests = [_read_test(key, each, inner, groups) for each in (item if several else [item])]
         if None in tests:
             good = False
             continue
@@ -295,7 +297,7 @@ def read_condition(value: Any, spot: Spot, own_data: bool) -> Condition | None:
     return condition if good else None
 
 
-def _read_test(key: str, value: Any, spot: Spot, own_data: bool) -> Callable[[Combination], bool] | None:
+def _read_test(key: str, value: Any, spot: Spot, groups: Collection[str]) -> Callable[[Combination], bool] | None:
     if key in PARAMETER_LEAVES:
         wanted = PARAMETER_LEAVES[key].read(value, spot)
         return None if wanted is INVALID else lambda combination: _parameter(combination, key) == wanted
@@ -303,9 +305,9 @@ def _read_test(key: str, value: Any, spot: Spot, own_data: bool) -> Callable[[Co
         return lambda combination: _has_name(value_of(combination, "potential"), value)
     if key == "digits" and value is None:
         return lambda combination: "digits" not in combination
-    if key == "dataset" and isinstance(value, str):
-        key = "dataset.name"
-    leaves = read_key(key, value, spot, own_data)
+    if key in CHOOSE and isinstance(value, str):
+        key = f"{key}.{CHOOSE[key]}"
+    leaves = read_key(key, value, spot, groups)
     if not leaves or any(setting.value is INVALID for setting in leaves.values()):
         return None
     if key in GROUPS and isinstance(value, dict) and len(leaves) != len(value):

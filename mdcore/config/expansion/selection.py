@@ -38,7 +38,7 @@ def select(cells: list[Cell], only: Iterable[str]) -> list[Cell]:
     return [cell for i, cell in enumerate(cells) if i in chosen]
 
 
-def _filter(text: str, flats: list[dict], problems: Problems) -> list[tuple[str, str]]:
+def _filter(text: str, flats: list[dict[str, Any]], problems: Problems) -> list[tuple[str, str]]:
     """(column, value) pairs of one filter; [] when something in it was told as wrong."""
     place, pairs, good = f"--only {text[:120]}", [], True
     columns = list(dict.fromkeys(column for flat in flats for column in flat)) or [*COLUMNS, *IDS]
@@ -60,7 +60,7 @@ def _filter(text: str, flats: list[dict], problems: Problems) -> list[tuple[str,
     return pairs if good else []
 
 
-def _there(flats: list[dict], column: str, given: str) -> str:
+def _there(flats: list[dict[str, Any]], column: str, given: str) -> str:
     """The values that the cells have in a column, and the nearest to what was given."""
     columns = ("potential", "potential_label") if column == "potential" else (column,)
     found = dict.fromkeys(flat.get(name) for name in columns for flat in flats)
@@ -71,7 +71,8 @@ def _there(flats: list[dict], column: str, given: str) -> str:
 
 
 def _column(key: str, columns: list[str]) -> str | None:
-    own = PARAM + key.removeprefix("dataset.") if key.startswith("dataset.") else key  # as the grid file writes it
+    group, _, part = key.partition(".")  # as the grid file writes it
+    own = PARAM + part if group in ("dataset", "step") and part else key
     names = (own, key, key.replace(".", "_"), {"dataset.name": "dataset"}.get(key, key))
     return next((name for name in names if name in columns), None)
 
