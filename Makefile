@@ -44,8 +44,10 @@ chaos: $(STAMP)  ## a grid under seeded faults, held against one in peace (SEED,
 mutants: $(STAMP)  ## small bugs planted one at a time: do the tests notice? (SAMPLE, 0 for all; SEED; MODULES)
 	@$(PY) tests/mutants/mutants.py --sample $(or $(SAMPLE),100) --seed $(or $(SEED),0) --only '$(MODULES)' --jobs $(JOBS)
 
-lint: $(STAMP)  ## style of the sources
+lint: $(STAMP)  ## style, format and types of the sources
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check mdcore tests
+	$(PY) -m mypy
 
 grid: $(STAMP)  ## run or resume a grid (GRID, TAG)
 	@$(RUN)

@@ -2,12 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
+import small_runs
 from fake_grids import ROOT
 
+from mdcore.analysis.data import aggregate
+from mdcore.analysis.figures import collection
+from mdcore.analysis.report.sections import build
+from mdcore.analysis.tables import statistics_tables
 from mdcore.config.cell import METRIC, PARAM
-from mdcore.config.grid import load_grid
+from mdcore.config.grid import GridError, load_grid
 from mdcore.training.stack import train_request
 
 README = (ROOT / "README.md").read_text()
@@ -19,10 +25,16 @@ def blocks(language, heading):
     return re.findall(rf"```{language}\n(.*?)```", section, flags=re.S)
 
 
+def file_shown(name):
+    """The text of a file that the README shows under its name."""
+    (text,) = re.findall(rf"`{re.escape(name)}`:\n\n```\w+\n(.*?)```", README, flags=re.S)
+    return text
+
+
 @pytest.fixture
 def quartic(tmp_path):
-    (tmp_path / "my_potential.py").write_text(blocks("python", "A potential of your own")[0])
-    (tmp_path / "my_grid.yaml").write_text(blocks("yaml", "A potential of your own")[0])
+    for name in ("my_potential.py", "my_grid.yaml"):
+        (tmp_path / name).write_text(file_shown(name))
     return load_grid(tmp_path / "my_grid.yaml")
 
 
@@ -51,6 +63,27 @@ def test_the_library_does_what_is_shown():
     assert place["best"].gap <= 1e-7 and place["search"].best_score_ == 1.0
     assert place["search"].best_estimator_[-1].gap_ <= 0.01
     assert place["accuracy"] > 0.95
+
+
+def test_a_step_rule_a_data_set_and_a_metric_are_found_everywhere(tmp_path, monkeypatch):
+    """In the validation of the grid, training, tables, figures and report; only their own file was written."""
+    file = small_runs.write(tmp_path, file_shown("my_parts.yaml"), my_parts=file_shown("my_parts.py"))
+    with pytest.raises(GridError, match=r"power = 2\.0; expected a finite number ≥ 0, at most 1"):
+        load_grid(file, ["step={rule: 'my_parts:PowerDecay', power: 2}"])
+    run = tmp_path / "20250101_t"
+    results = small_runs.train(file, run, monkeypatch)
+    master, summary = aggregate.write(results, tmp_path / "out")
+    own = master[master["step_rule"] == "my_parts:PowerDecay"]
+    assert len(own) == 4 and set(own["param.power"]) == {0.2} and set(master["param.n"]) == {40}
+    assert master["metric.my_parts:largest_share"].between(0.5, 1).all() and (master["gap"] < 0.1).all()
+    names = statistics_tables.write(results, master, summary, tmp_path / "out")
+    tables = "".join((tmp_path / "out" / "tables" / Path(name).name).read_text() for name in names)
+    assert "PowerDecay" in tables and "largest" in tables and "two" in tables
+    index = collection.write(results, master, summary, tmp_path / "out")
+    figures = json.dumps(index)
+    assert "PowerDecay" in figures and "two_rays" in figures
+    report = "".join(section._repr_mimebundle_()["text/html"] for section in build(run, tmp_path / "out").values())
+    assert "PowerDecay" in report and "largest_share" in report and "two_rays" in report
 
 
 def test_the_grid_shown_is_the_shipped_one():

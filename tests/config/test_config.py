@@ -18,7 +18,7 @@ from mdcore.analysis.figures import style
 from mdcore.config.cell import COLUMNS, flatten, words_of
 from mdcore.config.grid import GridError, load_grid
 from mdcore.config.json_schema import grid_file_schema
-from mdcore.config.schema import LEAVES, MODELS
+from mdcore.config.schema import CLASSES, LEAVES
 from mdcore.config.yaml_lines import parse
 from mdcore.math.potentials import BUILTIN
 from mdcore.math.step_rules import RULES, StepRule
@@ -120,7 +120,7 @@ def test_a_potential_a_step_rule_and_a_data_source_are_one_class_each(tmp_path):
 
 def test_every_declared_parameter_is_a_key_and_a_column():
     for group, classes in (("dataset", SOURCES), ("step", RULES)):
-        assert set(MODELS[group]) == set(classes)
+        assert CLASSES[group] is classes
         for cls in classes.values():
             assert all(f"{group}.{name}" in LEAVES for name in cls.parameters)
             hidden = getattr(cls, "placeless", ())

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mdcore.config import plugins
-from mdcore.config.grid import GridError, cell_from_config, load_grid
+from mdcore.config.grid import GridError, cell_from_config, load_grid, select
+from mdcore.math.step_rules import Moment
 
 POTENTIAL = '''\
 """phi(w) = c w^4 / 4."""
@@ -314,3 +315,118 @@ def test_the_companion_has_the_input_layers_potential(folder, potential, depth, 
 def test_each_layer_of_layer_scaled_has_its_own_alpha(folder):
     config = grid(folder, "{layer_scaled: {alpha: [2, 5]}}", "depth=2").cells[0].config
     assert [potential.alpha for potential in plugins.potentials_for(config)] == [2.0, 5.0]
+
+
+# ---------------------------------------------------------------- step rules
+
+RULE = """\
+from mdcore.math.parameters import Number
+from mdcore.math.step_rules import ETA, Rule
+
+
+class Decay(Rule):
+    name, needs_norm, deepest = "decay", True, 2
+    parameters = {"eta": ETA, "power": Number(least=0, most=1, default=0.5), "floor": Number(above=0)}
+
+    @staticmethod
+    def coefficient(step, now):
+        return step.eta * now.t ** -step.parameters["power"] / now.norm + step.parameters["floor"]
+
+
+class Lacking(Rule):
+    pass
+
+
+class Untyped(Decay):
+    parameters = ("eta",)
+
+
+class One(Decay):
+    @staticmethod
+    def coefficient(step, now):
+        return now.norm.sum()
+
+
+class Backwards(Decay):
+    @staticmethod
+    def coefficient(step, now):
+        return -now.norm
+
+
+class Raises(Decay):
+    @staticmethod
+    def coefficient(step, now):
+        return now.speed
+
+
+NUMBER = 3
+"""
+
+
+@pytest.fixture
+def rules(folder):
+    (folder / "mine.py").write_text(RULE)
+    return folder
+
+
+def test_a_step_rule_beside_the_grid_file(rules):
+    loaded = grid(rules, "quadratic", "step={rule: mine:Decay, floor: 3.0}", "depth=[1, 2]")
+    cell = loaded.cells[0]
+    assert cell.config["step"] == {"rule": "mine:Decay", "floor": 3} and loaded.plugins == ["mine:Decay"]
+    flat = cell.flat()
+    assert (flat["step_rule"], flat["param.floor"], flat["step_eta"]) == ("mine:Decay", 3, None)
+    assert cell_from_config(cell.config) == cell and plugins.references(cell.config) == {"mine:Decay": "step rule"}
+    assert plugins.plugin_fingerprint(cell.config, rules)
+    rule = plugins.rule_for(cell.config, rules)
+    assert rule.needs_norm and not rule.needs_risk and rule.parameters == {"eta": 1.0, "power": 0.5, "floor": 3.0}
+    two = torch.tensor([1.0, 2.0])
+    got = rule.coefficient(Moment(4, two, 0 * two, 0 * two, two))
+    assert torch.equal(got, 0.5 / two + 3.0)
+    (rules / "grid.yaml").write_text(loaded.resolved_yaml())
+    assert load_grid(rules / "grid.yaml").cells == loaded.cells
+
+
+def test_parameters_of_a_step_rule_can_vary_and_be_picked(rules):
+    loaded = grid(rules, "quadratic", "step={rule: mine:Decay, floor: 1}", "step.power=[0, 0.5]")
+    assert loaded.varied == ["param.power"] and len(loaded.cells) == 2
+    assert [cell.config["step"]["power"] for cell in select(loaded.cells, ["step.power=0.5"])] == [0.5]
+    text = (rules / "grid.yaml").read_text() + "vary:\n  step: [{rule: mine:Decay, floor: 1}, {rule: normalized}]\n"
+    text = text.replace("  step: {rule: adaptive}\n", "") + "exclude:\n  - {step: mine:Decay}\n"
+    (rules / "grid.yaml").write_text(text)
+    assert [cell.config["step"]["rule"] for cell in load_grid(rules / "grid.yaml").cells] == ["normalized"]
+
+
+def test_one_name_of_a_step_rule_and_of_a_data_set_are_two_columns(rules):
+    (rules / "mine.py").write_text(RULE + "\n\ndef data(floor=2, seed=0): ...\n")
+    step, data = "step={rule: mine:Decay, floor: 3}", "dataset={name: mine:data, floor: 2}"
+    (cell,) = grid(rules, "quadratic", step, data).cells
+    flat = cell.flat()
+    assert (flat["param.step.floor"], flat["param.dataset.floor"]) == (3, 2) and "param.floor" not in flat
+
+
+@pytest.mark.parametrize(
+    ("step", "parts"),
+    [
+        ("{rule: mine:Dicay}", ["has no Dicay", "did you mean 'Decay'"]),
+        ("{rule: mine:NUMBER}", ["is not a step rule; expected `class NUMBER(Rule)`"]),
+        ("{rule: mine:Lacking}", ["has no coefficient"]),
+        ("{rule: mine:Untyped}", ["parameters is ('eta',); expected {name: Number(…)}"]),
+        ("{rule: mine:Decay}", ["cannot be made", "parameter floor missing"]),
+        ("{rule: mine:Decay, floor: 0}", ["floor = 0.0; expected a finite number > 0"]),
+        ("{rule: mine:Decay, floor: much}", ["cannot be made", "could not convert"]),
+        ("{rule: mine:Decay, flor: 1}", ["unknown parameter 'flor'; expected one of eta, power, floor"]),
+        ("{rule: mine:One, floor: 1}", ["coefficient gives a Tensor of shape (); expected a tensor (K,)"]),
+        ("{rule: mine:Backwards, floor: 1}", ["expected numbers > 0"]),
+        ("{rule: mine:Raises, floor: 1}", ["coefficient raises AttributeError"]),
+        ("{rule: ../mine:Decay}", ["expected one of constant, normalized, adaptive, loss_scaled, or a plug-in"]),
+        ("{rule: mine:Decay, floor: .inf}", ["step.floor: got inf"]),
+    ],
+)
+def test_what_is_wrong_with_a_step_rule_is_told(rules, step, parts):
+    message = told(rules, "quadratic", f"step={step}")
+    assert message.startswith(f"--set step={step}: ") and all(part in message for part in parts), message
+
+
+def test_a_step_rule_that_is_too_deep_is_told(rules):
+    message = told(rules, "quadratic", "step={rule: mine:Decay, floor: 1}", "depth=[2, 3]")
+    assert "is for depth ≤ 2; got depth 3" in message

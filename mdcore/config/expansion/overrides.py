@@ -11,7 +11,7 @@ from typing import Any
 
 from mdcore.config.errors import Spot
 from mdcore.config.expansion.sections import LISTS, Axis, Layout, Row, read_question, typed, user_groups
-from mdcore.config.schema import CHOOSE, KEYS, leaves_of, unknown_key
+from mdcore.config.schema import KEYS, leaves_of, unknown_key
 from mdcore.config.yaml_lines import parse
 
 
@@ -81,8 +81,8 @@ def _is_several(key: str, data: Any, varied: bool) -> bool:
         return False
     if key in LISTS:
         return bool(data) and all(isinstance(item, list) for item in data)
-    is_user_key = key.partition(".")[0] in CHOOSE and key not in KEYS
-    return varied if key == "potential" or is_user_key else True
+    user_data = key.startswith("dataset.") and key not in KEYS  # may take a list; a step rule takes numbers
+    return varied if key == "potential" or user_data else True
 
 
 def _remove(layout: Layout, leaves: Iterable[str], spot: Spot, keep: Axis | None = None) -> None:
