@@ -54,14 +54,6 @@ def margin(A: Tensor, w: Tensor, p: float) -> Tensor:
     return (w @ A.mT).amin(dim=-1) / p_norm(w, p)
 
 
-def margin_upper_bound(weighted_sum: Tensor, mass: Tensor, p: float) -> Tensor:
-    """‖A^Tλ‖_q ≥ γ_p* for any λ on the simplex, from A^Tλ·mass (…, d) and mass (…,) = Σ of the weights.
-
-    Weak duality: γ_p(w) = min_n (Aw)_n/‖w‖_p ≤ λ^TAw/‖w‖_p ≤ ‖A^Tλ‖_q (Hölder).
-    """
-    return p_norm(weighted_sum, conjugate_exponent(p)) / mass
-
-
 def layer_potentials(potentials: Sequence[Potential], Z: Sequence[Tensor]) -> Tensor:
     """Σ over entries of φ_l*(Z_l) − φ_l*(0) ≥ 0, shape (…, L): φ* is least at 0, as an even φ has φ'(0) = 0.
 

@@ -423,3 +423,11 @@ def test_the_claims_of_the_suite_fail_on_bounds_that_are_none(monkeypatch, claim
     found = next(each for each in bounds.CLAIMS.claims if each.name == claim).judge(None)
     bounds.measured.cache_clear()
     assert found.verdict == "fail" and not found.measured.startswith("not measured") and " 0 of" not in found.measured
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0, math.inf])
+def test_without_rounding_the_bound_is_the_dual_norm_of_the_mean_weighted_point(p):
+    A, lam = np.array([[3.0, -1.0], [0.5, 2.0], [1.0, 1.0]]), np.array([2.0, 5.0, 0.5])
+    q = {1.0: np.inf, 1.5: 3.0, 2.0: 2.0, 3.0: 1.5, math.inf: 1.0}[p]
+    found = upper_bound(torch.tensor(lam @ A), torch.tensor(lam.sum()), p, 0.0, 1.0).item()
+    assert found == pytest.approx(np.linalg.norm((lam / lam.sum()) @ A, q), rel=1e-13)
