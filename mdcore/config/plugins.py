@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mdcore.config.cell import Cell, layers, name_of, parameters_of, per_layer
 from mdcore.config.errors import GridError, nearest
@@ -30,44 +30,42 @@ from mdcore.math.step_rules import RULES, Moment, Rule, StepRule
 from mdcore.math.torch_later import torch
 
 SIZES = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)  # of the weights tried, both signs; 0 is tried too
-_NEEDED = ("value_per_entry", "mirror_map", "inverse_mirror_map")
+Base = TypeVar("Base")
 _loaded: dict[tuple[str, str], types.ModuleType] = {}  # (path, content hash): one file gives one class
 _conform: set[tuple[type, str]] = set()  # (class, parameters) that have been tried out
 
 
 def load_potential(reference: str, plugin_dir: str | Path | None = None) -> type[Potential]:
     """The class my_file:MyPotential, a subclass of mdcore.math.potentials.Potential. Raises GridError."""
-    found = _load(reference, plugin_dir)
-    if not (isinstance(found, type) and issubclass(found, Potential)):
-        raise GridError(
-            f"{reference}: is not a potential; expected `class {reference.split(':')[1]}(Potential)` with "
-            "`from mdcore.math.potentials import Potential`"
-        )
-    lacking = [name for name in _NEEDED if getattr(found, name) is getattr(Potential, name)]
-    if lacking:
-        raise GridError(
-            f"{reference}: has no {', '.join(lacking)}; expected a potential to define {', '.join(_NEEDED)}"
-        )
-    return found
+    needed = ("value_per_entry", "mirror_map", "inverse_mirror_map")
+    return _load_class(reference, plugin_dir, Potential, "potential", needed)
 
 
 def load_rule(reference: str, plugin_dir: str | Path | None = None) -> type[Rule]:
     """The class my_file:MyRule, a subclass of mdcore.math.step_rules.Rule. Raises GridError."""
-    found = _load(reference, plugin_dir)
-    name = reference.split(":")[1]
-    if not (isinstance(found, type) and issubclass(found, Rule)):
-        raise GridError(
-            f"{reference}: is not a step rule; expected `class {name}(Rule)` with "
-            "`from mdcore.math.step_rules import Rule`"
-        )
-    if found.coefficient is Rule.coefficient:
-        raise GridError(f"{reference}: has no coefficient; expected a step rule to define coefficient(step, now)")
+    found = _load_class(reference, plugin_dir, Rule, "step rule", ("coefficient",))
     declared = found.parameters
     if not (isinstance(declared, Mapping) and all(isinstance(each, Number) for each in declared.values())):
         raise GridError(
             f"{reference}: parameters is {str(declared)[:60]}; expected {{name: Number(…)}} with "
             "`from mdcore.math.parameters import Number`"
         )
+    return found
+
+
+def _load_class(
+    reference: str, plugin_dir: str | Path | None, base: type[Base], what: str, needed: tuple[str, ...]
+) -> type[Base]:
+    """A subclass of `base` that defines the methods `needed`."""
+    found = _load(reference, plugin_dir)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise GridError(
+            f"{reference}: is not a {what}; expected `class {reference.split(':')[1]}({base.__name__})` with "
+            f"`from {base.__module__} import {base.__name__}`"
+        )
+    lacking = [name for name in needed if getattr(found, name) is getattr(base, name)]
+    if lacking:
+        raise GridError(f"{reference}: has no {', '.join(lacking)}; expected a {what} to define {', '.join(needed)}")
     return found
 
 

@@ -118,9 +118,7 @@ class Configurations:
             (("seed",), lambda combination: self._values(combination, ("seed",)), {}),
         ]
         self._shared: dict[str, dict[str, Any]] = {}
-        self.functions: dict[
-            tuple[Any, ...], dict[str, Setting]
-        ] = {}  # function of the layers -> its names in this grid
+        self.functions: dict[tuple[Any, ...], dict[str, Setting]] = {}  # a function of the layers -> its names
 
     def of(self, combination: Combination) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """(key, configuration), or None if refused; the same configuration has the same key."""
