@@ -22,11 +22,12 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--output_dir", default="analysis_results", metavar="DIR", help="analysis_results")
     options = p.parse_args(argv)
     try:
-        runs = [find_run(Path(options.runs_dir), tag) for tag in options.tags]
-        for tag, run in zip(options.tags, runs, strict=True):
-            if run is None:
+        runs = []
+        for tag in options.tags:
+            if not (run := find_run(Path(options.runs_dir), tag)):
                 raise RunError(f"no run with the tag {tag!r} in {Path(options.runs_dir).name}/; run its grid first")
-        a, b = (load(run) for run in runs)
+            runs.append(run)
+        a, b = map(load, runs)
     except (RunError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2

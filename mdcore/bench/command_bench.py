@@ -96,11 +96,12 @@ def two_at_once() -> float:
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     for count in (1, 2):
         workers = [subprocess.Popen([sys.executable, "-c", PRODUCT], encoding="utf-8", **pipes) for _ in range(count)]
-        for worker in workers:
-            worker.stdout.readline()
-        for worker in workers:
-            worker.stdin.write("\n")
-            worker.stdin.flush()
+        outputs, inputs = zip(*((worker.stdout, worker.stdin) for worker in workers), strict=True)
+        for output in filter(None, outputs):
+            output.readline()
+        for start in filter(None, inputs):
+            start.write("\n")
+            start.flush()
         spent.append(max(float(worker.communicate()[0]) for worker in workers))
     return 2.0 * spent[0] / spent[1]
 

@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +75,7 @@ def jax_python(place: Path) -> tuple[Path | None, str]:
     try:
         if not (place / JAX).exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True, capture_output=True)
-            install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", JAX]
+            install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", JAX]
             subprocess.run(install, check=True, capture_output=True, encoding="utf-8", timeout=900)
             (place / JAX).touch()
         return python, ""
@@ -91,8 +93,8 @@ class JaxProcess:
         rule = [work.rule.eta, work.rule.decay]
         self.folder = tempfile.TemporaryDirectory(prefix="mdcore-jax-")
         self.file = Path(self.folder.name) / "workload.npz"
-        np.savez(self.file, A=work.A.numpy(), p=[p for p, _ in found], rule=rule, **layers)
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        np.savez(self.file, A=work.A.numpy(), p=[p for p, _ in found], rule=rule, **layers)  # type: ignore[arg-type]  # numpy's stub takes no names here
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         env = os.environ | {"JAX_PLATFORMS": "cpu"}
         self.process = subprocess.Popen([python, PROGRAM, self.file], encoding="utf-8", env=env, **pipes)
         self.seconds(1)
@@ -151,7 +153,7 @@ def measure_opponents(bench: Bench, repeats: int, place: Path) -> None:
 
 def measure_one(bench: Bench, key: str, work: Workload, python: Path | None, repeats: int) -> None:
     """One workload: rows of all contenders, and what was found for the goal `key`, where there is one."""
-    contenders = {
+    contenders: dict[str, Callable[[], float]] = {
         "engine": work.engine_seconds,
         "torch, batched, autograd": partial(batched_seconds, work, max(2, work.steps // 4)),
         "dgemm": timing.dgemm_rate,

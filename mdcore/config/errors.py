@@ -85,15 +85,15 @@ class Spot:
         for detail in error.errors(include_url=False):
             loc = [name for name in detail["loc"] if not str(name).startswith("<")]  # <…> are tags of unions
             if detail["type"] in ("missing", "extra_forbidden"):
-                owner, name = loc[-2], loc[-1]
+                owner, name = str(loc[-2]), str(loc[-1])
                 spot = self.at(*loc[:-1])
                 path = spot.path if detail["type"] == "missing" else (*spot.path, name)
-                message = WORDS[detail["type"]](detail, accepts[str(owner)], str(name))
+                message = WORDS[detail["type"]](detail, accepts[owner], name)
                 self.problems.add(spot.document.place(path, of_key=True), spot.key, message)
             else:
                 kind = detail["type"] if detail["type"] in WORDS else "unexpected"
-                owner = accepts.get(str(loc[-1]) if loc else "", Accepts("", ()))
-                self.at(*loc).tell(WORDS[kind](detail, owner, ""))
+                takes = accepts.get(str(loc[-1]) if loc else "", Accepts("", ()))
+                self.at(*loc).tell(WORDS[kind](detail, takes, ""))
 
 
 @dataclass(frozen=True)

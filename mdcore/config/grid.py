@@ -29,13 +29,13 @@ from mdcore.config.cell import (
     make_cell,
     shared_names,
 )
-from mdcore.config.errors import Document, GridError, Problems, Spot, got, nearest, one_of, shown
+from mdcore.config.errors import GridError, Problems, Spot, got, nearest, one_of, shown
 from mdcore.config.expansion.cells import Configurations, expand
 from mdcore.config.expansion.overrides import apply_overrides
 from mdcore.config.expansion.sections import Layout, read_layout, user_groups, written
 from mdcore.config.expansion.selection import select
 from mdcore.config.schema import CHOOSE, LEAVES, leaves_of, read_key
-from mdcore.config.yaml_lines import DEEPEST, dump, read_document
+from mdcore.config.yaml_lines import DEEPEST, Document, dump, read_document
 
 __all__ = [
     "COLUMNS",
@@ -120,6 +120,8 @@ def cell_from_config(config: dict[str, Any]) -> Cell:
             settings.update(read_key(key, value, spot.at(key), groups))
     outcome = Configurations(set(settings), spot).of(settings)
     problems.raise_if_any()
+    if outcome is None:
+        raise GridError("configuration: cannot be made into a cell")
     return make_cell(outcome[1])
 
 

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import GenericAlias
 from typing import Annotated, Any, Union
 
 from pydantic import ConfigDict, Field, TypeAdapter, create_model
@@ -48,6 +49,11 @@ def _type(leaf: str) -> Any:
     return Annotated[LEAVES[leaf].kind, Field(description=LEAVES[leaf].expected)]
 
 
+def _list_of(kind: Any) -> Any:
+    values: Any = GenericAlias(list, kind)
+    return Annotated[values, Field(min_length=1)]
+
+
 def grid_file_schema() -> dict[str, Any]:
     """The JSON Schema of a grid file: its sections, and in each every key with its values."""
     keys = {group: _group(group) for group in GROUPS} | {leaf: _type(leaf) for leaf in LEAVES}
@@ -60,7 +66,7 @@ def grid_file_schema() -> dict[str, Any]:
         base = ConfigDict(extra="forbid", protected_namespaces=(), json_schema_extra=free)
         return create_model(name, __config__=base, **fields)
 
-    many: Any = section("lists", lambda kind: Annotated[list[kind], Field(min_length=1)])
+    many: Any = section("lists", _list_of)
     wanted: Any = Annotated[dict[str, Any], Field(description="{depth: [2, 3], potential: lp}; all keys must hold")]
     text: Any = Annotated[str, Field(min_length=1, description="the question this grid answers")]
     grid: Any = create_model(

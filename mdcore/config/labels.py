@@ -60,6 +60,7 @@ def _title(config: dict[str, Any], file: bool = False) -> str:
     name = config["dataset"]["name"]
     if name in SOURCES:
         return SOURCES[name].title(config)
+    name = str(name)
     return name if file else name.rsplit(":", 1)[-1]
 
 
@@ -73,7 +74,7 @@ def _differing(configs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     families: dict[str, dict[str, dict[str, Any]]] = {}
     for c in configs:
         families.setdefault(family_key(c), {})[data_key(c)] = c["dataset"]
-    out = {}
+    out: dict[str, dict[str, Any]] = {}
     for members in families.values():
         source = SOURCES.get(next(iter(members.values()))["name"])
         unsaid = ("name", *source.titled, *source.placeless) if source else ("name",)

@@ -25,6 +25,9 @@ MOST_ALIASED = 20_000  # values that aliases may repeat, in all: more is an alia
 TAGS = {"tag:yaml.org,2002:" + name for name in ("str", "int", "float", "bool", "null", "seq", "map")}
 _BASES = (Composer, yaml.CSafeLoader) if yaml.__with_libyaml__ else (yaml.SafeLoader,)
 
+Tell = Callable[[str, str, str], None]  # takes a problem: its place, its key, the message
+Node = Any  # of PyYAML, with its value as `data`, of `size` values and `depth` levels
+
 
 class GridError(Exception):
     """A grid, override, filter or plug-in is refused. `problems`: one line each; str() is all of them."""
@@ -33,7 +36,7 @@ class GridError(Exception):
         self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(self.problems))
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problems,)
 
 
@@ -43,7 +46,7 @@ class Document:
 
     name: str
     data: Any
-    root: yaml.Node | None = None
+    root: Node = None
 
     def place(self, path: Iterable[str | int] = (), of_key: bool = False) -> str:
         """ "file:line" of the value at a path of keys and positions, as far as it leads; or of its last key."""
@@ -63,40 +66,46 @@ class Document:
         return f"{self.name}:{(line if of_key and line is not None else node.start_mark.line) + 1}"
 
 
-def read_document(path: str | Path, tell: Callable[[str, str, str], None]) -> Document | None:
+def read_document(path: str | Path, tell: Tell) -> Document | None:
     """The document of a YAML file; None, with the reason told as (place, key, message), when there is none."""
     text = text_of(path, tell)
     return None if text is None else parse(text, str(path), tell)
 
 
-def text_of(path: str | Path, tell: Callable[[str, str, str], None]) -> str | None:
+def text_of(path: str | Path, tell: Tell) -> str | None:
     """The text of a YAML file of bounded size, read as UTF-8; None, with the reason told."""
-    path, source = Path(path), str(path)
+    try:
+        return _read(Path(path))
+    except _Stop as stop:
+        tell(str(path) if stop.line < 0 else f"{path}:{stop.line + 1}", "", str(stop))
+        return None
+
+
+def _read(path: Path) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-            return tell(source, "", "is no regular file; expected a grid file")
+            raise _Stop(-1, "is no regular file; expected a grid file")
         with open(path, "rb") as stream:
             data = stream.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         folder = path.parent
         others = sorted(str(other) for other in folder.glob("*.yaml"))[:12] if folder.is_dir() else []
         there = f"; there are {', '.join(others)}" if others else f"; {folder} holds no *.yaml file"
-        return tell(source, "", "no such file; expected a grid file" + there)
+        raise _Stop(-1, "no such file; expected a grid file" + there) from None
     except IsADirectoryError:
-        return tell(source, "", "is a directory; expected a grid file: name the .yaml file in it")
+        raise _Stop(-1, "is a directory; expected a grid file: name the .yaml file in it") from None
     except (OSError, ValueError) as error:
-        return tell(source, "", f"cannot be read ({error}); expected a readable grid file")
+        raise _Stop(-1, f"cannot be read ({error}); expected a readable grid file") from None
     if len(data) > LARGEST_FILE:
-        return tell(source, "", f"is larger than {LARGEST_FILE} bytes; expected a grid file")
+        raise _Stop(-1, f"is larger than {LARGEST_FILE} bytes; expected a grid file")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
         message = f"byte 0x{data[error.start]:02x} is not UTF-8 text; expected a YAML file"
-        return tell(f"{source}:{line}", "", message)
+        raise _Stop(data.count(b"\n", 0, error.start), message) from None
 
 
-def parse(text: str, source: str, tell: Callable[[str, str, str], None], lines: bool = True) -> Document | None:
+def parse(text: str, source: str, tell: Tell, lines: bool = True) -> Document | None:
     """The document of YAML text. `source` names the place; `lines=False` leaves line numbers out (--set)."""
 
     def at(line: int) -> str:
@@ -133,24 +142,24 @@ class _Start:
 
 
 class _Stop(Exception):
-    """A limit of this reader."""
+    """What ends the reading: in a line from 0 on; -1: not in any."""
 
     def __init__(self, line: int, message: str):
         super().__init__(message)
         self.line = line
 
 
-class _Loader(*_BASES):
+class _Loader(*_BASES):  # type: ignore[misc]  # in C where PyYAML is built so
     """PyYAML's composer, bounded; every node gets its value as `data`, with `size` values and `depth` levels."""
 
     def __init__(self, text: str, tell: Callable[[int, str, str], None], lines: bool):
         _BASES[-1].__init__(self, text)
         self.tell, self.lines = tell, lines
-        self.anchors: dict[str, yaml.Node | None] = {}
+        self.anchors: dict[str, Node] = {}
         self.names: list[str] = []  # keys on the way to here
         self.level = self.values = self.aliased = 0
 
-    def document(self) -> yaml.Node | None:
+    def document(self) -> Node:
         self.get_event()
         if self.check_event(yaml.StreamEndEvent):
             return None
@@ -160,16 +169,16 @@ class _Loader(*_BASES):
             raise _Stop(line, "a second document begins ('---'); expected one YAML document")
         return node
 
-    def compose_document(self) -> yaml.Node:
+    def compose_document(self) -> Node:
         self.get_event()
         node = self.compose_node(None, None)
         self.get_event()
         return node
 
-    def resolve(self, kind, value, implicit) -> str:
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         return ""  # the values are taken from the events
 
-    def compose_node(self, parent, index) -> yaml.Node:
+    def compose_node(self, parent: Any, index: Any) -> Node:
         event = self.peek_event()
         line, anchor = event.start_mark.line, event.anchor
         if isinstance(event, yaml.AliasEvent):
@@ -196,7 +205,7 @@ class _Loader(*_BASES):
             raise _Stop(line, f"nested more than {DEEPEST} levels deep; a grid needs about six")
         return node
 
-    def _compose(self, event, index) -> yaml.Node:
+    def _compose(self, event: Any, index: Any) -> Node:
         line = event.start_mark.line
         if isinstance(event, yaml.ScalarEvent):
             node = self.compose_scalar_node(None)
@@ -220,7 +229,7 @@ class _Loader(*_BASES):
         node.depth = 1 + max((part.depth for part in parts), default=0)
         return node
 
-    def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
+    def _mapping(self, node: Node) -> dict[str, Any]:
         out: dict[str, Any] = {}
         first: dict[str, int] = {}
         for key, value in node.value:
@@ -238,7 +247,7 @@ class _Loader(*_BASES):
         return out
 
 
-def _key(node: yaml.Node) -> str:
+def _key(node: Node) -> str:
     return node.data if isinstance(node.data, str) else flow(node.data)
 
 
@@ -269,7 +278,7 @@ def scalar(text: str) -> Any:
     return math.nan if _NAN.fullmatch(text) else text
 
 
-def _value(event: yaml.ScalarEvent) -> Any:
+def _value(event: Any) -> Any:
     """The value of a scalar with its quotes and its tag."""
     if event.implicit[0] and event.tag is None:
         return scalar(event.value)
@@ -309,10 +318,10 @@ class _Dumper(yaml.SafeDumper):
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode and implicit[0] and not isinstance(found := scalar(value), str):
             return "tag:yaml.org,2002:" + ("null" if found is None else type(found).__name__)
-        return super().resolve(kind, value, implicit)
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]  # PyYAML's own
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False):
-        return super().increase_indent(flow, False)
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
 
 
 _Dumper.add_representer(float, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", repr(value)))

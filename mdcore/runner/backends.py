@@ -62,9 +62,9 @@ class LocalBackend:
             self._ended.put(error)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
-        for _ in range(self.workers):
+        for _worker in range(self.workers):
             self._waiting.put(None)
         if self._threads.ident is not None:
             self._threads.join()

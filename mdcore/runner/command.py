@@ -14,6 +14,7 @@ import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mdcore.runner.execution import REQUEST, read_json
 from mdcore.runner.plan import Plan, Rerun, describe, failure_table, make_plan
@@ -24,6 +25,9 @@ from mdcore.store.fingerprint import code_parts
 from mdcore.store.lock import RunIsHeld, RunLock
 from mdcore.store.runs import Run, RunError, check_tag, open_run, write_head
 from mdcore.training.content import ContentNow
+
+if TYPE_CHECKING:
+    from mdcore.config.grid import Grid
 
 GOOD, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 RERUN = ".rerun.json"  # what a --rerun was asked to train, until it is done
@@ -70,7 +74,7 @@ class GridRun:
     """A request against what stands on the disk."""
 
     request: RunRequest
-    grid: object
+    grid: Grid
     selected: list
     parts: dict[str, str]
     opened: Run = field(init=False)

@@ -121,7 +121,8 @@ def run_stack(job: StackJob, kernels: Kernels) -> StackResult:
     parameters = {"request": str((place / REQUEST).relative_to(run_dir)), "output": str(output.relative_to(run_dir))}
     watch = Watch(place / KERNEL_LOG, place / PROGRESS, job.timeout)
     start = time.monotonic()
-    status, message, cells = Status.DONE, "", ()
+    status, message = Status.DONE, ""
+    cells: tuple[str, ...] = ()
     try:
         output.mkdir()
         execute(Path(job.notebook), output / NOTEBOOK, parameters, run_dir.resolve(), kernels, watch)

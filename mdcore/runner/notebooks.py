@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import sys
 import threading
@@ -55,7 +56,7 @@ class Watch:
     def step(self) -> bytes:
         """What changes with every step that is told."""
         with suppress(OSError):
-            return self.progress.read_bytes()
+            return self.progress.read_bytes() if self.progress else b""
         return b""
 
 
@@ -142,14 +143,15 @@ def _first(execution: _Execution, otherwise: Failure) -> Failure:
 def _hung_after(watch: Watch, manager):
     """Kill the kernel when it takes no step within the time-out; yields the event that tells so."""
     hung, ended = threading.Event(), threading.Event()
+    timeout = math.inf if watch.timeout is None else watch.timeout
 
     def look() -> None:
         step, since = watch.step(), time.monotonic()
-        while not ended.wait(min(1.0, watch.timeout / 4)):
+        while not ended.wait(min(1.0, timeout / 4)):
             now = watch.step()
             if now != step:
                 step, since = now, time.monotonic()
-            elif time.monotonic() - since > watch.timeout and manager.process:
+            elif time.monotonic() - since > timeout and manager.process:
                 hung.set()
                 manager.process.kill()
                 return

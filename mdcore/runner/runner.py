@@ -91,7 +91,8 @@ class Runner:
     def run(self, backend: Backend, stacks: list[Stack]) -> RunResult:
         """Execute the stacks on the backend until all are trained or recorded, or the run is to stop."""
         first: list[Trial] = []  # second tries, halves and what is left of a stack come before the others
-        waiting, running = list(stacks), {}
+        waiting = list(stacks)
+        running: dict[StackJob, Trial] = {}
         with self.signals(backend.stop), backend:
             while (first or waiting or running) and not self.stopping.is_set():
                 self.progress.jobs = backend.workers

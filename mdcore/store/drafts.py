@@ -14,8 +14,10 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from mdcore.store.commits import atomic_write, seal, sync
 from mdcore.store.fingerprint import sha256
@@ -60,7 +62,7 @@ class Draft:
             raise
         return self
 
-    def __exit__(self, kind, *_) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self._publish()
@@ -143,7 +145,7 @@ def clean(target: Path) -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an error: a living process holds it
                 if not target.exists() and (workspace / "old").is_dir():  # between the two renames of `exchange`
                     os.rename(workspace / "old", target)
-                _clear(workspace, target, mark.get("stage"))
+                _clear(workspace, target, str(mark.get("stage")))
 
 
 def _clear(workspace: Path, target: Path, stage: str) -> list[Path]:
@@ -227,7 +229,7 @@ def _same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def _mark_of(workspace: Path) -> dict:
+def _mark_of(workspace: Path) -> dict[str, Any]:
     try:
         mark = json.loads((workspace / MARK).read_bytes())
     except (OSError, ValueError):
@@ -236,7 +238,7 @@ def _mark_of(workspace: Path) -> dict:
 
 
 @contextmanager
-def _held(directory: Path):
+def _held(directory: Path) -> Iterator[None]:
     """One process at a time looks at the places in `directory` and swaps them."""
     handle = os.open(directory, os.O_RDONLY)
     try:

@@ -81,10 +81,10 @@ def sections(verdicts: list[JudgedClaim], output_dir: Path, quick: bool) -> dict
     }
     number = 0
     for key, (title, claims) in GROUPS.items():
-        blocks: list[Text | Figure] = []
+        shown: list[Text | Figure] = []
         for verdict in (by_name[claim.name] for claim in claims if claim.name in by_name):
             if verdict.figure is None:
-                blocks.append(Text(f"{verdict.claim.name}: no figure; {verdict.measured}"))
+                shown.append(Text(f"{verdict.claim.name}: no figure; {verdict.measured}"))
                 continue
             number += 1
             place = figures.save(verdict.figure, verdict.claim.name, output_dir / "figures")
@@ -92,8 +92,8 @@ def sections(verdicts: list[JudgedClaim], output_dir: Path, quick: bool) -> dict
                 f"{verdict.claim.name}. {verdict.claim.setting}. Expected: {verdict.claim.expected} "
                 f"({verdict.claim.tolerance}). Measured: {verdict.measured}. {verdict.verdict.capitalize()}."
             )
-            blocks.append(Figure(place, caption, f"Prediction against data: {verdict.claim.name}", number))
-        out[key] = Section(key, title, blocks)
+            shown.append(Figure(place, caption, f"Prediction against data: {verdict.claim.name}", number))
+        out[key] = Section(key, title, shown)
     return out
 
 

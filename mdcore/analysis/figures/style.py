@@ -100,7 +100,7 @@ def use() -> None:
     """Set the style for figures made from here on, without touching a display: nothing of a matplotlibrc is left."""
     matplotlib.use("Agg", force=False)
     matplotlib.rcdefaults()
-    matplotlib.rcParams.update(RC)
+    matplotlib.rcParams.update(RC)  # type: ignore[arg-type]  # its stub lists every name
 
 
 def colours(labels: list[str]) -> dict[str, str]:

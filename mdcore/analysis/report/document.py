@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ class Table:
 
     head: list[str]
     rows: list[list[str]]
-    keys: Sequence[Sequence[float | str]] | None = None
+    keys: Sequence[Sequence[Any]] | None = None
     caption: str = ""
 
     def html(self) -> str:
-        keys: Sequence[Sequence[float | str]] = self.keys or self.rows
+        keys: Sequence[Sequence[Any]] = self.keys or self.rows
         head = "".join(f'<th scope="col" tabindex="0" aria-sort="none">{escape(h)}</th>' for h in self.head)
         body = "".join(
             "<tr>" + "".join(f"<td{_key(k)}>{escape(c)}</td>" for c, k in zip(row, key, strict=True)) + "</tr>"

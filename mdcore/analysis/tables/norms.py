@@ -52,7 +52,7 @@ class Block:
     def own(self) -> list[bool]:
         """For each condition whose own exponent is a column with different values: whether it is smallest there."""
         small: np.ndarray = self.smallest
-        told = small.any(axis=0)
+        told: np.ndarray = small.any(axis=0)
         places = [(i, self.exponents.index(p)) for i, p in enumerate(self.limits) if p in self.exponents]
         return [bool(small[i, j]) for i, j in places if told[j]]
 

@@ -54,7 +54,7 @@ def main(path):
         done += steps
         print(time.process_time() - start, flush=True)
     ends = {f"W{i}_{j:02d}": np.asarray(w) for i, (_, (W, _)) in enumerate(batches) for j, w in enumerate(W)}
-    np.savez(path.removesuffix(".npz") + ".end.npz", **ends)
+    np.savez(path.removesuffix(".npz") + ".end.npz", **ends)  # type: ignore[arg-type]  # numpy's stub takes no names here
 
 
 if __name__ == "__main__":

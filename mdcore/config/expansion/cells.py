@@ -30,6 +30,7 @@ from mdcore.problems.sources import SOURCES
 
 MOST_COMBINATIONS = 1_000_000
 REST = ("loss", "epochs", "log_points", "svm_C", "logreg_C", "dtype", "stop.gap", "metrics")
+Part = dict[str, Any]  # of a configuration
 Wrong = Iterator[tuple[str, str]]  # (leaf, what is wrong with its value beside the others)
 
 
@@ -110,7 +111,7 @@ class Configurations:
             for group, choose in CHOOSE.items()
         )
         network = ("potential", "depth", "width", "init.scale", "init.distribution")
-        self._parts: list[tuple[tuple[str, ...], Callable[[Combination], dict | None], dict[str, Any]]] = [
+        self._parts: list[tuple[tuple[str, ...], Callable[[Combination], Part | None], dict[Any, Any]]] = [
             ((*data, "digits", "pca"), self._data, {}),
             (network, self._network, {}),
             ((*step, "depth"), self._step, {}),

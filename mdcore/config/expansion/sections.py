@@ -47,16 +47,16 @@ class Axis:
 
 @dataclass
 class Condition:
-    """`tests` must all hold; `leaves` are what they look at; `given` is how the file wrote it."""
+    """One of each `alternatives` must hold; `leaves` are what they look at; `given` is how the file wrote it."""
 
-    tests: list[Callable[[Combination], bool]]
+    alternatives: list[list[Callable[[Combination], bool]]]
     leaves: set[str]
     given: dict[str, Any]
     spot: Spot
     used: bool = False
 
     def holds(self, combination: Combination) -> bool:
-        return all(test(combination) for test in self.tests)
+        return all(any(test(combination) for test in tests) for tests in self.alternatives)
 
 
 @dataclass
@@ -174,7 +174,7 @@ def _mapping(data: Mapping[str, Any], section: str, spot: Spot) -> dict[str, Any
         message = f"got {got(value)}; expected a mapping of keys to values; remove it if there is none"
         spot.at(section).tell(message)
         return {}
-    return value
+    return dict(value)
 
 
 def _mappings(data: Mapping[str, Any], section: str, spot: Spot) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -292,7 +292,7 @@ def read_condition(value: Any, spot: Spot, groups: Collection[str]) -> Condition
         if None in tests:
             good = False
             continue
-        condition.tests.append(lambda combination, tests=tests: any(test(combination) for test in tests))
+        condition.alternatives.append(tests)
         condition.leaves.update(["potential"] if key in PARAMETER_LEAVES else leaves_of(key))
     return condition if good else None
 

@@ -231,7 +231,7 @@ class DataPass:
         self.wait, self.patience = state["wait"], state["patience"]
         if state["active"] is not None:
             where = self.A.device
-            parts = {k: v.to(where) if isinstance(v, Tensor) else v for k, v in state["active"].items()}
+            parts: dict[str, Any] = {k: v.to(where) if isinstance(v, Tensor) else v for k, v in state["active"].items()}
             self._use(ActiveSet(**parts))
         self.room, self.life = state["room"], state["life"]
 

@@ -83,11 +83,11 @@ def measured(seeds: int) -> tuple[list[float], list[float], int]:
                     p = cell.limit_p
                     bounds = values["gamma_bound"][position].numpy()
                     bounds = bounds[np.isfinite(bounds)]
-                    if not bounds.size:  # its first step overflowed
+                    if p is None or not bounds.size:  # its first step overflowed
                         continue
                     count += 1
                     excess.append(float(bounds.min()) / least[p] - 1)
-                    if a_0 is not None and p is not None and 1 < p < np.inf:
+                    if a_0 is not None and 1 < p < np.inf:
                         path = trainer.observer.predictors[position]
                         proven = angle_bound(path, values["gap"][position].numpy(), references[p])
                         best = np.sign(a_0) * np.abs(a_0) ** (1 / (p - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, largest, within
 
@@ -11,7 +12,7 @@ CONSTANT = "G20, 5 seeds (QUICK: 1), L=1, p=2, constant η=1, logistic, zero sta
 SCALED = "G20, 5 seeds (QUICK: 1), L=1, p=2, loss-scaled η=0.1"
 
 
-def _paths(evidence, rule: str) -> dict[int, object]:
+def _paths(evidence, rule: str) -> dict[int, pd.DataFrame]:
     """{seed: history of its cell} of the rates grid."""
     rows = {row["cell_id"]: row["seed"] for row in evidence.each("rates", step_rule=rule)}
     history = evidence.history("rates")

@@ -95,9 +95,9 @@ def second_opinion(A: np.ndarray, w: np.ndarray, p: float) -> tuple[np.ndarray, 
 def exact_everywhere(evidence) -> Measurement:
     gaps, residuals = [], []
     for case in cases(is_quick(evidence)):
-        for found in (*case.known.max_margin.values(), case.known.svm):
-            gaps.append(found.gap)
-            residuals.append(found.kkt)
+        known = case.known
+        gaps += [*(found.gap for found in known.max_margin.values()), known.svm.gap]
+        residuals += [*(found.kkt for found in known.max_margin.values()), known.svm.kkt]
     gradients = [case.known.logreg.kkt for case in cases(is_quick(evidence))]
     figure = residual_picture("reference", gaps, residuals)
     good = at_most(map(abs, gaps), 1e-7) and at_most(residuals, 1e-6) and at_most(gradients, 1e-6)
