@@ -192,7 +192,7 @@ def test_coefficients_by_hand():
     norm, log_scale, log_risk, h = vec(4.0), vec(math.log(2)), vec(math.log(0.25)), vec(3.0)
 
     def found(rule):
-        return StepRule(rule, 0.5).coefficient(3, norm, log_scale, log_risk, h).item()
+        return StepRule(rule, 0.5).coefficient(Moment(3, norm, log_scale, log_risk, h)).item()
 
     assert found("constant") == pytest.approx(0.25)
     assert found("normalized") == pytest.approx(0.125)
