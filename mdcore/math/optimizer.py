@@ -99,9 +99,8 @@ class MirrorDescent(torch.optim.Optimizer):
 
     def _forget(self) -> None:
         self._seen: dict[Tensor, int] = {}  # a parameter's version when this optimizer last wrote it
-        self._accepted: tuple[Any, Tensor, list[Tensor | None]] | None = (
-            None  # adaptive: what the closure gave where the last step ended
-        )
+        # adaptive: what the closure gave where the last step ended
+        self._accepted: tuple[Any, Tensor, list[Tensor | None]] | None = None
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]

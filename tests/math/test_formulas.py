@@ -12,7 +12,7 @@ from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.optimizer import MirrorDescent
 from mdcore.math.parameters import Choice, Integer, Number, one_of
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic
-from mdcore.math.step_rules import RULES, StepRule
+from mdcore.math.step_rules import RULES, Moment, StepRule
 
 U = 2.0**-53
 
