@@ -116,7 +116,7 @@ def loss_scaled_rate(evidence) -> Measurement:
     t = np.geomspace(1e2, 3e4, 30)
     line = Series("∝ 1/t", t, _at(paths[0], "angle_max_margin", [1e4])[0] * 1e4 / t, "prediction")
     said = f"mean {np.mean(found):.3f} (single {min(found):.3f} … {max(found):.3f})"
-    return Measurement(said, within([np.mean(found)], -1, 0.15), _angles(paths, [], [], [line]))
+    return Measurement(said, within([float(np.mean(found))], -1, 0.15), _angles(paths, [], [], [line]))
 
 
 @CLAIMS.add(
