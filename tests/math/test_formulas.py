@@ -335,7 +335,7 @@ def test_what_is_logged_is_recomputed_from_the_layers(loss):
 
 def test_an_optimiser_takes_the_steps_of_its_rule():
     w = torch.nn.Parameter(vec(1.0, -2.0))
-    optimiser = MirrorDescent([w], Lp(3.0))  # η = 0.1, constant
+    optimiser = MirrorDescent([w], Lp(3.0))  # 0.1, constant
     w.grad = vec(1.0, 1.0)
     optimiser.step()
     z = vec(1.0 - 0.1, -4.0 - 0.1)
@@ -349,7 +349,7 @@ def test_an_optimiser_takes_the_steps_of_its_rule():
 
 def test_an_adaptive_optimiser_grows_and_halves_its_step():
     w = torch.nn.Parameter(vec(0.0))
-    optimiser = MirrorDescent([w], Quadratic(), eta=1.0, rule="adaptive")
+    optimiser = MirrorDescent([w], Quadratic(), lr=1.0, rule="adaptive")
 
     def closure():
         optimiser.zero_grad()
@@ -360,7 +360,7 @@ def test_an_adaptive_optimiser_grows_and_halves_its_step():
     path = []
     for _ in range(4):
         risk = optimiser.step(closure)
-        path.append((w.item(), optimiser.h))
+        path.append((w.item(), optimiser.param_groups[0]["lr"]))
     assert path[0] == (1.0, 1.05) and path[1] == pytest.approx((2.05, 1.05**2))
     assert path[2] == pytest.approx((2.05, 1.05**2 / 2)) and path[3] == pytest.approx((2.05, 1.05**2 / 4))
     assert risk.item() == pytest.approx(math.log1p(math.exp(-2.05)) + math.log1p(math.exp(-1.95)))
