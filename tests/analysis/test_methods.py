@@ -66,7 +66,7 @@ CHANGES = {
             SYNTHETIC,
             {"hypentropy": {"beta": 0.1}},
             "are quadratic.",
-            "β = 0.1. Hypentropy that of Ghai et al. 2020",
+            "β = 0.1. Hypentropy is that of Ghai et al. 2020",
             {},
         ),
         (SYNTHETIC, [{"lp": {"p": 1.5}}, "quadratic"], "are quadratic.", "input layer first", {}),
@@ -86,6 +86,7 @@ CHANGES = {
     "step.rule": [
         (SYNTHETIC, "adaptive", "η t^(a−1)/N", "Lyu & Li 2020", {}),
         (SYNTHETIC, "constant", "η t^(a−1)/N", "the constant rule s = η", {}),
+        (SYNTHETIC, "constant", "Nacson et al. 2019", "the constant rule s = η", {}),
         (LINEAR, "loss_scaled", "η t^(a−1)/N", "s = η/R", {}),
     ],
     "step.eta": [(SYNTHETIC, 0.25, "η = 1 ", "η = 0.25 ", {})],

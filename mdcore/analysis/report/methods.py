@@ -26,9 +26,10 @@ _STEPS = {
     "loss_scaled": "the loss-scaled rule s = η/R with η = {eta:g} (Ji & Telgarsky 2021)",
 }
 _SOURCES = {
+    "quadratic": "the quadratic potential gives gradient descent (Soudry et al. 2018)",
     "lp": "mirror descent with lp potentials is that of Sun et al. 2022",
-    "hypentropy": "hypentropy that of Ghai et al. 2020",
-    "cosh": "cosh that of Pesme et al. 2024",
+    "hypentropy": "hypentropy is that of Ghai et al. 2020",
+    "cosh": "cosh is that of Pesme et al. 2024",
 }
 _NORM = (
     " N = (Σ ‖G‖_q^q)^(1/q) over the gradients G of all layers, with q = p/(p−1) where all layers have one lp "
@@ -198,6 +199,8 @@ def _training(results: Results) -> str:
     text = f"Steps follow {_each(conditions, _step)}."
     if any((c.config.get("step") or {}).get("rule") in ("normalized", "adaptive") for c in conditions):
         text += _NORM
+    if any((c.config.get("step") or {}).get("rule") == "normalized" for c in conditions):
+        text += " Normalised steps on separable data were studied for gradient descent by Nacson et al. 2019."
     text += f" A run has {_each(conditions, _length)}. Networks start at {_each(conditions, _start)}"
     random = any((c.config.get("init") or {}).get("scale") for c in conditions)
     text += "; a start depends on the seed and the shapes alone, not on the potential." if random else "."
@@ -250,8 +253,15 @@ def _references(results: Results) -> str:
             f"{_each(regular, lambda c: _C(c, 'logreg_C'))}."
         )
     if ("logreg_kind", "unregularised") in kinds:
-        out.append("On overlapping data logistic regression is the unregularised minimiser.")
+        out.append(
+            "On overlapping data logistic regression is the unregularised minimiser, to which gradient descent "
+            "converges (Ji & Telgarsky 2019)."
+        )
     if any(c.depth > 1 for c in results.conditions):
+        out.append(
+            "Layers of deep linear networks align with each other (Ji & Telgarsky 2019a); the alignment reported is "
+            "the mean absolute inner product of the top singular vectors of adjacent layers."
+        )
         out.append(
             "Each deep run is compared with its linear companion, depth 1 from a start at zero with the same data, "
             "input potential, seed and step rule, at equal steps and at equal loss."
