@@ -21,7 +21,7 @@ from fake_grids import GRID_TEXT, ROOT, SUPPORT, fake_cells
 from fake_run import grid_cells, write_run
 from processes import gone, make_notebook, runner_for, wait_for
 
-from mdcore import streams
+from mdcore import run_grid, streams
 from mdcore.config.errors import GridError
 from mdcore.config.plugins import load_metric
 from mdcore.runner.execution import run_stack
@@ -545,3 +545,17 @@ def test_a_plug_in_whose_import_leaves_is_told(tmp_path, how):
     (tmp_path / "leaves.py").write_text(how)
     with pytest.raises(GridError, match=r"leaves.py: cannot be imported: (SystemExit|BaseException|ZeroDivisionError)"):
         load_metric("leaves:f", tmp_path)
+
+
+def test_an_interrupt_is_one_line_and_130_before_the_work_has_begun(tmp_path, capsys):
+    """While a plug-in is imported, that is while the grid is read."""
+    (tmp_path / "slow.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    (tmp_path / "grid.yaml").write_text(GRID_TEXT.replace("  epochs: 100", "  epochs: 100\n  metrics: ['slow:f']"))
+    argv = ["--config", str(tmp_path / "grid.yaml"), "--tag", "t", "--output_dir", str(tmp_path)]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as end:
+            streams.end_with(lambda: run_grid.main(argv))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (end.value.code, capsys.readouterr().err) == (130, "interrupted\n")
