@@ -1,6 +1,7 @@
 """mdcore: the implicit bias of mirror descent in deep linear networks, run as grids of experiments.
 
     fit(X, y, "lp", p=1.5, depth=2)        mirror descent on data of one's own, with its certificate
+    load_data({"name": "mnist"}, [3, 5])   the data of a grid's entry
     separability(X, y)                     is there a margin? with the proof
     max_margin(X, y, p)                    the exact largest l_p margin
     certificate(w, X, y, p)                the share of it that any predictor misses
@@ -18,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mdcore.library.arrays import load_data as load_data
     from mdcore.library.classifier import MirrorDescentClassifier as MirrorDescentClassifier
     from mdcore.library.exact import angle as angle
     from mdcore.library.exact import certificate as certificate
@@ -39,6 +41,7 @@ _HOMES = {
     "max_margin": "library.exact",
     "separability": "library.exact",
     "fit": "library.fitting",
+    "load_data": "library.arrays",
     "analyse": "library.runs",
     "load_run": "library.runs",
     "run_grid": "run_grid",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,37 @@ def read(X: Any, y: Any) -> tuple[Dataset, np.ndarray]:
         return Dataset("X, y", points, 2.0 * signs - 1.0, *nothing, {}), labels
     except DataError as error:
         raise ValueError(str(error).replace("X_train", "X").replace("y_train", "y")) from None
+
+
+def load_data(
+    dataset: Mapping[str, Any], digits: list[int] | None = None, pca: int | None = None, seed: int = 0
+) -> Dataset:
+    """The data of a grid's entry: load_data({"name": "mnist"}, digits=[3, 5], pca=50); `.X_train`, `.y_train`, `.A`.
+
+    Missing keys take the defaults of grid files. Raises ValueError for keys or values that a grid would refuse, and for
+    data that cannot be had.
+    """
+    from mdcore.config.errors import GridError
+    from mdcore.config.grid import cell_from_config
+    from mdcore.training.stack import load_data
+
+    rest = {"potential": "quadratic", "step": {"rule": "constant"}, "epochs": 1}  # no matter of the data
+    try:
+        asked = plain({"dataset": dataset, "digits": digits, "pca": pca, "seed": seed} | rest)
+        return load_data(cell_from_config(asked).config)
+    except GridError as error:
+        raise ValueError("\n".join(line.removeprefix("configuration: ") for line in error.problems)) from None
+    except DataError as error:
+        raise ValueError(str(error)) from None
+
+
+def plain(value: Any) -> Any:
+    """numpy's scalars and arrays, and tuples, as YAML would give them."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def features(X: Any) -> np.ndarray:

@@ -13,12 +13,12 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
-from mdcore.config.cell import flatten
+from mdcore.config.cell import dataset_label, flatten
 from mdcore.config.errors import nearest
 from mdcore.store.places import grid_path
 from mdcore.store.runs import RunError, find_run, read_run
 
-CONDITION = ("dataset", "digits", "pca", "potential", "potential_label", "p", "depth", "seed", "status")
+CONDITION = ("data", "dataset", "digits", "pca", "potential", "potential_label", "p", "depth", "seed", "status")
 
 
 class GridOptions(TypedDict, total=False):
@@ -43,7 +43,8 @@ class LoadedRun:
     cells : a row for each finished cell: its configuration flattened, and every final metric (final.parquet).
     history : a row for each cell and logged epoch, with the columns that say which condition it is, ready to plot.
     predictors : {cell_id: w (d,)}, in the coordinates that the cell was trained in.
-    question : the grid's. problems : what could not be read, in words. missing : cell_ids without a result.
+    configs : {cell_id: the cell's configuration}. question : the grid's. problems : what could not be read, in words.
+    missing : cell_ids without a result.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class LoadedRun:
     cells: pd.DataFrame = field(repr=False)
     history: pd.DataFrame = field(repr=False)
     predictors: dict[str, np.ndarray] = field(repr=False)
+    configs: dict[str, dict] = field(repr=False)
     problems: list[str]
     missing: list[str]
 
@@ -104,11 +106,15 @@ def _place(tag: str | Path, runs_dir: Path) -> Path:
 def _read(path: Path) -> LoadedRun:
     run = read_run(path)
     status = dict(zip(run.final["cell_id"], run.final["status"]))
-    flat = [{"cell_id": c["cell_id"], **flatten(c["config"]), "status": status.get(c["cell_id"])} for c in run.cells]
+    configs = {cell["cell_id"]: cell["config"] for cell in run.cells}
+    flat = [
+        {"cell_id": cell_id, "data": dataset_label(config), **flatten(config), "status": status.get(cell_id)}
+        for cell_id, config in configs.items()
+    ]
     said = pd.DataFrame(flat, columns=["cell_id", *CONDITION]).dropna(axis="columns", how="all")
     history = run.history.merge(said, on="cell_id", how="left", validate="many_to_one")
-    missing = [cell["cell_id"] for cell in run.cells if cell["cell_id"] not in status]
-    return LoadedRun(run.path, run.question, run.final, history, run.predictors, run.problems, missing)
+    missing = [cell_id for cell_id in configs if cell_id not in status]
+    return LoadedRun(run.path, run.question, run.final, history, run.predictors, configs, run.problems, missing)
 
 
 def run_grid(grid: str | Path | Mapping[str, Any], tag: str, **options: Unpack[GridOptions]) -> LoadedRun:
