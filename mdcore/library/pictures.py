@@ -22,7 +22,7 @@ def _panels(count: int) -> tuple[Figure, Iterable[Axes]]:
     """A figure that a notebook shows once: where it is returned, not where pyplot would flush it."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, count, figsize=(4.2 * count, 3.0), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(1, count, figsize=(4.6 * count, 3.0), layout="constrained", squeeze=False)
     plt.close(figure)
     return figure, axes[0]
 
@@ -53,10 +53,11 @@ def draw_boundaries(axis: Axes, X: np.ndarray, y: np.ndarray, predictors: Mappin
     reach = float(np.abs(X).max()) * 1.1
     for number, (label, w) in enumerate(predictors.items()):
         along = np.array([-w[1], w[0]]) / np.hypot(*w) * 3 * reach
-        axis.plot(*zip(-along, along), color=f"C{number}", label=label or None)
+        dashes = ("-", "--", "-.", ":")[number % 4]  # lines that coincide are seen both
+        axis.plot(*zip(-along, along), dashes, color=f"C{number}", label=label or None)
     axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="x₁", ylabel="x₂")
     axis.set_aspect("equal")
-    axis.legend(fontsize="small")
+    axis.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
 def curves(fits: Mapping[str, Fit]) -> Figure:
