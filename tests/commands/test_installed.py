@@ -17,7 +17,8 @@ USE = """
 import mdcore, sys
 from mdcore.store.places import shipped
 assert mdcore.__file__.startswith(sys.argv[1]) and str(shipped("grids")).startswith(sys.argv[1])
-run = mdcore.run_grid("quick_debug", tag="installed", jobs=1, only="potential=quadratic,dataset_dim=2", set={"epochs": 50})
+only = "potential=quadratic,dataset_dim=2"
+run = mdcore.run_grid("quick_debug", tag="installed", jobs=1, only=only, set={"epochs": 50})
 print(len(run.cells), (run.cells["status"] == "converged").all())
 """
 
