@@ -149,24 +149,23 @@ class Group:
     seconds: float  # of tests, for one mutant
 
     def __post_init__(self):
-        names, _, self.picked = self.words.partition(" -k ")
-        self.files = [str(next(places.TESTS.rglob(f"{name}.py"))) for name in names.split()]
+        self.parts = [(file, picked) for words in self.words.split(";") for file, picked in files_of(words)]
         self.recorded = []
 
-    def pytest(self, plugin: object, files: list[str] | None = None) -> int:
+    def pytest(self, plugin: object, files: list[str] | None = None, picked: str = "") -> int:
         importlib.import_module("numba").config.DISABLE_JIT = int(self.plain)  # what is kept on the disk is no mutant
-        return run_pytest(files or self.files, self.picked, plugin)
+        return run_pytest(files or [file for file, _ in self.parts], picked, plugin)
 
     def record(self) -> bool:
         """Read or make the recording of each file of tests; False where one fails."""
-        for file in self.files:
+        for file, picked in self.parts:
             text = Path(file).read_text(encoding="utf-8")
-            path = KEPT / f"{Path(file).stem}-{places.digest(repr((text, self.picked, self.plain)))}.json"
+            path = KEPT / f"{Path(file).stem}-{places.digest(repr((text, picked, self.plain)))}.json"
             codes = []
 
-            def work(_, file=file, path=path):
+            def work(_, file=file, picked=picked, path=path):
                 recorder = Recorder()
-                status = self.pytest(recorder, [file])
+                status = self.pytest(recorder, [file], picked)
                 recorder.save(path)
                 return 0 if status == pytest.ExitCode.NO_TESTS_COLLECTED else status
 
@@ -235,6 +234,12 @@ class Group:
         fresh = [mutant for mutant in mutants if mutant["tests"] and mutant["fresh"]]
         in_forks(fresh + [mutants[int(i)] for i in numbers], self.jobs, alone, ended)
         return mutants
+
+
+def files_of(words: str) -> list[tuple[str, str]]:
+    """(file, words of -k) of each name of "test_a test_b -k words"."""
+    names, _, picked = words.partition(" -k ")
+    return [(str(next(places.TESTS.rglob(f"{name}.py"))), picked.strip()) for name in names.split()]
 
 
 def holds(recorded: dict) -> bool:
