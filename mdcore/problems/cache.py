@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 CHECKSUM = "sha256"
+SOLVER_VERSION = 4  # raised whenever a solver may answer differently: old files are then left alone
 
 
-def key_name(fingerprint: str, kind: str, parameters: dict, version: int) -> str:
+def key_name(fingerprint: str, kind: str, parameters: dict) -> str:
     """File name that is equal iff data, kind of reference, parameters and solver version are."""
-    text = json.dumps([fingerprint, kind, parameters, version], sort_keys=True)
+    text = json.dumps([fingerprint, kind, parameters, SOLVER_VERSION], sort_keys=True)
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
 
 
@@ -40,7 +41,7 @@ def cached(path: Path | None, solve: Callable[[], dict], valid: Callable[[dict],
 def write(path: Path, record: dict) -> None:
     """Write `record` with the checksum of its contents; readers see the old file or the whole new one."""
     arrays = {name: np.asarray(value) for name, value in record.items()}
-    arrays[CHECKSUM] = np.asarray(_checksum(arrays))
+    arrays[CHECKSUM] = np.asarray(_checksum(path.name, arrays))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".tmp")
     try:
@@ -57,15 +58,16 @@ def read(path: Path) -> dict | None:
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        if str(arrays.pop(CHECKSUM)) != _checksum(arrays):
+        if str(arrays.pop(CHECKSUM)) != _checksum(path.name, arrays):
             return None
     except Exception:  # whatever a broken archive raises (zip, zlib, numpy, key errors), it is not a whole record
         return None
     return {name: array if array.ndim else array.item() for name, array in arrays.items()}
 
 
-def _checksum(arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
+def _checksum(name: str, arrays: dict[str, np.ndarray]) -> str:
+    """Over the file's name too: it says of which data this is the reference."""
+    digest = hashlib.sha256(name.encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())

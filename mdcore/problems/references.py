@@ -15,8 +15,6 @@ from mdcore.problems.solvers.max_margin import MaxMargin, max_margin
 from mdcore.problems.solvers.quasi import QuasiSeparable, ray_and_offset
 from mdcore.problems.solvers.separability import OVERLAPPING, QUASI, SEPARABLE, Separability, separability
 
-SOLVER_VERSION = 4  # raised whenever a solver may answer differently: old files are then left alone
-
 
 @dataclass
 class References:
@@ -81,7 +79,7 @@ class _Shelf:
         self.fingerprint, self.A, self.directory = fingerprint, A, directory
 
     def _cached(self, kind, parameters, solve, valid=lambda record: True) -> dict:
-        name = cache.key_name(self.fingerprint, kind, parameters, SOLVER_VERSION)
+        name = cache.key_name(self.fingerprint, kind, parameters)
         return cache.cached(None if self.directory is None else self.directory / name, solve, valid)
 
     def separability(self) -> Separability:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdcore.store.commits import RESULTS, Record
@@ -21,15 +22,23 @@ HISTORY = (
 STATUSES = ("converged", "transient", "failed", "diverged", "overlap", "quasi-separable")
 
 
-def read_tables(record: Record, wanted: list[str]) -> Tables:
-    """(final, history, {cell_id: w}) of the cells `wanted`. ValueError says what is not as it must be."""
+def read_tables(
+    record: Record, wanted: list[str], configs: dict[str, dict[str, Any]], references: Path | None = None
+) -> Tables:
+    """(final, history, {cell_id: w}) of the cells `wanted`. ValueError says what is not as it must be.
+
+    configs: the configurations by id; references: the directory that keeps them.
+    """
     import numpy as np
     import pandas as pd
+
+    from mdcore.store.recomputed import contradiction
 
     history = pd.read_parquet(record.path / RESULTS[0])
     final = pd.read_parquet(record.path / RESULTS[1])
     with np.load(record.path / RESULTS[2], allow_pickle=False) as file:
-        ids, w = [str(c) for c in file["cell_id"]], file["w"]
+        arrays = {name: file[name] for name in file.files}
+    ids, w = [str(c) for c in arrays["cell_id"]], arrays["w"]
     missing = [name for name in HISTORY if name not in history.columns]
     if missing:
         raise ValueError(f"history.parquet has no column {', '.join(missing)}")
@@ -42,6 +51,10 @@ def read_tables(record: Record, wanted: list[str]) -> Tables:
     strange = sorted(set(final["status"]) - set(STATUSES))
     if strange:
         raise ValueError(f"final.parquet: status {strange[0]!r}; expected one of {', '.join(STATUSES)}")
+    if record.data:  # made by training, and not by hand
+        tables = {"final": final, "history": history, "arrays": arrays}
+        if wrong := contradiction(tables, configs, record.status, references):
+            raise ValueError(wrong)
     return (
         final[final["cell_id"].isin(wanted)],
         history[history["cell_id"].isin(wanted)],

@@ -5,23 +5,25 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mdcore.config.cell import make_cell, without_seed
 from mdcore.store.commits import (
     NOTEBOOK,
     NOTES,
     RESULTS,
+    Record,
     atomic_write,
     commit_stack,
     committed,
     read_record,
     seal,
 )
+from mdcore.store.fingerprint import changes
 from mdcore.store.readback import HISTORY, failed_rows, read_tables
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class RunData:
     references_dir: Path
     grid_yaml: str
     question: str
+    mixed: str = ""  # what tells apart the versions of the code that its stacks were trained with
 
 
 def check_tag(tag: str) -> str:
@@ -116,9 +119,10 @@ def open_run(output_dir: Path, tag: str, grid: Grid, adopt: bool = False) -> Run
 
 
 def _says(file: Path, text: str) -> bool:
+    data = text.encode()
     try:
-        return file.read_text(encoding="utf-8") == text
-    except (OSError, ValueError):
+        return file.stat().st_size == len(data) and file.read_bytes() == data
+    except OSError:
         return False
 
 
@@ -174,7 +178,7 @@ def _short(values: list[str]) -> str:
 def write_head(run: Run, grid: Grid, provenance: dict[str, Any]) -> None:
     """grid.yaml and manifest.json; an earlier, different provenance is kept under "earlier"."""
     cells = [{"cell_id": cell.cell_id, "config": cell.config} for cell in grid.cells]
-    manifest = {"cells": cells, "provenance": provenance}
+    manifest = {"cells": cells, "grid_yaml": grid.resolved_yaml(), "provenance": provenance}
     old = run.manifest.get("provenance")
     earlier = run.manifest.get("earlier", []) + ([old] if old and old != provenance else [])
     if earlier:
@@ -237,9 +241,11 @@ def read_run(run_dir: str | Path) -> RunData:
         raise RunError(f"{run_dir} is not a directory; expected a run such as runs_out/20250319_my_tag")
     manifest = read_manifest(run_dir)
     order = {cell["cell_id"]: number for number, cell in enumerate(manifest["cells"])}
+    configs = {cell["cell_id"]: cell["config"] for cell in manifest["cells"]}
+    own_ids(configs)
     state = committed(run_dir)
     problems = [f"{r.path.name}: {r.problem}" for r in state.damaged]
-    finals, histories = [], []
+    finals, histories, used = [], [], []
     predictors: dict[str, Any] = {}
     taken: set[str] = set()
     for record in reversed(state.records):  # the one that counts first
@@ -251,11 +257,12 @@ def read_run(run_dir: str | Path) -> RunData:
             taken.update(wanted)
             continue
         try:
-            final, history, w = read_tables(record, wanted)
+            final, history, w = read_tables(record, wanted, configs, run_dir / "references")
         except (OSError, ValueError, KeyError, TypeError) as error:
             problems.append(f"{record.path.name}: {error}")
             continue
         taken.update(wanted)
+        used.append((record, len(wanted)))
         finals.append(final)
         histories.append(history)
         predictors |= w
@@ -263,7 +270,7 @@ def read_run(run_dir: str | Path) -> RunData:
     history = pd.concat(histories or [pd.DataFrame(columns=list(HISTORY))], ignore_index=True)
     final = final.sort_values("cell_id", key=lambda ids: ids.map(order), kind="stable").reset_index(drop=True)
     by = history["cell_id"].map(order).astype(float).argsort(kind="stable")
-    text, question = _grid_text(run_dir, problems)
+    text, question = _grid_text(run_dir, manifest, problems)
     return RunData(
         path=run_dir,
         manifest=manifest,
@@ -275,19 +282,56 @@ def read_run(run_dir: str | Path) -> RunData:
         references_dir=run_dir / "references",
         grid_yaml=text,
         question=question,
+        mixed=_versions(used),
     )
 
 
-def _grid_text(run_dir: Path, problems: list[str]) -> tuple[str, str]:
-    """(text, question) of the run's grid.yaml, read with the limits that every grid is read with."""
-    from mdcore.config.errors import Problems
-    from mdcore.config.yaml_lines import parse, text_of
+def own_ids(configs: dict[str, dict[str, Any]]) -> None:
+    """RunError unless every cell's id is that of its configuration, and conditions that differ have different ids."""
+    conditions: dict[str, str] = {}
+    for cell_id, config in configs.items():
+        try:
+            cell = make_cell(config)
+            condition = json.dumps(without_seed(config), sort_keys=True)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, StopIteration) as error:
+            raise RunError(f"manifest.json: {cell_id} has no configuration of a cell ({error!r})") from None
+        if cell.cell_id != cell_id:
+            raise RunError(f"manifest.json: {cell_id} has the configuration of {cell.cell_id}; it was edited by hand")
+        if conditions.setdefault(cell.condition_id, condition) != condition:
+            raise RunError(f"two conditions have the id {cell.condition_id}; run them in two grids")
 
-    wrong = Problems()
-    text = text_of(run_dir / "grid.yaml", wrong.add)
-    document = None if text is None else parse(text, "grid.yaml", wrong.add)
-    problems += [line.replace(f"{run_dir}{os.sep}", "") for line in wrong.lines()]
-    if document is None:
+
+def _versions(used: list[tuple[Record, int]]) -> str:
+    """In words, what changed between the stacks of a run, (record, cells); "" where all have one version."""
+    codes: dict[str, list[tuple[Record, int]]] = {}
+    for record, count in used:
+        codes.setdefault(record.code, []).append((record, count))
+    if len(codes) < 2:
+        return ""
+    newest = max((record for record, _ in used), key=lambda record: record.serial)
+    parts = []
+    for code, records in codes.items():
+        if code != newest.code:
+            words = changes(records[0][0].code_parts, newest.code_parts)
+            more = f" and {len(words) - 4} more" if len(words) > 4 else ""
+            parts.append(f"{sum(count for _, count in records)} before this: {', '.join(words[:4])}{more}")
+    return (
+        f"This run mixes {len(codes)} versions of what decides its numbers. Of its {sum(n for _, n in used)} trained "
+        f"cells, {'; '.join(parts)}. Do not compare them with the others: `--rerun stale` trains them again."
+    )
+
+
+def _grid_text(run_dir: Path, manifest: dict[str, Any], problems: list[str]) -> tuple[str, str]:
+    """(text, question) of the run's grid as the manifest has it; a grid.yaml that says otherwise is told."""
+    from mdcore.config.errors import Problems
+    from mdcore.config.yaml_lines import parse
+
+    text = manifest.get("grid_yaml")
+    if not isinstance(text, str):
+        problems.append("manifest.json does not hold the grid, so that none is shown; the grid command writes it")
         return "", ""
-    question = document.data.get("question") if isinstance(document.data, dict) else None
-    return text or "", question if isinstance(question, str) else ""
+    if not _says(run_dir / "grid.yaml", text):
+        problems.append("grid.yaml is damaged or was edited after the run; the grid shown here is the manifest's")
+    document = parse(text, "manifest.json", Problems().add)
+    question = document.data.get("question") if document and isinstance(document.data, dict) else None
+    return text, question if isinstance(question, str) else ""

@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 
 from mdcore.analysis.data.columns import HISTORY
-from mdcore.config.cell import condition_id, dataset_label, flatten, potential_label
+from mdcore.config.cell import condition_id, flatten, make_cell
 
 POTENTIALS = ["quadratic", {"lp": {"p": 1.5}}, {"lp": {"p": 3.0}}]
 GAUSSIAN = {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1.0}
@@ -47,12 +47,6 @@ def config(potential="quadratic", depth=1, seed=0, dataset=None, digits=None, pc
     return {**base, **more}
 
 
-def cell_id(config: dict) -> str:
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
-    name = f"{dataset_label(config)}_{potential_label(config['potential'])}_L{config['depth']}"
-    return f"{name}_s{config['seed']}-{digest}"
-
-
 def grid_cells(potentials=POTENTIALS, depths=(1, 2), seeds=(0, 1, 2), datasets=({},), **more) -> list[dict]:
     """The Cartesian product; `datasets` are dicts of keyword arguments of `config` (dataset, digits, pca, width …)."""
     found = [
@@ -61,7 +55,7 @@ def grid_cells(potentials=POTENTIALS, depths=(1, 2), seeds=(0, 1, 2), datasets=(
     for c in found:
         if c["depth"] == 1:
             c["width"] = None
-    unique = {cell_id(c): c for c in found}
+    unique = {make_cell(c).cell_id: c for c in found}
     return [{"cell_id": i, "config": c} for i, c in unique.items()]
 
 
@@ -255,8 +249,9 @@ def write_run(
             "threads": {"OMP_NUM_THREADS": 1},
         },
     }
+    manifest["grid_yaml"] = yaml.safe_dump({"question": question, "fixed": {}}, allow_unicode=True)
     (place / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    (place / "grid.yaml").write_text(yaml.safe_dump({"question": question, "fixed": {}}, allow_unicode=True))
+    (place / "grid.yaml").write_text(manifest["grid_yaml"])
     done = [c for c in cells if c["cell_id"] not in set(missing)]
     for number, start in enumerate(range(0, len(done), per_stack)):
         some = done[start : start + per_stack]

@@ -177,6 +177,9 @@ def write(results: Results, output_dir: str | Path) -> tuple[pd.DataFrame, pd.Da
     for kind, c, other in pairings(results):
         others.setdefault(c.id, []).append((kind, other))
     stats = {r["condition_id"]: r for r in summary.to_dict("records")}
+    names = [safe_name(c.id) for c in results.conditions]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"conditions/: two conditions have the file name {min(twice)}; analyse them in two runs")
     rows: dict[str, list[dict]] = {}
     for row in master.to_dict("records"):
         rows.setdefault(row["condition_id"], []).append(row)

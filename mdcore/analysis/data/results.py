@@ -64,6 +64,7 @@ class Results:
     references_dir: Path | None
     problems: list[str] = field(default_factory=list)
     own_metrics: list[str] = field(default_factory=list)
+    mixed: str = ""  # in words, what changed between the stacks of the run; "" where nothing did
 
     @property
     def tag(self) -> str:
@@ -153,6 +154,7 @@ def load(input_dir: str | Path) -> Results:
         run.manifest,
         run.grid_yaml or "",
         Path(references) if references else None,
-        said + problems,
+        [run.mixed] * bool(run.mixed) + said + problems,
         own,
+        run.mixed,
     )

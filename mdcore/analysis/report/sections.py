@@ -43,7 +43,8 @@ FAMILIES = {
 def answer_section(results: Results, said: list[str]) -> Section:
     """The question, its answer, the size of the run."""
     said = list(map(plain_text, said))
-    blocks: list = [Text("Question. " + (results.question or "The grid states no question.")), Text(said[0], lead=True)]
+    blocks: list = [Text(results.mixed, lead=True)] * bool(results.mixed)
+    blocks += [Text("Question. " + (results.question or "The grid states no question.")), Text(said[0], lead=True)]
     blocks += [Bullets(said[1:])] if said[1:] else []
     return Section("answer", "Answer", [*blocks, Text(methods.size_sentence(results))])
 

@@ -1,0 +1,181 @@
+"""What the tables of a stack say, held against its history, its predictors, its references and its cells.
+
+Checksums tell that a file is as it was sealed, and these checks that it could have been: a table that was edited and
+sealed again contradicts what it was computed from. All of it is cheap: no data set but a synthetic one is made again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from mdcore.config.cell import PARAM, make_cell
+from mdcore.problems import cache
+from mdcore.problems.proofs.directions import CONVERGED_GAP
+
+TOLERANCE = 1e-9  # relative, of numbers that are computed again from the same predictors in double precision
+ANGLE_TOLERANCE = 1e-6  # degrees
+ACCURACY = "train_accuracy"
+
+
+def contradiction(tables: dict, configs: dict[str, dict], status: dict[str, str], references: Path | None) -> str:
+    """The first thing in the tables of a stack that cannot be, in words; "" where there is none.
+
+    tables: final and history (DataFrames) and arrays, {"w": (K, d), "z": (K, d)}, in final's order; configs: the
+    configuration of each cell, by id; status: what stack.json says of each; references: where they are kept, or None.
+    """
+    final, w = tables["final"], tables["arrays"]["w"]
+    z = tables["arrays"].get("z", [None] * len(w))
+    last = _last_rows(final, tables["history"])
+    columns = [final[name].tolist() for name in final.columns]  # pandas takes ten times as long to make records
+    rows = [dict(zip(final.columns, values)) for values in zip(*columns, strict=True)]
+    for row, before, predictor, certificate in zip(rows, last, w, z, strict=True):
+        name = row["cell_id"]
+        told = _differences(row, before, configs.get(name), status.get(name))
+        for what, expected, tolerance in (
+            *told,
+            *_of_predictor(row, predictor, certificate),
+            *_of_data(row, predictor, configs.get(name)),
+            *_of_references(row, predictor, references),
+        ):
+            if not _equal(row.get(what), expected, tolerance):
+                return (
+                    f"final.parquet: {what} of {name} is {_short(row.get(what))}, and {_short(expected)} by what it "
+                    "comes from; it was altered after the training: remove this stack and run the grid again"
+                )
+    return ""
+
+
+def _last_rows(final, history) -> list[dict]:
+    """The last logged row of every cell of `final`; NaN for a cell without one."""
+    names = [name for name in history.columns if name in final.columns and name != "cell_id"]
+    end = {cell: number for number, cell in enumerate(history["cell_id"].tolist())}
+    values = np.vstack([history[names].to_numpy(float), np.full((1, len(names)), math.nan)])
+    return [dict(zip(names, values[end.get(cell, -1)].tolist(), strict=True)) for cell in final["cell_id"]]
+
+
+def _differences(row: dict, before: dict, config: dict | None, status: str | None):
+    """(column, what it must be, tolerance): its history's end, its configuration, its status."""
+    yield from ((name, value, 0.0) for name, value in before.items())
+    if config is not None:
+        cell = make_cell(config)
+        flat = cell.flat()
+        flat["loss_function"] = flat.pop("loss")
+        for name, value in flat.items():
+            known = name in row and not (name.startswith(PARAM) and row[name] == json.dumps(value))
+            yield from [(name, value, 0.0)] * known
+        yield "condition_id", cell.condition_id, 0.0
+    if status is not None:
+        yield "status", status, 0.0
+    yield "status", _verdict(row), 0.0
+
+
+def _verdict(row: dict) -> str:
+    """The status by the rules of the theory from the row's own separability, accuracy and gap; as told: not decided."""
+    if row["status"] == "diverged":
+        return "diverged"
+    if row.get("separability") != "separable":
+        return "overlap" if row.get("separability") == "overlapping" else "quasi-separable"
+    if row[ACCURACY] < 1:
+        return "failed"
+    return "converged" if row["limit_p"] >= 1 and row["gap"] <= CONVERGED_GAP else "transient"
+
+
+def _of_predictor(row: dict, w: np.ndarray, z):
+    """Norms, and what ties the margins, the certificate's bound and the gap to each other."""
+    if not np.isfinite(w).all():
+        return
+    size, p = _norm(w, 2.0), row["limit_p"]
+    yield "weight_norm", size, TOLERANCE
+    if row.get("separability") != "separable" or not p >= 1 or not size > 0 or math.isnan(row["margin_lp"]):
+        return
+    yield "margin_lp", row["margin_l2"] * (size / _norm(w, p)), TOLERANCE
+    if z is not None and np.isfinite(z).all() and row["gap"] < 1:
+        yield "gamma_bound", max(row["gamma_bound"], _norm(z, _conjugate(p))), TOLERANCE
+        if row["gap"] < 1 - row["margin_lp"] / row["gamma_bound"] - TOLERANCE:
+            yield "gap", 1 - row["margin_lp"] / row["gamma_bound"], TOLERANCE
+
+
+def _of_data(row: dict, w: np.ndarray, config: dict | None):
+    """Margin and accuracy on the data themselves, where these are made in no time."""
+    if config is None or config["dataset"]["name"] != "synthetic" or not np.isfinite(w).all():
+        return
+    A, digest = _synthetic(json.dumps(config["dataset"], sort_keys=True), config["seed"])
+    if digest != row.get("data_sha256") or A.shape[1] != len(w):
+        return
+    margins = A @ w
+    yield ACCURACY, float((margins > 0).mean()), 2.0 / len(A) if np.abs(margins).min() < 1e-12 else 0.0
+    if row.get("separability") == "separable" and _norm(w, 2.0) > 0:
+        yield "margin_l2", margins.min() / _norm(w, 2.0), TOLERANCE * _norm(A, 2.0)
+
+
+def _of_references(row: dict, w: np.ndarray, directory: Path | None):
+    """Angles to the references and share of the exact margin, by the references that the run keeps."""
+    digest = row.get("data_sha256")
+    if directory is None or not isinstance(digest, str) or not np.isfinite(w).all() or not w.any():
+        return
+    separable, p = row.get("separability") == "separable", row["limit_p"]
+    found = kept(directory, digest, "max_margin", p=repr(float(p))) if separable and p >= 1 else None
+    if found is not None and len(found["w"]) == len(w):
+        yield "exact_margin", found["margin"], TOLERANCE
+        yield "angle_max_margin", _angle(w, found["w"]), ANGLE_TOLERANCE
+        yield "margin_ratio", row["margin_lp"] / found["margin"], TOLERANCE
+    svm = ("max_margin", {"p": repr(2.0)}) if separable else ("svm", {"C": repr(float(row["svm_C"]))})
+    regular = None if row.get("separability") == "overlapping" else float(row["logreg_C"])
+    for column, (kind, parameters) in {"angle_svm": svm, "angle_logreg": ("logreg", {"C": repr(regular)})}.items():
+        found = kept(directory, digest, kind, **parameters)
+        if found is not None and len(found["w"]) == len(w):
+            yield column, _angle(w, found["w"]), ANGLE_TOLERANCE
+
+
+@lru_cache(maxsize=64)
+def kept(directory: Path, fingerprint: str, kind: str, **parameters) -> dict | None:
+    """The record of a reference that the run keeps; None where none is whole."""
+    return cache.read(directory / cache.key_name(fingerprint, kind, parameters))
+
+
+@lru_cache(maxsize=64)
+def _synthetic(dataset: str, seed: int) -> tuple[np.ndarray, str]:
+    from mdcore.problems.datasets import load_dataset
+
+    data = load_dataset(json.loads(dataset), None, None, seed)
+    return data.A, data.fingerprint
+
+
+def _norm(values: np.ndarray, p: float) -> float:
+    """(Σ |v|^p)^(1/p), scaled so that no power overflows."""
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest == 0 or math.isinf(p):
+        return largest
+    return largest * float(((np.abs(values) / largest) ** p).sum() ** (1 / p))
+
+
+def _conjugate(p: float) -> float:
+    return math.inf if p == 1 else 1.0 if math.isinf(p) else p / (p - 1)
+
+
+def _angle(a: np.ndarray, b: np.ndarray) -> float:
+    """Degrees, by 2 atan2(‖u − v‖, ‖u + v‖) of the unit vectors, which is exact near 0° and 180°."""
+    if not b.any() or not np.isfinite(b).all():
+        return math.nan
+    a, b = a / _norm(a, 2.0), b / _norm(b, 2.0)
+    return math.degrees(2 * math.atan2(_norm(a - b, 2.0), _norm(a + b, 2.0)))
+
+
+def _equal(value, expected, tolerance: float) -> bool:
+    """Empty and NaN are one; numbers agree to `tolerance`, relative to 1 or to their size."""
+    empty = [x is None or x != x for x in (value, expected)]
+    if any(empty):
+        return all(empty)
+    numbers = [isinstance(x, (int, float, np.number)) and not isinstance(x, bool) for x in (value, expected)]
+    if not all(numbers) or value == expected or math.isinf(value) or math.isinf(expected):
+        return value == expected
+    return abs(value - expected) <= tolerance * max(1.0, abs(expected))
+
+
+def _short(value) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)[:60]
