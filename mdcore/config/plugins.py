@@ -32,6 +32,7 @@ from mdcore.math.torch_later import torch
 SIZES = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)  # of the weights tried, both signs; 0 is tried too
 Base = TypeVar("Base")
 _loaded: dict[tuple[str, str], types.ModuleType] = {}  # (path, content hash): one file gives one class
+_last: dict[str, str] = {}  # file name -> content hash
 _conform: set[tuple[type, str]] = set()  # (class, parameters) that have been tried out
 
 
@@ -123,6 +124,11 @@ def references(config: dict[str, Any]) -> dict[str, str]:
     if ":" in config["step"]["rule"]:
         out[config["step"]["rule"]] = "step rule"
     return out | dict.fromkeys(config.get("metrics", ()), "metric")
+
+
+def loaded_plugins() -> dict[str, str]:
+    """{file name: sha256 of the very bytes that this process has run last}."""
+    return dict(_last)
 
 
 def plugin_fingerprint(config: dict[str, Any], plugin_dir: str | Path | None = None) -> str:
@@ -239,6 +245,7 @@ def _load(reference: str, plugin_dir: str | Path | None) -> Any:
     stem, name = reference.split(":")
     path, source = _read(stem, plugin_dir)
     key = (str(path.resolve()), hashlib.sha256(source).hexdigest())
+    _last[path.name] = key[1]
     if key not in _loaded:
         _loaded[key] = _run(stem, path, source, key)
     module = _loaded[key]

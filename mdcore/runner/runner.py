@@ -35,7 +35,7 @@ from mdcore.store.commits import (
     partial_dir,
     read_notes,
 )
-from mdcore.store.fingerprint import fingerprint
+from mdcore.store.fingerprint import PROCESSOR, changes, fingerprint, notebook_sha256
 from mdcore.training.failures import printable
 
 LOOK_EVERY = 1.0  # seconds
@@ -84,6 +84,8 @@ class Runner:
     ):
         self.run_dir, self.progress, self.serial, self.settings = Path(run_dir), progress, serial, settings
         self.requests = StackSettings(fingerprint(settings.code_parts), settings.device, settings.plugin_dir)
+        self.notebook = settings.notebook or execution.TRAIN_NOTEBOOK
+        self.notebook_code = notebook_sha256(self.notebook)
         self.schedule = schedule or Schedule()
         self.result = RunResult()
         self.stopping = threading.Event()
@@ -124,8 +126,7 @@ class Runner:
         except OSError as error:
             self.stop(str(error))
             return None
-        notebook = self.settings.notebook or execution.TRAIN_NOTEBOOK
-        return StackJob(str(self.run_dir.absolute()), trial.name, str(notebook), self.settings.timeout)
+        return StackJob(str(self.run_dir.absolute()), trial.name, str(self.notebook), self.settings.timeout)
 
     def show_begun(self, trial: Trial) -> None:
         self.progress.began(trial.stack, partial_dir(self.run_dir, trial.name))
@@ -160,11 +161,26 @@ class Runner:
         else:
             if result.status != Status.DONE:
                 notes["notes"].append(f"after the results were written: {result.message}")
-            self._commit(trial.stack, result, notes)
+            if edited := self.edited(result.output, notes["loaded"]):
+                self._remove(trial.stack)
+                self.progress.ended(trial.stack)
+                self.stop(
+                    f"{trial.name} was trained with other code than the run began with: {', '.join(edited[:6])}. It was "
+                    "not kept; started again, the run goes on with the code as it then is"
+                )
+            else:
+                self._commit(trial.stack, result, notes)
             return []
         again = self._not_trained(trial, result)
         self.progress.again([next_trial.stack for next_trial in again])
         return again
+
+    def edited(self, output: Path, loaded: dict[str, str]) -> list[str]:
+        """In words, what the kernel had loaded that is not what the run began with; its processor may be another."""
+        parts = self.settings.code_parts
+        then = {name: parts[name] for name in loaded if name in parts and name != PROCESSOR}
+        told = changes(then, {name: loaded[name] for name in then})
+        return told + [f"{self.notebook.name} changed"] * (notebook_sha256(output / NOTEBOOK) != self.notebook_code)
 
     def _not_trained(self, trial: Trial, result: StackResult) -> list[Trial]:
         stack, cells = trial.stack, trial.stack.cells

@@ -171,7 +171,7 @@ def read_notes(output: Path, cell_ids: list[str]) -> dict[str, Any]:
     for name, digest in notes.get("files", {}).items():
         if sha256(output / name) != digest:
             raise ResultError(f"{name} is not as the notebook wrote it")
-    defaults: dict[str, Any] = {"seconds": {}, "steps": 0, "blas": [], "notes": []}
+    defaults: dict[str, Any] = {"seconds": {}, "steps": 0, "blas": [], "notes": [], "loaded": {}}
     return {**defaults, **notes}
 
 
@@ -191,6 +191,8 @@ def commit_stack(
     """
     code_parts, serial = origin
     (output / NOTES).unlink(missing_ok=True)
+    loaded = notes.get("loaded", {})  # by the process that trained, perhaps on another machine
+    code_parts = {part: loaded.get(part, digest) for part, digest in code_parts.items()}
     files = sorted(p.name for p in output.iterdir() if p.is_file() and p.name[0] != "." and p.name != RECORD)
     written = notes.get("files", {})  # as the notebook wrote them: what was altered since is found on reading
     told = {

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import platform
+import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 SOURCE_ROOT = PACKAGE.parent  # the directory that holds the package mdcore
 FOLDERS = ("math", "problems", "config", "training")  # what decides a number: what is in them, whatever its name
+WRITER = "store/results.py"  # and what writes it down
+NOTEBOOK = "notebooks/train_cell.ipynb"  # and what calls both
 # torch and numpy train; the others make the data and the exact references.
 PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-learn", "clarabel", "mlxtend")
+PROCESSOR = "processor"  # compiled loops and BLAS round by the instructions that there are
+VECTORS = ("avx", "fma", "amx", "asimd", "sve")
+_loaded: dict[str, str] = {}  # sources of modules that were loaded before `remember`, as they were then
 
 
 def sha256(path: Path) -> str:
@@ -27,14 +36,68 @@ def installed(package: str) -> str:
 
 
 def code_parts(plugins: Iterable[Path] = ()) -> dict[str, str]:
-    """{what: its sha256 or version} for the package's sources, the packages and a grid's plug-in files."""
-    parts = {
-        f"mdcore/{path.relative_to(PACKAGE).as_posix()}": sha256(path)
-        for folder in FOLDERS
-        for path in sorted((PACKAGE / folder).rglob("*.py"))
-    }
-    parts |= {package: installed(package) for package in PACKAGES}
+    """{what: its sha256 or version} for sources, notebook, packages, machine and the files of a grid's plug-ins."""
+    parts = sources() | {NOTEBOOK: notebook_sha256(SOURCE_ROOT / NOTEBOOK)} | machine()
     return parts | {f"plug-in {Path(path).name}": sha256(Path(path)) for path in plugins}
+
+
+def sources() -> dict[str, str]:
+    """The package's files that decide a number, as they are on the disk."""
+    files = [path for folder in FOLDERS for path in sorted((PACKAGE / folder).rglob("*.py"))]
+    return {f"mdcore/{path.relative_to(PACKAGE).as_posix()}": sha256(path) for path in (*files, PACKAGE / WRITER)}
+
+
+def machine() -> dict[str, str]:
+    """Versions of the interpreter and of the packages that compute, and the vector instructions of the processor."""
+    versions = {"python": platform.python_version()} | {package: installed(package) for package in PACKAGES}
+    return versions | {PROCESSOR: " ".join([platform.machine(), *_vectors()])}
+
+
+def _vectors() -> list[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    told = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
+    return sorted({flag for flag in told.split() if flag.startswith(VECTORS)})
+
+
+def notebook_sha256(path: Path) -> str:
+    """sha256 over the code of a notebook, executed or not: without its outputs, and what papermill put in."""
+    try:
+        cells = json.loads(path.read_bytes())["cells"]
+        code = [cell["source"] for cell in cells if cell["cell_type"] == "code" and not _injected(cell)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"unreadable: {type(error).__name__}"
+    return hashlib.sha256(json.dumps(["".join(lines) for lines in code]).encode()).hexdigest()
+
+
+def _injected(cell: dict[str, Any]) -> bool:
+    return "injected-parameters" in cell.get("metadata", {}).get("tags", [])
+
+
+def remember(before: dict[str, str]) -> None:
+    """The modules that are loaded now are those of `before`, the `sources` of a moment before they were imported."""
+    now = sources()
+    _loaded.update({name: digest if now.get(name) == digest else "edited while it was loaded"
+                    for name, digest in before.items() if name in _modules()})  # fmt: skip
+
+
+def loaded_parts() -> dict[str, str]:
+    """`code_parts` of what this process has loaded and runs: of modules loaded since `remember`, as they are now."""
+    from mdcore.config.plugins import loaded_plugins
+
+    now = sources()
+    parts = {name: _loaded.get(name, now.get(name, "gone")) for name in _modules()}
+    return parts | machine() | {f"plug-in {name}": digest for name, digest in loaded_plugins().items()}
+
+
+def _modules() -> set[str]:
+    """The sources that decide a number among the modules of this process."""
+    ours = [module for name, module in sys.modules.copy().items() if name.startswith("mdcore.")]
+    files = {Path(file) for module in ours if (file := getattr(module, "__file__", None))}
+    inside = {file.relative_to(PACKAGE).as_posix() for file in files if file.is_relative_to(PACKAGE)}
+    return {f"mdcore/{name}" for name in inside if name.split("/")[0] in FOLDERS or name == WRITER}
 
 
 def fingerprint(parts: dict[str, str]) -> str:

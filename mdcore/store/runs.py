@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import re
 import time
@@ -14,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from mdcore.config.cell import make_cell, without_seed
 from mdcore.store.commits import (
     NOTEBOOK,
-    NOTES,
     RESULTS,
     Record,
     atomic_write,
@@ -25,6 +22,7 @@ from mdcore.store.commits import (
 )
 from mdcore.store.fingerprint import changes
 from mdcore.store.readback import HISTORY, failed_rows, read_tables
+from mdcore.store.results import write_results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,49 +185,6 @@ def write_head(run: Run, grid: Grid, provenance: dict[str, Any]) -> None:
     sealed = manifest | {"sha256": seal(manifest)}
     atomic_write(run.path / "manifest.json", json.dumps(sealed, indent=1))
     run.manifest = manifest
-
-
-def write_results(output: str | Path, results: Any) -> None:
-    """Write what `train_request` returned into the directory `output` (called by notebooks/train_cell.ipynb).
-
-    history.parquet, final.parquet, predictors.npz: cell_id (K,) and w (K, d) in final.parquet's order; on separable
-    data also the certificates' z = A^Tλ (K, d), Σλ = 1, and their rounding κ (K,), see `math.certificate`.
-    """
-    import numpy as np
-
-    output = Path(output)
-    ids = list(results.cell_ids)
-    if list(results.final["cell_id"]) != ids or len(results.w) != len(ids):
-        raise ValueError("results: final and w must have one row per cell, in the order of cell_ids")
-    output.mkdir(parents=True, exist_ok=True)
-    predictors = io.BytesIO()
-    certificate = {} if results.z is None else {"z": results.z, "z_rounding": results.z_rounding}
-    np.savez(predictors, cell_id=np.array(ids, dtype=str), w=np.asarray(results.w), **certificate)
-    tables = (results.history.to_parquet(index=False), results.final.to_parquet(index=False), predictors.getvalue())
-    files = {}
-    for name, data in zip(RESULTS, tables, strict=True):
-        files[name] = hashlib.sha256(data).hexdigest()  # of what was meant, not of what came to stand on the disk
-        (output / name).write_bytes(data)
-    messages = results.final["message"] if "message" in results.final else [""] * len(ids)
-    told = {
-        "status": dict(zip(ids, map(str, results.final["status"]), strict=True)),
-        "messages": {i: str(m) for i, m in zip(ids, messages, strict=True) if m},
-        "seconds": {what: float(seconds) for what, seconds in results.seconds.items()},
-        "steps": int(results.final["steps"].sum()) if "steps" in results.final else 0,
-        "data": getattr(results, "data", {}),
-        "notes": [str(note) for note in results.notes],
-        "blas": _loaded_blas(),
-        "files": files,  # the runner seals these and no others
-    }
-    atomic_write(output / NOTES, json.dumps(told))
-
-
-def _loaded_blas() -> list[dict[str, Any]]:
-    """The numeric libraries this process has loaded: name, version, threads; no paths."""
-    from threadpoolctl import threadpool_info
-
-    keys = ("internal_api", "version", "num_threads")
-    return [{key: info.get(key) for key in keys} for info in threadpool_info()]
 
 
 def read_run(run_dir: str | Path) -> RunData:

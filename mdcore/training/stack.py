@@ -19,7 +19,14 @@ import pandas as pd
 import torch
 
 from mdcore.config.cell import Cell, make_cell
-from mdcore.config.plugins import companion_config, load_dataset, load_metric, potentials_for, rule_for
+from mdcore.config.plugins import (
+    companion_config,
+    load_dataset,
+    load_metric,
+    loaded_plugins,
+    potentials_for,
+    rule_for,
+)
 from mdcore.math.engine.compiled import jit as compiled_code
 from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.engine.trainer import StackTrainer
@@ -267,7 +274,8 @@ def _read_state(path: str) -> dict:
 
 
 def _request_fingerprint(request: dict, data: str) -> str:
-    decides = {key: request.get(key) for key in ("cells", "code", "device", "plugin_dir")} | {"data": data}
+    decides = {key: request.get(key) for key in ("cells", "code", "device", "plugin_dir")}
+    decides |= {"data": data, "plugins": loaded_plugins()}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 

@@ -26,7 +26,7 @@ from mdcore.store.commits import (
     read_notes,
     set_aside,
 )
-from mdcore.store.fingerprint import FOLDERS, PACKAGE, changes, code_parts, fingerprint
+from mdcore.store.fingerprint import FOLDERS, NOTEBOOK, PACKAGE, PROCESSOR, WRITER, changes, code_parts, fingerprint
 from mdcore.store.provenance import provenance
 from mdcore.store.runs import (
     HISTORY,
@@ -259,7 +259,7 @@ def test_what_decides_a_number_and_what_changed():
     every = {f"mdcore/{path.relative_to(PACKAGE)}" for part in ("math", "problems") for path in sources(part)}
     assert "mdcore/math/engine/compiled/layers.py" in every
     assert every | {"mdcore/training/stack.py"} <= set(parts)
-    assert {"torch", "numpy"} <= set(parts)
+    assert {"torch", "numpy", "numba", "python", PROCESSOR, NOTEBOOK, f"mdcore/{WRITER}"} <= set(parts)
     assert "mdcore/runner/runner.py" not in parts  # how it is run decides nothing
     new = parts | {"torch": "9.9", "mdcore/math/potentials.py": "0" * 64, "plug-in mine.py": "1" * 64}
     assert fingerprint(new) != fingerprint(parts)
@@ -267,6 +267,8 @@ def test_what_decides_a_number_and_what_changed():
     told = changes(parts, new)
     assert "mdcore/math/potentials.py changed" in told
     assert f"torch {parts['torch']} -> 9.9" in told
+    wider = changes({PROCESSOR: "x86_64 avx"}, {PROCESSOR: "x86_64 avx avx2"})
+    assert wider == ["processor x86_64 avx -> x86_64 avx avx2"]
     assert "plug-in mine.py is new" in told
 
 
@@ -297,13 +299,15 @@ def test_the_fingerprint_of_the_code_covers_whole_folders():
 
 
 @pytest.mark.parametrize(
-    "name", ["math/potentials.py", "problems/solvers/conic.py", "config/plugins.py", "training/new.py"]
+    "name", ["math/potentials.py", "problems/solvers/conic.py", "config/plugins.py", "training/new.py", WRITER]
 )
 def test_a_change_in_any_of_them_is_another_fingerprint(name, tmp_path, monkeypatch):
     before = code_parts()
     copy = tmp_path / "mdcore"
     for folder in FOLDERS:
         shutil.copytree(PACKAGE / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "store").mkdir()
+    shutil.copy(PACKAGE / WRITER, copy / WRITER)
     monkeypatch.setattr("mdcore.store.fingerprint.PACKAGE", copy)
     assert code_parts() == before
     with open(copy / name, "a", encoding="utf-8") as file:

@@ -19,6 +19,8 @@ import signal
 import socket
 import sys
 
+from mdcore.store.fingerprint import remember, sources
+
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
 
 
@@ -70,9 +72,11 @@ def serve(listener: socket.socket, modules: list[str]) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of a kernel become children of the server
     gc.disable()  # an import makes little garbage, and much that the collector would look through again and again
+    before = sources()
     for name in modules if sys.platform == "linux" else ():  # elsewhere a fork of what is imported may crash
         module = importlib.import_module(name)
         getattr(module, "warm_up", lambda: None)()
+    remember(before)
     gc.freeze()  # what is shared with the forks is not touched by their collector
     gc.enable()
     woken, wake = os.pipe()
