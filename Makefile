@@ -20,7 +20,7 @@ $(error $(MISSING) missing. Example: make $(firstword $(MAKECMDGOALS)) $(if $(fi
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all chaos mutants lint grid plan analysis paper paper-pdf compare bench verify schema lab
+.PHONY: help setup demo test test-all chaos fuzz mutants lint grid plan analysis paper paper-pdf compare bench verify schema lab
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,12 @@ test: $(STAMP)  ## set-up and the tests
 test-all: $(STAMP)  ## all tests, the slow ones too
 	$(PY) -m pytest -q -n logical --dist loadfile
 
-chaos: $(STAMP)  ## a grid under seeded faults, held against one in peace (SEED, FAULTS)
+chaos: $(STAMP)  ## a grid, and analyses of it, under seeded faults (SEED, FAULTS of the grid, 80 of analyses)
+	@$(PY) tests/chaos/analysis_faults.py --seed $(or $(SEED),0)
 	@$(PY) tests/chaos/chaos.py --seed $(or $(SEED),0) --faults $(or $(FAULTS),36)
+
+fuzz: $(STAMP)  ## every kind of file that a run leaves, damaged at random: no number changes in silence (SEED, TRIALS)
+	@$(PY) tests/chaos/fuzz.py --seed $(or $(SEED),0) --trials $(or $(TRIALS),2000)
 
 mutants: $(STAMP)  ## small bugs planted one at a time: do the tests notice? (SAMPLE, 0 for all; SEED; MODULES)
 	@$(PY) tests/mutants/mutants.py --sample $(or $(SAMPLE),100) --seed $(or $(SEED),0) --only '$(MODULES)' --jobs $(JOBS)

@@ -165,8 +165,8 @@ class Runner:
                 self._remove(trial.stack)
                 self.progress.ended(trial.stack)
                 self.stop(
-                    f"{trial.name} was trained with other code than the run began with: {', '.join(edited[:6])}. It was "
-                    "not kept; started again, the run goes on with the code as it then is"
+                    f"{trial.name} was trained with other code than the run began with: {', '.join(edited[:6])}. It "
+                    "was not kept; started again, the run goes on with the code as it then is"
                 )
             else:
                 self._commit(trial.stack, result, notes)

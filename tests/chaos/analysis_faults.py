@@ -1,0 +1,278 @@
+"""Analyses under faults, part of `make chaos`: killed, interrupted, out of space and doubled at each of their writes.
+
+Two runs are analysed in turn into one place. A fault strikes at one system call that opens a file for writing, makes,
+renames, links or removes something. After each the place must hold the whole results of one of the two, its
+provenance.json must be true of them, and no other file may have changed: a canary lies in every directory. The next
+analysis begins with whatever the last one left.
+
+Kernels are replaced by this process, so that a fault can strike at any write of any notebook; every fault is a fork.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import errno
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+from random import Random
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+
+import nbformat
+
+EVENTS = {"os.rename", "os.link", "os.mkdir", "os.rmdir", "os.remove"}
+KINDS = ("killed", "interrupted", "no space once", "no space any more", "doubled")
+CANARY = "canary.txt"
+DATE = '"date"'  # the line of provenance.json that may differ
+
+
+class Place:
+    """Two runs and the directory that both are analysed into, with canaries everywhere."""
+
+    def __init__(self, work: Path):
+        import fake_run as fake
+
+        self.work, self.out = work, work / "results" / "paper"
+        cells = fake.grid_cells(["quadratic"], depths=(1, 2), seeds=(0, 1))
+        self.runs = [fake.write_run(work / f"2025010{n}_{name}", cells, git=name * 7) for n, name in enumerate("ab")]
+        self.whole = {}
+        for run in self.runs:
+            assert in_a_fork(lambda run=run: analyse(run, self.out)) == 0
+            self.whole[results(self.out)] = run.name
+        assert len(self.whole) == 2
+        for folder in [work, *(Path(where) for where, _, _ in os.walk(work))]:
+            (folder / CANARY).write_text(f"mine, in {folder.name}")
+        self.others = self.not_ours()
+
+    def not_ours(self) -> dict[str, bytes]:
+        """Every file but those of the analyses and their workspaces."""
+        ours = set(listed(self.out))
+        found = {}
+        for file in self.work.rglob("*"):
+            name = file.relative_to(self.work).as_posix()
+            inside = file.relative_to(self.out).as_posix() if file.is_relative_to(self.out) else ""
+            if file.is_file() and "/.mdcore-" not in f"/{name}" and inside not in ours and file.name != LISTING:
+                found[name] = file.read_bytes()
+        return found
+
+    def wrong(self) -> list[str]:
+        """What is not as it must be after a fault."""
+        off = []
+        if results(self.out) not in self.whole:
+            off.append("the results are neither the one run's nor the other's")
+        elif self.whole[results(self.out)] != json.loads((self.out / "provenance.json").read_bytes())["run"]:
+            off.append("provenance.json names another run")
+        told = json.loads((self.out / "provenance.json").read_bytes())["sha256"]
+        if any(told[name] != digest(self.out / name) for name in ("master.csv", "summary.csv")):
+            off.append("provenance.json names other tables")
+        now = self.not_ours()
+        off += [f"{name} was changed or lost" for name in self.others if now.get(name) != self.others[name]]
+        return off + [f"{name} was left" for name in now.keys() - self.others.keys()]
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def listed(out: Path) -> dict[str, str]:
+    from mdcore.store.drafts import listing
+
+    return listing(out) or {}
+
+
+def results(out: Path) -> str:
+    """One checksum over everything that an analysis has left in `out`, but for the date; "" where a file is off."""
+    total = hashlib.sha256()
+    for name in sorted(listed(out)):
+        try:
+            lines = (out / name).read_bytes().split(b"\n")
+        except OSError:
+            return ""
+        total.update(name.encode() + b"\n".join(line for line in lines if DATE.encode() not in line))
+    return total.hexdigest() if listed(out) else ""
+
+
+def analyse(run: Path, out: Path) -> int:
+    from mdcore.run_analysis import main
+
+    sys.stdout = sys.stderr = open(os.environ.get("CHAOS_LOG", os.devnull), "a")  # noqa: SIM115
+    return main(["--input_dir", str(run), "--output_dir", str(out)])
+
+
+def in_a_fork(work) -> int:
+    """The exit status of `work` in a process of its own; below 0: the signal that ended it."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = 70
+    try:
+        status = work()
+    finally:
+        os._exit(status)
+
+
+def hooked(strike, work) -> int:
+    """`work` with strike(number) called before each of its writes, counted from 1."""
+    seen, inside = 0, False
+
+    def hook(event: str, given) -> None:
+        nonlocal seen, inside
+        writes = event == "open" and isinstance(given[0], (str, bytes)) and (given[2] or 0) & (os.O_WRONLY | os.O_RDWR)
+        if inside or not (writes or event in EVENTS):
+            return
+        seen, inside = seen + 1, True
+        try:
+            strike(seen)
+        finally:
+            inside = False
+
+    sys.addaudithook(hook)
+    return work()
+
+
+def fault(kind: str, moment: int, place: Place, run: Path) -> int:
+    """An analysis of `run` that `kind` of fault hits at its write number `moment`; its exit status."""
+    other = next(each for each in place.runs if each != run)
+
+    def strike(now: int) -> None:
+        if now < moment or (now > moment and kind != "no space any more"):
+            return
+        if kind == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif kind == "interrupted":
+            raise KeyboardInterrupt
+        elif kind == "doubled":
+            in_a_fork(lambda: analyse(other, place.out))
+        else:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    return in_a_fork(lambda: hooked(strike, lambda: analyse(run, place.out)))
+
+
+def cut_short(limit: int, place: Place, run: Path) -> int:
+    """An analysis in which no file can grow beyond `limit` bytes: a write fails in its middle."""
+
+    def work() -> int:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        return analyse(run, place.out)
+
+    return in_a_fork(work)
+
+
+def without_kernels() -> None:
+    """Notebooks run in this process from here on, and draw one figure."""
+    import IPython.display
+
+    from mdcore.analysis.figures import collection
+    from mdcore.analysis.figures.drawings.curves import curve_figures
+    from mdcore.analysis.figures.families import FAMILIES
+    from mdcore.analysis.report.document import Section
+    from mdcore.runner import notebooks
+    from mdcore.runner.kernels import servers
+
+    def execute(notebook: Path, output: Path, parameters: dict, *_) -> None:
+        read, space, shown = nbformat.read(notebook, 4), {}, []
+        IPython.display.display = lambda *things: shown.extend(things)
+        try:
+            for cell in (cell for cell in read.cells if cell.cell_type == "code"):
+                shown.clear()
+                exec(compile(cell.source, str(notebook), "exec"), space)
+                space |= parameters if "parameters" in cell.metadata.get("tags", []) else {}
+                bundles = [thing._repr_mimebundle_() for thing in shown if isinstance(thing, Section)]
+                cell.outputs = [nbformat.v4.new_output("display_data", bundle) for bundle in bundles]
+        except Exception as error:
+            raise notebooks.NotebookFailed(type(error).__name__, str(error)) from None
+        finally:
+            nbformat.write(read, output)
+
+    notebooks.execute = execute
+    servers.Kernels = lambda *_: nullcontext()
+    collection.figures = lambda found, *_: curve_figures(found, FAMILIES["gap"], "epoch")
+
+
+def moments(place: Place) -> int:
+    """How many writes an analysis makes."""
+    reader, writer = os.pipe()
+
+    def work() -> int:
+        return hooked(lambda now: os.write(writer, b"."), lambda: analyse(place.runs[0], place.out))
+
+    status = in_a_fork(work)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        return len(pipe.read()) if status == 0 else 0
+
+
+def torment(place: Place, random: Random, faults: int) -> tuple[list[dict], list[str]]:
+    """(one row a fault, what is off): every kind at moments spread over all writes."""
+    most = moments(place)
+    assert most > 20, most
+    rows, off = [], place.wrong()
+    limits = [random.randrange(1, 40_000) for _ in range(max(1, faults // 8))]
+    each = -(-(faults - len(limits)) // len(KINDS))
+    plan = [(kind, 1 + (n * most + random.randrange(most)) // each) for kind in KINDS for n in range(each)]
+    plan += [("cut short", limit) for limit in limits]
+    random.shuffle(plan)
+    for number, (kind, moment) in enumerate(plan, 1):
+        run = place.runs[number % 2]
+        before = place.whole.get(results(place.out), "?")
+        status = cut_short(moment, place, run) if kind == "cut short" else fault(kind, moment, place, run)
+        wrong = place.wrong()
+        after = place.whole.get(results(place.out), "?")
+        if wrong or (status not in (0, 1, 2, 130) and kind != "killed"):
+            off.append(f"{kind} at {moment}: status {status}; {'; '.join(wrong)}")
+        rows.append({"fault": number, "kind": kind, "at": moment, "status": status, "before": before, "after": after})
+    status = in_a_fork(lambda: analyse(place.runs[0], place.out))
+    off += [f"the last analysis, without a fault, ended with {status}"] * (status != 0) + place.wrong()
+    left = sorted(p.name for p in place.out.parent.glob(".mdcore-*") if (p / "workspace.json").exists())
+    return rows, off + [f"left: {name}" for name in left]
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--faults", type=int, default=80)
+    p.add_argument("--output_dir", default="analysis_results/chaos")
+    options = p.parse_args()
+    begun, work = time.monotonic(), Path(tempfile.mkdtemp(prefix="chaos-analysis-"))
+    without_kernels()
+    try:
+        rows, off = torment(Place(work), Random(options.seed), options.faults)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(row["kind"] for row in rows).items()))
+    kept = sum(row["before"] == row["after"] for row in rows)
+    verdict = [
+        f"{'FAILED' if off else 'passed'}: {len(rows)} faults in analyses (seed {options.seed}) in "
+        f"{time.monotonic() - begun:.0f} s: {kinds}.",
+        f"After {kept} of them the earlier results stood whole, after {len(rows) - kept} the new ones; no other file "
+        "changed." if not off else f"{len(off)} times not so.",
+        *(f"off: {what}" for what in off),
+    ]  # fmt: skip
+    place = Path(options.output_dir)
+    place.mkdir(parents=True, exist_ok=True)
+    with open(place / "analysis.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    (place / "analysis.md").write_text("\n".join(["# Analyses under faults", "", *(f"- {v}" for v in verdict)]) + "\n")
+    print("\n".join(verdict))
+    return 1 if off else 0
+
+
+from mdcore.store.drafts import LISTING
+
+if __name__ == "__main__":
+    sys.exit(main())
