@@ -12,7 +12,8 @@ from mdcore.runner.attempt import Outcome, prepare
 from processes import runner_for
 
 from mdcore.config import plugins
-from mdcore.runner.runner import Job
+from mdcore.runner.execution import StackResult, Status
+from mdcore.runner.runner import Trial
 from mdcore.runner.stacks import Stack
 from mdcore.store import fingerprint
 from mdcore.store.commits import NOTEBOOK, committed
@@ -75,16 +76,17 @@ def test_a_stack_of_other_code_ends_the_run_and_is_not_kept(run, loaded, source,
     notebook = run.path.parent / NOTEBOOK
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("pass")]), notebook)
     cells = run.grid.cells[:4]
-    runner = runner_for(run.path, [Stack(tuple(cells))], notebook=notebook)
-    place = prepare(run.path, Stack(tuple(cells)), "1", "cpu", None)
-    runner.show_begun(Job(Stack(tuple(cells))))
+    trial = Trial(Stack(tuple(cells)))
+    runner = runner_for(run.path, [trial.stack], notebook=notebook)
+    place = runner.prepare(trial).place
+    runner.show_begun(trial)
     output = place / "out-1"
     write_results(output, results([cell.cell_id for cell in cells]))
     notes = json.loads((output / "results.json").read_text()) | {"loaded": loaded}
     (output / "results.json").write_text(json.dumps(notes))
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), output / NOTEBOOK)
     before = len(committed(run.path).records)
-    assert runner.guarded_follow_up(Job(Stack(tuple(cells))), Outcome("done", output, 1.0)) == []
+    assert runner.guarded_follow_up(trial, StackResult(Status.DONE, output, 1.0)) == []
     assert (says in runner.result.fatal) and bool(says) == runner.stopping.is_set()
     assert len(committed(run.path).records) == before + (not says)
     if not says:
