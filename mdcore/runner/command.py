@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from mdcore.runner.execution import REQUEST, read_json
 from mdcore.runner.plan import Plan, Rerun, describe, failure_table, make_plan
 from mdcore.runner.progress import Log, Progress, bounded_prints
-from mdcore.runner.stacks import schedule_from
+from mdcore.runner.stacks import digest, schedule_from
 from mdcore.store.commits import Committed, atomic_write, committed, set_aside, stacks_dir
 from mdcore.store.fingerprint import code_parts
 from mdcore.store.lock import RunIsHeld, RunLock
@@ -283,9 +283,14 @@ def cores() -> int:
 
 
 def remove_leftovers(run_dir: Path, plan: Plan) -> None:
-    """Partial stacks of which no cell is pending any more: their work has been done elsewhere."""
+    """Partial stacks of which no cell is pending any more: their work has been done elsewhere.
+
+    They are known by a request whose cells are those that their name stands for; whatever else is named alike stays.
+    """
     for place in stacks_dir(run_dir).glob(".*.partial"):
-        if not plan.pending.intersection(read_json(place / REQUEST).get("cell_ids", [])):
+        cell_ids = read_json(place / REQUEST).get("cell_ids")
+        ours = isinstance(cell_ids, list) and place.name.endswith(f"-{digest(cell_ids)}.partial")
+        if ours and not plan.pending.intersection(map(str, cell_ids)):
             shutil.rmtree(place, ignore_errors=True)
 
 

@@ -32,6 +32,11 @@ DEAR_MAP, NEWTON_MAP = 6.0, 60.0  # times as much: other powers and functions; t
 LONGEST = 60.0
 
 
+def digest(cell_ids: list[str]) -> str:
+    """What in the name of a stack tells it from all others."""
+    return hashlib.sha256("\n".join(map(str, cell_ids)).encode()).hexdigest()[:8]
+
+
 @dataclass(frozen=True)
 class Stack:
     """Cells (of config.grid) trained in one pass over one dataset."""
@@ -45,9 +50,8 @@ class Stack:
     @cached_property
     def name(self) -> str:
         """Readable, and the same for the same cells: `mnist-3v5-pca50_18-1a2b3c4d`."""
-        digest = hashlib.sha256("\n".join(self.cell_ids).encode()).hexdigest()[:8]
         label = re.sub(r"[^A-Za-z0-9.-]+", "-", str(self.cells[0].dataset_label))[:60].strip(".-") or "data"
-        return f"{label}_{len(self.cells)}-{digest}"
+        return f"{label}_{len(self.cells)}-{digest(self.cell_ids)}"
 
     @cached_property
     def cost(self) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,6 +19,7 @@ from processes import follow, make_notebook, runner_for, wait_for
 
 from mdcore.runner import execution
 from mdcore.runner.backends import LocalBackend
+from mdcore.runner.command import remove_leftovers
 from mdcore.runner.execution import StackJob, StackResult, StackSettings, Status, cannot_write, run_stack, write_request
 from mdcore.runner.kernels.servers import PINNED, PREFIX, Kernels, sweep
 from mdcore.runner.notebooks import KernelDied, NotebookFailed, execute
@@ -325,13 +328,31 @@ def test_directories_of_killed_processes_are_swept(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", None)
     left = tmp_path / f"{PREFIX}left"
     left.mkdir()
-    (left / "lock").write_text("")
-    (tmp_path / f"{PREFIX}nolock").mkdir()
+    (left / "lock").write_text(left.name)
+    theirs = {f"{PREFIX}nolock": None, f"{PREFIX}thesis": "", f"{PREFIX}copy": left.name}
+    for name, text in theirs.items():
+        (tmp_path / name).mkdir()
+        if text is not None:
+            (tmp_path / name / "lock").write_text(text)
     with Kernels() as kernels:
         sweep()
         assert not left.exists()  # its owner is gone
         assert kernels.directory.exists()  # its owner is here
-        assert (tmp_path / f"{PREFIX}nolock").exists()  # not known to be ours
+        assert all((tmp_path / name).exists() for name in theirs)  # not known to be ours
+
+
+def test_only_partial_stacks_that_are_proved_ours_are_removed(tmp_path):
+    (tmp_path / "stacks").mkdir()
+    stack = Stack(tuple(fake_cells(3)))
+    ours = write_request(tmp_path, stack, StackSettings("1"))
+    named_alike = tmp_path / "stacks" / ".thesis.partial"
+    copied = tmp_path / "stacks" / ".copy.partial"
+    named_alike.mkdir()
+    shutil.copytree(ours, copied)
+    remove_leftovers(tmp_path, SimpleNamespace(pending={stack.cell_ids[0]}))
+    assert ours.exists()
+    remove_leftovers(tmp_path, SimpleNamespace(pending=set()))
+    assert not ours.exists() and named_alike.exists() and copied.exists()
 
 
 def test_a_kernel_ends_with_its_parent_however_it_ends(tmp_path):

@@ -85,7 +85,8 @@ def kernel_environment(directory: Path) -> dict[str, str]:
 class PrivateDirectory:
     """A directory of mode 0700 under the system's temporary one, removed at the end: a context manager.
 
-    A lock holds it, so that what a killed process left is told from a live one.
+    A lock holds it, so that what a killed process left is told from a live one; the lock's file holds the random name
+    of the directory, so that it is told from what is only named alike.
     """
 
     directory: Path
@@ -94,13 +95,12 @@ class PrivateDirectory:
         sweep()
         base = tempfile.gettempdir()
         base = base if len(base) < SOCKET_PATH_LIMIT else "/tmp"
-        while True:
-            self.directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))  # mode 0700
-            self._lock = open(self.directory / "lock", "wb")
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            if (self.directory / "lock").exists():  # else another process swept it before it was held
-                (self.directory / TEMPORARY).mkdir()
-                return self
+        self.directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))  # mode 0700
+        self._lock = open(self.directory / "lock", "wb", buffering=0)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock.write(self.directory.name.encode())
+        (self.directory / TEMPORARY).mkdir()
+        return self
 
     def __exit__(self, *_):
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -296,6 +296,7 @@ def sweep() -> None:
                     continue
                 with open(left / "lock", "rb") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(left, ignore_errors=True)
+                    if lock.read(len(left.name) + 1) == left.name.encode():
+                        shutil.rmtree(left, ignore_errors=True)
             except OSError:  # held by a living process, or not one of ours
                 continue
