@@ -65,10 +65,12 @@ def _differences(row: dict, before: dict, config: dict | None, status: str | Non
         cell = make_cell(config)
         flat = cell.flat()
         flat["loss_function"] = flat.pop("loss")
+        del flat["potential_label"]  # for people
         for name, value in flat.items():
             known = name in row and not (name.startswith(PARAM) and row[name] == json.dumps(value))
             yield from [(name, value, 0.0)] * known
-        yield "condition_id", cell.condition_id, 0.0
+        same = str(row.get("condition_id"))[-8:] == cell.condition_id[-8:]  # the hash
+        yield from [("condition_id", cell.condition_id, 0.0)] * (not same)
     if status is not None:
         yield "status", status, 0.0
     yield "status", _verdict(row), 0.0
