@@ -234,6 +234,7 @@ def torment(place: Place, random: Random, faults: int) -> tuple[list[dict], list
         if wrong or (status not in (0, 1, 2, 130) and kind != "killed"):
             off.append(f"{kind} at {moment}: status {status}; {'; '.join(wrong)}")
         rows.append({"fault": number, "kind": kind, "at": moment, "status": status, "before": before, "after": after})
+        print(f"{number:3} {kind} at {moment}: status {status}{'; OFF' if wrong else ''}", flush=True)
     status = in_a_fork(lambda: analyse(place.runs[0], place.out))
     off += [f"the last analysis, without a fault, ended with {status}"] * (status != 0) + place.wrong()
     left = sorted(p.name for p in place.out.parent.glob(".mdcore-*") if (p / "workspace.json").exists())
