@@ -48,17 +48,15 @@ def judge(options) -> list[dict[str, str]]:
     from mdcore.analysis.report.publishing import publish
     from mdcore.runner.kernels.servers import FOR_ANALYSIS, Kernels
     from mdcore.runner.notebooks import execute
+    from mdcore.store.drafts import Draft
     from mdcore.verification.report import read_claims
 
-    output = Path(options.output_dir)
-    output.mkdir(parents=True, exist_ok=True)
-    claims = output / "claims.csv"
-    claims.unlink(missing_ok=True)  # never the verdicts of another time
-    parameters = {"runs_dir": str(options.runs_dir), "output_dir": str(output), "quick": bool(options.quick)}
-    with Kernels(FOR_ANALYSIS) as kernels:
-        execute(NOTEBOOK, output / "report.ipynb", parameters, Path.cwd(), kernels)
-    publish(output / "report.ipynb", output)
-    return read_claims(claims)
+    with Draft(options.output_dir) as draft, Kernels(FOR_ANALYSIS) as kernels:
+        parameters = {"runs_dir": str(options.runs_dir), "output_dir": str(draft.path), "quick": bool(options.quick)}
+        executed = draft.workspace / "report.ipynb"
+        execute(NOTEBOOK, executed, parameters, Path.cwd(), kernels)
+        publish(executed, draft.path)
+    return read_claims(Path(options.output_dir) / "claims.csv")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,6 +65,14 @@ def main(argv: list[str] | None = None) -> int:
 
     steady_streams()
     options = parser().parse_args(argv)
+    from mdcore.store.drafts import foreign
+    from mdcore.store.runs import RunError
+
+    try:
+        foreign(Path(options.output_dir).resolve())
+    except (RunError, OSError) as error:
+        print(f"--output_dir: {error}", file=sys.stderr)
+        return 2
     status = train(options)
     if status > 1:
         return status
@@ -75,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         rows = judge(options)
-    except (NotebookFailed, KernelDied, OSError, ValueError) as error:
+    except (NotebookFailed, KernelDied, RunError, OSError, ValueError) as error:
         print(f"the claims were not measured: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
