@@ -51,16 +51,18 @@ def analyse(run_dir: Path, draft) -> list[str]:
     Returns what is to be told in the terminal. A notebook that fails is kept in the draft's workspace.
     """
     from mdcore.runner.kernels.servers import FOR_ANALYSIS, Kernels
-    from mdcore.runner.notebooks import execute
+    from mdcore.runner.notebooks import KernelDied, NotebookFailed, execute
 
     parameters = {"input_dir": str(run_dir), "output_dir": str(draft.path)}
     with Kernels(FOR_ANALYSIS) as kernels:
         for name in NOTEBOOKS:
             print(f"{name} …", flush=True)
             executed = draft.workspace / f"{name}.ipynb"
-            draft.keep = True
-            execute(PLACE / f"{name}.ipynb", executed, parameters, Path.cwd(), kernels)
-            draft.keep = False
+            try:
+                execute(PLACE / f"{name}.ipynb", executed, parameters, Path.cwd(), kernels)
+            except (NotebookFailed, KernelDied):
+                draft.keep = True
+                raise
     from mdcore.analysis.report.publishing import publish, warnings
 
     publish(executed, draft.path)

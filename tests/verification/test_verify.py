@@ -450,7 +450,8 @@ def test_other_columns_are_refused(tmp_path):
     ("trained", "verdicts", "status"),
     [(0, [PASS, PASS], 0), (0, [PASS, FAIL], 1), (1, [PASS], 1), (0, [], 1), (2, [PASS], 2), (130, [PASS], 130)],
 )
-def test_the_exit_status(monkeypatch, capsys, trained, verdicts, status):
+def test_the_exit_status(tmp_path, monkeypatch, capsys, trained, verdicts, status):
+    monkeypatch.chdir(tmp_path)
     rows = [dict.fromkeys(COLUMNS, "x") | {"verdict": v} for v in verdicts]
     monkeypatch.setattr(run_verify, "train", lambda options: trained)
     monkeypatch.setattr(run_verify, "judge", lambda options: rows)
