@@ -75,10 +75,11 @@ def verdict(before: dict, run: Path) -> str:
     except (RunError, FileNotFoundError):
         return "refused"
     other = [cell for cell in now["cells"] if now["cells"][cell] != before["cells"].get(cell)]
-    if other or now["grid"] != before["grid"]:
+    told = now["problems"] != before["problems"]
+    if other or (now["grid"] != before["grid"] and not told):
         return f"SILENT: {other or 'the grid'}"
     missing = before["cells"].keys() - now["cells"].keys()
-    if now["problems"] == before["problems"]:
+    if not told:
         return "missing" if missing else "unchanged"  # a cell that is missing is shown as such, for what reason ever
     return "told"
 
