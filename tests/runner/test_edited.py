@@ -8,7 +8,6 @@ import sys
 import nbformat
 import pytest
 from fake_stacks import results
-from mdcore.runner.attempt import Outcome, prepare
 from processes import runner_for
 
 from mdcore.config import plugins
