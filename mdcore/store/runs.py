@@ -21,7 +21,7 @@ from mdcore.store.commits import (
     seal,
 )
 from mdcore.store.fingerprint import changes
-from mdcore.store.readback import HISTORY, failed_rows, read_tables
+from mdcore.store.readback.tables import HISTORY, failed_rows, read_tables
 from mdcore.store.results import write_results
 
 if TYPE_CHECKING:

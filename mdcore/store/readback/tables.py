@@ -32,7 +32,7 @@ def read_tables(
     import numpy as np
     import pandas as pd
 
-    from mdcore.store.recomputed import contradiction
+    from mdcore.store.readback.recomputed import contradiction
 
     history = pd.read_parquet(record.path / RESULTS[0])
     final = pd.read_parquet(record.path / RESULTS[1])
