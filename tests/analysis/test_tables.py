@@ -597,3 +597,13 @@ def compiled(place):
     assert done.returncode == 0, done.stdout[-2000:]
     assert (place / "preview.pdf").stat().st_size > 1000
     return max(itertools.chain([0.0], map(float, re.findall(r"Overfull \\hbox \(([\d.]+)pt", done.stdout))))
+
+
+def test_names_in_one_column_are_brief_and_their_parameters_in_the_note(tmp_path):
+    kinds = [*fake.POTENTIALS, {"hypentropy": {"beta": 0.1}}, {"layer_scaled": {"alpha": [1, 4]}}]
+    place = written(tmp_path, fake.grid_cells(kinds, depths=(2,)))
+    text = (place / "tables" / "compact.tex").read_text()
+    names = [cells[0].replace(layout.DAGGER, "") for cells, _ in rows_of(text)[1]]
+    assert set(names) == {"quadratic", r"$\ell_{1.5}$", r"$\ell_{3}$", "hypentropy", "layer-scaled"}
+    assert r"hypentropy: $\beta$ = 0.1" in text and r"layer-scaled: $\alpha$ = (1, 4)" in text
+    assert r"\begin{table}" in text

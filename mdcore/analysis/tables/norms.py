@@ -19,6 +19,7 @@ from mdcore.analysis.tables.layout import ASTERISK, Column, Float, tables
 from mdcore.analysis.tables.numbers import aligned, readable
 from mdcore.problems.proofs.certificates import norm
 
+MOST_WITH_SPREAD = 5  # exponents of a LaTeX table that has room for standard deviations
 SAME = 1e-5  # relative difference under which two values of a column do not differ
 
 
@@ -95,10 +96,11 @@ def _head(r: float) -> str:
     return "∞" if np.isinf(r) else f"{r:g}"
 
 
-def _columns(found: list[Block]) -> list[list[str]]:
+def _columns(found: list[Block], spreads: bool = True) -> list[list[str]]:
     """For each exponent the cells of all blocks with the same decimals, the smallest of each block marked by *."""
     marks = np.concatenate([block.smallest for block in found])
     means, stds = (np.concatenate([getattr(block, k) for block in found]) for k in ("mean", "std"))
+    stds = stds if spreads else np.full_like(stds, np.nan)
     cells = [aligned(list(map(float, m)), list(map(float, s))) for m, s in zip(means.T, stds.T, strict=True)]
     return [
         [c + "*" * bool(b) for c, b in zip(row, mark, strict=True)] for row, mark in zip(cells, marks.T, strict=True)
@@ -115,12 +117,15 @@ def norms_table(results: Results) -> str:
         Column("potential", [latex.words(latex.short_norm(c.words)) for c in conditions], False),
         Column("$n$", [str(n) for b in found for n in b.n], False),
     ]
-    for r, cells in zip(found[0].exponents, _columns(found), strict=True):
+    spreads = len(found[0].exponents) <= MOST_WITH_SPREAD
+    for r, cells in zip(found[0].exponents, _columns(found, spreads), strict=True):
         head = f"$r = {_head(r)}$".replace("∞", r"\infty")
         columns.append(Column(head, [c.replace("*", ASTERISK) for c in cells]))
     notes = (
-        r"Mean $\pm$ standard deviation of $\|w\|_r/\min_n (Aw)_n$ over the $n$ seeds that have a margin; without "
-        r"$\pm$: identical in all of them to the digits shown. $w$: final predictor; $A$ has the rows $y_n x_n$; $L$: "
+        ("Mean" if not spreads else r"Mean $\pm$ standard deviation")
+        + r" of $\|w\|_r/\min_n (Aw)_n$ over the $n$ seeds that have a margin"
+        + (r"; without $\pm$: identical in all of them to the digits shown. " if spreads else ". ")
+        + r"$w$: final predictor; $A$ has the rows $y_n x_n$; $L$: "
         r"depth. $^\ast$: the smallest mean of its column and block, and every mean within $10^{-5}$ of it. Each "
         r"$\ell_p$ max-margin direction has the smallest $\ell_p$ norm at margin 1 (Sun et al.\ 2022)."
     )

@@ -63,8 +63,9 @@ def plain(mean: float, spread: float | None = None, unit: str = "", digits: int 
 def decimals_of(means: list[float], spreads: list[float]) -> int | None:
     """How many decimals all numbers of a column have; None where powers of ten show more.
 
-    The spread that needs most decides, with one significant digit, two when the first is 1, as in `parts`; no number
-    has more than five significant digits. Powers of ten: where the largest mean is below 1e-3, or 1e5 and more.
+    The spread that needs most decides, with one significant digit, two when the first is 1, as in `parts`; where the
+    largest mean has decimals, it has at most four significant digits. Powers of ten: where the largest mean is below
+    1e-3, or 1e5 and more.
     """
     known = [(abs(m), s) for m, s in zip(means, spreads, strict=True) if is_number(m)]
     largest = max((m for m, _ in known), default=0.0)
@@ -73,7 +74,7 @@ def decimals_of(means: list[float], spreads: list[float]) -> int | None:
     own = [len(parts(m, s)[0].partition(".")[2]) for m, s in known if is_number(s) and s >= max(1e-5 * m, 1e-5)]
     if not own:
         own = [2 - _order(largest)] if largest else [0]
-    return min(max(0, *own), max(0, 4 - _order(largest)) if largest else 0)
+    return min(max(0, *own), max(0, 3 - _order(largest)) if largest else 0)
 
 
 def aligned(means: list[float], spreads: list[float] | None = None, bounds: bool = False) -> list[str]:

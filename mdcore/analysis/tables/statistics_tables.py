@@ -80,6 +80,7 @@ QUANTITIES = {
     "stable_rank": Quantity("stable rank", r"$\|W\|_F^2/\|W\|_2^2$, mean over the layers"),
     "participation": Quantity("neurons", "participation ratio of the hidden neurons"),
 }
+LONGEST_NAME = 14  # letters of a potential's name that a table in one column has room for
 SPREAD = (
     r"Mean $\pm$ standard deviation over {n}; without $\pm$: identical in all seeds to the digits shown. $L$: depth."
 )
@@ -140,6 +141,14 @@ def potential_name(c: Condition) -> str:
     return latex.words(latex.short_norm(c.words))
 
 
+def brief_names(conditions: list[Condition]) -> tuple[dict[str, str], list[str]]:
+    """({potential's words: a name without parameters, where that tells them apart}, the parameters left out)."""
+    words = {latex.short_norm(c.words): c.words for c in conditions}
+    kinds = [w.partition(", ")[0] for w in words]
+    brief = {words[w]: kind if kinds.count(kind) == 1 else w for w, kind in zip(words, kinds, strict=True)}
+    return brief, [w.replace(", ", ": ", 1) for w in words if brief[words[w]] != w]
+
+
 def counts(row: dict) -> str:
     """ "3", "2/3 (1 diverged)": the runs in the statistics, of those of the grid, and the others."""
     lost = [f"{int(row[f'n_{s}'])} {s}" for s in ("failed", "diverged", "missing") if row[f"n_{s}"]]
@@ -195,7 +204,10 @@ def statistics_table(results: Results, table: TableSpec, by_id: dict[str, dict])
     rows = [by_id[c.id] for c in conditions]
     counted, seeds = seeds_note(rows)
     transient = [bool(r["n_transient"] or r["n_quasi_separable"]) for r in rows]
-    names = [potential_name(c) + (DAGGER if t else "") for c, t in zip(conditions, transient, strict=True)]
+    brief, parameters = ({}, []) if table.wide else brief_names(conditions)
+    wide = table.wide or max(map(len, brief.values())) > LONGEST_NAME
+    names = [latex.words(brief[c.words]) if brief else potential_name(c) for c in conditions]
+    names = [name + (DAGGER if t else "") for name, t in zip(names, transient, strict=True)]
     columns = [Column("potential", names, False), Column("$L$", [str(c.depth) for c in conditions], False)]
     columns += [Column("$n$", list(map(counts, rows)), False)] if counted else []
     ambiguous = "angle_max_margin" in shown and [results.ambiguous(c) for c in conditions]
@@ -205,13 +217,14 @@ def statistics_table(results: Results, table: TableSpec, by_id: dict[str, dict])
             cells = [c + DOUBLE if c and a else c for c, a in zip(cells, ambiguous, strict=True)]
         columns.append(Column(QUANTITIES[name].head, cells))
     notes = [SPREAD.format(n=seeds), *definitions(shown)]
+    notes += [latex.words("; ".join(parameters)) + "."] if parameters else []
     notes += [TRANSIENT] if any(transient) else []
     notes += [AMBIGUOUS] if ambiguous and any(ambiguous) else []
     notes += [f"Without a margin, and left out: {latex.words('; '.join(without))}."] if without else []
     missing = [QUANTITIES[m].head for m in table.columns if m not in shown]
     notes += [f"Not defined in this run: {', '.join(missing)}."] if missing else []
     label = f"tab:{latex.slug(results.tag)}:{table.name}"
-    around = Float(table.caption, " ".join(notes), label, table.wide)
+    around = Float(table.caption, " ".join(notes), label, wide)
     head = f"% columns: {' '.join(shown)}\n"
     return head + tables(columns, [c.id for c in conditions], [f.title for f, _ in places], around)
 
