@@ -14,11 +14,11 @@ import math
 import os
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from mdcore.config.cell import Cell, layers, name_of, parameters_of, per_layer
 from mdcore.config.errors import GridError, nearest
@@ -272,10 +272,10 @@ def _run(stem: str, path: Path, source: bytes, key: tuple[str, str]) -> types.Mo
 
 
 @contextmanager
-def _staying():
+def _staying() -> Iterator[None]:
     """os._exit raises SystemExit, as sys.exit does: a plug-in that is imported does not end the command."""
 
-    def leave(status: int):
+    def leave(status: int) -> NoReturn:
         raise SystemExit(f"os._exit({status})")
 
     real, os._exit = os._exit, leave
