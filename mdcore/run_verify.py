@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
 
 def train(options) -> int:
     """The theorem grids through run_grid, one after the other; what an older code trained is trained again."""
-    from mdcore import run_grid
+    from mdcore.run_grid import main as run_grid
     from mdcore.verification.evidence import PARTS
 
     worst = 0
@@ -36,7 +36,7 @@ def train(options) -> int:
         argv += ["--jobs", str(options.jobs)] if options.jobs is not None else []
         for words in part.quick if options.quick else ():
             argv += ["--only", words]
-        status = run_grid.main(argv)
+        status = run_grid(argv)
         if status > 1:  # a wrong request, or interrupted
             return status
         worst = max(worst, status)

@@ -101,9 +101,8 @@ class JaxProcess:
 
     def seconds(self, steps: int) -> float:
         """CPU seconds a cell and step of the next `steps` steps; RuntimeError when the process has ended."""
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        print(steps, file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline() if self.process.stdout else ""
         if not line:
             raise RuntimeError(f"the JAX process ended with status {self.process.wait()}")
         return float(line) / (steps * self.cells)

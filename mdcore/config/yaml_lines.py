@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from yaml.composer import Composer
@@ -118,9 +118,8 @@ def parse(text: str, source: str, tell: Tell, lines: bool = True) -> Document | 
             root = loader.document()
         finally:
             loader.dispose()
-        return Document(
-            source, root.data if root else None, (root or yaml.ScalarNode("", "", _Start)) if lines else None
-        )
+        empty: Any = yaml.ScalarNode("", "", cast(Any, _Start))
+        return Document(source, root.data if root else None, (root or empty) if lines else None)
     except _Stop as stop:
         tell(at(stop.line), "", str(stop))
     except UnicodeEncodeError:

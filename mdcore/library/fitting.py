@@ -115,13 +115,13 @@ def run(
     found = References(verdict.verdict, verdict.value, len(data.A))
     if separable and exact and p is not None:
         found.max_margin[p] = max_margin(data.A, p, verdict.w)
-    best = None
-    horizons = asked.horizons if separable and p is not None else asked.horizons[:1]
-    for epochs in horizons:
-        attempt = _train(data, classes, asked, epochs, found)
-        best = attempt if best is None or not best.gap <= attempt.gap else best
+    first, *longer = asked.horizons if separable and p is not None else asked.horizons[:1]
+    best = _train(data, classes, asked, first, found)
+    for epochs in longer:
         if asked.gap is not None and best.gap <= asked.gap:
             break
+        attempt = _train(data, classes, asked, epochs, found)
+        best = best if best.gap <= attempt.gap else attempt
     if best.message:
         from sklearn.exceptions import ConvergenceWarning
 
@@ -139,7 +139,7 @@ def _train(data: Dataset, classes: np.ndarray, asked: Settings, epochs: int, fou
     rows = int(observer.last[0]) + 1
     columns = {name: values[0].numpy() for name, values in observer.values.items()}
     measures.verify_last_gap(observer, 0, columns, data.A)
-    reference = found.max_margin.get(p)
+    reference = None if p is None else found.max_margin.get(p)
     path = observer.predictors[0]
     if reference is not None:
         columns["angle_max_margin"] = measures.degrees(path, reference.w)

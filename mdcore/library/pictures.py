@@ -49,7 +49,8 @@ def draw_curves(axis: Axes, histories: Mapping[str, pd.DataFrame], column: str) 
 def draw_boundaries(axis: Axes, X: np.ndarray, y: np.ndarray, predictors: Mapping[str, np.ndarray]) -> None:
     """Points of the plane by class, and the line ⟨w, x⟩ = 0 of every predictor (2,)."""
     for label, marker in zip(np.unique(y), "ox"):
-        axis.scatter(*X[y == label].T, marker=marker, s=18, alpha=0.6, color="0.4", label=f"class {label:g}")
+        across, up = X[y == label].T
+        axis.scatter(across, up, marker=marker, s=18, alpha=0.6, color="0.4", label=f"class {label:g}")
     reach = float(np.abs(X).max()) * 1.1
     for number, (label, w) in enumerate(predictors.items()):
         along = np.array([-w[1], w[0]]) / np.hypot(*w) * 3 * reach

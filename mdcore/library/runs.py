@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -139,7 +139,7 @@ def run_grid(grid: str | Path | Mapping[str, Any], tag: str, **options: Unpack[G
             str(grid_file(grid, Path(place))), tag,
             only=(only,) if isinstance(only, str) else tuple(only),
             overrides=tuple(f"{key}={json.dumps(value)}" for key, value in settings.items()),
-            **{name: str(value) if name == "output_dir" else value for name, value in options.items()},
+            **cast(Any, {name: str(value) if name == "output_dir" else value for name, value in options.items()}),
         )  # fmt: skip
         if perform(request) == INTERRUPTED:
             raise KeyboardInterrupt

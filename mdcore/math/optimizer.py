@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, cast
 
 import torch
 from torch import Tensor
@@ -58,11 +58,11 @@ class MirrorDescent(torch.optim.Optimizer):
     ):
         self.rule = StepRule(rule, 1.0, **options)
         self.potentials: list[Potential] = []  # one a parameter, in the order of the groups
-        several = isinstance(potential, Sequence) and not isinstance(potential, str)
-        self._default = "quadratic" if several else potentials.potential(potential)
+        several, given = isinstance(potential, Sequence) and not isinstance(potential, str), cast(Any, potential)
+        self._default = "quadratic" if several else potentials.potential(given)
         super().__init__(params, {"lr": lr, "step": 0})
         if several:
-            self._set_potentials(list(potential))
+            self._set_potentials(list(given))
         self._forget()
 
     def _set_potentials(self, given: list[Any]) -> None:

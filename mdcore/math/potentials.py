@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mdcore.math.engine.loops import runs_ahead
 from mdcore.math.parameters import Number, nearest, one_of
@@ -296,7 +296,7 @@ class Scaled(Potential):
 BUILTIN: dict[str, type[Potential]] = {cls.name: cls for cls in (Quadratic, LayerScaled, Lp, Scaled, Hypentropy, Cosh)}
 
 
-def potential(name: str | Mapping | Potential, **parameters: float) -> Potential:
+def potential(name: str | Mapping[str, Any] | Potential, **parameters: float) -> Potential:
     """A potential by its name in grid files: potential("lp", p=1.5), potential({"lp": {"p": 1.5}}), "quadratic".
 
     A `Potential` is returned as it is. Raises ValueError for an unknown name, with the nearest one, and for parameters

@@ -51,7 +51,7 @@ def number_format(cells: list[str]) -> str:
     found = [re.match(r"([<>]?)(-?)(\d+)(?:\.(\d+))?(?: \+- ([\d.]+))?(?:e(-?)(\d+))?", c) for c in cells if c]
     if not found:
         return "1"
-    signs, minus, whole, decimals, spread, low, power = zip(*(m.groups("") for m in found), strict=True)
+    signs, minus, whole, decimals, spread, low, power = zip(*(m.groups("") for m in found if m), strict=True)
     text = ("<" if any(signs) else "") + ("-" if any(minus) else "") + str(max(map(len, whole)))
     text += f".{max(map(len, decimals))}" if any(decimals) else ""
     if any(spread):
@@ -85,7 +85,8 @@ def tables(columns: list[Column], rows: list[str], titles: list[str], around: Fl
             pages[-1] += part
     whole = []
     for number, page in enumerate(pages):
-        lines, last = [], None
+        lines: list[list[str]] = []
+        last = None
         for i in page:
             if titles[i] != last:
                 space = r"\addlinespace" if lines else ""
@@ -93,8 +94,8 @@ def tables(columns: list[Column], rows: list[str], titles: list[str], around: Fl
                 lines.append([name, *[""] * (len(columns) - 1)])
                 last = titles[i]
             lines.append([f"% {rows[i]}\n{columns[0].cell(i)}", *(c.cell(i) for c in columns[1:])])
-        part = f" (Part {number + 1} of {len(pages)}.)" if len(pages) > 1 else ""
-        whole.append(_float(columns, lines, around, part, f":{number + 1}" if number else ""))
+        which = f" (Part {number + 1} of {len(pages)}.)" if len(pages) > 1 else ""
+        whole.append(_float(columns, lines, around, which, f":{number + 1}" if number else ""))
     return "\n".join(whole)
 
 

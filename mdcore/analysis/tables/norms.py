@@ -47,13 +47,13 @@ class Block:
     def smallest(self) -> np.ndarray:
         """Whether a value is the smallest of its column; nowhere in a column whose values are all the same."""
         least, most = self.mean.min(axis=0), self.mean.max(axis=0)
-        return (self.mean <= least * (1 + SAME)) & (most > least * (1 + SAME))
+        return np.asarray((self.mean <= least * (1 + SAME)) & (most > least * (1 + SAME)))
 
     @property
     def own(self) -> list[bool]:
         """For each condition whose own exponent is a column with different values: whether it is smallest there."""
         small: np.ndarray = self.smallest
-        told: np.ndarray = small.any(axis=0)
+        told = np.asarray(small.any(axis=0))
         places = [(i, self.exponents.index(p)) for i, p in enumerate(self.limits) if p in self.exponents]
         return [bool(small[i, j]) for i, j in places if told[j]]
 

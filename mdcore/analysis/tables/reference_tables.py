@@ -90,8 +90,8 @@ def references_table(results: Results, master: pd.DataFrame) -> str:
         r"whether it is proved to be the only one; $\angle\le$: proved bound, in degrees, of the angle between the "
         r"solution and that optimum. SVM: hard or soft margin; logistic: without (plain) or with l2 regularisation."
     )
-    heads = ("$p$", "sets", "$n$", "$d$", "data", r"$\gamma_p^\star$", "gap", "KKT", "unique", r"$\angle\le$")
-    heads += ("SVM", "logistic")
+    heads = ["$p$", "sets", "$n$", "$d$", "data", r"$\gamma_p^\star$", "gap", "KKT", "unique", r"$\angle\le$"]
+    heads += ["SVM", "logistic"]
     columns = [Column(h, list(cells), False) for h, cells in zip(heads, zip(*lines, strict=True), strict=True)]
     label = f"tab:{latex.slug(results.tag)}:references"
     return tables(columns, rows, titles, Float("Exact references, all without bias.", notes, label))

@@ -210,7 +210,7 @@ def statistics_table(results: Results, table: TableSpec, by_id: dict[str, dict])
     names = [name + (DAGGER if t else "") for name, t in zip(names, transient, strict=True)]
     columns = [Column("potential", names, False), Column("$L$", [str(c.depth) for c in conditions], False)]
     columns += [Column("$n$", list(map(counts, rows)), False)] if counted else []
-    ambiguous = "angle_max_margin" in shown and [results.ambiguous(c) for c in conditions]
+    ambiguous = [results.ambiguous(c) for c in conditions] if "angle_max_margin" in shown else []
     for name in shown:
         cells = numbers_of(rows, name)
         if name == "angle_max_margin":

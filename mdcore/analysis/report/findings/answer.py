@@ -244,9 +244,9 @@ def potential_sentences(
     ends, angles = known_ends(master), angles_of(master, "angle_reference_potential")
     pairs = []
     for kind, c, other in pairings(results):
-        apart = estimate(rows[c.id], "angle_reference_potential") if kind == "potential" else Estimate()
-        if apart.known:
-            pairs.append((by_id[c.id], by_id[other.id], apart, over_runs(answers(c, other, ends, angles))))
+        distance = estimate(rows[c.id], "angle_reference_potential") if kind == "potential" else Estimate()
+        if distance.known:
+            pairs.append((by_id[c.id], by_id[other.id], distance, over_runs(answers(c, other, ends, angles))))
     if not pairs:
         return []
     said = {k: [pair for pair in pairs if pair[3] == k] for k in (YES, NO, OPEN)}

@@ -29,7 +29,8 @@ def compiled(function: Function) -> Function:
 
     Sums are taken in an order of the compiler's choice, but the same one on every run: results repeat to the bit.
     """
-    dispatcher: Any = numba.njit(fastmath=set(_FASTMATH), error_model=_ERRORS)(function)
+    how: dict[str, Any] = {"fastmath": set(_FASTMATH), "error_model": _ERRORS}
+    dispatcher: Any = numba.njit(**how)(function)
     try:
         dispatcher._cache = CheckedCache(function)
     except RuntimeError:  # numba finds no folder for it
