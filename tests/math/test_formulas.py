@@ -75,6 +75,24 @@ def test_windows_start_all_along_the_run(logged, windows):
     assert kept.bound.isinf().all() and kept.z.isnan().all() and kept.largest == {2.0: pytest.approx(1.0)}
 
 
+def test_a_window_sums_from_its_own_epoch_on():
+    kept = certificate.Certificates([2.0], torch.eye(2, dtype=torch.float64), "logistic", torch.float64, (1, 2, 5))
+    for index, z in enumerate([vec(1, 0), vec(2, 0), vec(4, 8)]):
+        kept.add(index, torch.tensor([0]), z.unsqueeze(0), vec(10.0**index))
+    assert kept.sums[0].tolist() == [[7, 8], [6, 8], [4, 8]] and kept.masses[0].tolist() == [111, 110, 100]
+
+
+def test_a_cell_without_a_limit_leaves_the_others_their_certificates():
+    """A = 1₂: the weights of w = (1, 1) are equal, so the bound is ‖(½, ½)‖_2, and w reaches it."""
+    kept = certificate.Certificates([None, 2.0], torch.eye(2, dtype=torch.float64), "logistic", torch.float64, (1,))
+    w = torch.ones(2, 2, dtype=torch.float64)
+    found = kept.certify(torch.tensor([0, 1]), w, w.clone())
+    assert all(bool(values[0].isnan()) for values in found.values())
+    assert found["margin_lp"][1].item() == pytest.approx(0.5**0.5) and 0 < found["gap"][1].item() < 1e-12
+    assert found["gamma_bound"][1].item() == pytest.approx(0.5**0.5) and kept.rounding[1] == kept.kappa_single
+    assert kept.z[1].tolist() == [0.5, 0.5] and kept.z[0].isnan().all()
+
+
 # losses
 
 
@@ -364,3 +382,33 @@ def test_an_adaptive_optimiser_grows_and_halves_its_step():
     assert path[0] == (1.0, 1.05) and path[1] == pytest.approx((2.05, 1.05**2))
     assert path[2] == pytest.approx((2.05, 1.05**2 / 2)) and path[3] == pytest.approx((2.05, 1.05**2 / 4))
     assert risk.item() == pytest.approx(math.log1p(math.exp(-2.05)) + math.log1p(math.exp(-1.95)))
+
+
+def test_a_parameter_that_was_changed_meanwhile_is_evaluated_again():
+    w, calls = torch.nn.Parameter(vec(0.0)), []
+    optimiser = MirrorDescent([w], Quadratic(), lr=1.0, rule="adaptive")
+
+    def closure():
+        optimiser.zero_grad()
+        risk = torch.nn.functional.softplus(-w).sum()
+        risk.backward()
+        calls.append(w.item())
+        return risk.detach()
+
+    optimiser.step(closure)
+    assert calls == [0.0, 1.0]
+    optimiser.step(closure)  # the last trial's gradient is at hand
+    assert calls == [0.0, 1.0, pytest.approx(2.05)]
+    with torch.no_grad():
+        w.fill_(-1.0)
+    optimiser.step(closure)
+    assert calls[3:] == [-1.0, pytest.approx(-1.0 + 1.05**2)]
+
+
+def test_the_first_step_of_an_optimiser_is_number_one():
+    w = torch.nn.Parameter(vec(0.0, 0.0))
+    optimiser = MirrorDescent([w], Quadratic(), lr=0.5, rule="normalized", decay=3.0)  # s_t = t²/(2N)
+    for t, moved in ((1, 0.5), (2, 2.5), (3, 7.0)):
+        w.grad = vec(-3.0, 4.0)
+        optimiser.step()
+        assert optimiser.steps == t and w.tolist() == pytest.approx([0.6 * moved, -0.8 * moved])

@@ -230,3 +230,10 @@ def test_the_last_digits_are_rounded_outwards():
 def test_stationarity_by_hand(p, w, violation):
     found = certificates.max_margin_kkt(np.array([[1.0, 1.0]]), np.array(w), np.ones(1), p)
     assert found == pytest.approx(violation, abs=1e-9)
+
+
+def test_stationarity_of_the_soft_margin_is_a_relative_length():
+    """w = (1, 1), A^Tλ = (2, 2), both margins 1: ‖w − A^Tλ‖_2/‖w‖_2 = 1."""
+    assert certificates.soft_margin_kkt(np.eye(2), np.ones(2), 2 * np.ones(2), 4.0) == pytest.approx(1.0)
+    assert certificates.soft_margin_gap(np.eye(2), np.ones(2), 2 * np.ones(2), 4.0) == pytest.approx((1 - 4 + 4) / 1)
+    assert certificates.soft_margin_gap(np.eye(2), np.ones(2), 5 * np.ones(2), 4.0) == INF
