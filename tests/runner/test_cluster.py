@@ -54,8 +54,9 @@ def cluster(process):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_workers_are_killed_leave_and_join_and_the_results_are_the_same(cluster):
-    assert cluster().wait(timeout=120) == 0  # without a cluster, in peace
+    assert cluster().wait(timeout=250) == 0  # without a cluster, in peace
     (run,) = (cluster.place / "runs").glob("*_t")
     peace = read_run(run)
     run.rename(cluster.place / "peace")
@@ -64,7 +65,7 @@ def test_workers_are_killed_leave_and_join_and_the_results_are_the_same(cluster)
     behave.write_text('{"*": "sleep"}')
     first, second = cluster.worker("first"), cluster.worker("second")
     runner = cluster("--backend", "dask", "--scheduler", cluster.address)
-    wait_for(lambda: kernels_of(first.pid) and kernels_of(second.pid), 60)
+    wait_for(lambda: kernels_of(first.pid) and kernels_of(second.pid), 200)
     wait_for(lambda: len(list(cluster.place.glob("runs/*/stacks/.*/progress.json"))) == 2)
     lost = kernels_of(first.pid) + kernels_of(second.pid)
     first.kill()
@@ -73,8 +74,8 @@ def test_workers_are_killed_leave_and_join_and_the_results_are_the_same(cluster)
     addresses = {w["name"]: address for address, w in cluster.client.scheduler_info()["workers"].items()}
     cluster.client.retire_workers([addresses["second"]], close_workers=True, remove=True)  # leaves of its own will
     second.wait(timeout=120)
-    wait_for(lambda: gone(lost), 30)
-    out, err = runner.communicate(timeout=120)
+    wait_for(lambda: gone(lost), 60)
+    out, err = runner.communicate(timeout=250)
     assert runner.returncode == 0, out + err
     (run,) = (cluster.place / "runs").glob("*_t")
     data = read_run(run)
