@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--only", action="append", default=[], metavar="FILTER",
                    help="train only these: 'depth=2,potential=lp'; several are joined by or")  # fmt: skip
     p.add_argument("--dry_run", action="store_true", help="tell what would run, and why; write nothing")
+    p.add_argument("--margins", action="store_true", help="with --dry_run: solve the exact margins of the data, too")
     p.add_argument(
         "--rerun",
         choices=("stale", "failed", "all", "rest"),

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mdcore.math.potentials import BUILTIN
@@ -34,7 +35,7 @@ _ORDER = (
 _DECLARED = (
     *PARAMETERS,
     *(f"step_{name}" for rule in RULES.values() for name in rule.parameters),
-    *(f"dataset_{name}" for each in SOURCES.values() for name in each.parameters if name not in each.placeless),
+    *(f"dataset_{name}" for each in SOURCES.values() for name in each.parameters),
 )
 COLUMNS = tuple(dict.fromkeys((*_ORDER, *_DECLARED)))  # in reading order; what a new class declares comes last
 PARAM = "param."  # opens the columns of parameters of the user's own potentials, data sets and step rules
@@ -137,9 +138,9 @@ def _short_words(entry: Any) -> str:
 
 
 def dataset_label(config: dict[str, Any]) -> str:
-    """mnist-3v5-pca50, mnist-3v5 (no PCA), synthetic-planted-d2, or file.Name of a plug-in."""
+    """mnist-3v5-pca50, mnist-3v5 (no PCA), synthetic-planted-d2, the stem of a file, or file.Name of a plug-in."""
     name = config["dataset"]["name"]
-    return SOURCES[name].label(config) if name in SOURCES else sanitised(name)[:LONGEST_LABEL]
+    return sanitised(SOURCES[name].label(config) if name in SOURCES else name)[:LONGEST_LABEL]
 
 
 # ---------------------------------------------------------------- identity
@@ -159,13 +160,20 @@ def is_own(name: str) -> bool:
 
 
 def without_place(config: dict[str, Any]) -> dict[str, Any]:
-    """Without the directory of MNIST's files: it decides no number, their content does. A user's own data set may
-    have a parameter called path, which is a parameter like any other."""
+    """Without the directory of files: it decides no number, their content does. A user's own data set may have a
+    parameter called path, which is a parameter like any other."""
     dataset = config["dataset"]
-    places = SOURCES[dataset["name"]].placeless if dataset["name"] in SOURCES else ()
-    if not places:
-        return config
-    return {**config, "dataset": {key: value for key, value in dataset.items() if key not in places}}
+    source = SOURCES.get(dataset["name"])
+    known = dataset if source is None else source.identified(dataset)
+    return config if known is dataset else {**config, "dataset": known}
+
+
+def located(config: dict, data_dir: str | Path | None) -> dict:
+    """With the paths of files absolute; relative ones start at `data_dir`, None: at the working directory."""
+    dataset = config["dataset"]
+    places = SOURCES[dataset["name"]].places if dataset["name"] in SOURCES else ()
+    found = {key: str(Path(data_dir or ".", dataset[key]).absolute()) for key in places if dataset.get(key)}
+    return {**config, "dataset": dataset | found} if found else config
 
 
 def without_seed(config: dict[str, Any]) -> dict[str, Any]:
@@ -174,7 +182,7 @@ def without_seed(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def identity(config: dict[str, Any]) -> str:
-    """What is hashed: sorted JSON, floats by repr (never rounded), the place of MNIST's files left out."""
+    """What is hashed: sorted JSON, floats by repr (never rounded), the place of files left out."""
     return _json(without_place(config))
 
 
@@ -232,10 +240,11 @@ def flatten(config: dict[str, Any], shared: frozenset[str] | None = None) -> dic
     that have one. Parameters of the user's own classes follow as param.<name>; names that several kinds have (`shared`,
     by default those of this configuration) as param.dataset.<name>, param.step.<name> and param.potential.<name>.
     """
+    config = without_place(config)
     dataset, potential, digits = config["dataset"], config["potential"], config.get("digits")
     own = own_parameters(config)
     nested = {
-        f"{group}_{key}": value
+        f"{group}_{key}": _cell(value)
         for group in GROUPS
         for key, value in (config.get(group) or {}).items()
         if key not in own.get(group, ())
@@ -281,9 +290,10 @@ class Cell:
 
     @property
     def data_key(self) -> str:
-        """Equal for two cells iff load_dataset gives them the same data: all but MNIST hang on the seed."""
-        key, source = data_key(self.config), SOURCES.get(self.config["dataset"]["name"])
-        return f"{key} seed {self.config['seed']}" if source is None or source.seeded else key
+        """Equal for two cells iff they get the same data: a user's own may hang on the seed, others say so."""
+        dataset = self.config["dataset"]
+        key, source = data_key(self.config), SOURCES.get(dataset["name"])
+        return f"{key} seed {self.config['seed']}" if source is None or source.seeded(dataset) else key
 
     def flat(self) -> dict[str, Any]:
         """The configuration as columns of final.parquet, see `flatten`."""

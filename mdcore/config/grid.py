@@ -26,6 +26,7 @@ from mdcore.config.cell import (
     flatten,
     grid_hash,
     identity,
+    is_own,
     make_cell,
     shared_names,
 )
@@ -34,7 +35,7 @@ from mdcore.config.expansion.cells import Configurations, expand
 from mdcore.config.expansion.overrides import apply_overrides
 from mdcore.config.expansion.sections import Layout, read_layout, user_groups, written
 from mdcore.config.expansion.selection import select
-from mdcore.config.schema import CHOOSE, LEAVES, leaves_of, read_key
+from mdcore.config.schema import CHOOSE, LEAVES, SOURCES, leaves_of, read_key
 from mdcore.config.yaml_lines import DEEPEST, Document, dump, read_document
 
 __all__ = [
@@ -64,17 +65,26 @@ class Grid:
     plugins: list[str] = field(default_factory=list)  # "my_file:Name", sorted
     plugin_dir: str | None = None  # where their files lie
     timeout: float | None = None  # seconds without a step, after which a stack counts as hung
+    data_dir: str | None = None  # where relative paths start; None: no file is read
 
     @cached_property
     def grid_hash(self) -> str:
         """Equal iff two grids have the same cells, whatever their order, file or question."""
         return grid_hash(self.cells)
 
-    def resolved_yaml(self) -> str:
-        """Text of a grid file with the same cells: overrides applied, shared defaults written out."""
+    @property
+    def plugin_files(self) -> list[Path]:
+        """The files of the plug-ins; their content decides numbers."""
+        return sorted({Path(self.plugin_dir, name.partition(":")[0] + ".py") for name in self.plugins})
+
+    def resolved_yaml(self, beside: bool = False) -> str:
+        """Text of a grid file with the same cells: overrides applied, shared defaults written out.
+
+        `beside`: the files of the plug-ins lie beside it, and it does not say where they lay.
+        """
         name = "".join(letter if letter.isprintable() else "?" for letter in self.path.name)
         head = f"# {name} as resolved: overrides applied, defaults written out; {len(self.cells)} cells.\n"
-        return head + dump(self.raw)
+        return head + dump({k: v for k, v in self.raw.items() if not (beside and k == "plugin_dir")})
 
 
 def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
@@ -94,11 +104,20 @@ def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
         for condition in (condition for condition in layout.exclude if not condition.used):
             message = "matches no combination; expected one that exists: correct or remove it"
             condition.spot.tell(f"{shown(condition.given)} {message}")
-    named, folder = plugins.check(layout.settings(), cells, layout.plugin_dir, Path(path).parent)
+    beside, directories = Path(path).parent, layout.directories
+    named, folder = plugins.check(layout.settings(), cells, directories.get("plugin_dir"), beside)
     problems.raise_if_any()
-    folder = folder if named else None
-    resolved, varied = _resolved(layout, cells, folder), _varied(layout, cells)
-    return Grid(layout.question, Path(path), cells, resolved, varied, named, folder, layout.timeout)
+    data_dir = str((beside / directories.get("data_dir", "")).resolve()) if any(map(_reads, cells)) else None
+    places = {"plugin_dir": folder if named else None, "data_dir": data_dir}
+    raw = _resolved(layout, cells, {section: place for section, place in places.items() if place})
+    varied = _varied(layout, cells)
+    return Grid(layout.question, Path(path), cells, raw, varied, named, timeout=layout.timeout, **places)
+
+
+def _reads(cell: Cell) -> bool:
+    """Whether the data of the cell may come from files."""
+    dataset = cell.config["dataset"]
+    return is_own(dataset["name"]) or any(dataset.get(key) for key in SOURCES[dataset["name"]].places)
 
 
 def cell_from_config(config: dict[str, Any]) -> Cell:
@@ -168,7 +187,7 @@ def _varied(layout: Layout, cells: list[Cell]) -> list[str]:
 _ABSENT = object()
 
 
-def _resolved(layout: Layout, cells: list[Cell], plugin_dir: str | None) -> dict[str, Any]:
+def _resolved(layout: Layout, cells: list[Cell], directories: dict[str, str]) -> dict[str, Any]:
     """The sections of a grid file that expands to the same cells."""
     fixed = {leaf: setting.value for leaf, setting in layout.fixed.items()}
     fixed.update(_shared_defaults(layout, cells))
@@ -178,7 +197,7 @@ def _resolved(layout: Layout, cells: list[Cell], plugin_dir: str | None) -> dict
     raw = {
         "question": layout.question,
         "timeout": layout.timeout or {},
-        "plugin_dir": plugin_dir or {},
+        **directories,
         "fixed": _nested({leaf: fixed[leaf] for leaf in (*LEAVES, *sorted(fixed.keys() - LEAVES)) if leaf in fixed}),
         "vary": {key: [written(key, row[key]) for row in axis.rows] for axis in vary for key in axis.keys},
         "zip": [{key: [written(key, row[key]) for row in axis.rows] for key in axis.keys} for axis in together],

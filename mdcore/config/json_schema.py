@@ -14,6 +14,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import ConfigDict, Field, TypeAdapter, create_model
 
+from mdcore.config.expansion.sections import DIRECTORIES
 from mdcore.config.schema import CHOOSE, CLASSES, EXAMPLES, GROUPS, LEAVES
 from mdcore.config.values import REFERENCE, Model, model_of
 
@@ -80,7 +81,7 @@ def grid_file_schema() -> dict[str, Any]:
         only_if=(dict[str, wanted], Field(None, description="a key takes its default where its condition fails")),
         exclude=(list[wanted], Field(None, description="combinations to leave out")),
         timeout=(float, Field(None, gt=0, description="seconds without a step, after which a stack counts as hung")),
-        plugin_dir=(str, Field(None, description="the directory of the plug-in files")),
+        **{name: (str, Field(None, description=words)) for name, words in DIRECTORIES.items()},
     )
     return {"$schema": DIALECT, **TypeAdapter(grid).json_schema(by_alias=True)}
 

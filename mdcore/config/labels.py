@@ -7,7 +7,15 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from mdcore.config.cell import data_key, dataset_label, potential_key, potential_label, word, words_of
+from mdcore.config.cell import (
+    data_key,
+    dataset_label,
+    potential_key,
+    potential_label,
+    without_place,
+    word,
+    words_of,
+)
 from mdcore.problems.sources import SOURCES
 
 _SAID = {"test_fraction": "test fraction"}
@@ -49,7 +57,7 @@ def potential_words(configs: Iterable[dict[str, Any]]) -> dict[str, str]:
 
 def family_key(config: dict[str, Any]) -> str:
     """Data sets of one family differ in parameters only."""
-    dataset = config["dataset"]
+    dataset = without_place(config)["dataset"]
     titled = SOURCES[dataset["name"]].titled if dataset["name"] in SOURCES else ()
     family = {key: dataset.get(key) for key in ("name", *titled)}
     return data_key({"dataset": family, "digits": config.get("digits"), "pca": config.get("pca")})
@@ -73,11 +81,11 @@ def _differing(configs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """{data key: parameters in which it differs from others of its family}."""
     families: dict[str, dict[str, dict[str, Any]]] = {}
     for c in configs:
-        families.setdefault(family_key(c), {})[data_key(c)] = c["dataset"]
+        families.setdefault(family_key(c), {})[data_key(c)] = without_place(c)["dataset"]
     out: dict[str, dict[str, Any]] = {}
     for members in families.values():
         source = SOURCES.get(next(iter(members.values()))["name"])
-        unsaid = ("name", *source.titled, *source.placeless) if source else ("name",)
+        unsaid = ("name", *source.titled) if source else ("name",)
         names = sorted({key for data in members.values() for key in data if key not in unsaid})
         moving = [n for n in names if len({(n in data, word(data.get(n))) for data in members.values()}) > 1]
         out |= {key: {n: data[n] for n in moving if n in data} for key, data in members.items()}

@@ -156,7 +156,7 @@ def check(
         return [], None
     references = sorted({reference for _, reference, _ in wanted})
     files = sorted({reference.split(":")[0] for reference in references})
-    folders = [grid_dir, *([Path(plugin_dir)] if plugin_dir else []), Path.cwd()]
+    folders = [grid_dir, *([grid_dir / plugin_dir] if plugin_dir else []), Path.cwd()]
     folder = next((folder for folder in folders if all(_is_file(folder / f"{name}.py") for name in files)), None)
     if folder is None:
         there = ", ".join(dict.fromkeys(str(folder.absolute()) for folder in folders))

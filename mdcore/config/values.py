@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from mdcore.config.errors import Accepts, one_of, unexpected
-from mdcore.math.parameters import Choice, Integer, Number, Parameter, Text
+from mdcore.math.parameters import REQUIRED, Choice, Flag, Integer, Names, Number, Parameter, Text
 from mdcore.math.potentials import BUILTIN
 
 REFERENCE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*:[A-Za-z_][A-Za-z0-9_]*")  # my_file:MyPotential
@@ -101,15 +101,24 @@ def kind_of(declared: Parameter) -> Any:
         return integer(declared.least, declared.most, declared.null)
     if isinstance(declared, Choice):
         return choice(declared.names)
-    if isinstance(declared, Text):
+    if isinstance(declared, Flag):
+        return Annotated[bool, *worded(declared.expected)]
+    if isinstance(declared, (Text, Names)):
         text: Any = Annotated[str, checked(lambda value: bool(value.strip()) and value.isprintable())]
-        return Annotated[Union[text, None], *worded(declared.words)]  # noqa: UP007
+        kind = _names(declared, text) if isinstance(declared, Names) else text
+        return Annotated[kind if declared.default is REQUIRED else kind | None, *worded(declared.words)]
     if declared.per_layer:
         many = f"a list of numbers{declared.expected.removeprefix('a number')}, one per layer: {declared.example}"
         entry: Any = real(declared)
         size = Field(min_length=1, max_length=MOST_LAYERS)
         return Annotated[list[entry], size, WrapValidator(_list_of(many)), Field(description=many)]
     return real(declared)
+
+
+def _names(declared: Names, text: Any) -> Any:
+    name = Annotated[text, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+    size = Field(min_length=declared.count or 1, max_length=declared.count)
+    return Annotated[list[name], size, checked(lambda names: len(set(names)) == len(names))]
 
 
 def _list_of(words: str) -> Callable[[Any, Callable[[Any], Any]], Any]:

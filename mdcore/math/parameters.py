@@ -100,8 +100,16 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """true or false."""
+
+    default: Any = REQUIRED
+    expected: str = "true or false"
+
+
+@dataclass(frozen=True)
 class Text:
-    """A non-empty printable string, or None."""
+    """A non-empty printable string, or None where it need not be given."""
 
     words: str
     default: Any = None
@@ -111,4 +119,17 @@ class Text:
         return self.words
 
 
-Parameter = Number | Integer | Choice | Text
+@dataclass(frozen=True)
+class Names:
+    """A list of different names, `count` of them where that is given, or None. A whole number is read as its digits."""
+
+    words: str
+    default: Any = None
+    count: int | None = None
+
+    @property
+    def expected(self) -> str:
+        return self.words
+
+
+Parameter = Number | Integer | Choice | Flag | Text | Names

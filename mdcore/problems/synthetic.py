@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+from mdcore.problems.datasets import DataError, Dataset
 
 SMALLEST_ENTRY = 0.4  # of |a_0| over the largest, in 2-D: l_1.5, l_2, l_3 directions 12.7° and 10.5° apart
 CLEARANCE = 0.2  # least margin by which the other points lie beyond a_0, in units of the largest entry of a_0
@@ -60,3 +64,49 @@ def _labels(n: int) -> np.ndarray:
     y = -np.ones(n)
     y[: n // 2] = 1.0
     return y
+
+
+def synthetic_data(dataset: dict, seed: int) -> Dataset:
+    """Points of one of the geometries, drawn from the seed."""
+    geometry = dataset.get("geometry")
+    if geometry not in ("gaussian", "planted"):
+        raise DataError(f"dataset.geometry: got {geometry!r}; expected 'gaussian' or 'planted'")
+    dim, n = _integer(dataset, "dim", 1 if geometry == "gaussian" else 2), _integer(dataset, "n", 2)
+    separation, noise = _number(dataset, "separation"), _number(dataset, "noise")
+    if separation == 0 and (geometry == "planted" or noise == 0):
+        raise DataError("dataset.separation: got 0; expected more than 0, otherwise the classes are one")
+    support = None
+    if geometry == "gaussian":
+        X, y = gaussian(dim, n, separation, noise, seed)
+    else:
+        X, y, a_0 = planted(dim, n, separation, noise, seed)
+        support = {"support": a_0.tolist()}
+    record = {
+        "source": f"synthetic {geometry}",
+        "dim": dim,
+        "n": n,
+        "separation": separation,
+        "noise": noise,
+        "seed": int(seed),
+        "pca": None,
+        "split": "all points train",
+        "n_train": n,
+        "n_test": 0,
+        "standardisation": "none",
+    }
+    label = f"synthetic-{geometry}-d{dim}"
+    return Dataset(label, X, y, np.empty((0, dim)), np.empty(0), record, support)
+
+
+def _integer(mapping: dict, key: str, least: int) -> int:
+    value = mapping.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise DataError(f"dataset.{key}: got {value!r}; expected a whole number ≥ {least}")
+    return int(value)
+
+
+def _number(mapping: dict, key: str) -> float:
+    value = mapping.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        raise DataError(f"dataset.{key}: got {value!r}; expected a number ≥ 0")
+    return float(value)

@@ -44,6 +44,7 @@ class RunRequest:
     overrides: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     dry_run: bool = False
+    margins: bool = False
     rerun: str | None = None
     fail_fast: bool = False
     wait: bool = False
@@ -78,8 +79,10 @@ class GridRun:
     selected: list
     parts: dict[str, str]
     opened: Run = field(init=False)
+    content: ContentNow = field(init=False)
 
     def __post_init__(self) -> None:
+        self.content = ContentNow(self.grid)
         self.look_up()
 
     def look_up(self) -> None:
@@ -98,9 +101,8 @@ class GridRun:
     def plan(self, state: Committed) -> Plan:
         """The plan, the data looked at as they are now."""
         rerun = Rerun(self.request.rerun, rest_of_rerun(self.path, state))
-        content = ContentNow(self.grid.plugin_dir)
         with bounded_prints():  # a data set of the user's own is made
-            return make_plan(self.grid.cells, self.selected, state, self.parts, rerun, content)
+            return make_plan(self.grid.cells, self.selected, state, self.parts, rerun, self.content)
 
 
 def run(request: RunRequest) -> int:
@@ -116,16 +118,20 @@ def run(request: RunRequest) -> int:
 def perform(request: RunRequest) -> int:
     """`run` for a caller in Python: GridError, RunError or RunIsHeld where the request is wrong."""
     grid, selected = read_request(request)
-    work = GridRun(request, grid, selected, code_parts(plugin_files(grid)))
+    work = GridRun(request, grid, selected, code_parts(grid.plugin_files))
     try:
         state = committed(work.path)
         plan = work.plan(state)
         if request.dry_run:
             print("\n".join([f"{work.path} {'would be made' if work.opened.new else 'exists'}", *work.opened.notes]))
-            print(describe(plan, state, work.jobs))
-            return GOOD
+            with bounded_prints():
+                lines, wrong = work.content.report(work.selected, request.margins)
+            print("\n".join([*lines, describe(plan, state, work.jobs)]))
+            return WRONG if wrong else GOOD
         if plan.other_data:
             raise RunError(other_data(work.opened, plan))
+        if wrong := work.content.unreadable(plan.stacks):
+            raise RunError("\n".join(wrong))
         if not plan.stacks and not work.opened.notes and not state.damaged:
             print(f"nothing to do: {len(plan.done)} cells are done in {work.path}" + stale_note(plan))
             return conclude(work, plan.failed)
@@ -178,11 +184,6 @@ def read_request(request: RunRequest):
     return grid, selected
 
 
-def plugin_files(grid) -> list[Path]:
-    """The files of the grid's plug-ins; their content decides numbers."""
-    return sorted({Path(grid.plugin_dir, name.partition(":")[0] + ".py") for name in grid.plugins})
-
-
 def run_locked(work: GridRun) -> int:
     """Everything that writes; the run directory is ours."""
     log = Log(work.path / "grid.log")
@@ -200,6 +201,8 @@ def run_locked(work: GridRun) -> int:
         if not plan.stacks:
             return conclude(work, plan.failed, log)
         result = train(work, plan, state, progress, kernels)
+    if not result.fatal:
+        write_head(work.opened, work.grid, work.opened.manifest["provenance"])  # with what was trained on
     go_on = f"What is finished is kept. {work.request.to_go_on()}"
     if result.interrupted:
         return tell(f"interrupted. {go_on}", INTERRUPTED, log)
@@ -248,7 +251,9 @@ def train(work: GridRun, plan: Plan, state: Committed, progress: Progress, kerne
     if request.rerun and request.rerun != "rest":
         cells = [cell for stack in plan.stacks for cell in stack.cell_ids]
         atomic_write(work.path / RERUN, json.dumps({"cells": cells, "since": state.next_serial}))
-    settings = RunnerSettings(work.parts, request.device, grid.plugin_dir, request.fail_fast, grid.timeout)
+    settings = RunnerSettings(
+        work.parts, request.device, grid.plugin_dir, grid.data_dir, request.fail_fast, grid.timeout
+    )
     runner = Runner(work.path, progress, state.next_serial, settings, schedule_from(grid.cells, state.records))
     with progress:
         if request.backend == "dask":

@@ -68,26 +68,27 @@ class StackSettings:
     code: str  # the fingerprint of the code
     device: str = "auto"
     plugin_dir: str | None = None
+    data_dir: str | None = None  # where relative paths start
 
 
 def write_request(run_dir: Path, stack: Stack, settings: StackSettings) -> Path:
     """Write the request of `stack`; a training state left by an earlier run stays if it answers the same."""
     place = partial_dir(run_dir, stack.name)
     inside = place.relative_to(run_dir)  # the kernel works in run_dir and is told no place of this machine
-    plugin_dir = settings.plugin_dir
     request = {
-        "cells": [_with_absolute_path(cell.config) for cell in stack.cells],
+        "cells": [cell.config for cell in stack.cells],
         "cell_ids": stack.cell_ids,
         "references_dir": "references",
         "state_path": str(inside / STATE),
         "progress_path": str(inside / PROGRESS),
         "device": settings.device,
         "state_every_s": STATE_EVERY_S,
-        "plugin_dir": str(Path(plugin_dir).absolute()) if plugin_dir else None,
+        "plugin_dir": settings.plugin_dir,
+        "data_dir": settings.data_dir,
         "code": settings.code,
     }
     left = read_json(place / REQUEST)
-    if any(left.get(key) != request[key] for key in ("cells", "code", "device")):
+    if any(left.get(key) != request[key] for key in ("cells", "code", "device", "data_dir")):
         shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True, exist_ok=True)
     for output in place.glob("out-*"):
@@ -95,14 +96,6 @@ def write_request(run_dir: Path, stack: Stack, settings: StackSettings) -> Path:
     (place / PROGRESS).unlink(missing_ok=True)
     atomic_write(place / REQUEST, json.dumps(request))
     return place
-
-
-def _with_absolute_path(config: dict) -> dict:
-    """The place of MNIST's files is relative to where the command was given, not to where the kernel works."""
-    path = config["dataset"].get("path")
-    if not path or config["dataset"]["name"] != "mnist":  # another data set's path is a parameter of its own
-        return config
-    return config | {"dataset": config["dataset"] | {"path": str(Path(path).absolute())}}
 
 
 def read_json(path: Path) -> dict:

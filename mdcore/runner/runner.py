@@ -71,6 +71,7 @@ class RunnerSettings:
     code_parts: dict[str, str]
     device: str = "auto"
     plugin_dir: str | None = None
+    data_dir: str | None = None
     fail_fast: bool = False
     timeout: float | None = None  # seconds without a step, after which a stack counts as hung
     notebook: Path | None = None  # train_cell.ipynb, if no other is named
@@ -83,7 +84,8 @@ class Runner:
         self, run_dir: Path, progress: Progress, serial: int, settings: RunnerSettings, schedule: Schedule | None = None
     ):
         self.run_dir, self.progress, self.serial, self.settings = Path(run_dir), progress, serial, settings
-        self.requests = StackSettings(fingerprint(settings.code_parts), settings.device, settings.plugin_dir)
+        code = fingerprint(settings.code_parts)
+        self.requests = StackSettings(code, settings.device, settings.plugin_dir, settings.data_dir)
         self.notebook = settings.notebook or execution.TRAIN_NOTEBOOK
         self.notebook_code = notebook_sha256(self.notebook)
         self.schedule = schedule or Schedule()

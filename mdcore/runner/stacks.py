@@ -15,6 +15,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
+from mdcore.problems.sources import SOURCES
+
 # Cells a stack holds at most. One pass over the data serves them all and a kernel's fixed cost (about 3 s) is
 # shared; a larger stack would leave workers idle at the end of a grid and lose more when a kernel dies.
 MAX_CELLS = 18
@@ -61,13 +63,8 @@ class Stack:
 
 def data_size(config: dict) -> tuple[int, int]:
     """(n, d) as far as the configuration tells; a plug-in's data are taken to be (1000, 100)."""
-    data = config["dataset"]
-    if data.get("name") == "synthetic":
-        return int(data["n"]), int(data["dim"])
-    if data.get("name") == "mnist":
-        n = 12000 if data.get("source") == "full" else 1000 * (1 - data.get("test_fraction", 0.2))
-        return int(n), int(config.get("pca") or 784)
-    return 1000, 100
+    source = SOURCES.get(config["dataset"]["name"])
+    return (1000, 100) if source is None else source.size(config)
 
 
 def layers_cost(cell) -> float:

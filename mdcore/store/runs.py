@@ -111,7 +111,7 @@ def open_run(output_dir: Path, tag: str, grid: Grid, adopt: bool = False) -> Run
                 "(cells in both keep their results)."
             )
         run.notes.append(f"the grid of {path.name} is replaced:\n{_differences(there, here)}")
-    elif not run.notes and not _says(path / "grid.yaml", grid.resolved_yaml()):
+    elif not run.notes and not _says(path / "grid.yaml", grid.resolved_yaml(beside=True)):
         run.notes.append("grid.yaml is damaged, or words it otherwise (its question, its order); it is written anew")
     return run
 
@@ -174,17 +174,39 @@ def _short(values: list[str]) -> str:
 
 
 def write_head(run: Run, grid: Grid, provenance: dict[str, Any]) -> None:
-    """grid.yaml and manifest.json; an earlier, different provenance is kept under "earlier"."""
+    """grid.yaml and manifest.json; an earlier, different provenance is kept under "earlier".
+
+    The manifest's "data" are those that what is committed was trained on: {sha256 of the arrays: {label, files: {name:
+    sha256}, cells}}.
+    """
     cells = [{"cell_id": cell.cell_id, "config": cell.config} for cell in grid.cells]
-    manifest = {"cells": cells, "grid_yaml": grid.resolved_yaml(), "provenance": provenance}
+    manifest: dict[str, Any] = {
+        "cells": cells,
+        "grid_yaml": grid.resolved_yaml(beside=True),
+        "provenance": provenance,
+        "data": trained_on(run.path, [c["cell_id"] for c in cells]),
+    }
     old = run.manifest.get("provenance")
     earlier = run.manifest.get("earlier", []) + ([old] if old and old != provenance else [])
     if earlier:
         manifest["earlier"] = earlier
-    atomic_write(run.path / "grid.yaml", grid.resolved_yaml())
+    for file in grid.plugin_files:  # the run holds their sources: its grid.yaml repeats it wherever it lies
+        atomic_write(run.path / file.name, file.read_bytes())
+    atomic_write(run.path / "grid.yaml", grid.resolved_yaml(beside=True))
     sealed = manifest | {"sha256": seal(manifest)}
     atomic_write(run.path / "manifest.json", json.dumps(sealed, indent=1))
     run.manifest = manifest
+
+
+def trained_on(run_dir: Path, cell_ids: list[str]) -> dict[str, dict]:
+    """{sha256 of the arrays: {"label", "files": {name: sha256}, "cells"}} of the cells that have results."""
+    newest, found = committed(run_dir).newest, {}
+    for cell_id in cell_ids:
+        data = newest[cell_id].data if cell_id in newest else {}
+        if data.get("sha256"):
+            told = {"label": data.get("label", ""), "files": data.get("files", {}), "cells": []}
+            found.setdefault(data["sha256"], told)["cells"].append(cell_id)
+    return found
 
 
 def read_run(run_dir: str | Path) -> RunData:

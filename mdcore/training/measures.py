@@ -217,5 +217,5 @@ def final_row(cell, table: pd.DataFrame, outcome, plan, found, data) -> dict:
         "n_test": len(data.X_test),
         "dim": data.X_train.shape[1],
         "steps": int(last["epoch"]) if diverged_at is None else diverged_at,
-        "preprocessing": json.dumps(data.preprocessing, sort_keys=True),
+        "preprocessing": json.dumps({"label": data.label, **data.preprocessing}, sort_keys=True),
     }

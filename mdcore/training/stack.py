@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mdcore.config.cell import Cell, make_cell
+from mdcore.config.cell import Cell, is_own, located, make_cell
 from mdcore.config.plugins import (
     companion_config,
     load_dataset,
@@ -61,14 +61,14 @@ def train_request(path: str | Path) -> StackOutput:
     """Train the stack that the request file describes.
 
     The request is JSON: cells (canonical configurations that share data, loss, step rule, epochs and stop),
-    references_dir, state_path, progress_path (each may be null), device, state_every_s, plugin_dir.
+    references_dir, state_path, progress_path (each may be null), device, state_every_s, plugin_dir, data_dir.
     """
     request = json.loads(Path(path).read_bytes())
     clock = {"start": time.monotonic()}
     cells = [make_cell(config) for config in request["cells"]]
     plugin_dir = request.get("plugin_dir")
     with refused():
-        data = load_data(cells[0].config, plugin_dir)
+        data = load_data(cells[0].config, plugin_dir, request.get("data_dir"))
         metrics = {name: load_metric(name, plugin_dir) for name in cells[0].config.get("metrics", ())}
         own_metrics.try_all(metrics, data)
     plans, companions = plan_cells(cells, plugin_dir)
@@ -107,8 +107,8 @@ def train_request(path: str | Path) -> StackOutput:
     notes += compiled_code.NOTES
     ids, kept = [cell.cell_id for cell in cells], trainer.observer.certificates
     z, rounding = (None, None) if kept is None else (part[: len(ids)].numpy() for part in (kept.z, kept.rounding))
-    content = {"sha256": data.fingerprint}
-    if shared["dataset"]["name"] == "mnist":
+    content = {"label": cells[0].dataset_label, "sha256": data.fingerprint}
+    if not is_own(shared["dataset"]["name"]):
         content["files"] = data.preprocessing.get("files", {})
     return StackOutput(history, final, ids, w, seconds, notes, z, rounding, content)
 
@@ -128,24 +128,30 @@ def blaming(cells: list[Cell], plans: list[CellPlan], companions: dict[int, int]
         raise RequestRefused(one_line(error), ids) from error
 
 
-def load_data(config: dict, plugin_dir=None) -> datasets.Dataset:
-    """The data set of a cell.
+def load_data(config: dict, plugin_dir=None, data_dir=None) -> datasets.Dataset:
+    """The data set of a cell; relative paths start at `data_dir`, None: at the working directory.
 
-    A function of the user's own is called with copies of the data set's own keys and the seed, in the directory
-    of its file: names of files among its parameters are relative to that.
+    A function of the user's own is called with copies of the data set's own keys and the seed, in `data_dir`, or in
+    the directory of its file where there is none. Raises DataError; whatever a user's function raises becomes one.
     """
-    dataset = config["dataset"]
-    if ":" not in dataset["name"]:
-        return datasets.load_dataset(dataset, config["digits"], config["pca"], config["seed"])
-    keys = copy.deepcopy({key: value for key, value in dataset.items() if key != "name"})
-    make = load_dataset(dataset["name"], plugin_dir)
-    with chdir(plugin_dir or "."):
-        made = make(**keys, seed=config["seed"])
+    name = config["dataset"]["name"]
+    if not is_own(name):
+        config = located(config, data_dir)
+        return datasets.load_dataset(config["dataset"], config["digits"], config["pca"], config["seed"])
+    keys = copy.deepcopy({key: value for key, value in config["dataset"].items() if key != "name"})
+    make, place = load_dataset(name, plugin_dir), Path(data_dir or plugin_dir or ".").absolute()
+    try:
+        with chdir(place):
+            made = make(**keys, seed=config["seed"])
+    except datasets.DataError:
+        raise
+    except Exception as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in {**keys, "seed": config["seed"]}.items())
+        where = f" (relative paths start at {place})" if isinstance(error, OSError) else ""
+        raise datasets.DataError(f"{name}({given[:200]}) raised {type(error).__name__}: {error}{where}") from error
     if isinstance(made, datasets.Dataset):
         return made
-    raise datasets.DataError(
-        f"{dataset['name']} returned {type(made).__name__}; expected a mdcore.problems.datasets.Dataset"
-    )
+    raise datasets.DataError(f"{name} returned {type(made).__name__}; expected a mdcore.problems.datasets.Dataset")
 
 
 def plan_cells(cells: list[Cell], plugin_dir=None) -> tuple[list[CellPlan], dict[int, int]]:
@@ -274,7 +280,7 @@ def _read_state(path: str) -> dict:
 
 
 def _request_fingerprint(request: dict, data: str) -> str:
-    decides = {key: request.get(key) for key in ("cells", "code", "device", "plugin_dir")}
+    decides = {key: request.get(key) for key in ("cells", "code", "device", "plugin_dir", "data_dir")}
     decides |= {"data": data, "plugins": loaded_plugins()}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdcore.config.grid import load_grid, select
+from mdcore.config.grid import load_grid, make_cell, select
 from mdcore.problems.datasets import Dataset
 from mdcore.problems.references import References, solve_references
 from mdcore.store.places import shipped
@@ -50,12 +50,6 @@ PARTS = (
 )
 
 
-def data_key(config: dict) -> tuple[str, ...]:
-    """(data set, digits, pca, seed) of a configuration, as text: equal where the data are; MNIST has no seed."""
-    seed = config["seed"] if config["dataset"]["name"] != "mnist" else None
-    return tuple(map(repr, (config["dataset"], config["digits"], config["pca"], seed)))
-
-
 class Evidence:
     """Runs by part name, read when a claim first asks for one.
 
@@ -67,7 +61,7 @@ class Evidence:
         self.runs_dir, self.quick = Path(runs_dir), quick
         self._runs: dict[str, RunData] = {}
         self._configs: dict[str, dict[str, dict]] = {}
-        self._data: dict[tuple, Dataset] = {}
+        self._data: dict[str, Dataset] = {}
 
     @cached_property
     def parts(self) -> dict[str, Part]:
@@ -114,7 +108,7 @@ class Evidence:
     def data(self, part: str, cell_id: str) -> Dataset:
         """The data set that a cell trained on."""
         config = self.configs(part)[cell_id]
-        key = data_key(config)
+        key = make_cell(config).data_key
         if key not in self._data:
             self._data[key] = load_data(config, GRIDS)
         return self._data[key]

@@ -38,6 +38,29 @@ MNIST = {k: v for k, v in SYNTHETIC.items() if not k.startswith("dataset.")} | {
     "pca": 50,
     "dataset.test_fraction": 0.2,
 }
+SPLIT = {"dataset.test_fraction": 0.2, "dataset.split": "fixed", "dataset.subsample": None}
+NOT_DATA = {k: v for k, v in SYNTHETIC.items() if not k.startswith("dataset.")}
+FILE = (
+    NOT_DATA
+    | SPLIT
+    | {
+        "dataset.name": "file",
+        "dataset.path": "survey.csv",
+        "dataset.label": "outcome",
+        "dataset.features": None,
+        "dataset.standardize": True,
+    }
+)
+SKLEARN = (
+    NOT_DATA
+    | SPLIT
+    | {
+        "dataset.name": "sklearn",
+        "dataset.set": "wine",
+        "dataset.classes": ["class_0", "class_1"],
+        "dataset.standardize": True,
+    }
+)
 LINEAR = SYNTHETIC | {"depth": 1}
 OVERLAP = {"overlap": lambda config: True}
 # key: [(grid, other value, words of the grid's own value, words of the other one, options of the run)]
@@ -49,7 +72,32 @@ CHANGES = {
     "dataset.separation": [(SYNTHETIC, 3, "separation 2.5", "separation 3", {})],
     "dataset.noise": [(SYNTHETIC, 0.5, "noise 1,", "noise 0.5,", {})],
     "dataset.source": [
-        (MNIST, "full", "bundled sample of 500 images a digit", "70,000 images, the official split", {})
+        (MNIST, "full", "bundled sample of 500 images a digit", "70,000 images", {}),
+        (MNIST, "full", "20 % of the images", "the official split", {}),
+    ],
+    "dataset.split": [
+        (leaves, "by_seed", f"held out for testing{then}", f"for testing, drawn anew for every seed{then}", {})
+        for leaves, then in ((MNIST, ", PCA"), (FILE, ";"), (SKLEARN, ";"))
+    ],
+    "dataset.subsample": [
+        (leaves, 60, f"held out for testing{then}", "and 60 of the others drawn for every seed", {})
+        for leaves, then in ((MNIST, ", PCA"), (FILE, ";"), (SKLEARN, ";"))
+    ],
+    "dataset.path": [(FILE, "poll.parquet", "the file survey.csv", "the file poll.parquet", {})],
+    "dataset.label": [(FILE, "answer", "labels in outcome", "labels in answer", {})],
+    "dataset.features": [(FILE, ["age", "height"], "labels in outcome, 60", "features age, height", {})],
+    "dataset.standardize": [(leaves, False, "for testing;", "standardisation: none", {}) for leaves in (FILE, SKLEARN)],
+    "dataset.set": [
+        (
+            SKLEARN | {"dataset.set": "breast_cancer", "dataset.classes": None},
+            "wine",
+            "set breast_cancer",
+            "set wine",
+            {},
+        )
+    ],
+    "dataset.classes": [
+        (SKLEARN, ["class_0", "class_2"], "class_0 vs class_1", "class_0 vs class_2", {}),
     ],
     "dataset.test_fraction": [
         (MNIST, 0.3, "20 % of the images of each digit", "30 % of the images of each digit", {}),
@@ -104,7 +152,7 @@ CHANGES = {
     "dtype": [(SYNTHETIC, "float32", "float64", "float32", {})],
     "metrics": [(SYNTHETIC, ["mine:my_metric"], "log domain.\nReferences", "user's own: mine:my_metric", {})],
 }
-NOT_SAID = {"dataset.path": "where the files of MNIST lie on one machine decides no number; their content is checked"}
+NOT_SAID = {}
 PLUGIN = "def my_metric(w, data):\n    return 0.0\n\n\ndef my_data(seed, n=9, shift=0.5):\n    pass\n"
 
 
@@ -127,7 +175,7 @@ def paragraph(place, leaves, **options):
     if fixed.get("stop") == {"gap": None}:
         fixed["stop"] = None
     if fixed["dataset"]["name"] == "mnist":
-        keep = ("name", "source", "path", "test_fraction")
+        keep = ("name", "source", "path", "test_fraction", "split", "subsample")
         fixed["dataset"] = {k: v for k, v in fixed["dataset"].items() if k in keep}
         fixed = {"digits": [3, 5], "pca": 50, **fixed}
         if fixed["dataset"].get("source") == "full":
@@ -263,14 +311,17 @@ def full(tmp_path_factory):
 def test_files_are_named_as_what_was_read(full, source):
     """`source: full` reads whatever lies under MNIST's file names: only what has MNIST's checksums is called MNIST."""
     results = load(full[0])
-    results.final["preprocessing"] = json.dumps({"source": source})
+    called = "IDX images" if source == OTHERS else "MNIST"
+    results.final["preprocessing"] = json.dumps({"source": source, "called": called})
     text = " ".join(methods.methods(results))
     shown = [text, results.facets[0].title, results.conditions[0].data_words, results.conditions[0].family_words]
     if source == OTHERS:
         assert OTHERS in text and "70,000" not in text and "official" not in text
         assert all("IDX images 3 vs 5" in said and "MNIST 3 vs 5" not in said for said in shown)
+        assert results.conditions[0].data == "IDX.images-3v5-pca50" and results.conditions[0].flat["dataset"] != "mnist"
     else:
-        assert "the 70,000 images, the official split" in text and all("MNIST 3 vs 5" in said for said in shown)
+        assert "the 70,000 images" in text and "the official split" in text
+        assert all("MNIST 3 vs 5" in said for said in shown)
 
 
 def test_files_that_no_run_has_read_are_not_described(full):

@@ -15,6 +15,7 @@ from mdcore.analysis.report.sections import build
 from mdcore.analysis.tables import statistics_tables
 from mdcore.config.cell import METRIC, PARAM
 from mdcore.config.grid import GridError, load_grid
+from mdcore.training.content import ContentNow
 from mdcore.training.stack import train_request
 
 README = (ROOT / "README.md").read_text()
@@ -22,7 +23,7 @@ README = (ROOT / "README.md").read_text()
 
 def blocks(language, heading):
     """The code blocks of a section."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = re.split(r"\n##+ ", README.split(f"# {heading}\n")[1])[0]
     return re.findall(rf"```{language}\n(.*?)```", section, flags=re.S)
 
 
@@ -87,6 +88,20 @@ def test_a_step_rule_a_data_set_and_a_metric_are_found_everywhere(tmp_path, monk
     (tmp_path / "out" / "figures" / collection.INDEX).write_text('{"figures": [], "absent": []}')
     report = "".join(section._repr_mimebundle_()["text/html"] for section in build(run, tmp_path / "out").values())
     assert "PowerDecay" in report and "largest_share" in report and "two_rays" in report
+
+
+def test_a_file_of_ones_own_is_planned_and_trained(tmp_path):
+    (tmp_path / "my_data.csv").write_text(blocks("csv", "Your own data")[0])
+    (tmp_path / "my_data.yaml").write_text(blocks("yaml", "Your own data")[0])
+    grid = load_grid(tmp_path / "my_data.yaml")
+    lines, wrong = ContentNow(grid).report(grid.cells)
+    assert not wrong and "8 × 2 to train (4 of +1, 4 of -1), 2 to test; yes is +1, no is -1; separable" in lines[1]
+    cells = [cell.config for cell in grid.cells if cell.config["seed"] == 0]
+    request = {"cells": cells, "references_dir": None, "data_dir": grid.data_dir, "device": "cpu"}
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    output = train_request(tmp_path / "request.json")
+    assert (output.final["status"] == "converged").all() and output.final["dataset_path"].eq("my_data.csv").all()
+    assert list(output.data["files"]) == ["my_data.csv"]
 
 
 def test_the_grid_shown_is_the_shipped_one():

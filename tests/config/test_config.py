@@ -54,11 +54,21 @@ class Rings(sources.Source):
 
     name, titled = "rings", ("turns",)
     parameters = {"turns": Integer(1, 9, default=3), "n": Integer(1, 5), "source": Integer(0, 9, default=0)}
-    label = staticmethod(lambda config: f"rings-{config['dataset']['turns']}")
-    title = staticmethod(lambda config: f"Rings, {config['dataset']['turns']} turns")
+
+    def label(self, config):
+        return f"rings-{config['dataset']['turns']}"
+
+    def title(self, config):
+        return f"Rings, {config['dataset']['turns']} turns"
+
+    def read(self, config, record):
+        return "two rings"
+
+    def load(self, dataset, digits, pca, seed):
+        raise NotImplementedError  # nothing is trained here
 
 
-potentials.BUILTIN["huber"], step_rules.RULES["polyak"], sources.SOURCES["rings"] = Huber, Polyak, Rings
+potentials.BUILTIN["huber"], step_rules.RULES["polyak"], sources.SOURCES["rings"] = Huber, Polyak, Rings()
 
 import sys
 from mdcore.analysis.figures import style
@@ -118,13 +128,20 @@ def test_a_potential_a_step_rule_and_a_data_source_are_one_class_each(tmp_path):
     assert "got 'polyak' at depth 3; expected one of constant, normalized, adaptive: polyak diverges" in told
 
 
+def test_a_data_source_that_lacks_a_method_cannot_be_made():
+    class Half(type(SOURCES["file"]).__mro__[1]):
+        name, parameters = "half", {}
+
+    with pytest.raises(TypeError, match=r"abstract methods? .*label.*load.*read.*title"):
+        Half()
+
+
 def test_every_declared_parameter_is_a_key_and_a_column():
     for group, classes in (("dataset", SOURCES), ("step", RULES)):
         assert CLASSES[group] is classes
         for cls in classes.values():
             assert all(f"{group}.{name}" in LEAVES for name in cls.parameters)
-            hidden = getattr(cls, "placeless", ())
-            assert all((f"{group}_{name}" in COLUMNS) == (name not in hidden) for name in cls.parameters)
+            assert all(f"{group}_{name}" in COLUMNS for name in cls.parameters)
     assert all(name in COLUMNS for cls in BUILTIN.values() for name in cls.parameters)
 
 

@@ -1,6 +1,7 @@
 """Numbers under their own names: identity by configuration and content, never by label, position or first row."""
 
 import gzip
+import hashlib
 import json
 import math
 import re
@@ -31,7 +32,7 @@ from mdcore.math import metrics
 from mdcore.math.potentials import BUILTIN, Cosh, Hypentropy, Lp, Quadratic, Scaled
 from mdcore.problems import mnist
 from mdcore.problems.datasets import Dataset
-from mdcore.runner.command import other_data, plugin_files
+from mdcore.runner.command import other_data
 from mdcore.runner.plan import Rerun, describe, make_plan
 from mdcore.store.commits import committed
 from mdcore.store.fingerprint import code_parts
@@ -573,8 +574,8 @@ def planned(grid_file: Path, run_dir: Path, overrides=(), rerun=None):
     """(plan, grid) of a run as the command makes it."""
     grid = load_grid(grid_file, overrides)
     state = committed(run_dir)
-    parts = code_parts(plugin_files(grid))
-    return make_plan(grid.cells, grid.cells, state, parts, Rerun(rerun), ContentNow(grid.plugin_dir)), state
+    parts = code_parts(grid.plugin_files)
+    return make_plan(grid.cells, grid.cells, state, parts, Rerun(rerun), ContentNow(grid)), state
 
 
 def test_other_images_under_the_same_names_are_other_data(tmp_path, monkeypatch):
@@ -609,11 +610,15 @@ def test_other_images_under_the_same_names_are_other_data(tmp_path, monkeypatch)
 def test_mnist_itself_is_called_so(tmp_path, monkeypatch):
     folder = idx_files(tmp_path / "one", 1)
     config = fake.config(dataset={**fake.MNIST, "source": "full", "path": str(folder)}, digits=[0, 1], pca=3)
-    monkeypatch.setattr(mnist, "UNPACKED", mnist.digests(folder, "md5"))
+    sums = tuple(hashlib.md5((folder / name).read_bytes()).hexdigest() for name in mnist.FILES)
+    monkeypatch.setattr(mnist, "PUBLISHED_SUMS", (("MNIST", sums),))
     assert load_data(config).preprocessing["source"] == "MNIST, 70,000 images"
     for name in mnist.FILES:  # gzipped files are the same content
         (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
-        (folder / name).unlink()
+        (folder / name).rename(folder / name.replace("-idx", ".idx"))  # another usual name of the same files
+    assert load_data(config).preprocessing["source"] == "MNIST, 70,000 images"
+    for name in mnist.FILES:
+        (folder / name.replace("-idx", ".idx")).unlink()
     assert load_data(config).preprocessing["source"] == "MNIST, 70,000 images"
 
 

@@ -11,6 +11,7 @@ import torch
 from mdcore.config import plugins
 from mdcore.config.grid import GridError, cell_from_config, load_grid, select
 from mdcore.math.step_rules import Moment
+from mdcore.store.runs import Run, write_head
 
 POTENTIAL = '''\
 """phi(w) = c w^4 / 4."""
@@ -262,7 +263,7 @@ def test_what_is_wrong_with_a_plug_in_is_told(folder, potential, source, parts):
     [
         ("dataset={name: mine:dita}", ["has no dita", "did you mean 'data'"]),
         ("dataset={name: mine:NUMBER}", ["is a int; expected a function"]),
-        ("dataset={name: ../mine:data}", ["expected one of synthetic, mnist, or a plug-in"]),
+        ("dataset={name: ../mine:data}", ["expected one of synthetic, mnist, file, sklearn, or a plug-in"]),
         ("dataset={name: mine:data, x: .inf}", ["dataset.x: got inf"]),
         ("metrics=[mine:nothing]", ["has no nothing"]),
         ("metrics=[]", ["a list of different plug-ins"]),
@@ -430,3 +431,18 @@ def test_what_is_wrong_with_a_step_rule_is_told(rules, step, parts):
 def test_a_step_rule_that_is_too_deep_is_told(rules):
     message = told(rules, "quadratic", "step={rule: mine:Decay, floor: 1}", "depth=[2, 3]")
     assert "is for depth ≤ 2; got depth 3" in message
+
+
+def test_a_run_directory_repeats_itself_wherever_it_lies(folder, tmp_path):
+    """It holds its plug-ins' sources; where they lay before is not said, and may be gone."""
+    loaded = grid(folder)
+    run = tmp_path / "20250101_t"
+    run.mkdir()
+    write_head(Run(run, new=True), loaded, {})
+    (folder / "mine.py").unlink()
+    moved = run.rename(tmp_path / "20250101_moved")
+    again = load_grid(moved / "grid.yaml")
+    assert again.cells == loaded.cells and again.plugin_dir == str(moved)
+    assert str(folder) not in (moved / "grid.yaml").read_text()
+    write_head(Run(moved, new=False), again, {})  # a file copied onto itself
+    assert (moved / "mine.py").read_text() == POTENTIAL

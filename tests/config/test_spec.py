@@ -149,7 +149,14 @@ def test_defaults(load):
         (
             "dataset: {name: mnist}\ndigits: [3, 5]",
             ("dataset",),
-            {"name": "mnist", "source": "bundled", "path": None, "test_fraction": 0.2},
+            {
+                "name": "mnist",
+                "source": "bundled",
+                "path": None,
+                "test_fraction": 0.2,
+                "split": "fixed",
+                "subsample": None,
+            },
         ),
         ("dataset: {name: mnist, source: full, path: here}\ndigits: [3.0, 5]", ("digits",), [3, 5]),
         ("dataset: {name: mnist}\ndigits: [3, 5]\npca: null", ("pca",), None),

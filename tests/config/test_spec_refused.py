@@ -267,7 +267,7 @@ BAD = {
         "fixed.dataset.path",
         ["source full"],
     ),
-    "path varied": (BASE + "  dataset.path: [a, b]\n", 10, "vary.dataset.path", ["cannot vary"]),
+    "path varied": (BASE + "  dataset.path: [a, b]\n", 10, "vary.dataset.path", ["path is of dataset"]),
     "gap 1": (base("  epochs", "  stop: {gap: 1}\n  epochs"), 4, "fixed.stop.gap", ["got 1", "(0, 1)"]),
     "stop as a number": (
         base("  epochs", "  stop: 0.01\n  epochs"),

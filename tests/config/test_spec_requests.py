@@ -117,7 +117,7 @@ def test_overrides(load, overrides, count, check):
         ("potential={lp: {p: 1}}", ["potential.lp.p: got 1"]),
         ("init.scale=0", ["--set init.scale=0: init.scale: got 0 at depth 2"]),
         ("step={}", ["expected a mapping"]),
-        ("dataset.path=[a, b]", ["cannot vary"]),
+        ("dataset.path=[a, b]", ["path is of dataset one of mnist, file"]),
         ("question=3", ["non-empty string"]),
         ("depth=1\x1b[31m", ["\\x1b[31m"]),
         ("depth=\udcff", ["not Unicode"]),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdcore.problems import datasets, mnist, synthetic
+from mdcore.problems import mnist, preparing, synthetic
 from mdcore.problems.datasets import DataError, Dataset, load_dataset
 from mdcore.problems.references import solve_references
 
@@ -242,6 +242,12 @@ def test_bundled_is_mlxtends_sample():
     assert mnist.load_bundled()[0] is pixels  # parsed once per process
 
 
+def split_of(digits, pair):
+    """Indices of the training and test images of a pair among all images."""
+    mine = np.flatnonzero(np.isin(digits, pair))
+    return [mine[part] for part in preparing.divide(digits[mine], BUNDLED, seed=0)]
+
+
 def test_test_split_is_stratified_fixed_and_apart():
     data = load_dataset(BUNDLED, [3, 5], 50)
     assert data.label == "mnist-3v5-pca50"
@@ -251,11 +257,11 @@ def test_test_split_is_stratified_fixed_and_apart():
     assert (data.y_test > 0).sum() == 100
     assert load_dataset(BUNDLED, [3, 5], 50, seed=7).fingerprint == data.fingerprint
     _, digits = mnist.load_bundled()
-    train, test, _ = datasets._split_bundled(digits, (3, 5), 0.2)
+    train, test = split_of(digits, (3, 5))
     assert not set(train) & set(test)
     assert set(train) | set(test) == set(np.flatnonzero(np.isin(digits, (3, 5))))
     # an image is a test image in every pair or in none
-    other = datasets._split_bundled(digits, (5, 8), 0.2)[1]
+    other = split_of(digits, (5, 8))[1]
     assert set(other[digits[other] == 5]) == set(test[digits[test] == 5])
 
 
@@ -285,7 +291,7 @@ def test_training_split_is_standardised_by_its_population_std(pca):
 def test_nothing_is_learned_from_the_test_split(monkeypatch):
     data = load_dataset(BUNDLED, [3, 5], 20)
     pixels, digits = mnist.load_bundled()
-    test = datasets._split_bundled(digits, (3, 5), 0.2)[1]
+    test = split_of(digits, (3, 5))[1]
     changed = pixels.copy()
     changed[test] = 255 - changed[test]
     monkeypatch.setattr(mnist, "load_bundled", lambda: (changed, digits))
@@ -315,7 +321,7 @@ def test_raw_pixels_lose_the_constant_ones():
 
 def test_a_coordinate_without_variance_gives_no_nan():
     X = np.array([[1.0, 5.0, 0.3], [2.0, 5.0, 0.3], [4.0, 5.0, 3 * 0.1]])
-    train, test, _ = datasets._reduce(X, np.array([[3.0, 6.0, 0.3]]), None)
+    train, test, _ = mnist._reduce(X, np.array([[3.0, 6.0, 0.3]]), None)
     assert train.shape == (3, 1)
     assert np.isfinite(test).all()
 
@@ -434,7 +440,7 @@ def test_offline_there_is_one_error_with_what_to_do(tmp_path, offline):
     small_mnist(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(DataError) as error:
-        mnist.load_full(tmp_path)
+        mnist.read_files(tmp_path, fetch=True)
     text = str(error.value)
     assert "t10k-labels-idx1-ubyte" in text
     assert "no network" in text
@@ -449,13 +455,13 @@ def test_missing_files_are_downloaded_checked_and_kept(tmp_path, monkeypatch):
     sums = {name: hashlib.md5((mirror / f"{name}.gz").read_bytes()).hexdigest() for name in arrays}
     monkeypatch.setattr(mnist, "FILES", sums)
     monkeypatch.setattr(mnist, "MIRRORS", ((tmp_path / "nowhere").as_uri() + "/", mirror.as_uri() + "/"))
-    train, digits, test, _ = mnist.load_full(target)
-    assert np.array_equal(train, arrays["train-images-idx3-ubyte"].reshape(40, 784))
+    train, digits, test, _ = mnist.read_files(target, fetch=True).arrays
+    assert np.array_equal(train, arrays["train-images-idx3-ubyte"])
     assert np.array_equal(digits, arrays["train-labels-idx1-ubyte"])
-    assert test.shape == (20, 784)
+    assert test.shape == (20, 28, 28)
     assert sorted(path.name for path in target.iterdir()) == sorted(f"{name}.gz" for name in arrays)
     monkeypatch.setattr(mnist, "MIRRORS", ())
-    mnist.load_full(target)  # from what was kept
+    mnist.read_files(target)  # from what was kept
 
 
 def test_a_wrong_checksum_is_not_kept(tmp_path, monkeypatch):
@@ -464,7 +470,7 @@ def test_a_wrong_checksum_is_not_kept(tmp_path, monkeypatch):
     small_mnist(mirror)
     monkeypatch.setattr(mnist, "MIRRORS", (mirror.as_uri() + "/",))
     with pytest.raises(DataError, match="wrong checksum"):
-        mnist.load_full(target)
+        mnist.read_files(target, fetch=True)
     assert not target.exists() or not list(target.iterdir())
 
 
@@ -472,7 +478,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path, offline):
     small_mnist(tmp_path)
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.zeros(7))))
     with pytest.raises(DataError, match="40 images and 7 labels"):
-        mnist.load_full(tmp_path)
+        mnist.read_files(tmp_path, fetch=True)
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.zeros((7, 2)))))
     with pytest.raises(DataError, match="not the MNIST file"):
-        mnist.load_full(tmp_path)
+        mnist.read_files(tmp_path, fetch=True)

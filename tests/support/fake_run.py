@@ -199,7 +199,7 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
         "dim": dim,
         "seconds": 0.8,
         "steps": config["epochs"],
-        "preprocessing": json.dumps({"source": _source(config), "seed": 0}),
+        "preprocessing": json.dumps(_record(config)),
         "message": {"failed": "training accuracy 0.96 at the end", "diverged": "not finite at epoch 8000"}.get(
             status, ""
         ),
@@ -212,8 +212,10 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
     return {"cell_id": np.repeat(identity, n), **h}, final, predictor
 
 
-def _source(config: dict) -> str:
-    return "MNIST, 70,000 images" if config["dataset"].get("source") == "full" else "fake"
+def _record(config: dict) -> dict:
+    data = config["dataset"]
+    record = {"source": "MNIST, 70,000 images" if data.get("source") == "full" else "fake", "seed": 0}
+    return record | ({} if data.get("standardize", True) else {"standardisation": "none"})
 
 
 def write_run(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mdcore.analysis.data.results import Results, load
 from mdcore.config.grid import load_grid
-from mdcore.runner.command import plugin_files
 from mdcore.runner.execution import StackSettings, write_request
 from mdcore.runner.stacks import compose
 from mdcore.store.commits import NOTEBOOK, Origin, commit_stack, read_notes
@@ -35,11 +34,11 @@ def write(folder: Path, grid: str, **files: str) -> Path:
 def train(grid_file: Path, run_dir: Path, monkeypatch) -> Results:
     """The grid's run, trained and read back by the analysis."""
     grid = load_grid(grid_file)
-    parts = code_parts(plugin_files(grid))
+    parts = code_parts(grid.plugin_files)
     (run_dir / "stacks").mkdir(parents=True)
     write_head(Run(run_dir, new=True), grid, {"commit": None, "packages": {}})
     for serial, stack in enumerate(compose(grid.cells)):
-        place = write_request(run_dir, stack, StackSettings(fingerprint(parts), "cpu", grid.plugin_dir))
+        place = write_request(run_dir, stack, StackSettings(fingerprint(parts), "cpu", grid.plugin_dir, grid.data_dir))
         monkeypatch.chdir(run_dir)
         output = place / "out-test"
         write_results(output, train_request(place / "request.json"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from mdcore.config import labels
 from mdcore.config.cell import (
+    COLUMNS,
     condition_id,
     data_key,
     flatten,
@@ -18,6 +19,7 @@ from mdcore.config.cell import (
     layers,
     own_parameters,
     potential_key,
+    sanitised,
     shared_names,
     without_seed,
 )
@@ -74,18 +76,7 @@ def sortable(value) -> tuple:
     return (2, 0, str(value))
 
 
-_DATA_ORDER = [
-    "dataset",
-    "digits",
-    "pca",
-    "dataset_source",
-    "dataset_geometry",
-    "dataset_dim",
-    "dataset_n",
-    "dataset_separation",
-    "dataset_noise",
-    "dataset_test_fraction",
-]
+_DATA_ORDER = ["dataset", "digits", "pca", *(column for column in COLUMNS if column.startswith("dataset_"))]
 _REST_ORDER = [
     "loss",
     "step_rule",
@@ -100,10 +91,10 @@ _REST_ORDER = [
 ]
 
 
-def conditions_of(cells: list[dict], not_mnist: frozenset[str] = frozenset()) -> list[Condition]:
+def conditions_of(cells: list[dict], called: dict[str, str] | None = None) -> list[Condition]:
     """Conditions of a manifest's cells in reading order; their columns are the union over all cells.
 
-    not_mnist: data keys whose files, read as MNIST's, were found to be others; their titles do not say MNIST.
+    called: {data key: name} of images that were read as MNIST's and found to be others; nothing calls them MNIST.
     """
     found: dict[str, Condition] = {}
     shared = shared_names(cell["config"] for cell in cells)
@@ -121,10 +112,10 @@ def conditions_of(cells: list[dict], not_mnist: frozenset[str] = frozenset()) ->
     for c in found.values():
         c.label, c.words = label[c.potential_key], words[c.potential_key]
         c.data, c.data_words, c.family_words = data[c.data_key], data_words[c.data_key], family[c.family_key]
-        if c.data_key in not_mnist:
-            c.data_words, c.family_words = (
-                re.sub("^MNIST", "IDX images", said) for said in (c.data_words, c.family_words)
-            )
+        if name := (called or {}).get(c.data_key):
+            c.data_words, c.family_words = (re.sub("^MNIST", name, said) for said in (c.data_words, c.family_words))
+            c.data = re.sub("^mnist", sanitised(name), c.data)
+            c.flat["dataset"] = sanitised(name)
         c.cells = dict(sorted(c.cells.items()))
         c.flat |= {"potential_label": c.label} | {column: c.flat.get(column) for column in own}
     data_names = sorted({name for config in configs for name in own_parameters(config)["dataset"]})

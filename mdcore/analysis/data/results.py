@@ -15,6 +15,7 @@ from mdcore.analysis.data import validate
 from mdcore.analysis.data.conditions import Condition, conditions_of
 from mdcore.analysis.data.facets import Facet, facets_of, varied_columns
 from mdcore.config.cell import data_key
+from mdcore.config.yaml_lines import parse
 
 
 def record_of(row: dict) -> dict:
@@ -73,18 +74,24 @@ class Results:
 
     @cached_property
     def conditions(self) -> list[Condition]:
-        return conditions_of(self.cells, self._not_mnist)
+        return conditions_of(self.cells, self._called)
 
     @cached_property
-    def _not_mnist(self) -> frozenset[str]:
-        """Keys of the data that were read from IDX files whose checksums are not those of MNIST."""
-        return frozenset(
-            data_key(c["config"])
+    def _called(self) -> dict[str, str]:
+        """{data key: what they are called} of images that were read under MNIST's names and are others."""
+        found = {
+            data_key(c["config"]): record_of(self.row.get(c["cell_id"], {})).get("called")
             for c in self.cells
-            if c["config"]["dataset"].get("source") == "full"
-            and c["config"]["dataset"]["name"] == "mnist"
-            and not record_of(self.row.get(c["cell_id"], {})).get("source", "MNIST").startswith("MNIST")
-        )
+            if c["config"]["dataset"]["name"] == "mnist"
+        }
+        return {key: called for key, called in found.items() if called not in (None, "MNIST")}
+
+    @cached_property
+    def data_dir(self) -> str | None:
+        """Where the grid's relative paths start; None where the run's grid.yaml does not say."""
+        document = parse(self.grid_yaml, "grid.yaml", lambda *_: None, lines=False) if self.grid_yaml else None
+        found = document.data.get("data_dir") if document and isinstance(document.data, dict) else None
+        return found if isinstance(found, str) else None
 
     @cached_property
     def facets(self) -> list[Facet]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results
+from mdcore.config.cell import located
 
 
 @dataclass
@@ -30,13 +31,17 @@ def picture(results: Results, condition: Condition, seed: int, ps: set[float]) -
 
     Raises ValueError when the data set is not one the framework can load again (one of the user's own).
     """
-    from mdcore.problems.datasets import load_dataset
+    from mdcore.problems.datasets import DataError, load_dataset
     from mdcore.problems.references import solve_references
 
     config = condition.config
     if ":" in str(config["dataset"].get("name")):
         raise ValueError("the points of a data set of the user's own are not kept with the run")
-    data = load_dataset(config["dataset"], config.get("digits"), config.get("pca"), seed)
+    located_config = located(config, results.data_dir)
+    try:
+        data = load_dataset(located_config["dataset"], config.get("digits"), config.get("pca"), seed)
+    except DataError as error:
+        raise ValueError(f"the data cannot be read any more: {error}") from None
     trained = results.row.get(condition.cells.get(seed, ""), {}).get("data_sha256")
     if trained and trained != data.fingerprint:
         raise ValueError("the data set has another content now than the one that was trained on")

@@ -14,6 +14,7 @@ from mdcore.analysis.data.results import Results, record_of
 from mdcore.analysis.report.findings.wording import listed, plural
 from mdcore.analysis.tables.numbers import angle_at_most, count, is_number, percent, plain, rounded_up
 from mdcore.problems.proofs.directions import CONVERGED_GAP
+from mdcore.problems.sources import BY_SEED, SOURCES
 
 # Rules and potentials that have a source.
 _STEPS = {
@@ -78,32 +79,6 @@ def _largest(rows: list[dict], column: str) -> float:
     return max((float(r[column]) for r in rows if is_number(r.get(column))), default=float("nan"))
 
 
-def _built_in(c: Condition, record: dict) -> str:
-    """What the configuration of a built-in data set says of its points, and of files what was found in them."""
-    data, seeds = c.config["dataset"], "another draw for every seed, every point a training point, no preprocessing"
-    if data["name"] == "mnist":
-        published = str(record.get("source", "")).startswith("MNIST")
-        source = {
-            "bundled": "the bundled sample of 500 images a digit",
-            "full": "the 70,000 images" if published else str(record.get("source", "IDX files that no run has read")),
-        }[data["source"]]
-        share = data.get("test_fraction", 0.2)
-        if not share:
-            split = "every image a training image"
-        elif data["source"] == "full":
-            split = "the official split" if published else "split as the files are"
-        else:
-            split = f"{percent(share)} of the images of each digit held out for testing"
-        return f"{source}, {split}"
-    shape = (
-        "two Gaussian classes, x = yμ + noise·N(0, I) with ‖μ‖ = separation"
-        if data["geometry"] == "gaussian"
-        else "one planted support vector of norm separation, all other points beyond it for every p"
-    )
-    numbers = f"n = {data['n']}, separation {data['separation']:g}, noise {data['noise']:g}"
-    return f"{shape}: {numbers}, {seeds}"
-
-
 def _own_data(c: Condition) -> str:
     """The user's own data set: the function's name and the parameters that the grid gives it."""
     given = [f"{k} = {v}" for k, v in c.config["dataset"].items() if k != "name" and v is not None]
@@ -112,40 +87,64 @@ def _own_data(c: Condition) -> str:
     )
 
 
+# Of a record, what a sentence of its own says, or what no reader of a paper asks for.
+_SAID = {
+    "source", "split", "labels", "standardisation", "pca", "explained_variance", "svd_solver", "component_signs",
+    "n_train", "n_test", "called", "files", "digits", "test_fraction", "label", "seed",
+}  # fmt: skip
+
+
+def _in_its_own_words(record: dict) -> list[str]:
+    """What else a data set of the user's own records of itself, as far as it is short."""
+    yes = {True: "yes", False: "no"}
+    words = {k: yes[v] if isinstance(v, bool) else str(v) for k, v in record.items() if k not in _SAID}
+    plain_ones = [k for k in words if isinstance(record[k], (str, int, float)) and len(words[k]) <= 200]
+    return [f"{k.replace('_', ' ')}: {words[k]}" for k in plain_ones[:8]]
+
+
 def data_sentences(results: Results) -> list[str]:
-    """One sentence for each data set: source, sizes, split, PCA and what it explains, standardisation, verdict."""
+    """One sentence for each data set: what was read, sizes, labels, split, PCA, scaling, verdict."""
     groups: dict[str, list[Condition]] = {}
     for c in results.conditions:
         groups.setdefault(c.data_key, []).append(c)
-    out = []
-    for members in groups.values():
-        c, rows = members[0], _rows(results, members)
-        name = c.config["dataset"]["name"]
-        record = next((r for r in map(record_of, rows) if r), {})
-        parts = [_built_in(c, record) if name in ("mnist", "synthetic") else _own_data(c)]
-        if name != "synthetic":
-            unit = "images" if name == "mnist" else "points"
-            sizes = sorted({(int(r["n_train"]), int(r["n_test"])) for r in rows if is_number(r.get("n_train"))})
-            if sizes:
-                held = f" and {sizes[0][1]:,} test" if sizes[0][1] else ""
-                parts.append(
-                    f"{sizes[0][0]:,} training{held} {unit}" + (" at one of its seeds" if len(sizes) > 1 else "")
-                )
-            if isinstance(record.get("source"), str) and name != "mnist":
-                parts.append(f"source: {record['source']}")
-            if isinstance(record.get("split"), str):
-                parts.append(f"split: {record['split']}")
-            if c.config.get("pca") is not None:
-                explained = record.get("explained_variance")
-                tail = f" (explains {percent(explained)} of the variance)" if is_number(explained) else ""
-                parts.append(f"PCA to {c.config['pca']} components fitted on the training split{tail}")
-            if isinstance(record.get("standardisation"), str):
-                parts.append(f"standardisation: {record['standardisation']}")
-        verdicts = sorted({r["separability"] for r in rows if r.get("separability")})
-        title = "" if name not in ("mnist", "synthetic") else f"{c.data_words}: "
-        text = title + ", ".join(parts) + (f"; {' or '.join(verdicts)}" if verdicts else "") + "."
-        out.append(text[0].upper() + text[1:])
-    return out
+    return [_data_sentence(members, _rows(results, members)) for members in groups.values()]
+
+
+def _data_sentence(members: list[Condition], rows: list[dict]) -> str:
+    c = members[0]
+    source, config = SOURCES.get(c.config["dataset"]["name"]), c.config
+    record = next((r for r in map(record_of, rows) if r), {})
+    words = {key: record[key] for key in ("source", "label", "split", "labels", "standardisation")
+             if isinstance(record.get(key), str)}  # fmt: skip
+    parts = [_own_data(c) if source is None else source.read(config, record)]
+    unit = "points" if source is None else source.unit
+    sizes = sorted({(int(r["n_train"]), int(r["n_test"])) for r in rows if is_number(r.get("n_train"))})
+    if sizes:
+        held = f" and {sizes[0][1]:,} test" if sizes[0][1] else ""
+        parts.append(f"{sizes[0][0]:,} training{held} {unit}" + (" at one of its seeds" if len(sizes) > 1 else ""))
+    if source is None:
+        parts += [f"{key}: {words[key]}" for key in ("label", "source") if key in words]
+    if "labels" in words:
+        parts.append(words["labels"].replace(" -", " −"))
+    if source is not None:
+        parts.append(source.split(config, record))
+    elif "split" in words:
+        parts.append(f"split: {words['split']}")
+    if config.get("pca") is not None:
+        explained = record.get("explained_variance")
+        tail = f" (explains {percent(explained)} of the variance)" if is_number(explained) else ""
+        parts.append(f"PCA to {config['pca']} components fitted on the training split{tail}")
+    dropped = record.get("dropped_constant")
+    if source is not None and dropped:
+        parts.append(f"{listed([str(name) for name in dropped], 6)} dropped, constant in training")
+    if "standardisation" in words:
+        parts.append(f"standardisation: {words['standardisation']}")
+    if source is None:
+        parts += _in_its_own_words(record)
+    verdicts = sorted({r["separability"] for r in rows if r.get("separability")})
+    title = "" if source is None else f"{c.data_words}: "
+    text = title + ", ".join(parts) + (f"; {' or '.join(verdicts)}" if verdicts else "") + "."
+    return text[0].upper() + text[1:] if source is None or not source.places else text
 
 
 def _model(results: Results) -> str:
@@ -285,6 +284,7 @@ def _statistics(results: Results) -> str:
             "an upper bound of the missing share of the margin that needs no solver; a run counts as converged at "
             f"{percent(CONVERGED_GAP)} or less, else as transient. "
         )
+    text += _what_seeds_draw(results.conditions) if len(seeds) > 1 else ""
     text += f"Statistics are over {_numbers(sizes).replace(' and ', ' or ')} seed{'s' * (sizes != {1})} per condition "
     text += f"(seeds {_numbers(seeds)}) " if len(seeds) > 1 else f"(seed {_numbers(seeds)}) "
     text += f"and over runs with status {listed(met, 6)}: " if met else "(no run came through): "
@@ -294,6 +294,26 @@ def _statistics(results: Results) -> str:
         "mean, standard deviation with ddof 1, range, and the 95 % interval of the mean by Student's t (Student 1908). "
         "Differences are paired by seed."
     )
+
+
+def _what_seeds_draw(conditions: list[Condition]) -> str:
+    """What differs between the seeds of a condition, and so what an interval is of."""
+    datasets = [c.config["dataset"] for c in conditions]
+    sources = [SOURCES.get(data["name"]) for data in datasets]
+    drawn = [s is None or s.seeded(data) for s, data in zip(sources, datasets, strict=True)]
+    deep, words = any(c.depth > 1 for c in conditions), ""
+    if all(drawn):
+        words = "A seed draws the data" + (" and the start of a deep network" if deep else "") + ". "
+    elif not any(drawn) and deep:
+        words = "A seed draws the start of a deep network; the data, and so runs at L = 1, are the same at all seeds. "
+    elif not any(drawn):
+        words = "The data are the same at all seeds. "
+    if any(data.get("split") == BY_SEED or data.get("subsample") for data in datasets):
+        words += (
+            "Where a seed draws the split or a subsample, training sets of two seeds share points: intervals are of "
+            "these draws, not of new samples of the population. "
+        )
+    return words
 
 
 def methods(results: Results) -> list[str]:

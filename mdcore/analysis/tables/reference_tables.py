@@ -15,6 +15,7 @@ from mdcore.analysis.tables import latex
 from mdcore.analysis.tables.layout import ASTERISK, DOUBLE, Column, Float, tables
 from mdcore.analysis.tables.numbers import decimals_of, is_number, rounded_up
 from mdcore.analysis.tables.statistics_tables import AMBIGUOUS, QUANTITIES, definitions, potential_name
+from mdcore.problems.sources import SOURCES
 
 PAIRED = ("margin_ratio", "angle_max_margin", "angle_svm", "test_accuracy")
 _SHORT = {
@@ -51,6 +52,8 @@ def references_table(results: Results, master: pd.DataFrame) -> str:
     for facet in results.facets:
         cells_of = pd.concat([rows_of[c.id] for c in facet.conditions])
         cells_of = cells_of[cells_of["separability"].astype(str) != ""]
+        data = facet.conditions[0].config["dataset"]
+        drawn = data["name"] in SOURCES and SOURCES[data["name"]].seeded(data)
         for p, group in cells_of.groupby("limit_p", dropna=False):
             key = (facet.conditions[0].data_key, p, *(sorted(group["exact_margin"].dropna().round(12).unique())))
             if key in seen:
@@ -66,7 +69,7 @@ def references_table(results: Results, master: pd.DataFrame) -> str:
             off = float(group["exact_angle_bound"].max())
             unique = " / ".join(_UNIQUE[v] for v in ("True", "False") if v in set(group["reference_unique"])) or "--"
             name = "--" if p != p else r"$\infty$" if p == np.inf else f"{p:g}"
-            data_sets = group["seed"].nunique() if facet.conditions[0].flat["dataset"] == "synthetic" else 1
+            data_sets = group["seed"].nunique() if drawn else 1
             cells = [
                 str(data_sets),
                 sizes,

@@ -204,6 +204,8 @@ class Configurations:
         source = SOURCES.get(name)
         if source is None or not source.images:
             good = self._checked(combination, _no_images(combination, name))
+            if source is not None and dataset is not None:
+                good &= self._checked(combination, source.wrong(dataset, None))
             return {"dataset": dataset, "digits": None, "pca": None} if good and dataset else None
         images = self._values(combination, ("digits", "pca"))
         if dataset is None or images is None or not self._checked(combination, source.wrong(dataset, images["pca"])):
@@ -316,7 +318,7 @@ def _refuse_collisions(cells: list[Cell], place: str, problems: Problems) -> Non
             continue
         if identity(first.config) == identity(cell.config):
             paths = " and ".join(repr(other.config["dataset"]["path"]) for other in (first, cell))
-            message = f"got {paths} for the same cell; expected one directory: where the files lie is no part of a cell"
+            message = f"got {paths} for the same cell; expected one place: of a file only the name is part of a cell"
             problems.add(place, "dataset.path", message)
         else:
             message = f"two different cells share the id {cell.cell_id} (its hash has 32 bits)"

@@ -53,8 +53,6 @@ def _apply(layout: Layout, key: str, data: Any, spot: Spot) -> None:
         return None
     if not data:
         return spot.tell("got an empty list; expected at least one value")
-    if key == "dataset.path" and "dataset" not in layout.user_groups:
-        return spot.tell("cannot vary: where the files lie is no part of a cell; expected one directory")
     values = [layout.read(key, value, spot.at(position)) for position, value in enumerate(data)]
     if axis is not None and len(axis.keys) > 1:
         if len(values) != len(axis.rows):

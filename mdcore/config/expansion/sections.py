@@ -20,15 +20,21 @@ from mdcore.config.schema import (
     INVALID,
     KEYS,
     PARAMETER_LEAVES,
+    SOURCES,
     Setting,
     leaves_of,
     read_key,
     value_of,
 )
+from mdcore.math.parameters import Names
 from mdcore.math.potentials import BUILTIN
 
-SECTIONS = ("question", "fixed", "vary", "zip", "only_if", "exclude", "timeout", "plugin_dir")
-LISTS = ("digits", "metrics")  # keys whose values are lists themselves
+DIRECTORIES = {"plugin_dir": "the directory of the plug-in files", "data_dir": "the directory that paths start at"}
+SECTIONS = ("question", "fixed", "vary", "zip", "only_if", "exclude", "timeout", *DIRECTORIES)
+LISTS = (  # keys whose values are lists themselves
+    "digits", "metrics",
+    *(f"dataset.{k}" for each in SOURCES.values() for k, kind in each.parameters.items() if type(kind) is Names),
+)  # fmt: skip
 Combination = Mapping[str, Setting]
 Row = dict[str, dict[str, Setting]]  # key as written -> the leaves it sets
 
@@ -67,7 +73,7 @@ class Layout:
     user_groups: set[str] = field(default_factory=set)
     question: str = ""
     timeout: float | None = None  # seconds
-    plugin_dir: str | None = None
+    directories: dict[str, str] = field(default_factory=dict)  # plugin_dir and data_dir, where the file has them
     fixed: dict[str, Setting] = field(default_factory=dict)
     axes: list[Axis] = field(default_factory=list)
     only_if: dict[str, Condition] = field(default_factory=dict)
@@ -98,11 +104,12 @@ def read_layout(data: dict[str, Any], spot: Spot) -> Layout:
             spot.at(name).tell(f"unknown key; expected {one_of(SECTIONS)}{_meant(name)}", of_key=True)
     layout.question = read_question(data, spot)
     layout.timeout = read_timeout(data, spot)
-    folder = data.get("plugin_dir", "-")
-    if not isinstance(folder, str) or not folder.strip() or not folder.isprintable():
-        spot.at("plugin_dir").tell(f"got {shown(folder)}; expected the directory of the plug-in files")
-    elif "plugin_dir" in data:
-        layout.plugin_dir = folder
+    for section, words in DIRECTORIES.items():
+        folder = data.get(section, "-")
+        if not isinstance(folder, str) or not folder.strip() or not folder.isprintable():
+            spot.at(section).tell(f"got {shown(folder)}; expected {words}")
+        elif section in data:
+            layout.directories[section] = folder
     taken: dict[str, Setting] = {}
     for key, value in _mapping(data, "fixed", spot).items():
         leaves = layout.read(key, value, spot.at("fixed", key))
@@ -214,8 +221,6 @@ def _read_axis(layout: Layout, entry: dict[str, Any], spot: Spot, taken: dict[st
         elif not values:
             inner.tell("got an empty list; expected at least one value")
         else:
-            if key == "dataset.path" and "dataset" not in layout.user_groups:
-                inner.tell("cannot vary: where the files lie is no part of a cell; write it under fixed")
             columns[key] = [layout.read(key, value, inner.at(position)) for position, value in enumerate(values)]
             _claim(columns[key], taken)
             continue

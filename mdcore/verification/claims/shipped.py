@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from mdcore.config.cell import data_key
 from mdcore.config.grid import load_grid
 from mdcore.config.plugins import potentials_for
 from mdcore.problems.datasets import Dataset
@@ -16,7 +17,7 @@ from mdcore.problems.references import References, solve_references
 from mdcore.problems.solvers import conic
 from mdcore.training.stack import load_data
 from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, is_quick, largest, level
-from mdcore.verification.evidence import GRIDS, data_key
+from mdcore.verification.evidence import GRIDS
 from mdcore.verification.own import degrees, least_polyhedral
 
 CLAIMS = Register()
@@ -40,7 +41,7 @@ def cases(quick: bool) -> tuple[Case, ...]:
     for path in sorted(GRIDS.glob("*.yaml")):
         for cell in load_grid(path).cells:
             config = cell.config
-            key = (*data_key(config)[: 3 if quick else 4], config["svm_C"], config["logreg_C"])
+            key = (data_key(config) if quick else cell.data_key, config["svm_C"], config["logreg_C"])
             ps = wanted.setdefault(key, (config, set()))[1]
             ps.update(phi.limit_p for phi in potentials_for(config, GRIDS) if phi.limit_p is not None)
     found = []
