@@ -49,11 +49,6 @@ def conjugate_exponent(p: float) -> float:
     return 1.0 if math.isinf(p) else p / (p - 1.0)
 
 
-def margin(A: Tensor, w: Tensor, p: float) -> Tensor:
-    """γ_p(w) = min_n (Aw)_n / ‖w‖_p, shape (…,); negative while a point is misclassified, NaN at w = 0."""
-    return (w @ A.mT).amin(dim=-1) / p_norm(w, p)
-
-
 def layer_potentials(potentials: Sequence[Potential], Z: Sequence[Tensor]) -> Tensor:
     """Σ over entries of φ_l*(Z_l) − φ_l*(0) ≥ 0, shape (…, L): φ* is least at 0, as an even φ has φ'(0) = 0.
 

@@ -218,6 +218,11 @@ def test_coefficients_by_hand():
     assert found("loss_scaled") == pytest.approx(1.0)
 
 
+def test_a_moment_stays_what_it_was():
+    with pytest.raises(AttributeError):
+        Moment(1, vec(1.0), vec(0.0), vec(0.0), 1.0).t = 2
+
+
 def test_what_the_rules_need():
     table = {name: (rule.adapts, rule.needs_norm, rule.needs_risk, rule.deepest) for name, rule in RULES.items()}
     assert table == {
@@ -229,7 +234,7 @@ def test_what_the_rules_need():
     for name, rule in RULES.items():
         step = StepRule(name, 1.0)
         assert (step.adapts, step.needs_norm, step.needs_risk) == (rule.adapts, rule.needs_norm, rule.needs_risk)
-        assert rule.parameters["eta"].check(name, "eta", 1e12) == 1e12
+        assert [rule.parameters["eta"].check(name, "eta", eta) for eta in (1e-9, 1e12)] == [1e-9, 1e12]
         assert rule.parameters["eta"].default == (0.1 if name == "constant" else 1.0)
         for eta in (0.0, 1.1e12):
             with pytest.raises(ValueError, match="eta"):

@@ -179,3 +179,17 @@ def test_points_at_zero_leave_no_offset():
     found = quasi.ray_and_offset(A, np.array([True, False, True]))
     assert list(found.offset) == [0.0, 0.0] and found.offset_gradient == 0.0
     assert found.ray == pytest.approx([1.0, 1.0]) and found.margin == pytest.approx(0.5**0.5)
+
+
+def test_quasi_separable_data_need_no_linear_program(monkeypatch):
+    rest, beside = rows(20, 3, 0.5), np.hstack([rows(20, 3, 0.5, 1), np.abs(rows(20, 2, 1.0, 2)) + 0.1])
+    A = np.vstack([np.hstack([rest, np.zeros((20, 2))]), beside])
+    monkeypatch.setattr(separability, "separability_lp", lambda A: pytest.fail("asked the linear program"))
+    found = separability.separability(A)
+    assert (found.verdict, found.value) == ("quasi-separable", 20.0) and not found.strict[:20].any()
+    assert separability._split(A, np.ones(40), np.ones(5)) is None  # nothing to tell the parts by
+
+
+def test_points_at_zero_have_no_gradient():
+    fit = logistic.minimise(np.zeros((3, 2)), 1.0)
+    assert (list(fit.w), fit.relative) == ([0.0, 0.0], 0.0)
