@@ -53,7 +53,7 @@ def test_it_passes_every_check_of_scikit_learn():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"fit_intercept": True, "p": 3}, {"depth": 2, "width": 5, "warm_start": True}],
+    [{}, {"fit_intercept": True, "p": 3, "max_iter": 50}, {"depth": 2, "width": 5, "max_iter": 50}],
     ids=["defaults", "intercept", "deep"],
 )
 def test_it_passes_every_check_of_scikit_learn_in_other_settings(settings):
