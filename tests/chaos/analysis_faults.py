@@ -22,6 +22,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
@@ -119,6 +120,9 @@ def in_a_fork(work) -> int:
     status = 70
     try:
         status = work()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
     finally:
         os._exit(status)
 
@@ -181,6 +185,7 @@ def without_kernels() -> None:
     from mdcore.analysis.report.document import Section
     from mdcore.runner import notebooks
     from mdcore.runner.kernels import servers
+    from mdcore.training.failures import failure_of
 
     def execute(notebook: Path, output: Path, parameters: dict, *_) -> None:
         read, space, shown = nbformat.read(notebook, 4), {}, []
@@ -193,7 +198,7 @@ def without_kernels() -> None:
                 bundles = [thing._repr_mimebundle_() for thing in shown if isinstance(thing, Section)]
                 cell.outputs = [nbformat.v4.new_output("display_data", bundle) for bundle in bundles]
         except Exception as error:
-            raise notebooks.NotebookFailed(type(error).__name__, str(error)) from None
+            raise notebooks.NotebookFailed(failure_of(error)) from None
         finally:
             nbformat.write(read, output)
 
