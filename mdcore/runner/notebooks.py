@@ -226,7 +226,7 @@ def _take_failures(nb) -> list[Failure]:
                 cell.outputs.remove(out)
     if reported:
         nb.metadata["failures"] = reported
-    return [Failure(Kind(told["kind"]), told["message"], tuple(told["cells"])) for told in reported]
+    return [Failure(Kind(one["kind"]), one["message"], tuple(one["cells"])) for one in reported]
 
 
 def private_places(cwd: Path) -> list[tuple[str, str]]:

@@ -243,12 +243,12 @@ class ForkedKernel:
         """The exit status, or None while it runs. A kernel without a server has been killed with it."""
         if self.returncode is None:
             try:
-                told = self._connection.recv(64).strip()
+                status = self._connection.recv(64).strip()
             except BlockingIOError:
                 return None
             except OSError:
-                told = b""
-            self.returncode = int(told) if told else -signal.SIGKILL
+                status = b""
+            self.returncode = int(status) if status else -signal.SIGKILL
             self._connection.close()
         return self.returncode
 
