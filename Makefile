@@ -10,7 +10,9 @@ JOBS   ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 CONFIG = $(if $(findstring /,$(GRID))$(filter %.yaml %.yml,$(GRID)),$(GRID),grids/$(GRID).yaml)
 RUN = $(PY) -m mdcore.run_grid --config "$(CONFIG)" --tag "$(TAG)" --jobs $(JOBS) \
       $(foreach word,$(SET),--set '$(word)') $(foreach word,$(ONLY),--only '$(word)') $(ARGS)
-ANALYSE = $(PY) -m mdcore.run_analysis --tag "$(TAG)"
+# STYLE: what the figures show and how they look; the file beside the grid, where there is one.
+STYLE ?= $(wildcard $(CONFIG:.yaml=.style.yaml))
+ANALYSE = $(PY) -m mdcore.run_analysis --tag "$(TAG)" $(if $(STYLE),--style "$(STYLE)")
 
 # What is missing is told before anything is set up.
 NEEDED := $(if $(filter grid plan paper,$(MAKECMDGOALS)),GRID TAG,$(if $(filter analysis paper-pdf,$(MAKECMDGOALS)),TAG)$(if $(filter compare,$(MAKECMDGOALS)),TAGS))
@@ -59,7 +61,7 @@ grid: $(STAMP)  ## run or resume a grid (GRID, TAG)
 plan: $(STAMP)  ## what a grid would run, what is done or stale, and why; runs nothing (GRID, TAG)
 	@$(RUN) --dry_run
 
-analysis: $(STAMP)  ## tables, figures and report of a run (TAG)
+analysis: $(STAMP)  ## tables, figures and report of a run (TAG, STYLE)
 	@$(ANALYSE)
 
 paper-pdf: $(STAMP)  ## the Results section of an analysed run as PDF, with latexmk or tectonic (TAG)

@@ -17,6 +17,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--input_dir", metavar="DIR", help="a run, such as runs_out/20250319_synth_bias")
     p.add_argument("--output_dir", metavar="DIR", help="where the results go (analysis_results/<tag>)")
     p.add_argument("--tag", help="instead of --input_dir: the newest run of that name")
+    p.add_argument("--style", metavar="FILE", help="what the figures show and how they look: <grid>.style.yaml")
     p.add_argument("--runs_dir", default="runs_out", metavar="DIR", help="where --tag looks (runs_out)")
     return p
 
@@ -45,8 +46,10 @@ def places(options) -> tuple[Path, Path]:
     return run_dir, output
 
 
-def analyse(run_dir: Path, draft) -> list[str]:
+def analyse(run_dir: Path, draft, style_file: str | None = None) -> list[str]:
     """Execute the three notebooks, one kernel each, and publish the report into `draft`, a Draft.
+
+    style_file says what the figures show; figures of an earlier analysis that are the same are not drawn again.
 
     Returns what is to be told in the terminal. A notebook that fails is kept in the draft's workspace.
     """
@@ -54,12 +57,14 @@ def analyse(run_dir: Path, draft) -> list[str]:
     from mdcore.runner.notebooks import KernelDied, NotebookFailed, execute
 
     parameters = {"input_dir": str(run_dir), "output_dir": str(draft.path)}
+    for_figures = {"style_file": str(Path(style_file).resolve()) if style_file else "", "earlier": str(draft.target)}
     with Kernels(FOR_ANALYSIS) as kernels:
         for name in NOTEBOOKS:
             print(f"{name} …", flush=True)
             executed = draft.workspace / f"{name}.ipynb"
+            more = for_figures if name == "figures" else {}
             try:
-                execute(PLACE / f"{name}.ipynb", executed, parameters, Path.cwd(), kernels)
+                execute(PLACE / f"{name}.ipynb", executed, parameters | more, Path.cwd(), kernels)
             except (NotebookFailed, KernelDied):
                 draft.keep = True
                 raise
@@ -73,19 +78,25 @@ def main(argv: list[str] | None = None) -> int:
     from mdcore.streams import steady_streams
 
     steady_streams()
+    from mdcore.config.yaml_lines import GridError
     from mdcore.runner.notebooks import KernelDied, NotebookFailed
     from mdcore.store.drafts import Draft
     from mdcore.store.runs import RunError
 
     try:
-        run_dir, output = places(parser().parse_args(argv))
+        options = parser().parse_args(argv)
+        run_dir, output = places(options)
+        if options.style:
+            from mdcore.analysis.figures.study import read_options
+
+            read_options(options.style)
         draft = Draft(output)
-    except (RunError, OSError, ValueError) as error:  # ValueError: a path that cannot be one
+    except (GridError, RunError, OSError, ValueError) as error:  # ValueError: a path that cannot be one
         print(error, file=sys.stderr)
         return 2
     try:
         with draft:
-            told = analyse(run_dir, draft)
+            told = analyse(run_dir, draft, options.style)
     except RunError as error:
         print(error, file=sys.stderr)
         return 2

@@ -60,6 +60,7 @@ start = time.monotonic()
 from pathlib import Path
 from mdcore.analysis.data import aggregate
 from mdcore.analysis.figures import collection
+from mdcore.analysis.figures.study import Study
 from mdcore.analysis.report import sections
 from mdcore.analysis.tables import statistics_tables
 from mdcore.analysis.data.results import load
@@ -68,7 +69,7 @@ output.mkdir()
 results = load(source)
 master, summary = aggregate.write(results, output)
 statistics_tables.write(results, master, summary, output)
-collection.write(results, master, summary, output)
+collection.write(Study(results, master, summary), output)
 sections.build(source, output)
 """
 

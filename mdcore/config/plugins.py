@@ -98,6 +98,11 @@ def load_metric(reference: str, plugin_dir: str | Path | None = None) -> Callabl
     return _load_callable(reference, plugin_dir, "a function that returns a number")
 
 
+def load_figure(reference: str, plugin_dir: str | Path | None = None) -> Callable[..., Any]:
+    """The figure function my_file:my_figure. Raises GridError."""
+    return _load_callable(reference, plugin_dir, "a function that draws a figure")
+
+
 def potentials_for(config: dict[str, Any], plugin_dir: str | Path | None = None) -> list[Potential]:
     """The Potential of each layer of a canonical configuration, input layer first. Raises GridError."""
     return [_make(entry, plugin_dir) for entry in layers(config["potential"], config["depth"])]

@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from mdcore.analysis.figures import style
+from mdcore.analysis.figures.axes import plain_ticks
 from mdcore.verification.claim import ClaimFigure, Series
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288")
@@ -30,21 +31,22 @@ def draw(claimed: ClaimFigure) -> Figure:
     names = _names(claimed.series)
     ax.set_xscale(claimed.x_scale)
     ax.set_yscale(claimed.y_scale)
+    plain_ticks(ax)
     count = {"data": 0, "prediction": 0}
     for series in claimed.series:
         x, y = (_positions(series.x, names), np.asarray(list(series.y), float))
         if len(y):
-            ax.plot(x, y, label=style.safe(series.label), **_look(series, count[series.kind]))
+            ax.plot(x, y, label=series.label, **_look(series, count[series.kind]))
             count[series.kind] += 1
     if names:
         ax.set_xticks(
             range(len(names)),
-            [style.safe(n) for n in names],
+            names,
             rotation=40 if len(names) > 4 else 0,
             ha="right" if len(names) > 4 else "center",
         )
-    ax.set_xlabel(style.safe(claimed.x_label))
-    ax.set_ylabel(style.safe(claimed.y_label))
+    ax.set_xlabel(claimed.x_label)
+    ax.set_ylabel(claimed.y_label)
     if any(count.values()):
         fig.legend(loc="outside right upper")
     return fig

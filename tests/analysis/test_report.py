@@ -19,10 +19,8 @@ from mdcore.analysis import compare
 from mdcore.analysis.data import aggregate
 from mdcore.analysis.data.conditions import conditions_of
 from mdcore.analysis.data.results import load
-from mdcore.analysis.figures import collection, style
-from mdcore.analysis.figures.drawings.curves import curve_figures
-from mdcore.analysis.figures.drawings.heatmaps import heatmaps
-from mdcore.analysis.figures.families import FAMILIES
+from mdcore.analysis.figures import collection
+from mdcore.analysis.figures.study import Options, Study
 from mdcore.analysis.report import publishing
 from mdcore.analysis.report.document import Code, Section, Table, Text, escape, md
 from mdcore.analysis.report.findings import answer, certainty, macros, wording
@@ -439,17 +437,9 @@ def test_what_is_wrong_with_the_files_is_on_the_report(tmp_path):
     assert lost.head[4] == "not run" and [row[4] for row in lost.rows] == ["3", "3"]
 
 
-def test_figures_are_inline_in_html_and_linked_in_markdown(tmp_path, monkeypatch):
-    style.use()
-    monkeypatch.setattr(
-        collection,
-        "figures",
-        lambda results, master, summary: [
-            *curve_figures(results, FAMILIES["gap"], "epoch"),
-            *heatmaps(results, summary, "norm_balance"),
-        ],
-    )
-    run, out, *_ = analysed(tmp_path, fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)), figures=True)
+def test_figures_are_inline_in_html_and_linked_in_markdown(tmp_path):
+    run, out, *found = analysed(tmp_path, fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)), figures=True)
+    collection.write(Study(*found, Options(figures=["margins_vs_epochs", "norm_balance_heatmap"])), out)
     report = build(run, out)
     assert report["figures"].html().count("data:image/png;base64,") == len(list((out / "figures").glob("*.png"))) == 1
     for name in re.findall(r"\]\((figures/[^)]+)\)", report["figures"].markdown()):

@@ -21,7 +21,8 @@ from mdcore.analysis.data import aggregate
 from mdcore.analysis.data.conditions import conditions_of
 from mdcore.analysis.data.facets import facets_of
 from mdcore.analysis.data.results import load
-from mdcore.analysis.figures.drawings import heatmaps
+from mdcore.analysis.figures.drawings.heatmaps import norm_balance
+from mdcore.analysis.figures.study import Study
 from mdcore.config import labels
 from mdcore.config.cell import data_key, flatten, make_cell, potential_key
 from mdcore.config.errors import GridError
@@ -275,7 +276,7 @@ def test_parameters_of_a_potential_are_named_everywhere(tmp_path, monkeypatch):
     told = {(r["param.a"], r["param.b"]) for r in master.fillna(0).to_dict("records")}
     assert told == {(0, 0), (2, 0), (0, 2)} and {"param.a", "param.b"} <= set(summary)
     assert {c.words for c in results.conditions} == {"Mix", "Mix, a = 2", "Mix, b = 2"}
-    (figure,) = [item.figure for item in heatmaps.heatmaps(results, summary, "norm_balance") if hasattr(item, "figure")]
+    (figure,) = [item.figure for item in norm_balance(Study(results, master, summary)) if hasattr(item, "figure")]
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["Mix", "Mix, a = 2", "Mix, b = 2"]
     changes, different, only_a, only_b = compare.compare(results, load(tmp_path / "20250101_t"))
     assert len(changes) == 6 and all(c.same for c in changes) and (different, only_a, only_b) == ({}, [], [])

@@ -42,6 +42,11 @@ class Curves:
     def __contains__(self, cell_id: str) -> bool:
         return cell_id in self._slice
 
+    def arrays(self) -> list[tuple[str, np.ndarray]]:
+        """Every column of all cells, after the names and places of the cells."""
+        where = repr([(name, part.start, part.stop) for name, part in self._slice.items()])
+        return [(where, np.empty(0)), *self._data.items()]
+
     def get(self, cell_id: str, column: str) -> np.ndarray:
         """The column of one cell, NaN where it was never written; empty for a cell without a history."""
         if cell_id not in self._slice:

@@ -9,7 +9,6 @@ import numpy as np
 from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results
-from mdcore.analysis.figures.style import BELOW
 from mdcore.analysis.report.findings.wording import listed
 
 
@@ -50,6 +49,17 @@ def unique_words(results: Results, conditions: list[Condition], columns: Iterabl
     )
 
 
+R_WORDS = (
+    " R: the mean loss over the training points, so that log(1/R) = 1e10 means R = exp(−1e10), far below the smallest "
+    "number of floating-point arithmetic; losses are computed as logarithms."
+)
+EQUAL_LOSS_WORDS = (
+    " Angles at equal loss are read, and drawn, at the largest log(1/R) that the deep run and the linear one have both "
+    "reached."
+)
+LINEAR_WORDS = " Linear MD: mirror descent at depth L = 1 with the same data, potential, step rule and seed."
+
+
 def has_numbers(results: Results, conditions: list[Condition], column: str) -> bool:
     cells = [i for c in conditions if not (metric(column).deep and c.depth == 1) for i in c.cells.values()]
     return any(np.isfinite(results.curves.get(i, column)).any() for i in cells)
@@ -67,7 +77,5 @@ def end_words(statuses: set[str], points: str = "end points") -> str:
         words.append(f"open {points}: margin not certified, so no limit is shown")
     if statuses & {"failed", "diverged"}:
         words.append("thin lines with a cross failed or diverged and are in no mean")
-    if BELOW in statuses:
-        words.append("triangles at the foot of a panel: the end lies below its axis")
     text = "; ".join(words)
     return f" {text[0].upper()}{text[1:]}." if text else ""

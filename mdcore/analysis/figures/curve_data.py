@@ -9,8 +9,11 @@ import numpy as np
 from mdcore.analysis.data.columns import USED
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results
+from mdcore.analysis.figures.study import Study
 
-AXES = {"epoch": "epochs (full batch)", "log_inverse_loss": "log(1/R) (nats)"}
+AXES = {"epoch": "epochs (full batch)", "log_inverse_loss": "log(1/R), in nats"}
+EQUAL_LOSS = "angle_linear_md_equal_loss"
+WINDOW = 9  # logged epochs of the running median where data overlap
 
 
 @dataclass
@@ -33,10 +36,36 @@ class Band:
     def empty(self) -> bool:
         return not (self.x.size or self.tails or self.lost)
 
+    @property
+    def values(self) -> list[np.ndarray]:
+        """All that is drawn of it."""
+        return [self.low, self.high, *(y for _, y in self.tails + self.lost)]
 
-def _points(results: Results, cell: str, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def times(self) -> list[np.ndarray]:
+        """Where it is drawn."""
+        return [self.x, *(x for x, _ in self.tails + self.lost)]
+
+
+def common_level(study: Study, cell: str) -> np.ndarray:
+    """The largest log(1/R) that a deep run and its linear companion have both reached up to each logged epoch.
+
+    It is where angle_linear_md_equal_loss is read; NaN where the grid has no such linear run.
+    """
+    curves, linear = study.results.curves, study.linear.get(cell)
+    own, other = (curves.get(i, "log_inverse_loss") for i in (cell, linear))
+    if not other.size:
+        return np.full(len(own), np.nan)
+    place = np.searchsorted(curves.get(linear, "epoch"), curves.get(cell, "epoch"), side="right") - 1
+    reached = [np.fmax.accumulate(level) for level in (own, other)]
+    return np.where(place < 0, np.nan, np.fmin(reached[0], reached[1][np.maximum(place, 0)]))
+
+
+def _points(study: Study, cell: str, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
     """Points with x > 0 (both axes are logarithmic in x), x strictly rising: only steps that set a new x."""
-    a, b = results.curves.get(cell, x), results.curves.get(cell, y)
+    curves = study.results.curves
+    a = common_level(study, cell) if (x, y) == ("log_inverse_loss", EQUAL_LOSS) else curves.get(cell, x)
+    b = curves.get(cell, y)
     keep = np.isfinite(a) & np.isfinite(b) & (a > 0)
     a, b = a[keep], b[keep]
     if a.size:
@@ -45,16 +74,37 @@ def _points(results: Results, cell: str, x: str, y: str) -> tuple[np.ndarray, np
     return a, b
 
 
-def band(results: Results, condition: Condition, x: str, y: str) -> Band:
-    """The Band of one condition. Epochs: those that all seeds logged; log(1/R): interpolated on 100 common points."""
+def smoothed(values: np.ndarray) -> np.ndarray:
+    """Running median over WINDOW logged epochs, fewer at the ends; the last value stays what it is."""
+    half = min(WINDOW // 2, (len(values) - 1) // 2)
+    if half < 1:
+        return values
+    padded = np.pad(values, half, mode="reflect")
+    out = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1)
+    out[-1] = values[-1]
+    return out
+
+
+def oscillates(results: Results, condition: Condition) -> bool:
+    """Whether the data of a condition overlap: its predictor circles about the minimiser until its steps are short."""
+    return any(results.status[cell] == "overlap" for cell in condition.cells.values())
+
+
+def band(study: Study, condition: Condition, x: str, y: str) -> Band:
+    """The Band of one condition. Epochs: those that all seeds logged; log(1/R): interpolated on 100 common points.
+
+    Curves on overlapping data are smoothed.
+    """
+    smooth = smoothed if oscillates(study.results, condition) else np.asarray
     good: list[tuple[np.ndarray, np.ndarray]] = []
     lost: list[tuple[np.ndarray, np.ndarray]] = []
     ends = []
     for cell in condition.cells.values():
-        points = _points(results, cell, x, y)
+        points = _points(study, cell, x, y)
         if not points[0].size:
             continue
-        status = results.status[cell]
+        points = points[0], smooth(points[1])
+        status = study.results.status[cell]
         (good if status in USED else lost).append(points)
         ends.append((float(points[0][-1]), float(points[1][-1]), status))
     nothing = np.empty(0)

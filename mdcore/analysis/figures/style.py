@@ -1,52 +1,55 @@
-"""One style for every figure: type, grid, colours of potentials, line styles of depths, how a figure is saved.
+"""One style for every figure: type, grid, colours and marks of potentials, line styles of depths; saving.
 
-Sizes are those of a paper's column (3.25 in), type 6.5 to 8 pt at that width, STIX serif (shipped with matplotlib).
+Widths are those of a two-column paper: one column 3.25 in, the full width 6.75 in. The smallest text has 7 pt at that
+width; nothing is set by mathtext, whose subscripts would be smaller, so that a user's "$" is a "$".
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import matplotlib
+import numpy as np
+from matplotlib import pyplot as plt
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.textpath import text_to_path
 
 from mdcore.math.potentials import BUILTIN
 
-COLUMN = 3.25  # inches
-RC: dict[str, Any] = {
+COLUMN, FULL = 3.25, 6.75  # inches
+HEIGHT = 4.0  # inches: no figure of a report is higher
+SMALLEST = 7.0  # points
+SIZE = 8.0  # points of titles and axis labels
+RC = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral"],
     "mathtext.fontset": "stix",
-    "font.size": 8,
-    "axes.labelsize": 8,
-    "axes.titlesize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
+    "text.parse_math": False,
+    "axes.formatter.use_mathtext": False,
     "legend.frameon": False,
-    "legend.handlelength": 2.4,
-    "legend.columnspacing": 1.2,
+    "legend.handlelength": 1.9,
+    "legend.columnspacing": 1.0,
     "legend.handletextpad": 0.5,
+    "legend.labelspacing": 0.25,
     "axes.grid": True,
     "grid.color": "0.88",
     "grid.linewidth": 0.5,
     "axes.axisbelow": True,
     "axes.linewidth": 0.6,
+    "axes.titlepad": 3,
+    "axes.labelpad": 2,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
-    "xtick.minor.size": 1.5,
-    "ytick.minor.size": 1.5,
+    "xtick.major.pad": 2,
+    "ytick.major.pad": 2,
     "lines.linewidth": 1.1,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -55,9 +58,6 @@ RC: dict[str, Any] = {
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
     "axes.unicode_minus": True,
-    "figure.constrained_layout.h_pad": 0.03,
-    "figure.constrained_layout.w_pad": 0.03,
-    "path.simplify": True,
     "svg.hashsalt": "mdcore",
 }
 # Okabe & Ito (2008) and Tol's muted set: told apart with the common colour blindnesses. Yellow is too pale for lines.
@@ -65,7 +65,7 @@ RC: dict[str, Any] = {
 _KNOWN = {cls.name: cls.colour for cls in BUILTIN.values() if cls.colour and not cls.parameters} | {
     f"{cls.name}{value:g}": colour for cls in BUILTIN.values() for value, colour in cls.colours.items()
 }
-_FAMILY = {cls.name: cls.colour for cls in BUILTIN.values() if cls.colour and cls.parameters}
+_KIND = {cls.name: cls.colour for cls in BUILTIN.values() if cls.colour and cls.parameters}
 _OTHERS = [
     "#E69F00",
     "#56B4E9",
@@ -81,10 +81,10 @@ _OTHERS = [
     "#6699CC",
     "#000000",
 ]
-BELOW = "below"  # beside the statuses of end points: one that lies below the axis
+_MARKERS = "os^DPXvph<>d8*"  # one a potential: they stay apart where colours do not, in grey print
 BASELINES = {"svm": "0.15", "logreg": "0.45"}
 _UNDATED = {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None}
-_STYLES = [
+_DASHES = [
     "-",
     (0, (4, 1.5)),
     (0, (1.2, 1.2)),
@@ -96,20 +96,23 @@ _STYLES = [
 ]
 
 
-def use() -> None:
+def use(font_size: float = SIZE) -> None:
     """Set the style for figures made from here on, without touching a display: nothing of a matplotlibrc is left."""
     matplotlib.use("Agg", force=False)
     matplotlib.rcdefaults()
-    matplotlib.rcParams.update(RC)  # type: ignore[arg-type]  # its stub lists every name
+    small = max(SMALLEST, font_size - 1)
+    sizes = {"font.size": font_size, "axes.labelsize": font_size, "axes.titlesize": font_size}
+    sizes |= {"figure.titlesize": font_size, "xtick.labelsize": small, "ytick.labelsize": small}
+    matplotlib.rcParams.update(RC | sizes | {"legend.fontsize": small, "legend.title_fontsize": small})
 
 
 def colours(labels: list[str]) -> dict[str, str]:
     """Colour of each potential label: the well-known labels always have the same one, the others the next free."""
     out = {label: _KNOWN[label] for label in labels if label in _KNOWN}
     for label in labels:
-        family = next((f for f in _FAMILY if re.fullmatch(rf"{f}[\d.e+-]*", label)), None)
-        if label not in out and family and _FAMILY[family] not in out.values():
-            out[label] = _FAMILY[family]
+        kind = next((k for k in _KIND if re.fullmatch(rf"{k}[\d.e+-]*", label)), None)
+        if label not in out and kind and _KIND[kind] not in out.values():
+            out[label] = _KIND[kind]
     for label in labels:
         if label not in out:
             free = [c for c in _OTHERS if c not in out.values()]
@@ -117,12 +120,17 @@ def colours(labels: list[str]) -> dict[str, str]:
     return {label: out[label] for label in labels}
 
 
+def markers(labels: list[str]) -> dict[str, str]:
+    """Mark of each potential label, in the order of the labels."""
+    return {label: _MARKERS[i % len(_MARKERS)] for i, label in enumerate(labels)}
+
+
 def line_of(depth: int) -> dict:
     """Line style of a depth. Depth 1 is a wide pale line, so that a deep curve on top of it is seen."""
-    style = _STYLES[(depth - 1) % len(_STYLES)]
+    dashes = _DASHES[(depth - 1) % len(_DASHES)]
     if depth == 1:
-        return {"linestyle": style, "linewidth": 2.2, "alpha": 0.45, "solid_capstyle": "butt"}
-    return {"linestyle": style, "linewidth": 1.1}
+        return {"linestyle": dashes, "linewidth": 2.2, "alpha": 0.45, "solid_capstyle": "butt"}
+    return {"linestyle": dashes, "linewidth": 1.1}
 
 
 def darker(colour: str) -> tuple[float, ...]:
@@ -130,83 +138,80 @@ def darker(colour: str) -> tuple[float, ...]:
     return tuple(0.55 * v for v in to_rgb(colour))
 
 
-def safe(text: str) -> str:
-    """A user's string as matplotlib shows it letter by letter: no mathtext."""
-    return str(text).replace("\\", "\\\\").replace("$", r"\$")
-
-
 def words(text: str) -> str:
-    """Words of a figure: a user's string letter by letter, but "lp" and "l2" as the norm's symbol."""
-    return re.sub(r"(?<![\w])l([p2])(?![\w])", r"$\\ell_\1$", safe(text))
+    """Words of a figure: as they are, but "lp", "l2" and "l1.5" with the norm's ℓ."""
+    return re.sub(r"(?<!\w)l(p|∞|\d+(?:\.\d+)?)(?![\w-]*\w)", r"ℓ\1", str(text))
 
 
-def legend_handles(names: dict[str, str], palette: dict[str, str], depths: list[int]) -> list[Line2D]:
-    """Potentials by colour, then depths by line style. `names` maps label -> words."""
-    handles = [Line2D([], [], color=palette[k], linewidth=2.2, label=words(v)) for k, v in names.items()]
-    for d in depths:
-        handles.append(Line2D([], [], color="0.25", label=f"L = {d}" + (" (linear)" if d == 1 else ""), **line_of(d)))
-    return handles
-
-
-def band_handles(counts: set[int]) -> list[Patch]:
-    """The legend entry of the bands: what they are and over how many seeds; none where every line is one run."""
-    counts = {c for c in counts if c > 1}
-    if not counts:
-        return []
-    n = "–".join(str(c) for c in sorted({min(counts), max(counts)}))
-    return [Patch(facecolor="0.5", alpha=0.3, linewidth=0, label=f"min–max, n = {n}")]
+def depth_handles(depths: list[int]) -> list[Line2D]:
+    """Legend entries of depths by line style."""
+    return [
+        Line2D([], [], color="0.25", label=f"L = {d}" + (" (linear)" if d == 1 else ""), **line_of(d)) for d in depths
+    ]
 
 
 def mark_handles(statuses: set[str]) -> list[Line2D]:
-    """Legend entries for end points: filled (settled), open (not at its limit), cross (failed or diverged)."""
-    look: dict[str, Any] = {"color": "0.25", "linestyle": "", "markersize": 3.4, "markeredgewidth": 0.9}
+    """Legend entries for end points: filled (certified or overlapping data), open (not certified), cross (lost)."""
+    look = {"color": "0.25", "linestyle": "", "markersize": 3.4, "markeredgewidth": 0.9}
     out = []
     if statuses & {"converged", "overlap"}:
-        label = "end" if "overlap" in statuses else "margin certified"
+        label = {"converged": "margin certified", "overlap": "end"}.get("".join(statuses & {"converged", "overlap"}))
+        label = label or "certified / overlap"
         out.append(Line2D([], [], marker="o", label=label, **look))
     if statuses & {"transient", "quasi-separable"}:
         out.append(Line2D([], [], marker="o", markerfacecolor="white", label="not certified", **look))
     if statuses & {"failed", "diverged"}:
         out.append(Line2D([], [], marker="x", label="failed / diverged", **look))
-    if BELOW in statuses:
-        out.append(Line2D([], [], marker="v", label="end: below", **look))
     return out
 
 
-def visible(label: str) -> int:
-    """About how many letters of a label are seen."""
-    return len(re.sub(r"\$\\ell_(.)\$", r"l\1", str(label)).replace("\\", ""))
+@lru_cache(4096)
+def _width(text: str, size: float) -> float:
+    font = FontProperties(family=RC["font.serif"], size=size)
+    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
 
 
-def legend_columns(labels: list[str], width: float) -> int:
-    """How many columns of a legend the words leave room for, in a figure `width` inches wide."""
-    longest = max((visible(label) for label in labels), default=1)
-    return max(1, min(len(labels) or 1, int((width - 0.05) / (0.44 + 0.043 * longest))))
+def inches(text: str) -> float:
+    """Width of the longest line of a text of the smallest size."""
+    return max(_width(line, matplotlib.rcParams["legend.fontsize"]) for line in str(text).split("\n"))
 
 
-def legend_below(fig: Figure, handles: list, columns: int | None = None) -> None:
-    """The legend outside, under all panels: never over data. Columns are as many as the words leave room for."""
-    if not handles:
-        return
-    columns = columns or legend_columns([h.get_label() for h in handles], fig.get_figwidth())
-    fig.legend(handles=handles, loc="outside lower center", ncols=columns)
+def letters(width: float) -> int:
+    """About how many letters of the smallest size go into a width in inches."""
+    return max(4, int(width * 72 / (0.45 * matplotlib.rcParams["legend.fontsize"])))
 
 
-def freeze(fig: Figure) -> None:
-    """Lay the figure out once; drawing it for the screen, as PNG and as PDF then does not do it again."""
-    if engine := fig.get_layout_engine():
-        engine.execute(fig)
-        fig.set_layout_engine(None)
+def legend_shape(handles: list, width: float) -> tuple[int, float]:
+    """(columns, inches of height) of a legend below a figure `width` inches wide: as many columns as there is room."""
+    em = matplotlib.rcParams["legend.fontsize"] / 72
+    entries = [(1.9 + 0.5) * em + inches(h.get_label()) for h in handles]
+    for columns in range(len(entries), 0, -1):
+        parts = np.array_split(entries, columns)  # as matplotlib fills them
+        if columns == 1 or sum(p.max() for p in parts) + (columns - 1) * 1.0 * em <= width - 0.5 * em:
+            return columns, 0.08 + 1.33 * em * len(parts[0])
+    return 1, 0.0
 
 
-def save(fig: Figure, stem: Path) -> None:
+def legend_below(figure: Figure, handles: list) -> None:
+    """The legend under all panels, never over data."""
+    if handles:
+        columns, _ = legend_shape(handles, figure.get_figwidth())
+        figure.legend(handles=handles, loc="lower center", ncols=columns, borderpad=0.2, borderaxespad=0.1)
+
+
+def _lay_out(figure: Figure) -> None:
+    """Lay the figure out once; drawing it as PNG and as PDF then does not do it again."""
+    if figure.get_layout_engine() is not None:
+        figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine(None)
+
+
+def save(figure: Figure, stem: Path) -> None:
     """Write stem.png (300 dpi) and stem.pdf (fonts embedded) without dates, and close the figure."""
-    from matplotlib import pyplot as plt
-
-    freeze(fig)
-    fig.savefig(stem.with_name(stem.name + ".png"), metadata={"Software": None})
-    fig.savefig(stem.with_name(stem.name + ".pdf"), metadata=_UNDATED)
-    plt.close(fig)
+    _lay_out(figure)
+    figure.savefig(stem.with_name(stem.name + ".png"), metadata={"Software": None})
+    figure.savefig(stem.with_name(stem.name + ".pdf"), metadata=_UNDATED)
+    plt.close(figure)
 
 
 def book(path: Path) -> PdfPages:
@@ -214,20 +219,8 @@ def book(path: Path) -> PdfPages:
     return PdfPages(path, metadata=_UNDATED)
 
 
-def add(fig: Figure, pages: PdfPages) -> None:
+def add(figure: Figure, pages: PdfPages) -> None:
     """The figure as the next page of a book; closes it."""
-    from matplotlib import pyplot as plt
-
-    freeze(fig)
-    pages.savefig(fig)
-    plt.close(fig)
-
-
-def jitter(name: str, n: int, width: float) -> list[float]:
-    """n offsets in ±width that belong to `name`: the same points in the same places every time."""
-    digest = hashlib.sha256(name.encode()).digest()
-    if n == 1:
-        return [0.0]
-    turn = digest[0] % n
-    even = [width * (2 * i / (n - 1) - 1) for i in range(n)]
-    return even[turn:] + even[:turn]
+    _lay_out(figure)
+    pages.savefig(figure)
+    plt.close(figure)

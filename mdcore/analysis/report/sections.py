@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.results import Results, load
 from mdcore.analysis.figures import collection
 from mdcore.analysis.figures.captions import NOT_UNIQUE, unique_words
+from mdcore.analysis.figures.study import Study
 from mdcore.analysis.report import methods, paper
 from mdcore.analysis.report.document import Bullets, Code, Figure, Folded, Section, Table, Text
 from mdcore.analysis.report.findings.answer import answer
@@ -27,17 +29,6 @@ from mdcore.analysis.tables.numbers import DASH, is_number, readable
 from mdcore.analysis.tables.statistics_tables import QUANTITIES, counts, numbers_of
 
 __all__ = ["build", "publish"]
-
-FAMILIES = {
-    "angles": "Angles to the references",
-    "margins": "Margins",
-    "gap": "Certified gap",
-    "boxplots": "Across seeds",
-    "boundaries": "Decision boundaries",
-    "heatmaps": "Balance and alignment",
-    "structure": "Layers and hidden neurons",
-    "own_metrics": "Metrics of one's own",
-}
 
 
 def answer_section(results: Results, said: list[str]) -> Section:
@@ -64,17 +55,15 @@ def certainty_section(results: Results, said: list[str]) -> Section:
 
 
 def figures_section(output_dir: Path, index: dict) -> Section:
-    """All figures by family with their captions, and what is absent, with the reason."""
+    """All figures by section with their captions, and what is absent, with the reason."""
     blocks: list = []
     number = 0
-    for family, title in FAMILIES.items():
-        members = [f for f in index["figures"] if f["family"] == family]
-        if members:
-            blocks.append(Section(f"figures-{family}", title, [], 3))
-        for f in members:
+    for title in dict.fromkeys(f["section"] for f in index["figures"] + index.get("albums", [])):
+        blocks.append(Section("figures-" + re.sub(r"\W+", "-", title.lower()), title, [], 3))
+        for f in (f for f in index["figures"] if f["section"] == title):
             number += 1
             blocks.append(Figure(output_dir / "figures" / f"{f['name']}.png", f["caption"], f["alt"], number))
-        for album in (a for a in index.get("albums", []) if a["family"] == family):
+        for album in (a for a in index.get("albums", []) if a["section"] == title):
             first, last = album["first"], album["first"] + len(album["captions"]) - 1
             pages = f"Page {first} is" if first == last else f"Pages {first} to {last} are"
             blocks.append(
@@ -143,7 +132,7 @@ def build(input_dir: str | Path, output_dir: str | Path) -> dict[str, Section]:
     index = (
         json.loads(index_file.read_text(encoding="utf-8"))
         if index_file.is_file()
-        else collection.write(results, master, summary, output_dir)
+        else collection.write(Study(results, master, summary), output_dir)
     )
     found = verdicts(results, master, summary)
     record = provenance(results, output_dir)

@@ -1,113 +1,246 @@
-"""Curves against epochs and against log(1/R): angles, margins, gaps, layer structure."""
+"""Curves against epochs and against log(1/R): angles, margins, gaps, layers, metrics of the user's own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
 from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.conditions import Condition
-from mdcore.analysis.data.results import Results
 from mdcore.analysis.figures import style
+from mdcore.analysis.figures.axes import clip_words, line_across, line_words, scale, set_axis
 from mdcore.analysis.figures.captions import (
+    EQUAL_LOSS_WORDS,
+    LINEAR_WORDS,
     NOT_UNIQUE,
+    R_WORDS,
     ambiguous_labels,
     end_words,
     has_numbers,
     unique_words,
     why_empty,
 )
-from mdcore.analysis.figures.curve_data import AXES, band, seeds_text
-from mdcore.analysis.figures.families import Family
-from mdcore.analysis.figures.panels import (
-    Absent,
-    Drawn,
+from mdcore.analysis.figures.curve_data import AXES, EQUAL_LOSS, WINDOW, Band, band, oscillates, seeds_text
+from mdcore.analysis.figures.layout import (
     Group,
+    Margins,
     Page,
+    brief,
+    even_parts,
     groups_of,
-    legend_height,
-    names_and_depths,
-    page_grid,
+    label,
     pages_of,
-    palette,
+    panel_grid,
+    potential_handles,
     say,
     wrapped,
 )
-from mdcore.analysis.figures.scales import time_axis, value_axis
+from mdcore.analysis.figures.registry import Absent, Drawn, figure
+from mdcore.analysis.figures.study import Study
 
-SUFFIX = {"epoch": "vs_epochs", "log_inverse_loss": "vs_log_inverse_loss"}
+LABELS = {  # of y axes: two short lines; other columns have their titles
+    "angle_linear_md": "angle to linear\nMD, equal steps",
+    "angle_linear_md_equal_loss": "angle to linear\nMD, equal loss",
+    "angle_max_margin": "angle to lp\nmax-margin",
+    "angle_svm": "angle to\nthe SVM",
+    "angle_logreg": "angle to\nlogistic regr.",
+    "margin_ratio": "margin / exact\nmargin",
+    "gap": "certified gap",
+    "layer_alignment": "layer\nalignment",
+    "stable_rank": "stable rank",
+    "participation": "participating\nneurons",
+    "balance_drift": "drift of the\ninvariant",
+}
+PANEL = 0.64, 1.05  # inches: least and largest height of a panel
+ANGLES = ("angle_max_margin", "angle_svm", "angle_logreg")
+LAYERS = ("layer_alignment", "stable_rank", "participation", "balance_drift")
+_ANGLE_WORDS = (
+    "A curve that falls along a straight line is still on its way to the reference; one that levels off goes "
+    "elsewhere, or its steps have become too short to go on."
+)
+_MARGIN_WORDS = (
+    "The gap bounds, without any solver, the share of the largest possible margin that may still be missing. A margin "
+    "below 0 means that some training point is misclassified."
+)
+_LAYER_WORDS = (
+    "Alignment 1 and stable rank 1: the layers have become rank one and aligned. The drift is what finite steps add "
+    "to a quantity that the flow conserves, relative to it."
+)
 
 
-def draw_panel(
-    ax: Axes,
-    results: Results,
-    conditions: list[Condition],
-    x: str,
-    column: str,
-    colour: dict,
-    log: bool,
-    target: float | None = None,
-) -> tuple[set[int], set[str]]:
-    """Curves of `conditions` into one panel. Returns (numbers of seeds, statuses of the end points)."""
-    counts, seen, everything, times, marked = set(), set(), [], [], []
-    haze = 0.16 if len(conditions) <= 6 else 0.1
-    for c in sorted(conditions, key=lambda c: c.depth):
-        b = band(results, c, x, column)
-        if b.empty:
-            continue
-        counts.add(b.n)
-        look = {"color": colour[c.potential_key], "zorder": 2 + 0.1 * c.depth}
-        line = style.line_of(c.depth)
+@dataclass(frozen=True)
+class Curves:
+    """A kind of figure: rows are `columns` of the history, drawn against `x`; columns of panels are data sets."""
+
+    name: str
+    x: str
+    columns: tuple[str, ...]
+    what: str
+    see: str
+    deep_only: bool = False
+
+    def __call__(self, study: Study) -> Iterator[Drawn | Absent]:
+        """All pages; an Absent with the reason where there is nothing to draw."""
+        results, columns = study.results, study.panels(self.name, self.columns)
+        groups = groups_of(study.facets, lambda c: not (self.deep_only and c.depth == 1))
+        full = [g for g in groups if any(self._drawable(study, g.conditions, m) for m in columns)]
+        if not full:
+            reasons = {self._why(study, study.conditions, m) for m in columns}
+            yield Absent(self.name, "; ".join(sorted(reasons)) if study.conditions else "the run has no cells")
+            return
+        across = max(2, int(study.width() / 1.6))
+        chunks = []
+        for part in even_parts(full, across):
+            rows = [m for m in columns if any(self._drawable(study, g.conditions, m) for g in part)]
+            _, legend = style.legend_shape(self._handles(study, part, rows)[0], study.width())
+            most = max(1, int((style.HEIGHT - legend - self._margins(study, part).top - 0.36) / (PANEL[0] + 0.07)))
+            chunks += [(part, some) for some in even_parts(rows, most)]
+        pages, beyond = pages_of(chunks, lambda c: [g.title for g in c[0]], len(results.cells), self.name)
+        for page in pages:
+            yield self._page(study, page)
+        yield from beyond
+        if skipped := [g for g in groups if g not in full]:
+            reason = self._why(study, skipped[0].conditions, columns[0])
+            yield Absent(f"{self.name}: {brief([g.title for g in skipped])}", reason)
+
+    def _drawable(self, study: Study, conditions: list[Condition], column: str) -> bool:
+        """Whether there is something to draw: on overlapping data log(1/R) tends to a limit, and no curve moves on."""
+        if self.x == "log_inverse_loss":
+            conditions = [c for c in conditions if not oscillates(study.results, c)]
+            if column == EQUAL_LOSS:
+                conditions = [c for c in conditions if any(cell in study.linear for cell in c.cells.values())]
+        return has_numbers(study.results, conditions, column)
+
+    def _why(self, study: Study, conditions: list[Condition], column: str) -> str:
+        if has_numbers(study.results, conditions, column):
+            if column == EQUAL_LOSS and not any(cell in study.linear for c in conditions for cell in c.cells.values()):
+                return "the grid has no linear runs to compare with"
+            return "the data are overlapping: log(1/R) tends to a limit, and the curves are drawn against epochs"
+        return why_empty(study.results, conditions, column)
+
+    def _handles(self, study: Study, groups: list[Group], rows: list[str]) -> tuple[list, list[Condition]]:
+        """(legend entries of potentials and depths, and three more; the conditions that are drawn)."""
+        drawn = [
+            c
+            for g in groups
+            for c in g.conditions
+            if not (self.deep_only and c.depth == 1) and any(self._drawable(study, [c], m) for m in rows)
+        ]
+        marks = dict.fromkeys(ambiguous_labels(study.results, drawn, rows), f" {NOT_UNIQUE}")
+        handles = potential_handles(study, drawn, marks) + style.depth_handles(sorted({c.depth for c in drawn}))
+        return [*handles, Patch(label="min–max, n = 3"), *style.mark_handles({"converged", "transient"})], drawn
+
+    def _margins(self, study: Study, groups: list[Group]) -> Margins:
+        width = (study.width() - 0.8) / len(groups)
+        lines = max(wrapped(g.title, width).count("\n") + 1 for g in groups)
+        return Margins(left=0.7, top=0.08 + 0.135 * lines, down=0.07)
+
+    def _page(self, study: Study, page: Page) -> Drawn:
+        groups, rows = page.content
+        handles, drawn = self._handles(study, groups, rows)
+        margins = self._margins(study, groups)
+        _, legend = style.legend_shape(handles, study.width())
+        margins.bottom = 0.36 + legend
+        room = style.HEIGHT - margins.top - margins.bottom - (len(rows) - 1) * margins.down
+        high = min(PANEL[1] if len(rows) > 1 else 1.6, room / len(rows))
+        fig, axes = panel_grid(len(rows), len(groups), (study.width(), high), margins, sharex="col")
+        counts, seen, clipped = set(), set(), []
+        times: list[list[np.ndarray]] = [[] for _ in groups]  # of each column of panels
+        for row, column in enumerate(rows):
+            values = []
+            for ax, group, late in zip(axes[row], groups, times, strict=True):
+                some = [c for c in group.conditions if not ((metric(column).deep or self.deep_only) and c.depth == 1)]
+                if self._drawable(study, some, column):
+                    bands = [(c, band(study, c, self.x, column)) for c in sorted(some, key=lambda c: c.depth)]
+                    values += [v for _, b in bands for v in b.values]
+                    late += [t for _, b in bands for t in b.times]
+                    bands = [(c, b) for c, b in bands if not b.empty]
+                    counts |= {b.n for _, b in bands}
+                    seen |= {e[2] for _, b in bands for e in b.ends}
+                    draw_panel(ax, study, bands, column)
+                else:
+                    say(ax, self._why(study, group.conditions, column))
+            on = scale(column, np.concatenate(values))
+            if on.clips(np.concatenate(values)):
+                clipped.append(column)
+            for ax in axes[row]:
+                line_across(ax, on)
+            set_axis(axes[row][0].yaxis, on, on.limits(np.concatenate(values)), 4 if high < 0.9 else 5)
+            label(axes[row][0], y=style.words(LABELS.get(column) or wrapped(metric(column).title, high)))
+        on, most = scale(self.x), 4 if study.width() / len(groups) < 2 else 6
+        together = np.concatenate([t for part in times for t in part])
+        for ax, part in zip(axes[0], times, strict=True):  # the same epochs everywhere; losses differ too much
+            late = together if self.x == "epoch" else np.concatenate(part)
+            set_axis(ax.xaxis, on, (on.limits(late)[0], max(10 * on.floor, late.max())), most)
+        for ax, group in zip(axes[0], groups, strict=True):
+            label(ax, title=wrapped(group.title, (study.width() - 0.8) / len(groups)))
+        for ax in axes[-1]:
+            label(ax, x=AXES[self.x])
+        entries = handles[:-3]
+        if n := sorted(c for c in counts if c > 1):
+            text = f"min–max, n = {n[0]}" + (f"–{n[-1]}" if n[-1] > n[0] else "")
+            entries.append(Patch(facecolor="0.5", alpha=0.3, linewidth=0, label=text))
+        style.legend_below(fig, entries + style.mark_handles(seen))
+        return Drawn(
+            page.name(self.name),
+            fig,
+            self._caption(study, page, drawn, counts, seen, clipped),
+            f"{self.what} against {AXES[self.x]}: {', '.join(g.title for g in groups)}",
+            page.album(self.name),
+        )
+
+    def _caption(self, study: Study, page: Page, drawn: list[Condition], counts: set, seen: set, clipped: list) -> str:
+        groups, rows = page.content
+        against = "epochs" if self.x == "epoch" else "log(1/R)"
+        smooth = any(oscillates(study.results, c) for c in drawn)
+        return (
+            f"{self.what}, against {against} ({'; '.join(g.title for g in groups)}). {self.see}{line_words(rows)}"
+            + (LINEAR_WORDS if any("linear_md" in m for m in rows) else "")
+            + (EQUAL_LOSS_WORDS if EQUAL_LOSS in rows else "")
+            + (R_WORDS if self.x == "log_inverse_loss" else "")
+            + f" {seeds_text(counts)}"
+            + (f" Where the data overlap, curves are running medians over {WINDOW} logged epochs." if smooth else "")
+            + end_words(seen)
+            + clip_words(clipped)
+            + unique_words(study.results, drawn, rows)
+            + page.where()
+        )
+
+
+def draw_panel(ax: Axes, study: Study, bands: list[tuple[Condition, Band]], column: str) -> None:
+    """The curves of one panel: mean, range, ends. Marks on curves tell the potentials apart without colour."""
+    values = [v for _, b in bands for v in b.values]
+    clip = scale(column, np.concatenate(values) if values else None).clip
+    haze = 0.16 if len(bands) <= 6 else 0.1
+    for c, b in bands:
+        colour, marker, line = study.colours[c.potential_key], study.markers[c.potential_key], style.line_of(c.depth)
+        look = {"color": colour, "zorder": 2 + 0.1 * c.depth}
         if b.x.size:
-            ax.plot(b.x, b.mean, **look, **line)
+            step = max(1, len(b.x) // 4)
+            start = list(study.markers).index(c.potential_key) * 3 % step
+            marks = {"marker": marker, "markersize": 2.4, "markevery": (start, step)}
+            ax.plot(b.x, clip(b.mean), **look, **line, **marks)
             if b.n > 1:
-                ax.fill_between(b.x, b.low, b.high, color=colour[c.potential_key], alpha=haze, linewidth=0, zorder=1.5)
-            everything += [b.low, b.high]
-            times.append(b.x)
-        for curves_, look_ in (
+                ax.fill_between(b.x, clip(b.low), clip(b.high), color=colour, alpha=haze, linewidth=0, zorder=1.5)
+        for curves, thin in (
             (b.tails, {**line, "linewidth": 0.6, "alpha": 0.8}),
             (b.lost, {"linestyle": line["linestyle"], "linewidth": 0.6}),
         ):
-            if curves_:
-                xs, ys = (np.concatenate([np.append(curve[k], np.nan) for curve in curves_]) for k in (0, 1))
-                ax.plot(xs, ys, **look, **look_)
-                everything.append(ys)
-                times.append(xs)
-        ends = _ends(b)
-        marked.append((ends, look["color"]))
-        for statuses, marker, face in (
-            (("converged", "overlap"), "o", colour[c.potential_key]),
-            (("transient", "quasi-separable"), "o", "white"),
-            (("failed", "diverged"), "x", None),
-        ):
-            some = np.array([e[:2] for e in ends if e[2] in statuses])
-            if some.size:
-                ax.plot(
-                    some[:, 0],
-                    some[:, 1],
-                    marker,
-                    color=colour[c.potential_key],
-                    markersize=4 if not face else 3.2 if len(some) == 1 else 2.4,
-                    markerfacecolor=face,
-                    markeredgewidth=0.9,
-                    zorder=5,
-                )
-        seen |= {e[2] for e in ends}
-    if everything:
-        value_axis(ax, np.concatenate(everything), log, target)
-        time_axis(ax, np.concatenate(times))
-        foot = ax.get_ylim()[0]
-        for ends, tone in marked:
-            below = [e[0] for e in ends if e[1] < foot]
-            if below:
-                ax.plot(below, [foot] * len(below), "v", color=tone, markersize=3.2, zorder=5, clip_on=False)
-                seen.add(style.BELOW)
-    return counts, seen
+            if curves:  # all of them as one line, with gaps between
+                xs, ys = (np.concatenate([np.append(curve[k], np.nan) for curve in curves]) for k in (0, 1))
+                ax.plot(xs, clip(ys), **look, **thin)
+        for x, y, status in _ends(b):
+            lost = status in ("failed", "diverged")
+            face = "white" if status in ("transient", "quasi-separable") else colour
+            size = {"markersize": 4 if lost else 3.4, "markeredgewidth": 0.9, "markerfacecolor": face, "zorder": 5}
+            ax.plot([x], clip(np.array([y])), "x" if lost else marker, color=colour, **size)
 
 
-def _ends(b) -> list[tuple[float, float, str]]:
+def _ends(b: Band) -> list[tuple[float, float, str]]:
     """End points to mark: one at the mean's end when all seeds end there, each seed's own otherwise."""
     good = [e for e in b.ends if e[2] not in ("failed", "diverged")]
     bad = [e for e in b.ends if e[2] in ("failed", "diverged")]
@@ -118,100 +251,28 @@ def _ends(b) -> list[tuple[float, float, str]]:
     return good + bad
 
 
-def draw_page(results: Results, family: Family, page: Page, x: str) -> Drawn | None:
-    """One page: columns are groups and rows metrics; one group, or one metric, fills a grid of two columns."""
-    colour = palette(results)
-    rows = [(m, title) for m, title in family.rows if any(has_numbers(results, g.conditions, m) for g in page.groups)]
-    if not rows:
-        return None
-    side_by_side = len(page.groups) > 1 and len(rows) > 1
-    spots = [(g, m, t) for m, t in rows for g in page.groups]
-    columns = 2 if len(spots) > 1 else 1
-    height = -(-len(spots) // columns)
-    everyone = [
-        c
-        for g in page.groups
-        for c in g.conditions
-        if not (family.deep_only and c.depth == 1) and any(has_numbers(results, [c], m) for m, _ in rows)
-    ]
-    names, depths = names_and_depths(results, everyone)
-    names |= {k: f"{w} {NOT_UNIQUE}" for k, w in ambiguous_labels(results, everyone, [m for m, _ in rows]).items()}
-    base = style.legend_handles(names, colour, depths)
-    figure, axes = page_grid(height, columns, 1.12 if columns == 2 else 1.75, 0.6 + legend_height(base + [base[0]] * 3))
-    counts, seen = set(), set()
-    for i, (group, column, title) in enumerate(spots):
-        title = style.words(title)
-        ax = axes[i // columns][i % columns]
-        some = [c for c in group.conditions if not ((metric(column).deep or family.deep_only) and c.depth == 1)]
-        if has_numbers(results, some, column):
-            target = family.target[0] if family.target else None
-            n, s = draw_panel(ax, results, some, x, column, colour, family.log or column == "balance_drift", target)
-            counts |= n
-            seen |= s
-            if target is not None:
-                ax.axhline(target, color="0.3", linewidth=0.7, linestyle=(0, (2, 1.5)), zorder=1.2)
-        else:
-            say(ax, why_empty(results, group.conditions, column))
-        if i + columns < len(spots) and len(rows) > 1 and ax.get_xticks().size:
-            ax.tick_params(labelbottom=False)
-        unit = " (deg.)" if metric(column).unit == "degrees" else ""
-        if side_by_side:
-            if i < columns:
-                ax.set_title(wrapped(group.title))
-            if i % columns == 0:
-                ax.set_ylabel(f"to {title}\n(degrees)" if unit else title)
-        elif len(rows) > 1:
-            ax.set_title(title if not unit else f"vs {title}")
-            if i % columns == 0:
-                ax.set_ylabel("angle (degrees)" if unit else "")
-        else:
-            ax.set_title(wrapped(group.title, 25 if columns == 2 else 50))
-            if i % columns == 0:
-                ax.set_ylabel(title)
-    for j in range(len(spots), height * columns):
-        axes[j // columns][j % columns].set_visible(False)
-    if len(page.groups) == 1 and len(rows) > 1:
-        figure.suptitle(wrapped(page.groups[0].title, 50), fontsize=8)
-    for k in range(columns):
-        last = [axes[j // columns][k] for j in range(len(spots)) if j % columns == k]
-        if last:
-            last[-1].set_xlabel(AXES[x])
-    style.legend_below(figure, base + style.band_handles(counts) + style.mark_handles(seen))
-    what = family.what + (" " + ", ".join(t for _, t in rows) if family.name == "angles" else "")
-    against = "epochs" if x == "epoch" else "log(1/R)"
-    risk = "" if x == "epoch" else ", R the mean loss over the training points"
-    data = "; ".join(g.title for g in page.groups)
-    absent = [t for m, t in family.rows if (m, t) not in rows]
-    caption = (
-        f"{what}, against {against}{risk} ({data}). {family.see} {seeds_text(counts)}{end_words(seen)}"
-        + unique_words(results, everyone, [m for m, _ in rows])
-        + (f" Not shown, as it is not defined here: {', '.join(absent)}." if absent else "")
-        + page.where()
-    )
-    name = f"{family.name}_{SUFFIX[x]}"
-    alt = f"{what} against {against}, {data}"
-    return Drawn(page.name(name), figure, family.name, caption, alt, page.album(name))
+_TO = "Angle of the learned predictor to the exact references and to linear mirror descent (MD)"
+_MARGIN, _LAYERS = (
+    "Margin as a share of the exact optimum, and certified gap",
+    "Layers and hidden neurons of deep networks",
+)
+for _x, _suffix, _linear in (
+    ("epoch", "epochs", "angle_linear_md"),
+    ("log_inverse_loss", "log_inverse_loss", "angle_linear_md_equal_loss"),
+):
+    for _name, _columns, _what, _see, _section, _shown in (
+        ("angles", (_linear, *ANGLES), _TO, _ANGLE_WORDS, "Angles to the references", True),
+        ("margins", ("margin_ratio", "gap"), _MARGIN, _MARGIN_WORDS, "Margins and certified gap", _x == "epoch"),
+        ("structure", LAYERS, _LAYERS, _LAYER_WORDS, "Layers and hidden neurons", _x == "epoch"),
+    ):
+        _kind = Curves(f"{_name}_vs_{_suffix}", _x, _columns, _what, _see, _name == "structure")
+        figure(_kind.name, _section, _shown)(_kind)
 
 
-def curve_figures(results: Results, family: Family, x: str) -> Iterator[Drawn | Absent]:
-    """All pages of one family against one axis; an Absent with the reason where there is nothing to draw."""
-    name = f"{family.name}_{SUFFIX[x]}"
-    groups = groups_of(results, lambda c: not (family.deep_only and c.depth == 1))
-    full = [g for g in groups if any(has_numbers(results, g.conditions, m) for m, _ in family.rows)]
-    if not full:
-        everyone = results.conditions
-        reasons = {why_empty(results, everyone, m) for m, _ in family.rows}
-        yield Absent(name, "; ".join(sorted(reasons)) if results.conditions else "the run has no cells")
-        return
-    pages, beyond = pages_of(full, 2 if len(family.rows) > 1 else 6, len(results.cells), name)
-    for page in pages:
-        drawn = draw_page(results, family, page, x)
-        if drawn:
-            yield drawn
-    yield from beyond
-    skipped: list[Group] = [g for g in groups if g not in full]
-    if skipped:
-        yield Absent(
-            f"{name}: {', '.join(g.title for g in skipped[:6])}" + (" …" if len(skipped) > 6 else ""),
-            why_empty(results, skipped[0].conditions, family.rows[0][0]),
-        )
+@figure("own_metrics_vs_epochs", section="Metrics of one's own")
+def own_metrics(study: Study) -> Iterator[Drawn | Absent]:
+    """The metrics that the grid names as my_file:my_metric, as they were returned."""
+    own = tuple(study.results.own_metrics)
+    if own:
+        words = "Metrics of the user's own: " + ", ".join(own)
+        yield from Curves("own_metrics_vs_epochs", "epoch", own, words, "They are drawn as they were returned.")(study)

@@ -1,4 +1,4 @@
-"""The data set and the exact references of a cell, for pictures: read back from what the run keeps."""
+"""A two-dimensional data set and the exact references of a cell, read back from what the run keeps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mdcore.config.cell import located
 
 
 @dataclass
-class Picture:
+class PlanarData:
     """A two-dimensional data set with its exact directions. `max_margin` maps p -> w (2,); empty if not separable."""
 
     X: np.ndarray
@@ -26,7 +26,7 @@ class Picture:
     support: np.ndarray | None
 
 
-def picture(results: Results, condition: Condition, seed: int, ps: set[float]) -> Picture:
+def planar_data(results: Results, condition: Condition, seed: int, ps: set[float]) -> PlanarData:
     """Data and references of one seed of a condition, the references from the run's own directory.
 
     Raises ValueError when the data set is not one the framework can load again (one of the user's own).
@@ -49,7 +49,7 @@ def picture(results: Results, condition: Condition, seed: int, ps: set[float]) -
     found = solve_references(data, ps, config.get("svm_C", 1.0), config.get("logreg_C", 1.0), kept)
     planted = data.planted or {}
     support = planted.get("support")
-    return Picture(
+    return PlanarData(
         data.X_train,
         data.y_train,
         found.separability,
