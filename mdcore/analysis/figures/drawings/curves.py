@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -123,7 +124,7 @@ class Curves:
         return why_empty(study.results, conditions, column)
 
     def _handles(self, study: Study, groups: list[Group], rows: list[str]) -> tuple[list, list[Condition]]:
-        """(legend entries of potentials and depths, and three more; the conditions that are drawn)."""
+        """(legend entries, the one of the bands last where some are drawn over several seeds; what is drawn)."""
         drawn = [
             c
             for g in groups
@@ -132,7 +133,10 @@ class Curves:
         ]
         marks = dict.fromkeys(ambiguous_labels(study.results, drawn, rows), f" {NOT_UNIQUE}")
         handles = potential_handles(study, drawn, marks) + style.depth_handles(sorted({c.depth for c in drawn}))
-        return [*handles, Patch(label="min–max, n = 3"), *style.mark_handles({"converged", "transient"})], drawn
+        handles += style.mark_handles({study.results.status[cell] for c in drawn for cell in c.cells.values()})
+        if any(len(c.cells) > 1 for c in drawn):
+            handles.append(Patch(facecolor="0.5", alpha=0.3, linewidth=0, label="min–max, n = 3"))
+        return handles, drawn
 
     def _margins(self, study: Study, groups: list[Group]) -> Margins:
         width = (study.width() - 0.8) / len(groups)
@@ -151,40 +155,37 @@ class Curves:
         counts, seen, clipped = set(), set(), []
         times: list[list[np.ndarray]] = [[] for _ in groups]  # of each column of panels
         for row, column in enumerate(rows):
-            values = []
+            values = [np.empty(0)]
             for ax, group, late in zip(axes[row], groups, times, strict=True):
                 some = [c for c in group.conditions if not ((metric(column).deep or self.deep_only) and c.depth == 1)]
-                if self._drawable(study, some, column):
-                    bands = [(c, band(study, c, self.x, column)) for c in sorted(some, key=lambda c: c.depth)]
-                    values += [v for _, b in bands for v in b.values]
-                    late += [t for _, b in bands for t in b.times]
-                    bands = [(c, b) for c, b in bands if not b.empty]
-                    counts |= {b.n for _, b in bands}
-                    seen |= {e[2] for _, b in bands for e in b.ends}
-                    draw_panel(ax, study, bands, column)
-                else:
+                if not self._drawable(study, some, column):
                     say(ax, self._why(study, group.conditions, column))
-            on = scale(column, np.concatenate(values))
-            if on.clips(np.concatenate(values)):
-                clipped.append(column)
+                    continue
+                bands = [(c, band(study, c, self.x, column)) for c in sorted(some, key=lambda c: c.depth)]
+                draw_panel(ax, study, bands, column)
+                values += [v for _, b in bands for v in b.values]
+                late += [t for _, b in bands for t in b.times]
+                counts |= {b.n for _, b in bands if not b.empty}
+                seen |= {e[2] for _, b in bands for e in b.ends}
+            shown = np.concatenate(values)
+            on = scale(column, shown)
+            clipped += [column] * on.clips(shown)
+            set_axis(axes[row][0].yaxis, on, on.limits(shown), 4 if high < 0.9 else 5)
+            label(axes[row][0], y=style.words(LABELS.get(column) or wrapped(metric(column).title, high)))
             for ax in axes[row]:
                 line_across(ax, on)
-            set_axis(axes[row][0].yaxis, on, on.limits(np.concatenate(values)), 4 if high < 0.9 else 5)
-            label(axes[row][0], y=style.words(LABELS.get(column) or wrapped(metric(column).title, high)))
         on, most = scale(self.x), 4 if study.width() / len(groups) < 2 else 6
-        together = np.concatenate([t for part in times for t in part])
-        for ax, part in zip(axes[0], times, strict=True):  # the same epochs everywhere; losses differ too much
-            late = together if self.x == "epoch" else np.concatenate(part)
-            set_axis(ax.xaxis, on, (on.limits(late)[0], max(10 * on.floor, late.max())), most)
-        for ax, group in zip(axes[0], groups, strict=True):
+        for ax, part, group in zip(axes[0], times, groups, strict=True):  # equal epochs; losses differ too much
+            late = np.concatenate([np.array([10 * on.floor]), *(part if self.x != "epoch" else chain(*times))])
+            set_axis(ax.xaxis, on, (on.limits(late)[0], late.max()), most)
             label(ax, title=wrapped(group.title, (study.width() - 0.8) / len(groups)))
         for ax in axes[-1]:
             label(ax, x=AXES[self.x])
-        entries = handles[:-3]
         if n := sorted(c for c in counts if c > 1):
-            text = f"min–max, n = {n[0]}" + (f"–{n[-1]}" if n[-1] > n[0] else "")
-            entries.append(Patch(facecolor="0.5", alpha=0.3, linewidth=0, label=text))
-        style.legend_below(fig, entries + style.mark_handles(seen))
+            handles[-1].set_label(f"min–max, n = {n[0]}" + (f"–{n[-1]}" if n[-1] > n[0] else ""))
+        elif isinstance(handles[-1], Patch):
+            handles.pop()
+        style.legend_below(fig, handles)
         return Drawn(
             page.name(self.name),
             fig,
@@ -217,6 +218,8 @@ def draw_panel(ax: Axes, study: Study, bands: list[tuple[Condition, Band]], colu
     clip = scale(column, np.concatenate(values) if values else None).clip
     haze = 0.16 if len(bands) <= 6 else 0.1
     for c, b in bands:
+        if b.empty:
+            continue
         colour, marker, line = study.colours[c.potential_key], study.markers[c.potential_key], style.line_of(c.depth)
         look = {"color": colour, "zorder": 2 + 0.1 * c.depth}
         if b.x.size:
