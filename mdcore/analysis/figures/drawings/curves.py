@@ -141,7 +141,7 @@ class Curves:
     def _margins(self, study: Study, groups: list[Group]) -> Margins:
         width = (study.width() - 0.8) / len(groups)
         lines = max(wrapped(g.title, width).count("\n") + 1 for g in groups)
-        return Margins(left=0.7, top=0.08 + 0.135 * lines, down=0.07)
+        return Margins(left=0.7, top=0.08 + 0.14 * lines, down=0.07)
 
     def _page(self, study: Study, page: Page) -> Drawn:
         groups, rows = page.content

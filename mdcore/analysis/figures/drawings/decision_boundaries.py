@@ -178,7 +178,7 @@ def draw_each(study: Study, shown: Boundaries, keys: list[str]) -> plt.Figure:
     down = len(keys) // across
     each = (width - 0.5) / across - 0.1
     titles = [wrapped(study.names[k], each) for k in keys]
-    top = 0.08 + 0.125 * max(t.count("\n") + 1 for t in titles)
+    top = 0.08 + 0.14 * max(t.count("\n") + 1 for t in titles)
     margins = Margins(0.5, 0.08, top, 0.34 + style.legend_shape(handles, width)[1], 0.1, top + 0.02)
     high = min(1.1, (style.HEIGHT - margins.top - margins.bottom - (down - 1) * margins.down) / down)
     fig, axes = panel_grid(down, across, (width, high), margins)

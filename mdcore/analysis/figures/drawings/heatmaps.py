@@ -82,7 +82,7 @@ def _page(study: Study, page: Page, name: str, column: str, look: tuple, across:
     left = 0.14 + max(style.inches(study.names[k]) for k in present)
     each = (width - left - 0.1) / across
     titles = [wrapped(g.title, each - 0.1) for g in groups]
-    top = 0.08 + 0.135 * max(t.count("\n") + 1 for t in titles)
+    top = 0.08 + 0.14 * max(t.count("\n") + 1 for t in titles)
     margins = Margins(left, 0.1, top, 0.86, 0.1, top + 0.02)
     fig, axes = panel_grid(down, across, (width, ROW * len(present)), margins)
     for ax, group, title in zip(axes.flat, groups, titles, strict=True):
