@@ -21,6 +21,7 @@ from mdcore.analysis.data import aggregate
 from mdcore.analysis.data.conditions import conditions_of
 from mdcore.analysis.data.facets import facets_of
 from mdcore.analysis.data.results import load
+from mdcore.analysis.figures import style
 from mdcore.analysis.figures.drawings.heatmaps import norm_balance
 from mdcore.analysis.figures.study import Study
 from mdcore.config import labels
@@ -276,6 +277,7 @@ def test_parameters_of_a_potential_are_named_everywhere(tmp_path, monkeypatch):
     told = {(r["param.a"], r["param.b"]) for r in master.fillna(0).to_dict("records")}
     assert told == {(0, 0), (2, 0), (0, 2)} and {"param.a", "param.b"} <= set(summary)
     assert {c.words for c in results.conditions} == {"Mix", "Mix, a = 2", "Mix, b = 2"}
+    style.use()
     (figure,) = [item.figure for item in norm_balance(Study(results, master, summary)) if hasattr(item, "figure")]
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["Mix", "Mix, a = 2", "Mix, b = 2"]
     changes, different, only_a, only_b = compare.compare(results, load(tmp_path / "20250101_t"))
