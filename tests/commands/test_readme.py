@@ -9,8 +9,8 @@ from fake_grids import ROOT
 
 from mdcore.analysis.data import aggregate
 from mdcore.analysis.figures import collection, style
-from mdcore.analysis.figures.drawings.curves import curve_figures
-from mdcore.analysis.figures.families import own_family
+from mdcore.analysis.figures.drawings.curves import own_metrics
+from mdcore.analysis.figures.study import Study
 from mdcore.analysis.report.sections import build
 from mdcore.analysis.tables import statistics_tables
 from mdcore.config.cell import METRIC, PARAM
@@ -82,7 +82,7 @@ def test_a_step_rule_a_data_set_and_a_metric_are_found_everywhere(tmp_path, monk
     main = (tmp_path / "out" / "tables" / "main.tex").read_text()
     assert "PowerDecay" in main and "two" in main
     style.use()
-    (curves,) = curve_figures(results, own_family(results.own_metrics), collection.EPOCHS)
+    (curves,) = own_metrics(Study(results, master, summary))
     assert all(word in curves.caption for word in ("PowerDecay", "two_rays", "largest_share"))
     (tmp_path / "out" / "figures").mkdir()  # the report shows no figures then: they take ten seconds
     (tmp_path / "out" / "figures" / collection.INDEX).write_text('{"figures": [], "absent": []}')

@@ -16,7 +16,7 @@ from mdcore.analysis.report.methods import methods
 from mdcore.analysis.tables import latex
 from mdcore.analysis.tables.layout import PREAMBLE
 
-FAMILIES = ("angles", "margins", "gap", "boundaries")  # of figures; the first figure of each
+FIGURES = ("final_angles", "angles_vs_epochs", "margins_vs_epochs", "decision_boundaries")
 TABLES = ("compact", "main", "angles")
 COLUMN, PAGE = 3.3 * 72, 6.8 * 72  # points: a figure wider than a column stands across both
 _ENTRY = """@{kind}{{{key},
@@ -174,10 +174,8 @@ def document(results: Results, answers: list[str], certain: list[str], figures: 
 
 def write(results: Results, said: tuple[list[str], list[str]], index: dict, output_dir: Path) -> None:
     """Write paper/paper.tex and paper/references.bib; `said` are the sentences of answer and certainty."""
-    firsts: dict[str, tuple[Path, str]] = {}
-    for f in index["figures"]:
-        firsts.setdefault(f["family"], (output_dir / "figures" / f"{f['name']}.pdf", f["caption"]))
-    figures = [firsts[family] for family in FAMILIES if family in firsts]
+    chosen = [f for f in index["figures"] if f["name"] in FIGURES] or index["figures"][: len(FIGURES)]
+    figures = [(output_dir / "figures" / f"{f['name']}.pdf", f["caption"]) for f in chosen]
     place = output_dir / "paper"
     place.mkdir(exist_ok=True)
     (place / "paper.tex").write_text(document(results, *said, figures), encoding="utf-8")
