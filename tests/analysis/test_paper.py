@@ -13,9 +13,8 @@ import pytest
 from mdcore import run_paper
 from mdcore.analysis.data import aggregate
 from mdcore.analysis.data.results import load
-from mdcore.analysis.figures import collection, style
-from mdcore.analysis.figures.drawings.curves import curve_figures
-from mdcore.analysis.figures.families import FAMILIES
+from mdcore.analysis.figures import collection
+from mdcore.analysis.figures.study import Options, Study
 from mdcore.analysis.report import paper
 from mdcore.analysis.report.sections import build
 from mdcore.analysis.tables import statistics_tables
@@ -31,27 +30,24 @@ def analysed(place, cells, figures, **options):
     results, out = load(run), place / "first"
     master, summary = aggregate.write(results, out)
     statistics_tables.write(results, master, summary, out)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(collection, "figures", figures)
-        return run, out, build(run, out)
+    if figures:
+        collection.write(Study(results, master, summary, Options(figures=figures)), out)
+    else:
+        (out / "figures").mkdir()
+        (out / "figures" / collection.INDEX).write_text('{"figures": [], "absent": []}')
+    return run, out, build(run, out)
 
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    return analysed(tmp_path_factory.mktemp("paper"), fake.mnist_cells(), lambda *_: iter(()), overlap=overlap)
-
-
-def three_figures(results, master, summary):
-    style.use()
-    for name in ("angles", "margins", "gap"):
-        yield from curve_figures(results, FAMILIES[name], "epoch")
+    return analysed(tmp_path_factory.mktemp("paper"), fake.mnist_cells(), [], overlap=overlap)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("latexmk"), reason="latexmk is not installed: the paper is not compiled")
 def test_latex_takes_figures_tables_and_macros_as_they_are(tmp_path):
     cells = fake.mnist_cells()[:36]  # 0 vs 1
-    _, out, _ = analysed(tmp_path, cells, three_figures)
+    _, out, _ = analysed(tmp_path, cells, ["final_angles", "angles_vs_epochs", "margins_vs_epochs"])
     source = (out / "paper" / "paper.tex").read_text()
     assert source.count(r"\includegraphics{") == 3 and source.count(r"\input{../tables/") == 3
     assert len(set(re.findall(r"\\mdcore\w+", source))) >= 10 and r"\resizebox" not in source
