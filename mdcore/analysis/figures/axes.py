@@ -108,7 +108,7 @@ def plain_ticks(ax: Axes) -> None:
 def set_axis(axis: Axis, on: Scale, limits: tuple[float, float], most: int = 5) -> None:
     """Limits and at most `most` ticks of a set of panels' shared axis: powers of ten on a logarithmic one."""
     ax: Axes = axis.axes
-    x = axis.axis_name == "x"
+    x = axis is ax.xaxis
     (ax.set_xscale if x else ax.set_yscale)("log" if on.log else "linear")
     room = (limits[1] / limits[0]) ** 0.04 if on.log else 1.0  # for marks at the rim
     (ax.set_xlim if x else ax.set_ylim)(limits[0] / room, limits[1] * room)

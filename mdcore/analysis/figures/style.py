@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -26,7 +27,7 @@ COLUMN, FULL = 3.25, 6.75  # inches
 HEIGHT = 4.0  # inches: no figure of a report is higher
 SMALLEST = 7.0  # points
 SIZE = 8.0  # points of titles and axis labels
-RC = {
+RC: dict[str, Any] = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral"],
     "mathtext.fontset": "stix",
@@ -103,7 +104,8 @@ def use(font_size: float = SIZE) -> None:
     small = max(SMALLEST, font_size - 1)
     sizes = {"font.size": font_size, "axes.labelsize": font_size, "axes.titlesize": font_size}
     sizes |= {"figure.titlesize": font_size, "xtick.labelsize": small, "ytick.labelsize": small}
-    matplotlib.rcParams.update(RC | sizes | {"legend.fontsize": small, "legend.title_fontsize": small})
+    chosen: Any = RC | sizes | {"legend.fontsize": small, "legend.title_fontsize": small}
+    matplotlib.rcParams.update(chosen)
 
 
 def colours(labels: list[str]) -> dict[str, str]:
@@ -152,7 +154,7 @@ def depth_handles(depths: list[int]) -> list[Line2D]:
 
 def mark_handles(statuses: set[str]) -> list[Line2D]:
     """Legend entries for end points: filled (certified or overlapping data), open (not certified), cross (lost)."""
-    look = {"color": "0.25", "linestyle": "", "markersize": 3.4, "markeredgewidth": 0.9}
+    look: dict[str, Any] = {"color": "0.25", "linestyle": "", "markersize": 3.4, "markeredgewidth": 0.9}
     out = []
     if statuses & {"converged", "overlap"}:
         label = {"converged": "margin certified", "overlap": "end"}.get("".join(statuses & {"converged", "overlap"}))
@@ -201,8 +203,8 @@ def legend_below(figure: Figure, handles: list) -> None:
 
 def _lay_out(figure: Figure) -> None:
     """Lay the figure out once; drawing it as PNG and as PDF then does not do it again."""
-    if figure.get_layout_engine() is not None:
-        figure.get_layout_engine().execute(figure)
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
         figure.set_layout_engine(None)
 
 
