@@ -47,8 +47,9 @@ chaos: $(STAMP)  ## a grid, and analyses of it, under seeded faults (SEED, FAULT
 fuzz: $(STAMP)  ## every kind of file that a run leaves, damaged at random: no number changes in silence (SEED, TRIALS)
 	@$(PY) tests/chaos/fuzz.py --seed $(or $(SEED),0) --trials $(or $(TRIALS),2000)
 
-mutants: $(STAMP)  ## small bugs planted one at a time: do the tests notice? (SAMPLE, 0 for all; SEED; MODULES)
-	@$(PY) tests/mutants/mutants.py --sample $(or $(SAMPLE),100) --seed $(or $(SEED),0) --only '$(MODULES)' --jobs $(JOBS)
+mutants: $(STAMP)  ## small bugs planted one at a time: do the tests notice? (SAMPLE, 0 for all; SEED; MODULES; AGAIN=1)
+	@$(PY) tests/mutants/mutants.py --sample $(or $(SAMPLE),100) --seed $(or $(SEED),0) --only '$(MODULES)' --jobs $(JOBS) \
+	  $(if $(AGAIN),--again)
 
 lint: $(STAMP)  ## style, format and types of the sources
 	$(PY) -m ruff check .

@@ -237,3 +237,8 @@ def test_stationarity_of_the_soft_margin_is_a_relative_length():
     assert certificates.soft_margin_kkt(np.eye(2), np.ones(2), 2 * np.ones(2), 4.0) == pytest.approx(1.0)
     assert certificates.soft_margin_gap(np.eye(2), np.ones(2), 2 * np.ones(2), 4.0) == pytest.approx((1 - 4 + 4) / 1)
     assert certificates.soft_margin_gap(np.eye(2), np.ones(2), 5 * np.ones(2), 4.0) == INF
+
+
+def test_a_coordinate_at_zero_counts_by_its_size():
+    assert certificates.max_margin_kkt(np.array([[1.0, -1.0]]), np.array([1.0, 0.0]), np.ones(1), INF) == 0.5
+    assert certificates.max_margin_kkt(np.array([[1.0, 0.0]]), np.array([1.0, 0.0]), np.ones(1), INF) == 0.0

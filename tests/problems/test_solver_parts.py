@@ -188,6 +188,8 @@ def test_quasi_separable_data_need_no_linear_program(monkeypatch):
     found = separability.separability(A)
     assert (found.verdict, found.value) == ("quasi-separable", 20.0) and not found.strict[:20].any()
     assert separability._split(A, np.ones(40), np.ones(5)) is None  # nothing to tell the parts by
+    corner = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    assert separability._split(corner, np.array([0.0, 9.0, 9.0]), np.array([9.0, 9.0])).value == 2.0
 
 
 def test_points_at_zero_have_no_gradient():

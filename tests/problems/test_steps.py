@@ -24,12 +24,14 @@ NEWTON_STEPS = {"square": (15, 14, 13, 14, 20), "wide": (13, 16, 12, 12, 32), "m
 
 @pytest.mark.parametrize(("p", "number"), list(zip(PS, range(5))))
 @pytest.mark.parametrize("name", SEPARABLE)
-def test_steps_of_the_interior_point(name, p, number):
-    A = SEPARABLE[name]
+def test_steps_of_the_interior_point(monkeypatch, name, p, number):
+    A, lengths, step = SEPARABLE[name], [], interior_point._newton_step
+    monkeypatch.setattr(interior_point, "_newton_step", lambda *at: (found := step(*at), lengths.append(found[1]))[0])
     start = separability.separability(A).w
     size = np.linalg.norm(start, p)
     found = interior_point.solve(size / (A @ start).min() * A, p, 1.2 / size * start)
     assert found.error <= 2e-14
+    assert min(lengths) > 0 and max(lengths) <= 1
     assert abs(found.steps - NEWTON_STEPS[name][number]) <= 1 + (found.steps > 25)
 
 
