@@ -168,7 +168,7 @@ def without_place(config: dict[str, Any]) -> dict[str, Any]:
     return config if known is dataset else {**config, "dataset": known}
 
 
-def located(config: dict, data_dir: str | Path | None) -> dict:
+def located(config: dict[str, Any], data_dir: str | Path | None) -> dict[str, Any]:
     """With the paths of files absolute; relative ones start at `data_dir`, None: at the working directory."""
     dataset = config["dataset"]
     places = SOURCES[dataset["name"]].places if dataset["name"] in SOURCES else ()

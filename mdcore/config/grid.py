@@ -35,8 +35,9 @@ from mdcore.config.expansion.cells import Configurations, expand
 from mdcore.config.expansion.overrides import apply_overrides
 from mdcore.config.expansion.sections import Layout, read_layout, user_groups, written
 from mdcore.config.expansion.selection import select
-from mdcore.config.schema import CHOOSE, LEAVES, SOURCES, leaves_of, read_key
+from mdcore.config.schema import CHOOSE, LEAVES, leaves_of, read_key
 from mdcore.config.yaml_lines import DEEPEST, Document, dump, read_document
+from mdcore.problems.sources import SOURCES
 
 __all__ = [
     "COLUMNS",
@@ -75,7 +76,8 @@ class Grid:
     @property
     def plugin_files(self) -> list[Path]:
         """The files of the plug-ins; their content decides numbers."""
-        return sorted({Path(self.plugin_dir, name.partition(":")[0] + ".py") for name in self.plugins})
+        folder = Path(self.plugin_dir or ".")
+        return sorted({Path(folder, name.partition(":")[0] + ".py") for name in self.plugins})
 
     def resolved_yaml(self, beside: bool = False) -> str:
         """Text of a grid file with the same cells: overrides applied, shared defaults written out.

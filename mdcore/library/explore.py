@@ -109,7 +109,7 @@ def _words(row: Any) -> str:
 def boundaries(run: LoadedRun | None) -> View | None:
     """Where the predictors of a run cut its data, for data in the plane; None where there are none."""
     plane = {} if run is None else {i: c for i, c in run.configs.items() if len(run.predictors.get(i, ())) == 2}
-    if not plane:
+    if run is None or not plane:
         return None
     described = run.history.drop_duplicates("cell_id").set_index("cell_id")
     shown = described.loc[[cell_id for cell_id in plane if cell_id in described.index]]
@@ -136,7 +136,7 @@ def live() -> View:
 
     def draw(data, p, depth, rule, steps):
         points = load_data(LIVE[data])
-        keys = {} if rule == "annealed" else {"step": {"rule": rule}}
+        keys: Any = {} if rule == "annealed" else {"step": {"rule": rule}}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the title says what has become of it
             trained = fit(points.X_train, points.y_train, "lp", depth, p=p, epochs=steps, stop=None, width=10, **keys)

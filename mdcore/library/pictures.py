@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ LABELS = {"epoch": "step", "gap": "certified gap", "angle_max_margin": "angle to
 LOGARITHMIC = ("gap", "angle_max_margin", "angle_bound", "weight_norm", "loss")
 
 
-def _panels(count: int) -> tuple[Figure, Iterable[Axes]]:
+def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
     """A figure that a notebook shows once: where it is returned, not where pyplot would flush it."""
     import matplotlib.pyplot as plt
 

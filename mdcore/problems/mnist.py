@@ -135,9 +135,10 @@ def read_files(path: str | Path, fetch: bool = False) -> Files:
     missing = [name for name, place in places.items() if place is None]
     if missing:
         raise DataError(f"dataset.path: {directory} has neither {missing[0]} nor {missing[0]}.gz")
-    packed = {name: read_at_rest(place) for name, place in places.items()}
-    raw = {name: unpack(packed[name], places[name]) for name in FILES}
-    arrays = tuple(parse_idx(raw[name], places[name]) for name in FILES)
+    found = {name: place for name, place in places.items() if place is not None}
+    packed = {name: read_at_rest(place) for name, place in found.items()}
+    raw = {name: unpack(packed[name], found[name]) for name in FILES}
+    arrays = tuple(parse_idx(raw[name], found[name]) for name in FILES)
     for name, array in zip(FILES, arrays, strict=True):
         wanted = 3 if "images" in name else 1
         if array.ndim != wanted or (wanted == 3 and array.shape[1:] != (28, 28)):
@@ -145,7 +146,7 @@ def read_files(path: str | Path, fetch: bool = False) -> Files:
                 f"{places[name]}: shape {array.shape}, expected "
                 f"{'(n, 28, 28)' if wanted == 3 else '(n,)'}; this is not the MNIST file of that name"
             )
-    for images, labels, part in ((*arrays[:2], "train"), (*arrays[2:], "t10k")):
+    for images, labels, part in ((arrays[0], arrays[1], "train"), (arrays[2], arrays[3], "t10k")):
         if len(images) != len(labels):
             raise DataError(
                 f"{directory}: {part}: {len(images)} images and {len(labels)} labels; the files do not belong together"

@@ -14,7 +14,6 @@ import numpy as np
 from mdcore.problems import preparing
 from mdcore.problems.datasets import DataError, Dataset
 from mdcore.problems.preparing import nearest, read_at_rest
-from mdcore.problems.sources import SOURCES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +61,7 @@ def sklearn_data(dataset: dict, seed: int) -> Dataset:
     from sklearn import datasets as shipped
 
     bunch = getattr(shipped, f"load_{dataset['set']}")()
-    names = SOURCES["sklearn"].sets[dataset["set"]][0]
+    names = Sklearn.sets[dataset["set"]][0]
     plus, minus = dataset.get("classes") or names[::-1]
     kinds = [names.index(plus), names.index(minus)]
     mine = np.isin(bunch.target, kinds)
@@ -149,7 +148,7 @@ def _npz(raw: bytes, place: Path) -> pd.DataFrame:
         raise DataError(
             f"dataset.path: {place} has arrays that do not fit: {shapes or 'none'}; expected (n,) or (n, k), one n"
         )
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         one = array.ndim == 1 or array.shape[1] == 1
         columns |= {name: array.ravel()} if one else {f"{name}[{k}]": array[:, k] for k in range(array.shape[1])}

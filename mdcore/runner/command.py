@@ -125,9 +125,9 @@ def perform(request: RunRequest) -> int:
         if request.dry_run:
             print("\n".join([f"{work.path} {'would be made' if work.opened.new else 'exists'}", *work.opened.notes]))
             with bounded_prints():
-                lines, wrong = work.content.report(work.selected, request.margins)
+                lines, is_wrong = work.content.report(work.selected, request.margins)
             print("\n".join([*lines, describe(plan, state, work.jobs)]))
-            return WRONG if wrong else GOOD
+            return WRONG if is_wrong else GOOD
         if plan.other_data:
             raise RunError(other_data(work.opened, plan))
         if wrong := work.content.unreadable(plan.stacks):
@@ -293,7 +293,7 @@ def remove_leftovers(run_dir: Path, plan: Plan) -> None:
     They are known by a request whose cells are those that their name stands for; whatever else is named alike stays.
     """
     for place in stacks_dir(run_dir).glob(".*.partial"):
-        cell_ids = read_json(place / REQUEST).get("cell_ids")
+        cell_ids = read_json(place / REQUEST).get("cell_ids") or []
         ours = isinstance(cell_ids, list) and place.name.endswith(f"-{digest(cell_ids)}.partial")
         if ours and not plan.pending.intersection(map(str, cell_ids)):
             shutil.rmtree(place, ignore_errors=True)

@@ -184,7 +184,7 @@ def write_head(run: Run, grid: Grid, provenance: dict[str, Any]) -> None:
         "cells": cells,
         "grid_yaml": grid.resolved_yaml(beside=True),
         "provenance": provenance,
-        "data": trained_on(run.path, [c["cell_id"] for c in cells]),
+        "data": trained_on(run.path, [cell.cell_id for cell in grid.cells]),
     }
     old = run.manifest.get("provenance")
     earlier = run.manifest.get("earlier", []) + ([old] if old and old != provenance else [])
@@ -198,9 +198,10 @@ def write_head(run: Run, grid: Grid, provenance: dict[str, Any]) -> None:
     run.manifest = manifest
 
 
-def trained_on(run_dir: Path, cell_ids: list[str]) -> dict[str, dict]:
+def trained_on(run_dir: Path, cell_ids: list[str]) -> dict[str, dict[str, Any]]:
     """{sha256 of the arrays: {"label", "files": {name: sha256}, "cells"}} of the cells that have results."""
-    newest, found = committed(run_dir).newest, {}
+    newest = committed(run_dir).newest
+    found: dict[str, dict[str, Any]] = {}
     for cell_id in cell_ids:
         data = newest[cell_id].data if cell_id in newest else {}
         if data.get("sha256"):

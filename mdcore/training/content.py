@@ -72,7 +72,7 @@ class ContentNow:
 
     def unreadable(self, stacks) -> list[str]:
         """What is wrong with the tables that these stacks would be trained on, each fault once."""
-        told = {}
+        told: dict[str, None] = {}
         for cell in (stack.cells[0] for stack in stacks):  # a stack has one data set
             source = SOURCES.get(cell.config["dataset"]["name"])
             if source is not None and source.quick:

@@ -112,7 +112,8 @@ def conditions_of(cells: list[dict], called: dict[str, str] | None = None) -> li
     for c in found.values():
         c.label, c.words = label[c.potential_key], words[c.potential_key]
         c.data, c.data_words, c.family_words = data[c.data_key], data_words[c.data_key], family[c.family_key]
-        if name := (called or {}).get(c.data_key):
+        name = (called or {}).get(c.data_key, "")
+        if name:
             c.data_words, c.family_words = (re.sub("^MNIST", name, said) for said in (c.data_words, c.family_words))
             c.data = re.sub("^mnist", sanitised(name), c.data)
             c.flat["dataset"] = sanitised(name)

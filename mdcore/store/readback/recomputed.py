@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +23,13 @@ TOLERANCE = 1e-9  # relative, of numbers that are computed again from the same p
 ANGLE_TOLERANCE = 1e-6  # degrees
 ACCURACY = "train_accuracy"
 
+Row = dict[str, Any]
+Expected = tuple[str, Any, float]  # a column, what it must be, and the tolerance
 
-def contradiction(tables: dict, configs: dict[str, dict], status: dict[str, str], references: Path | None) -> str:
+
+def contradiction(
+    tables: dict[str, Any], configs: dict[str, Row], status: dict[str, str], references: Path | None
+) -> str:
     """The first thing in the tables of a stack that cannot be, in words; "" where there is none.
 
     tables: final and history (DataFrames) and arrays, {"w": (K, d), "z": (K, d)}, in final's order; configs: the
@@ -50,7 +57,7 @@ def contradiction(tables: dict, configs: dict[str, dict], status: dict[str, str]
     return ""
 
 
-def _last_rows(final, history) -> list[dict]:
+def _last_rows(final: Any, history: Any) -> list[Row]:
     """The last logged row of every cell of `final`; NaN for a cell without one."""
     names = [name for name in history.columns if name in final.columns and name != "cell_id"]
     end = {cell: number for number, cell in enumerate(history["cell_id"].tolist())}
@@ -58,7 +65,7 @@ def _last_rows(final, history) -> list[dict]:
     return [dict(zip(names, values[end.get(cell, -1)].tolist(), strict=True)) for cell in final["cell_id"]]
 
 
-def _differences(row: dict, before: dict, config: dict | None, status: str | None):
+def _differences(row: Row, before: Row, config: Row | None, status: str | None) -> Iterator[Expected]:
     """(column, what it must be, tolerance): its history's end, its configuration, its status."""
     yield from ((name, value, 0.0) for name, value in before.items())
     if config is not None:
@@ -76,7 +83,7 @@ def _differences(row: dict, before: dict, config: dict | None, status: str | Non
     yield "status", _verdict(row), 0.0
 
 
-def _verdict(row: dict) -> str:
+def _verdict(row: Row) -> str:
     """The status by the rules of the theory from the row's own separability, accuracy and gap; as told: not decided."""
     if row["status"] == "diverged":
         return "diverged"
@@ -87,7 +94,7 @@ def _verdict(row: dict) -> str:
     return "converged" if row["limit_p"] >= 1 and row["gap"] <= CONVERGED_GAP else "transient"
 
 
-def _of_predictor(row: dict, w: np.ndarray, z):
+def _of_predictor(row: Row, w: np.ndarray, z: np.ndarray | None) -> Iterator[Expected]:
     """Norms, and what ties the margins, the certificate's bound and the gap to each other."""
     if not np.isfinite(w).all():
         return
@@ -102,7 +109,7 @@ def _of_predictor(row: dict, w: np.ndarray, z):
             yield "gap", 1 - row["margin_lp"] / row["gamma_bound"], TOLERANCE
 
 
-def _of_data(row: dict, w: np.ndarray, config: dict | None):
+def _of_data(row: Row, w: np.ndarray, config: Row | None) -> Iterator[Expected]:
     """Margin and accuracy on the data themselves, where these are made in no time."""
     if config is None or config["dataset"]["name"] != "synthetic" or not np.isfinite(w).all():
         return
@@ -115,7 +122,7 @@ def _of_data(row: dict, w: np.ndarray, config: dict | None):
         yield "margin_l2", margins.min() / _norm(w, 2.0), TOLERANCE * _norm(A, 2.0)
 
 
-def _of_references(row: dict, w: np.ndarray, directory: Path | None):
+def _of_references(row: Row, w: np.ndarray, directory: Path | None) -> Iterator[Expected]:
     """Angles to the references and share of the exact margin, by the references that the run keeps."""
     digest = row.get("data_sha256")
     if directory is None or not isinstance(digest, str) or not np.isfinite(w).all() or not w.any():
@@ -135,7 +142,7 @@ def _of_references(row: dict, w: np.ndarray, directory: Path | None):
 
 
 @lru_cache(maxsize=64)
-def kept(directory: Path, fingerprint: str, kind: str, **parameters) -> dict | None:
+def kept(directory: Path, fingerprint: str, kind: str, **parameters: str) -> Row | None:
     """The record of a reference that the run keeps; None where none is whole."""
     return cache.read(directory / cache.key_name(fingerprint, kind, parameters))
 
@@ -168,16 +175,16 @@ def _angle(a: np.ndarray, b: np.ndarray) -> float:
     return math.degrees(2 * math.atan2(_norm(a - b, 2.0), _norm(a + b, 2.0)))
 
 
-def _equal(value, expected, tolerance: float) -> bool:
+def _equal(value: Any, expected: Any, tolerance: float) -> bool:
     """Empty and NaN are one; numbers agree to `tolerance`, relative to 1 or to their size."""
     empty = [x is None or x != x for x in (value, expected)]
     if any(empty):
         return all(empty)
     numbers = [isinstance(x, (int, float, np.number)) and not isinstance(x, bool) for x in (value, expected)]
     if not all(numbers) or value == expected or math.isinf(value) or math.isinf(expected):
-        return value == expected
-    return abs(value - expected) <= tolerance * max(1.0, abs(expected))
+        return bool(value == expected)
+    return bool(abs(value - expected) <= tolerance * max(1.0, abs(expected)))
 
 
-def _short(value) -> str:
+def _short(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else repr(value)[:60]
