@@ -70,7 +70,7 @@ def grid_file_schema() -> dict[str, Any]:
     many: Any = section("lists", _list_of)
     wanted: Any = Annotated[dict[str, Any], Field(description="{depth: [2, 3], potential: lp}; all keys must hold")]
     text: Any = Annotated[str, Field(min_length=1, description="the question this grid answers")]
-    grid: Any = create_model(
+    grid: Any = create_model(  # type: ignore[call-overload]  # pydantic's types know no fields by ** beside others
         "grid",
         __base__=Model,
         __doc__="A grid of mirror-descent experiments.",

@@ -61,7 +61,7 @@ def divide(classes: np.ndarray, dataset: Mapping[str, Any], seed: int) -> tuple[
     if not 0 <= fraction < 1:
         raise DataError(f"dataset.test_fraction: got {fraction}; expected 0 (all points train) or a share below 1")
     stream = [seed] if by_seed else []
-    test = [np.empty(0, np.int64)]
+    tests = [np.empty(0, np.int64)]
     for kind, members in _members(classes, np.arange(len(classes))).items():
         held = round(fraction * len(members))
         if held == len(members):
@@ -69,8 +69,8 @@ def divide(classes: np.ndarray, dataset: Mapping[str, Any], seed: int) -> tuple[
                 f"dataset.test_fraction: got {fraction}, which leaves no training point of a class of {held}; "
                 "expected a smaller fraction"
             )
-        test.append(np.random.default_rng([SPLIT_SEED, kind, *stream]).permutation(members)[:held])
-    test = np.sort(np.concatenate(test))
+        tests.append(np.random.default_rng([SPLIT_SEED, kind, *stream]).permutation(members)[:held])
+    test = np.sort(np.concatenate(tests))
     return subsample(np.setdiff1d(np.arange(len(classes)), test), classes, dataset.get("subsample"), seed), test
 
 

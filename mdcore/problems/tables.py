@@ -60,6 +60,8 @@ def sklearn_data(dataset: dict, seed: int) -> Dataset:
     """A set of scikit-learn; the first of the two classes that are named is +1, without names the later one."""
     from sklearn import datasets as shipped
 
+    from mdcore.problems.sources import Sklearn
+
     bunch = getattr(shipped, f"load_{dataset['set']}")()
     names = Sklearn.sets[dataset["set"]][0]
     plus, minus = dataset.get("classes") or names[::-1]

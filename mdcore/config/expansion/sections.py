@@ -20,7 +20,6 @@ from mdcore.config.schema import (
     INVALID,
     KEYS,
     PARAMETER_LEAVES,
-    SOURCES,
     Setting,
     leaves_of,
     read_key,
@@ -28,6 +27,7 @@ from mdcore.config.schema import (
 )
 from mdcore.math.parameters import Names
 from mdcore.math.potentials import BUILTIN
+from mdcore.problems.sources import SOURCES
 
 DIRECTORIES = {"plugin_dir": "the directory of the plug-in files", "data_dir": "the directory that paths start at"}
 SECTIONS = ("question", "fixed", "vary", "zip", "only_if", "exclude", "timeout", *DIRECTORIES)

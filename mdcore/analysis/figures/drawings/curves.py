@@ -167,7 +167,7 @@ class Curves:
                 late += [t for _, b in bands for t in b.times]
                 counts |= {b.n for _, b in bands if not b.empty}
                 seen |= {e[2] for _, b in bands for e in b.ends}
-            shown = np.concatenate(values)
+            shown: np.ndarray = np.concatenate(values)
             on = scale(column, shown)
             clipped += [column] * on.clips(shown)
             set_axis(axes[row][0].yaxis, on, on.limits(shown), 4 if high < 0.9 else 5)
@@ -176,8 +176,10 @@ class Curves:
                 line_across(ax, on)
         on, most = scale(self.x), 4 if study.width() / len(groups) < 2 else 6
         for ax, part, group in zip(axes[0], times, groups, strict=True):  # equal epochs; losses differ too much
-            late = np.concatenate([np.array([10 * on.floor]), *(part if self.x != "epoch" else chain(*times))])
-            set_axis(ax.xaxis, on, (on.limits(late)[0], late.max()), most)
+            epochs: np.ndarray = np.concatenate(
+                [np.array([10 * on.floor]), *(part if self.x != "epoch" else chain(*times))]
+            )
+            set_axis(ax.xaxis, on, (on.limits(epochs)[0], epochs.max()), most)
             label(ax, title=wrapped(group.title, (study.width() - 0.8) / len(groups)))
         for ax in axes[-1]:
             label(ax, x=AXES[self.x])

@@ -145,7 +145,8 @@ def _seeds(found: dict[str, pd.DataFrame], drawn: list[Condition]) -> str:
 def _page(study: Study, groups: list[Group], panels: dict, labels: dict[str, str], size: tuple[float, float]):
     """(figure, statuses of its points, columns with values beyond the axis)."""
     width, left = size
-    place, ticks = {}, []  # condition id -> row; (row, label)
+    place: dict[str, int] = {}  # condition id -> row
+    ticks: list[tuple[int, str]] = []  # (row, label)
     for group in groups:
         order = list(dict.fromkeys(c.potential_key for c in group.conditions))
         ticks.append((len(ticks), _heading(group.title)))
