@@ -10,6 +10,7 @@ import yaml
 
 from mdcore.analysis.data.results import load
 from mdcore.analysis.report import methods
+from mdcore.config.cell import make_cell
 from mdcore.config.grid import load_grid
 from mdcore.config.schema import LEAVES
 
@@ -90,7 +91,7 @@ CHANGES = {
     "dataset.set": [
         (
             SKLEARN | {"dataset.set": "breast_cancer", "dataset.classes": None},
-            "wine",
+            {"dataset.set": "wine", "dataset.classes": ["class_0", "class_1"]},
             "set breast_cancer",
             "set wine",
             {},
@@ -191,7 +192,8 @@ def paragraph(place, leaves, **options):
 def test_a_changed_key_changes_the_paragraph_to_its_own_clause(tmp_path, key, number):
     leaves, other, before, after, options = CHANGES[key][number]
     one = paragraph(tmp_path / "a", leaves, **options)
-    two = paragraph(tmp_path / "b", leaves | {key: other}, **options)
+    changed = other if key == "dataset.set" else {key: other}  # another set has other classes
+    two = paragraph(tmp_path / "b", leaves | changed, **options)
     assert before in one and before not in two, (one, two)
     assert after in two and after not in one, (one, two)
     assert paragraph(tmp_path / "c", leaves, **options) == one  # changed back
@@ -241,6 +243,7 @@ def test_clauses_that_differ_name_what_has_them(tmp_path):
             "scale": 0.0 if c["depth"] == 1 else 0.3,
             "distribution": "uniform" if c["depth"] > 1 else "normal",
         }
+        cell["cell_id"] = make_cell(c).cell_id
     _, model, *_ = method(tmp_path, cells)
     assert "start at zero (L = 1); entries 0.3·U(−1, 1)/√fan-in (L = 2 and L = 3)" in model
     assert "decay a = 1 (quadratic and lp, p = 1.5); " in model

@@ -182,12 +182,6 @@ def test_digits_follow_the_uncertainty(mean, spread, expected):
     assert numbers.plain(mean, spread) == expected
 
 
-def test_tex_numbers_and_bold():
-    assert numbers.tex(12.3456, 0.0432) == r"$12.35 \pm 0.04$"
-    assert numbers.tex(3.14e-5, 2.2e-6, bold=True) == r"$\boldsymbol{(3.1 \pm 0.2)\times 10^{-5}}$"
-    assert numbers.tex(float("nan")) == "--"
-
-
 @given(st.floats(-1e5, 1e5), st.floats(1e-3, 1e3))
 @settings(max_examples=200, deadline=None)
 def test_printed_mean_is_within_the_printed_digit_of_the_spread(mean, spread):

@@ -222,13 +222,21 @@ def test_changed_code_makes_results_stale_with_the_reason(grid_command, monkeypa
     assert grid_command("--only", "seed=0").status == 0
     real = command.code_parts
     changed = {"mdcore/math/engine/trainer.py": "0" * 64, "torch": "9.9"}
-    monkeypatch.setattr(command, "code_parts", lambda plugins: real(plugins) | changed)
-    plan = grid_command("--dry_run", "--only", "seed=0")
-    assert "4 stale, 0 to run" in plan.out
-    assert "mdcore/math/engine/trainer.py changed, torch 2." in plan.out
-    kept = grid_command("--only", "seed=0")
-    assert "nothing to do" in kept.out
-    assert "stale" in kept.out
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "code_parts", lambda plugins: real(plugins) | changed)
+        plan = grid_command("--dry_run", "--only", "seed=0")
+        assert "4 stale, 0 to run" in plan.out
+        assert "mdcore/math/engine/trainer.py changed, torch 2." in plan.out
+        kept = grid_command("--only", "seed=0")
+        assert "nothing to do" in kept.out
+        assert "stale" in kept.out
+    for file in the_run(grid_command).glob("stacks/*/stack.json"):  # by an older version of the code
+        record = json.loads(file.read_bytes())
+        record["code_parts"]["mdcore/math/engine/trainer.py"] = "0" * 64
+        record |= {"code": "0" * 64}
+        record.pop("sha256")
+        file.write_text(json.dumps(record | {"sha256": commits.seal(record)}))
+    assert "4 stale" in grid_command("--dry_run", "--only", "seed=0").out
     assert grid_command("--only", "seed=0", "--rerun", "stale").status == 0
     assert "0 stale" in grid_command("--dry_run", "--only", "seed=0").out
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import json
 import os
 import signal
@@ -336,7 +335,7 @@ def test_a_bomb_in_a_run_directory_is_named_and_not_expanded(tmp_path):
     lines += [f"{b}: &{b} [{', '.join(['*' + a] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
     (run / "grid.yaml").write_text("\n".join([*lines, "question: *i"]))
     data = read_run(run)
-    assert data.question == ""
+    assert data.question == "Does depth change the limit direction?"  # the manifest has it
     assert len(data.problems) == 1
     assert data.problems[0].startswith("grid.yaml:")
     assert "aliases repeat more than" in data.problems[0]
@@ -525,13 +524,13 @@ def test_results_that_are_written_count_whatever_comes_after(tmp_path):
     parameters = nbformat.v4.new_code_cell("request = output = None", metadata={"tags": ["parameters"]})
     for number, after in enumerate(("raise KeyError('colour')", "os.kill(os.getpid(), 9)")):
         run_dir = tmp_path / str(number)
-        runner = runner_for(run_dir, [stack := Stack(tuple(cells))])
-        job = runner.prepare(trial := Trial(stack))
         notebook = nbformat.read(make_notebook(tmp_path / "train_cell.ipynb", write), 4)
         notebook.cells = [parameters, notebook.cells[1], nbformat.v4.new_code_cell(after)]
         nbformat.write(notebook, tmp_path / "train_cell.ipynb")
+        runner = runner_for(run_dir, [stack := Stack(tuple(cells))], notebook=tmp_path / "train_cell.ipynb")
+        job = runner.prepare(trial := Trial(stack))
         with Kernels(LIGHT) as kernels:
-            result = run_stack(dataclasses.replace(job, notebook=str(tmp_path / "train_cell.ipynb")), kernels)
+            result = run_stack(job, kernels)
         runner.show_begun(trial)
         assert runner.follow_up(trial, result) == []
         assert (runner.result.trained, runner.result.failed) == (2, {})

@@ -324,7 +324,7 @@ FAULTS = [
     ("mirror_map", "-w", "does not rise"),
     ("mirror_map", "w + 1", "is not w|as φ is even"),
     ("mirror_map", "2 * w", "is not w"),
-    ("value_per_entry", "w * w", "not the derivative"),
+    ("value_per_entry", "w * w", "not the derivative|conjugate_per_entry"),
     ("mirror_map", "undefined", "raises NameError"),
 ]
 

@@ -52,7 +52,9 @@ def inside(config) -> list[str]:
         a, b = config["digits"]
         check(type(a) is int and type(b) is int and 0 <= a <= 9 and 0 <= b <= 9 and a != b, "digits")
         check(config["pca"] is None or (whole(config["pca"], 1) and config["pca"] <= 784), "pca")
-        check(set(data) == {"name", "source", "path", "test_fraction"}, "mnist keys")
+        check(set(data) == {"name", "source", "path", "test_fraction", "split", "subsample"}, "mnist keys")
+        check(data["split"] in ("fixed", "by_seed"), "split")
+        check(data["subsample"] is None or whole(data["subsample"], 2), "subsample")
         check(data["source"] in ("bundled", "full"), "source")
         check(isinstance(data["path"], str) if data["source"] == "full" else data["path"] is None, "path")
         check(number(data["test_fraction"], 0, low_in=True) and data["test_fraction"] < 1, "test_fraction")

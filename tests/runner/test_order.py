@@ -20,10 +20,11 @@ from mdcore.store.commits import NOTEBOOK, RECORD, Record, committed, read_recor
 from mdcore.store.runs import write_results
 
 EPOCHS = 1000
+MNIST = {"name": "mnist", "source": "bundled", "test_fraction": 0.2}
 
 
 def stack_of(digits, pca, count=2) -> Stack:
-    cells = fake_cells(count, dataset={"name": "mnist", "source": "bundled"}, digits=digits, pca=pca, epochs=EPOCHS)
+    cells = fake_cells(count, dataset=MNIST, digits=digits, pca=pca, epochs=EPOCHS)
     label = f"mnist-{digits[0]}v{digits[1]}-pca{pca}"
     return Stack(tuple(type(c)(f"{label}_{c.cell_id}", c.config, label, label) for c in cells))
 

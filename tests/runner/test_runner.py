@@ -191,12 +191,11 @@ def test_a_training_state_is_kept_only_for_the_same_request(tmp_path):
     assert not (write_request(tmp_path, stack, StackSettings("code2")) / "state").exists()
 
 
-def test_a_dataset_path_is_relative_to_the_command(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_request_says_where_relative_paths_start(tmp_path):
     cell = fake_cells(1, dataset={"name": "mnist", "path": "mine"})[0]
-    place = write_request(tmp_path / "run", Stack((cell,)), StackSettings("c"))
+    place = write_request(tmp_path / "run", Stack((cell,)), StackSettings("c", data_dir=str(tmp_path)))
     asked = json.loads((place / "request.json").read_text())
-    assert asked["cells"][0]["dataset"]["path"] == str(tmp_path / "mine")
+    assert (asked["cells"][0]["dataset"]["path"], asked["data_dir"]) == ("mine", str(tmp_path))
     assert asked["references_dir"] == "references"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import dataclasses
 import math
 from pathlib import Path
@@ -381,7 +382,9 @@ def test_one_spoiled_reference_among_all_is_seen(spoil, failed, monkeypatch):
     *rest, last = kept
     p = max(last.known.max_margin)
     worse = last.known.max_margin | {p: spoil(last.known.max_margin[p])}
-    kept = [*rest, dataclasses.replace(last, known=dataclasses.replace(last.known, max_margin=worse))]
+    spoiled = copy.copy(last.known)
+    spoiled.max_margin = worse
+    kept = [*rest, dataclasses.replace(last, known=spoiled)]
     monkeypatch.setattr(shipped, "cases", lambda quick: kept)
     assert {claim.name for claim in shipped.CLAIMS.claims if claim.judge(None).verdict == FAIL} == failed
 

@@ -196,10 +196,10 @@ def build(output_dir: Path) -> Path:
             f"neither latexmk nor tectonic is installed; install one (Debian: apt install latexmk texlive-latex-extra "
             f"texlive-science), or compile {source} elsewhere, with results.tex, tables/ and figures/ beside paper/"
         )
-    done = subprocess.run(command, cwd=source.parent, capture_output=True, text=True, errors="replace")
+    done = subprocess.run(command, cwd=source.parent, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         log = source.with_suffix(".log")
-        text = log.read_text(errors="replace") if log.is_file() else done.stdout + done.stderr
+        text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else done.stdout + done.stderr
         first = re.search(r"^! .*(?:\n.*){0,4}", text, re.M)
         raise NotCompiled(f"{command[0]} failed on {source}: {first.group() if first else text[-600:]}")
     for suffix in (".aux", ".bbl", ".blg", ".fdb_latexmk", ".fls", ".out"):
