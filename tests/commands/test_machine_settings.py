@@ -337,8 +337,7 @@ def test_a_bomb_in_a_run_directory_is_named_and_not_expanded(tmp_path):
     data = read_run(run)
     assert data.question == "Does depth change the limit direction?"  # the manifest has it
     assert len(data.problems) == 1
-    assert data.problems[0].startswith("grid.yaml:")
-    assert "aliases repeat more than" in data.problems[0]
+    assert data.problems[0].startswith("grid.yaml is damaged or was edited after the run")
 
 
 @pytest.mark.parametrize("address", ["foo", "tcp://", "tls://127.0.0.1:1", "tcp://127.0.0.1:1", "http://a:1", "a b:c"])
