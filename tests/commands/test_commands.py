@@ -59,7 +59,7 @@ def test_a_grid_runs_is_resumed_and_is_told_when_it_is_done(grid_command):
     assert any("8 done" in line or "4 done" in line for line in log)
 
 
-@pytest.mark.parametrize("day", ["19700101", "20991231"])
+@pytest.mark.parametrize("day", ["19700101", pytest.param("20991231", marks=pytest.mark.slow)])
 def test_a_run_is_resumed_whatever_the_clock_says(grid_command, day):
     """It was begun on another day, or the clock has jumped: the tag is the same run."""
     grid_command("--only", "seed=0")
@@ -466,7 +466,9 @@ def test_an_analysis_that_fails_says_where_to_look(grid_command, tmp_path, monke
         assert not kept.parent.exists()
 
 
-@pytest.mark.parametrize("where", ["", "stacks", "stacks/new", "figures"])
+@pytest.mark.parametrize(
+    "where", ["", "stacks/new", *(pytest.param(w, marks=pytest.mark.slow) for w in ("stacks", "figures"))]
+)
 def test_an_analysis_never_goes_into_a_run(grid_command, where, capsys):
     grid_command()
     run = the_run(grid_command)

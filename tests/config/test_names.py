@@ -82,10 +82,12 @@ class Mix(Potential):
 """
 
 
+NAMES = ("stretch", "n", "epochs", "gap", "angle_svm", "cell_id")
+
 # ---- a parameter that only some data sets have ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["stretch", "path", "n", "loss", "epochs", "gap", "angle_svm", "cell_id", "p"])
+@pytest.mark.parametrize("name", ["path", "loss", "p", *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES)])
 def test_a_parameter_of_a_later_data_set_moves_nothing(tmp_path, monkeypatch, name):
     """angle(l_3, l_2) = arctan(3^{-1/2}) − arctan(1/3) = 11.565° on the ray through (3, 1), whatever is called 77."""
     more = "**other" if name != "stretch" else "other=0"

@@ -44,6 +44,7 @@ def test_a_grid_as_a_mapping_runs_is_read_back_and_resumed(here, capsys):
     assert set(again.history["depth"]) == {1, 2} and all(np.isfinite(w).all() for w in again.predictors.values())
 
 
+@pytest.mark.slow
 def test_without_a_tag_the_newest_complete_run_is_read_and_a_wrong_request_is_one_error(here):
     whole = mdcore.run_grid("quick_debug", "demo", jobs=1, only="depth=1", set={"depth": [1]})  # shipped, by its name
     assert len(whole.cells) == 6

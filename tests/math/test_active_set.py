@@ -46,7 +46,9 @@ def difference(a, b):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.rule}{rule.anneal or ''}")
 @pytest.mark.parametrize("depth", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("phi", POTENTIALS, ids=repr)
+@pytest.mark.parametrize(
+    "phi", [pytest.param(phi, marks=pytest.mark.slow) if phi == Scaled() else phi for phi in POTENTIALS], ids=repr
+)
 def test_active_set_is_exact_to_rounding(phi, depth, rule):
     if rule.rule == "loss_scaled" and depth > 1:
         rule = StepRule("constant", 0.02)  # loss_scaled is for depth 1 only

@@ -63,7 +63,7 @@ def assert_same(one, other, **tolerance):
         torch.testing.assert_close(mine, twin, equal_nan=True, **tolerance)
 
 
-@pytest.mark.parametrize("loss", ["logistic", "exponential"])
+@pytest.mark.parametrize("loss", ["logistic", pytest.param("exponential", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", RULES)
 def test_replayed_steps_are_the_launched_ones_to_the_bit(monkeypatch, name, loss):
     rule, plans = RULES[name], cells(depths=(1,) if name == "loss_scaled" else (1, 2, 3))
@@ -124,7 +124,7 @@ def test_cells_that_are_certified_leave(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["annealed", "adaptive"])
-@pytest.mark.parametrize("cut", [5, 30, 61])
+@pytest.mark.parametrize("cut", [pytest.param(5, marks=pytest.mark.slow), 30, pytest.param(61, marks=pytest.mark.slow)])
 def test_a_restart_is_bit_identical(monkeypatch, name, cut):
     take_the_place_of_cuda(monkeypatch)
     plan = StackPlan(RULES[name], EPOCHS, log_spaced_epochs(EPOCHS, 9))

@@ -106,7 +106,9 @@ def held_to_the_exact_margin(name, trainer):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize(
+    "name", ["gaussian", "tiny margin", *(pytest.param(n, marks=pytest.mark.slow) for n in ("twice", "wide", "scaled"))]
+)
 def test_the_bound_is_never_below_the_exact_margin(name, dtype):
     for rule in ("normalized", "anneal 30"):
         trainer = train(DATA[name], RULES[rule], dtype)
@@ -114,7 +116,7 @@ def test_the_bound_is_never_below_the_exact_margin(name, dtype):
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("log_points", [2, 300])
+@pytest.mark.parametrize("log_points", [pytest.param(2, marks=pytest.mark.slow), 300])
 def test_whatever_the_rule_and_the_logged_epochs(rule, log_points):
     assert held_to_the_exact_margin("gaussian", train(DATA["gaussian"], RULES[rule], log_points=log_points)) > 0
 

@@ -105,7 +105,8 @@ def cases():
                 # from zero, the tenth power of p = 1.1 leaves 0 only after more than 200 such short steps
                 idle = phi == Lp(1.1) and depth == 1 and name == "adaptive"
                 if not idle and (name != "loss_scaled" or depth == 1):
-                    yield pytest.param([phi] * depth, name, id=f"{phi!r}-L{depth}-{name}")
+                    long = [pytest.mark.slow] if phi == Scaled() and depth > 2 else []
+                    yield pytest.param([phi] * depth, name, id=f"{phi!r}-L{depth}-{name}", marks=long)
     for name in ("constant", "normalized", "annealed", "adaptive"):
         yield pytest.param([Lp(1.5), Quadratic(), Hypentropy(0.5)], name, id=f"mixed-L3-{name}")
         yield pytest.param([LayerScaled(1.0), LayerScaled(4.0)], name, id=f"layer_scaled-L2-{name}")

@@ -140,7 +140,9 @@ def test_a_stack_is_newer_by_its_number_not_by_the_clock(run, monkeypatch):
 # the disk
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, *(pytest.param(n, marks=pytest.mark.slow) for n in (errno.EROFS, errno.EDQUOT))]
+)
 def test_a_disk_that_takes_nothing_any_more_stops_the_run(grid_command, monkeypatch, number):
     grid_command("--only", "seed=1")
     before = set(committed(the_run(grid_command)).newest)
@@ -224,6 +226,7 @@ def test_only_data_and_device_are_shared_by_all(tmp_path, monkeypatch, grid_file
 # a rerun that is interrupted
 
 
+@pytest.mark.slow
 def test_an_interrupted_rerun_goes_on_with_what_it_has_left(grid_command, tmp_path):
     grid_command()
     second = compose(load_grid(tmp_path / "grid.yaml").cells)[1]
