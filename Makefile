@@ -22,7 +22,7 @@ $(error $(MISSING) missing. Example: make $(firstword $(MAKECMDGOALS)) $(if $(fi
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all chaos fuzz mutants lint grid plan analysis paper paper-pdf compare bench verify schema lab
+.PHONY: help setup demo test test-fast test-all chaos fuzz mutants lint grid plan analysis paper paper-pdf compare bench verify schema lab
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,14 @@ demo: $(STAMP)  ## set-up, the quick_debug grid and its analysis; prints where t
 
 test: $(STAMP)  ## set-up and the tests
 	$(PY) -m pytest -q -n logical --dist loadfile -m "not slow"
+
+# Files that start processes, train for long or draw at random: each costs more than about 10 s.
+LONG := commands runner library chaos bench verification mutants store/test_garbage.py store/test_drafts.py \
+        config/test_spec_fuzz.py config/test_names.py problems/test_references.py analysis/test_plotting.py \
+        $(addprefix math/test_,captured.py certificate.py compiled.py engine.py active_set.py)
+
+test-fast: $(STAMP)  ## the tests of the mathematics, the grid files and the analysis that take no time
+	$(PY) -m pytest -q -n logical --dist loadfile -m "not slow" $(addprefix --ignore=tests/,$(LONG))
 
 test-all: $(STAMP)  ## all tests, the slow ones too
 	$(PY) -m pytest -q -n logical --dist loadfile
