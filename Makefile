@@ -35,7 +35,7 @@ demo: $(STAMP)  ## set-up, the quick_debug grid and its analysis; prints where t
 	@$(MAKE) --no-print-directory paper GRID=quick_debug TAG=$(or $(TAG),demo)
 
 test: $(STAMP)  ## set-up and the tests
-	$(PY) -m pytest -q -n logical --dist loadfile -m "not slow"
+	$(PY) -m pytest -q -n logical --dist loadfile --no-loadscope-reorder -m "not slow"
 
 # Files that start processes, train for long or draw at random: each costs more than about 10 s.
 LONG := commands runner library chaos bench verification mutants store/test_garbage.py store/test_drafts.py \
@@ -43,10 +43,10 @@ LONG := commands runner library chaos bench verification mutants store/test_garb
         $(addprefix math/test_,captured.py certificate.py compiled.py engine.py active_set.py)
 
 test-fast: $(STAMP)  ## the tests of the mathematics, the grid files and the analysis that take no time
-	$(PY) -m pytest -q -n logical --dist loadfile -m "not slow" $(addprefix --ignore=tests/,$(LONG))
+	$(PY) -m pytest -q -n logical --dist loadfile --no-loadscope-reorder -m "not slow" $(addprefix --ignore=tests/,$(LONG))
 
 test-all: $(STAMP)  ## all tests, the slow ones too
-	$(PY) -m pytest -q -n logical --dist loadfile
+	$(PY) -m pytest -q -n logical --dist loadfile --no-loadscope-reorder
 
 chaos: $(STAMP)  ## a grid, and analyses of it, under seeded faults (SEED, FAULTS of the grid, 80 of analyses)
 	@$(PY) tests/chaos/analysis_faults.py --seed $(or $(SEED),0)
