@@ -30,9 +30,9 @@ def test_steps_of_the_interior_point(monkeypatch, name, p, number):
     start = separability.separability(A).w
     size = np.linalg.norm(start, p)
     found = interior_point.solve(size / (A @ start).min() * A, p, 1.2 / size * start)
-    assert found.error <= 2e-14
+    assert found.error <= 1e-13
     assert min(lengths) > 0 and max(lengths) <= 1
-    assert abs(found.steps - NEWTON_STEPS[name][number]) <= 1 + (found.steps > 25)
+    assert abs(found.steps - NEWTON_STEPS[name][number]) <= 2 + (found.steps > 25)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_steps_of_the_soft_margin(monkeypatch, name, C, steps):
     monkeypatch.setattr(soft_margin, "_newton_step", lambda A, point: taken.append(point) or step(A, point))
     w, lam = soft_margin.solve(SEPARABLE[name], C)
     assert abs(certificates.soft_margin_gap(SEPARABLE[name], w, lam, C)) <= 1e-12
-    assert abs(len(taken) - steps) <= 1
+    assert abs(len(taken) - steps) <= 2
     for point in taken:
         assert min(part.min() for part in point[1:]) > 0
         assert point.lam + point.u == pytest.approx(np.ones(len(point.lam)), rel=1e-12)
@@ -64,7 +64,7 @@ def test_steps_of_the_soft_margin(monkeypatch, name, C, steps):
 def test_steps_of_logistic_regression(name, C, steps):
     A = (SEPARABLE | OVERLAPPING)[name]
     fit = logistic.minimise(A, C)
-    assert fit.relative <= 2e-14 and abs(fit.steps - steps) <= 2
+    assert fit.relative <= 1e-13 and abs(fit.steps - steps) <= 3
     ridge, weight = (0.0, 1 / len(A)) if C is None else (1.0, C)
     lam = weight * expit(-(A @ fit.w))
     slope, terms = logistic.gradient(A, fit.w, ridge, weight)
