@@ -22,7 +22,7 @@ from pathlib import Path
 from random import Random
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "chaos"), str(ROOT / "tests" / "support")]
 INSIDE = "MDCORE_CHAOS_WORK"  # set in the second of the two processes, the one with a mount namespace of its own
 SMALL_MB = 64
 BREATH = 3  # faults, the last of them after one more stack is finished
@@ -48,7 +48,7 @@ def main() -> int:
 
     work = Path(tempfile.mkdtemp(prefix="chaos-"))
     copy_source(ROOT, work / "source")
-    argv = [*own_mounts(), sys.executable, str(work / "source" / "tests" / "chaos.py"), *sys.argv[1:]]
+    argv = [*own_mounts(), sys.executable, str(work / "source" / "tests" / "chaos" / "chaos.py"), *sys.argv[1:]]
     env = os.environ | {"PYTHONPATH": str(work / "source"), INSIDE: str(work), "OMP_NUM_THREADS": "1"}
     return os.execvpe(argv[0], argv, env)  # it does not return
 

@@ -53,7 +53,10 @@ class Site:
             "TMPDIR": str(self.work / "tmp"),
             "STATE_EVERY_S": "0.5",
         }
-        drive, notebook = self.source / "tests" / "drive_grid.py", self.source / "notebooks" / "train_cell.ipynb"
+        drive, notebook = (
+            self.source / "tests" / "support" / "drive_grid.py",
+            self.source / "notebooks" / "train_cell.ipynb",
+        )
         place = ["--output_dir", str(output or self.small), "--tag", TAG, "--jobs", str(self.jobs)]
         argv = [sys.executable, drive, notebook, "--config", self.work / "grid.yaml", *place, *flags]
         log = self.work / f"run-{len(self.started):03}.log"
@@ -155,8 +158,6 @@ def copy_source(root: Path, to: Path) -> None:
     skip = shutil.ignore_patterns("__pycache__", "*.pyc")
     for name in ("mdcore", "notebooks"):
         shutil.copytree(root / name, to / name, ignore=skip)
-    (to / "tests").mkdir()
-    for file in (root / "tests").glob("chaos*.py"):
-        shutil.copy(file, to / "tests")
-    shutil.copy(root / "tests" / "drive_grid.py", to / "tests")
+    for folder in ("chaos", "support"):
+        shutil.copytree(root / "tests" / folder, to / "tests" / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "requirements.txt", to)

@@ -26,7 +26,7 @@ from mdcore.store.runs import open_run, write_head
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_grid_under_faults_ends_as_one_without(tmp_path):
-    argv = [sys.executable, ROOT / "tests" / "chaos.py", "--seed", "3", "--faults", "8", "--stacks", "2"]
+    argv = [sys.executable, ROOT / "tests" / "chaos" / "chaos.py", "--seed", "3", "--faults", "8", "--stacks", "2"]
     argv += ["--epochs", "1000", "--output_dir", tmp_path / "out"]
     done = subprocess.run(argv, cwd=tmp_path, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

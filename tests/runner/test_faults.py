@@ -329,7 +329,7 @@ vary:
 def start(place: Path, output: str, *flags: str, config="grid.yaml") -> subprocess.Popen:
     source = place / "source"
     env = os.environ | {"PYTHONPATH": str(source), "STATE_EVERY_S": "0.3", "MY_API_TOKEN": SECRET}
-    argv = [sys.executable, source / "tests" / "drive_grid.py", source / "notebooks" / "train_cell.ipynb"]
+    argv = [sys.executable, source / "tests" / "support" / "drive_grid.py", source / "notebooks" / "train_cell.ipynb"]
     argv += ["--config", config, "--tag", "t", "--output_dir", output, "--jobs", "1", *flags]
     return subprocess.Popen(argv, cwd=place, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
