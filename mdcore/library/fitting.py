@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -105,8 +105,6 @@ def run(
 ) -> Fit:
     """The best of the attempts. `start`: weights W_1 … W_L to go on from; `exact`: solve for the reference too."""
     if start is not None:
-        from dataclasses import replace
-
         tensors = tuple(torch.as_tensor(layer) for layer in start)
         asked = replace(asked, cell=replace(asked.cell, start=tensors))
     verdict = separability(data.A)
@@ -142,9 +140,7 @@ def _train(data: Dataset, classes: np.ndarray, asked: Settings, epochs: int, fou
     reference = None if p is None else found.max_margin.get(p)
     path = observer.predictors[0]
     if reference is not None:
-        columns["angle_max_margin"] = measures.degrees(path, reference.w)
-        columns["angle_bound"] = measures.angle_bound(path, columns["gap"], reference)
-        columns["margin_ratio"] = columns["margin_lp"] / reference.margin
+        columns |= measures.against_max_margin(path, columns, reference)
     columns["epoch"] = np.array(plan.log_epochs)
     table = pd.DataFrame({name: columns[name][:rows] for name in COLUMNS if name in columns})
     diverged_at = observer.diverged_at.get(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,11 @@ def one_of(names: Iterable[str]) -> str:
     """ "one of a, b, c" for messages; a single name stands alone."""
     names = list(names)
     return names[0] if len(names) == 1 else "one of " + ", ".join(names)
+
+
+def first_of(names: Sequence[str], most: int = 3) -> str:
+    """ "a, b, c and 5 more" for messages."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def nearest(given: str, names: Iterable[str]) -> str:

@@ -51,6 +51,11 @@ class Potential:
     colours: Mapping[float, str] = {}
     quadratic_at: Mapping[str, float] | None = None
 
+    @classmethod
+    def map_cost(cls, parameters: Mapping[str, Any]) -> float:
+        """Expected time of the inverse map, in that of a power 1, 2 or ½: plans rest on it, no result does."""
+        return 6.0
+
     def value_per_entry(self, w: Tensor) -> Tensor:
         """φ(w_i) for every entry, same shape as `w`."""
         raise TypeError(f"potential {type(self).__name__} does not define value_per_entry(w): add φ(w), entry by entry")
@@ -110,6 +115,10 @@ class PowerPotential(Potential):
 
     inverse_scale: float = 1.0
     inverse_exponent: float = 1.0
+
+    @classmethod
+    def map_cost(cls, parameters: Mapping[str, Any]) -> float:
+        return 1.0
 
     def inverse_mirror_map(self, z: Tensor, out: Tensor | None = None) -> Tensor:
         w = signed_power(z, self.inverse_exponent, out)
@@ -174,6 +183,10 @@ class Lp(PowerPotential):
         self.q = self.p / (self.p - 1.0)
         self.limit_p = self.p
         self.inverse_exponent = 1.0 / (self.p - 1.0)
+
+    @classmethod
+    def map_cost(cls, parameters: Mapping[str, Any]) -> float:
+        return 1.0 if parameters["p"] in (1.5, 2.0, 3.0) else Potential.map_cost(parameters)
 
     def value_per_entry(self, w: Tensor) -> Tensor:
         return w.abs().pow(self.p) / self.p
@@ -254,6 +267,10 @@ class Scaled(Potential):
     """
 
     name, colour, limit_p = "scaled", "#CC79A7", 2.0
+
+    @classmethod
+    def map_cost(cls, parameters: Mapping[str, Any]) -> float:
+        return 60.0  # Newton's method
 
     def value_per_entry(self, w: Tensor) -> Tensor:
         square = w * w

@@ -14,6 +14,7 @@ import numpy as np
 from mdcore.problems import preparing
 from mdcore.problems.datasets import DataError, Dataset
 from mdcore.problems.preparing import nearest, read_at_rest
+from mdcore.problems.sources import Sklearn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,8 +60,6 @@ def file_data(dataset: dict, seed: int) -> Dataset:
 def sklearn_data(dataset: dict, seed: int) -> Dataset:
     """A set of scikit-learn; the first of the two classes that are named is +1, without names the later one."""
     from sklearn import datasets as shipped
-
-    from mdcore.problems.sources import Sklearn
 
     bunch = getattr(shipped, f"load_{dataset['set']}")()
     names = Sklearn.sets[dataset["set"]][0]

@@ -15,6 +15,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
+from mdcore.config.cell import name_of, parameters_of
+from mdcore.math.potentials import BUILTIN, Potential
 from mdcore.problems.sources import SOURCES
 
 # Cells a stack holds at most. One pass over the data serves them all and a kernel's fixed cost (about 3 s) is
@@ -27,8 +29,7 @@ SHARED = ("epochs", "log_points", "loss", "step", "stop", "dtype", "svm_C", "log
 # seconds correct them. All are of one cell of a full stack and one step.
 SECONDS_PER_STEP = 6e-6
 SECONDS_PER_NUMBER = 1e-10  # for each of the n·d numbers of the data
-SECONDS_PER_WEIGHT = 2e-9  # for each entry of the layers, where the inverse mirror map is a power of 1, 2 or ½
-DEAR_MAP, NEWTON_MAP = 6.0, 60.0  # times as much: other powers and functions; the map of `scaled`, by iteration
+SECONDS_PER_WEIGHT = 2e-9  # for each entry of the layers, times `Potential.map_cost`
 # Layers that would take longer than this in one stack are shared out over several, so that all cores have some of
 # them. Cutting costs the layers nothing; passes over the data are cheaper together, and are no reason to cut.
 LONGEST = 60.0
@@ -73,16 +74,9 @@ def layers_cost(cell) -> float:
     (_, d), depth, width = data_size(config), config["depth"], config.get("width") or 1
     entries = d if depth == 1 else width * (d + (depth - 2) * width + 1)
     potential = config["potential"]
-    dearest = max(map(_map_cost, potential if isinstance(potential, list) else [potential]))
+    each = potential if isinstance(potential, list) else [potential]
+    dearest = max(BUILTIN.get(name_of(entry), Potential).map_cost(parameters_of(entry)) for entry in each)
     return config["epochs"] * SECONDS_PER_WEIGHT * dearest * entries
-
-
-def _map_cost(potential) -> float:
-    name, parameters = next(iter(potential.items())) if isinstance(potential, dict) else (potential, {})
-    if name == "scaled":
-        return NEWTON_MAP
-    powers = (1.5, 2.0, 3.0)
-    return 1.0 if name in ("quadratic", "layer_scaled") or (parameters or {}).get("p") in powers else DEAR_MAP
 
 
 def cost(cell) -> float:

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mdcore.math.parameters import first_of
 from mdcore.store.commits import atomic_write, seal, sync
 from mdcore.store.fingerprint import sha256
 from mdcore.store.runs import RunError
@@ -116,7 +117,7 @@ def foreign(target: Path) -> list[str]:
     if listed is None:
         if files or any(target.iterdir()):
             raise RunError(
-                f"{target} holds files that no analysis wrote there ({_some(sorted(files) or os.listdir(target))}); "
+                f"{target} holds files that no analysis wrote there ({first_of(sorted(files) or os.listdir(target))}); "
                 "nothing in it was touched: give a new or an empty directory"
             )
         return []
@@ -249,12 +250,9 @@ def _held(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
 def _refusal(target: Path, names: list[str]) -> str:
     return (
-        f"{target}: {_some(names)} would be overwritten, but no analysis left {'it' if len(names) == 1 else 'them'} as "
-        "now found: written or edited by somebody else; nothing was touched: move or rename, or give another directory"
+        f"{target}: {first_of(names)} would be overwritten, but no analysis left "
+        f"{'it' if len(names) == 1 else 'them'} as now found: written or edited by somebody "
+        "else; nothing was touched: move or rename, or give another directory"
     )

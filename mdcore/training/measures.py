@@ -23,6 +23,7 @@ HISTORY = [
     "angle_svm", "angle_logreg", "angle_bound", "flow_time", "log_flow_time", "norm_balance", "norm_balance_frobenius",
     "balance_drift", "layer_alignment", "stable_rank", "participation",
 ]  # fmt: skip
+MAX_MARGIN_COLUMNS = ("angle_max_margin", "angle_bound", "margin_ratio")
 
 
 def tables(cells, companions, trainer, data, found, extra: Mapping[str, Callable]):
@@ -98,15 +99,20 @@ def angle_bound(path: Tensor, gap: np.ndarray, reference) -> np.ndarray:
 
 def against_references(path: Tensor, columns: dict, limit_p: float | None, found) -> dict[str, np.ndarray]:
     """Angles (degrees) of predictors (T, d) to the references, and γ_p(w)/γ_p*; NaN where there is none."""
-    nothing = np.full(len(path), math.nan)
     reference = found.max_margin.get(limit_p)
-    return {
-        "angle_max_margin": nothing if reference is None else degrees(path, reference.w),
-        "angle_bound": nothing if reference is None else angle_bound(path, columns["gap"], reference),
-        "margin_ratio": nothing if reference is None else columns["margin_lp"] / reference.margin,
-        "angle_svm": degrees(path, found.svm.w),
-        "angle_logreg": degrees(path, found.logreg.w),
-    }
+    nothing = dict.fromkeys(MAX_MARGIN_COLUMNS, np.full(len(path), math.nan))
+    of_margin = nothing if reference is None else against_max_margin(path, columns, reference)
+    return {**of_margin, "angle_svm": degrees(path, found.svm.w), "angle_logreg": degrees(path, found.logreg.w)}
+
+
+def against_max_margin(path: Tensor, columns: dict, reference) -> dict[str, np.ndarray]:
+    """Angle (degrees) of predictors (T, d) to the exact l_p max-margin, its proven bound, and γ_p(w)/γ_p*."""
+    values = (
+        degrees(path, reference.w),
+        angle_bound(path, columns["gap"], reference),
+        columns["margin_lp"] / reference.margin,
+    )
+    return dict(zip(MAX_MARGIN_COLUMNS, values, strict=True))
 
 
 def degrees(path: Tensor, w: np.ndarray | Tensor) -> np.ndarray:

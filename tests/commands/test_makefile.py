@@ -119,6 +119,6 @@ def test_the_demo_is_the_quick_grid_and_its_analysis(make):
 
 def test_the_tests_leave_out_the_slow_ones(make):
     make("test")
-    assert make.calls()[-1] == "-m pytest -q -n logical --dist loadfile -m not slow"
+    assert make.calls()[-1] == "-m pytest -q -n logical --dist loadfile --no-loadscope-reorder -m not slow"
     make("test-all")
-    assert make.calls()[-1] == "-m pytest -q -n logical --dist loadfile"
+    assert make.calls()[-1] == "-m pytest -q -n logical --dist loadfile --no-loadscope-reorder"

@@ -158,6 +158,7 @@ class Group:
 
     def record(self) -> bool:
         """Read or make the recording of each file of tests; False where one fails."""
+        KEPT.mkdir(exist_ok=True)
         for file, picked in self.parts:
             text = Path(file).read_text(encoding="utf-8")
             path = KEPT / f"{Path(file).stem}-{places.digest(repr((text, picked, self.plain)))}.json"

@@ -10,6 +10,7 @@ import numpy as np
 
 from mdcore.analysis.data.columns import EFFECT_METRICS, USED
 from mdcore.analysis.data.results import Results
+from mdcore.problems.proofs.directions import angle
 
 
 def _trace(results: Results, cell_id: str, column: str) -> tuple[np.ndarray, np.ndarray]:
@@ -55,15 +56,9 @@ def _difference(results: Results, cell: str, other: str, column: str) -> float:
 
 
 def _direction_angle(results: Results, cell: str, other: str) -> float:
-    """Angle in degrees between two learned predictors, 2 atan2(‖û−v̂‖, ‖û+v̂‖); NaN where one is absent."""
+    """Angle in degrees between two learned predictors; NaN where one is absent."""
     u, v = results.predictors.get(cell), results.predictors.get(other)
-    if u is None or v is None or u.shape != v.shape:
-        return float("nan")
-    a, b = np.abs(u).max(), np.abs(v).max()  # first: the squares of 1e200 overflow
-    if not (0 < a < np.inf and 0 < b < np.inf):
-        return float("nan")
-    u, v = (w / np.linalg.norm(w) for w in (u / a, v / b))
-    return float(np.degrees(2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))))
+    return float("nan") if u is None or v is None or u.shape != v.shape else angle(u, v)
 
 
 def pairings(results: Results):

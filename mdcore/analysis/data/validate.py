@@ -7,11 +7,11 @@ import pandas as pd
 
 from mdcore.analysis.data.columns import FINAL_NUMBERS, HISTORY, METRICS, SEPARABLE_ONLY, SIZES, STATUSES, WORDS
 from mdcore.config.cell import METRIC, Cell
+from mdcore.math.parameters import first_of
 
 
 def _some(ids) -> str:
-    ids = sorted(str(i) for i in ids)
-    return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+    return first_of(sorted(str(i) for i in ids))
 
 
 def _numbers(frame: pd.DataFrame, columns: list[str], what: str, problems: list[str]) -> pd.DataFrame:

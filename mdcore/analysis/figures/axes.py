@@ -17,8 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatter, MaxNLoc
 
 from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.directions import SAME
-
-CERTIFIED = 0.01  # the gap at which a margin counts as certified
+from mdcore.problems.proofs.directions import CONVERGED_GAP
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Scale:
 
 ANGLE = Scale(True, 0.01, 180.0, (0.1, 10.0), SAME, "°")
 SCALES = {
-    "gap": Scale(True, 1e-7, within=(1e-3, 1.0), line=CERTIFIED),
+    "gap": Scale(True, 1e-7, within=(1e-3, 1.0), line=CONVERGED_GAP),
     "margin_ratio": Scale(False, 0.0, within=(0.0, 1.0), line=1.0),
     "margin_l2": Scale(False, 0.0, within=(0.0, 0.1)),
     "margin_lp": Scale(False, 0.0, within=(0.0, 0.1)),

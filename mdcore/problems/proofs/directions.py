@@ -16,6 +16,15 @@ CONVERGED_GAP = 0.01  # a run on separable data has converged when its certified
 ROUNDING = 1.0 + 1e-12  # a handful of elementary functions, each to a few units in the last place
 
 
+def angle(u: np.ndarray, v: np.ndarray) -> float:
+    """2 atan2(‖û − v̂‖, ‖û + v̂‖) in degrees, 0 to 180, exact near both ends; NaN where one is zero or not finite."""
+    a, b = np.abs(u).max(), np.abs(v).max()  # first: the squares of 1e200 overflow
+    if not (0 < a < np.inf and 0 < b < np.inf):
+        return float("nan")
+    u, v = (w / np.linalg.norm(w) for w in (u / a, v / b))
+    return float(np.degrees(2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))))
+
+
 def distance_bound(gap: np.ndarray | float, p: float) -> np.ndarray:
     """δ ≥ ‖û − û*‖_p for 1 < p < ∞, from the modulus of convexity of l_p; shape of `gap`, at most 2.
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from mdcore.config.cell import PARAM, make_cell
 from mdcore.problems import cache
-from mdcore.problems.proofs.directions import CONVERGED_GAP
+from mdcore.problems.proofs.certificates import conjugate_exponent, norm
+from mdcore.problems.proofs.directions import CONVERGED_GAP, angle
 
 TOLERANCE = 1e-9  # relative, of numbers that are computed again from the same predictors in double precision
 ANGLE_TOLERANCE = 1e-6  # degrees
@@ -98,13 +99,13 @@ def _of_predictor(row: Row, w: np.ndarray, z: np.ndarray | None) -> Iterator[Exp
     """Norms, and what ties the margins, the certificate's bound and the gap to each other."""
     if not np.isfinite(w).all():
         return
-    size, p = _norm(w, 2.0), row["limit_p"]
+    size, p = norm(w, 2.0), row["limit_p"]
     yield "weight_norm", size, TOLERANCE
     if row.get("separability") != "separable" or not p >= 1 or not size > 0 or math.isnan(row["margin_lp"]):
         return
-    yield "margin_lp", row["margin_l2"] * (size / _norm(w, p)), TOLERANCE
+    yield "margin_lp", row["margin_l2"] * (size / norm(w, p)), TOLERANCE
     if z is not None and np.isfinite(z).all() and row["gap"] < 1:
-        yield "gamma_bound", max(row["gamma_bound"], _norm(z, _conjugate(p))), TOLERANCE
+        yield "gamma_bound", max(row["gamma_bound"], norm(z, conjugate_exponent(p))), TOLERANCE
         if row["gap"] < 1 - row["margin_lp"] / row["gamma_bound"] - TOLERANCE:
             yield "gap", 1 - row["margin_lp"] / row["gamma_bound"], TOLERANCE
 
@@ -118,8 +119,8 @@ def _of_data(row: Row, w: np.ndarray, config: Row | None) -> Iterator[Expected]:
         return
     margins = A @ w
     yield ACCURACY, float((margins > 0).mean()), 2.0 / len(A) if np.abs(margins).min() < 1e-12 else 0.0
-    if row.get("separability") == "separable" and _norm(w, 2.0) > 0:
-        yield "margin_l2", margins.min() / _norm(w, 2.0), TOLERANCE * _norm(A, 2.0)
+    if row.get("separability") == "separable" and norm(w, 2.0) > 0:
+        yield "margin_l2", margins.min() / norm(w, 2.0), TOLERANCE * norm(A, 2.0)
 
 
 def _of_references(row: Row, w: np.ndarray, directory: Path | None) -> Iterator[Expected]:
@@ -131,14 +132,14 @@ def _of_references(row: Row, w: np.ndarray, directory: Path | None) -> Iterator[
     found = kept(directory, digest, "max_margin", p=repr(float(p))) if separable and p >= 1 else None
     if found is not None and len(found["w"]) == len(w):
         yield "exact_margin", found["margin"], TOLERANCE
-        yield "angle_max_margin", _angle(w, found["w"]), ANGLE_TOLERANCE
+        yield "angle_max_margin", angle(w, found["w"]), ANGLE_TOLERANCE
         yield "margin_ratio", row["margin_lp"] / found["margin"], TOLERANCE
     svm = ("max_margin", {"p": repr(2.0)}) if separable else ("svm", {"C": repr(float(row["svm_C"]))})
     regular = None if row.get("separability") == "overlapping" else float(row["logreg_C"])
     for column, (kind, parameters) in {"angle_svm": svm, "angle_logreg": ("logreg", {"C": repr(regular)})}.items():
         found = kept(directory, digest, kind, **parameters)
         if found is not None and len(found["w"]) == len(w):
-            yield column, _angle(w, found["w"]), ANGLE_TOLERANCE
+            yield column, angle(w, found["w"]), ANGLE_TOLERANCE
 
 
 @lru_cache(maxsize=64)
@@ -153,26 +154,6 @@ def _synthetic(dataset: str, seed: int) -> tuple[np.ndarray, str]:
 
     data = load_dataset(json.loads(dataset), None, None, seed)
     return data.A, data.fingerprint
-
-
-def _norm(values: np.ndarray, p: float) -> float:
-    """(Σ |v|^p)^(1/p), scaled so that no power overflows."""
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest == 0 or math.isinf(p):
-        return largest
-    return largest * float(((np.abs(values) / largest) ** p).sum() ** (1 / p))
-
-
-def _conjugate(p: float) -> float:
-    return math.inf if p == 1 else 1.0 if math.isinf(p) else p / (p - 1)
-
-
-def _angle(a: np.ndarray, b: np.ndarray) -> float:
-    """Degrees, by 2 atan2(‖u − v‖, ‖u + v‖) of the unit vectors, which is exact near 0° and 180°."""
-    if not b.any() or not np.isfinite(b).all():
-        return math.nan
-    a, b = a / _norm(a, 2.0), b / _norm(b, 2.0)
-    return math.degrees(2 * math.atan2(_norm(a - b, 2.0), _norm(a + b, 2.0)))
 
 
 def _equal(value: Any, expected: Any, tolerance: float) -> bool:

@@ -29,6 +29,7 @@ from mdcore.analysis.figures.layout import (
 from mdcore.analysis.figures.planar_data import PlanarData, planar_data
 from mdcore.analysis.figures.registry import Absent, Drawn, figure
 from mdcore.analysis.figures.study import Study
+from mdcore.problems.proofs.directions import angle
 
 _MOST_POINTS = 300
 _DOTTED = (0, (1, 1.4))
@@ -57,12 +58,7 @@ class Boundaries:
     def off(self, key: str) -> float:
         """Largest angle in degrees between a learned direction of a potential and its own exact one; NaN without."""
         exact = self.exact(key)
-        return float("nan") if exact is None else max(_angle(w, exact) for _, w, _ in self.of(key))
-
-
-def _angle(u: np.ndarray, v: np.ndarray) -> float:
-    u, v = u / np.linalg.norm(u), v / np.linalg.norm(v)
-    return float(np.degrees(2 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))))
+        return float("nan") if exact is None else max(angle(w, exact) for _, w, _ in self.of(key))
 
 
 def short_angle(degrees: float) -> str:
