@@ -147,6 +147,13 @@ def test_many_points_on_the_margin_get_a_lower_bound_of_the_size_that_is_proved(
     assert exact.smallest_margin(A[:60], w) == min(exact.product(A[:60], w))
 
 
+@pytest.mark.parametrize("more", [-(2.0**-10), 2.0**-10])
+def test_the_smallest_margin_is_found_among_all_that_rounding_leaves_open(more):
+    """The second margin, 1 + more, cancels 2^60: what float64 makes of it could be anything within ±1000."""
+    A = np.array([[1.0, 0.0, 0.0], [2.0**60, -(2.0**60), 1.0 + more]])
+    assert exact.smallest_margin(A, np.ones(3)) == Fraction(min(1.0, 1.0 + more))
+
+
 def test_products_of_numbers_of_all_sizes_are_exact():
     A = np.array([[2.0**900, 0.0, 3.0, 2.0**-900], [0.0, 0.0, 0.0, 0.0]])
     w = np.array([2.0**-900, 1.0, 0.5, 2.0**900])
@@ -208,8 +215,10 @@ def test_the_last_digits_are_rounded_outwards():
     with localcontext(prec=60):
         low, high = exact.norm_bounds([Fraction(3), Fraction(4)], 2.0)
         assert 0.9 * 5 <= float((5 - low) / one) <= 1.1 * 5 and 0.9 * 5 <= float((high - 5) / one) <= 1.1 * 5
-        assert 1.5 * 5 <= float((5 - exact.margin_lower_bound(A, v, 2.0)) / one) <= 3 * 5
-        assert 1.5 * 5 <= float((5 + -exact.margin_lower_bound(-A, v, 2.0) - 10) / one) <= 3 * 5
+        for scale in (1.0, 2.0**-6):  # a margin of 25, and one below 1
+            margin = 5 * Decimal(scale)
+            assert 1.5 * 5 <= float((margin - exact.margin_lower_bound(scale * A, v, 2.0)) / one) / scale <= 3 * 5
+            assert 1.5 * 5 <= float((-margin - exact.margin_lower_bound(-scale * A, v, 2.0)) / one) / scale <= 3 * 5
         assert 1.5 * 5 <= float((exact.bound_of_weights(A, np.ones(1), 2.0) - 5) / one) <= 3 * 5
         assert 1.5 * 5 <= float((exact.bound_of_sum(v, 2.0, 0.0, A) - 5) / one) <= 3 * 5
 
@@ -225,11 +234,26 @@ def test_the_last_digits_are_rounded_outwards():
         (3.0, [1.0, 1.0], 0.0),
         (1.5, [1.0, 1.0], 0.0),
         (2.0, [1.0, 0.0], np.sqrt((1 - 0.5**0.5) ** 2 + 0.5)),  # ∇‖w‖ = (1, 0), z = (1, 1)/√2
+        (2.5, [1.0, 0.0], ((1 - 0.5**0.6) ** (5 / 3) + 0.5) ** 0.6),  # the same in norm q = 5/3: z = (1, 1)/2^0.6
+        (1.5, [1.0, 0.0], ((1 - 0.5 ** (2 / 3)) ** 1.5 + 0.5) ** (2 / 3)),  # in norm p: ψ_p(z) = (1, 1)/2^{2/3}
     ],
 )
 def test_stationarity_by_hand(p, w, violation):
     found = certificates.max_margin_kkt(np.array([[1.0, 1.0]]), np.array(w), np.ones(1), p)
     assert found == pytest.approx(violation, abs=1e-9)
+
+
+def test_a_negative_weight_counts_by_its_share_of_the_largest():
+    assert certificates.max_margin_kkt(np.ones((2, 2)), np.ones(2), np.array([4.0, -1.0]), 2.0) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("A", "lam", "C", "violation"),  # w = A^Tλ, so that complementarity alone is violated
+    [(np.eye(2), [3.0, 1.0], 6.0, 2 * 3 / 6), (np.eye(1) / 2, [1.0], 4.0, 0.75 * 3 / 4)],  # margins (3, 1); ¼
+)
+def test_complementarity_of_the_soft_margin_by_hand(A, lam, C, violation):
+    lam = np.array(lam)
+    assert certificates.soft_margin_kkt(A, A.T @ lam, lam, C) == pytest.approx(violation)
 
 
 def test_stationarity_of_the_soft_margin_is_a_relative_length():

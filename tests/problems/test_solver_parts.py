@@ -48,6 +48,25 @@ def test_the_best_of_the_ways_is_taken(monkeypatch):
         assert max_margin._solve(np.eye(2), 3.0, np.ones(2))[2] == taken
 
 
+def test_the_interior_point_starts_from_a_norm_and_a_margin_of_its_own_choice(monkeypatch):
+    """Whatever the sizes of the data and of the start are: the answer is that of the data as they were given."""
+    A, start, asked = rows(9, 3, 12.0), np.array([2.0, 3.0, 4.0]), []
+    monkeypatch.setattr(
+        interior_point, "solve", lambda *at: asked.append(at) or SimpleNamespace(w=at[2], lam=np.ones(9), steps=7)
+    )
+    w, _, who = max_margin._interior(A, 3.0, start, 1.3)
+    ((scaled, p, begun),) = asked
+    assert p == 3.0 and np.linalg.norm(begun, 3) == pytest.approx(1.3) == (scaled @ begun).min()
+    assert A @ w == pytest.approx(scaled @ begun) and who == "interior point, 7 steps"
+
+
+@pytest.mark.parametrize("margin", [0.0, -0.5])
+def test_a_start_that_does_not_separate_is_refused(margin):
+    with pytest.raises(ValueError, match=f"smallest margin {margin:g}; expected a w with every margin above 0"):
+        max_margin.max_margin(np.array([[1.0, 0.0], [0.0, margin]]), 2.0, np.ones(2))
+    assert max_margin.max_margin(np.eye(2), 2.0, np.array([0.5, 0.25])).margin == pytest.approx(0.5**0.5)
+
+
 @pytest.mark.parametrize(("room", "words"), [(0, ""), (-1, "working set of ")])
 def test_only_large_problems_are_solved_on_a_working_set(monkeypatch, room, words):
     A = rows(900, 4, 12.0)
@@ -185,8 +204,11 @@ def test_quasi_separable_data_need_no_linear_program(monkeypatch):
     rest, beside = rows(20, 3, 0.5), np.hstack([rows(20, 3, 0.5, 1), np.abs(rows(20, 2, 1.0, 2)) + 0.1])
     A = np.vstack([np.hstack([rest, np.zeros((20, 2))]), beside])
     monkeypatch.setattr(separability, "separability_lp", lambda A: pytest.fail("asked the linear program"))
+    split, tried = separability._split, []
+    monkeypatch.setattr(separability, "_split", lambda *at: tried.append(at) or split(*at))
     found = separability.separability(A)
     assert (found.verdict, found.value) == ("quasi-separable", 20.0) and not found.strict[:20].any()
+    assert len(tried) == 1 and tried[0][0] @ tried[0][2] == pytest.approx(tried[0][1])  # at the tenth step, by its w
     assert separability._split(A, np.ones(40), np.ones(5)) is None  # nothing to tell the parts by
     corner = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     assert separability._split(corner, np.array([0.0, 9.0, 9.0]), np.array([9.0, 9.0])).value == 2.0
