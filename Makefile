@@ -8,11 +8,11 @@ JOBS   ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 # GRID is a name in grids/ or a file of one's own; SET and ONLY hold one or several words.
 CONFIG = $(if $(findstring /,$(GRID))$(filter %.yaml %.yml,$(GRID)),$(GRID),grids/$(GRID).yaml)
-RUN = $(PY) -m mdcore.run_grid --config "$(CONFIG)" --tag "$(TAG)" --jobs $(JOBS) \
+RUN = MDCORE_BY_MAKE=1 $(PY) -m mdcore.run_grid --config "$(CONFIG)" --tag "$(TAG)" --jobs $(JOBS) \
       $(foreach word,$(SET),--set '$(word)') $(foreach word,$(ONLY),--only '$(word)') $(ARGS)
 # STYLE: what the figures show and how they look; the file beside the grid, where there is one.
 STYLE ?= $(wildcard $(CONFIG:.yaml=.style.yaml))
-ANALYSE = $(PY) -m mdcore.run_analysis --tag "$(TAG)" $(if $(STYLE),--style "$(STYLE)")
+ANALYSE = MDCORE_BY_MAKE=1 $(PY) -m mdcore.run_analysis --tag "$(TAG)" $(if $(STYLE),--style "$(STYLE)")
 
 # What is missing is told before anything is set up.
 NEEDED := $(if $(filter grid plan paper,$(MAKECMDGOALS)),GRID TAG,$(if $(filter analysis paper-pdf,$(MAKECMDGOALS)),TAG)$(if $(filter compare,$(MAKECMDGOALS)),TAGS))

@@ -25,14 +25,12 @@ def parser() -> argparse.ArgumentParser:
 def places(options) -> tuple[Path, Path]:
     """(run directory, output directory); RunError when the request does not name a run with results."""
     from mdcore.store.drafts import foreign
-    from mdcore.store.runs import RunError, committed, find_run, read_manifest
+    from mdcore.store.runs import RunError, committed, read_manifest, run_of
 
     if bool(options.input_dir) == bool(options.tag):
         raise RunError("give either --input_dir or --tag, and only one of them")
     if options.tag:
-        run_dir = find_run(Path(options.runs_dir), options.tag)
-        if run_dir is None:
-            raise RunError(f"no run with the tag {options.tag!r} in {options.runs_dir}; run its grid first")
+        run_dir = run_of(Path(options.runs_dir), options.tag)
     else:
         run_dir = Path(options.input_dir)
     if not run_dir.is_dir():

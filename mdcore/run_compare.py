@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,8 +12,9 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status 0; 2 when a tag has no run."""
     from mdcore.analysis.compare import summary
     from mdcore.analysis.data.results import load
+    from mdcore.analysis.terminal import plain
     from mdcore.store.drafts import Draft
-    from mdcore.store.runs import RunError, find_run
+    from mdcore.store.runs import RunError, run_of
     from mdcore.streams import steady_streams
 
     steady_streams()
@@ -22,12 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--output_dir", default="analysis_results", metavar="DIR", help="analysis_results")
     options = p.parse_args(argv)
     try:
-        runs = []
-        for tag in options.tags:
-            if not (run := find_run(Path(options.runs_dir), tag)):
-                raise RunError(f"no run with the tag {tag!r} in {Path(options.runs_dir).name}/; run its grid first")
-            runs.append(run)
-        a, b = map(load, runs)
+        a, b = (load(run_of(Path(options.runs_dir), tag)) for tag in options.tags)
     except (RunError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -40,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     except RunError as error:
         print(error, file=sys.stderr)
         return 2
-    print(section.markdown())
+    print(plain(section, shutil.get_terminal_size((100, 40)).columns))
     print(f"written: {place / 'changes.md'}, {place / 'changes.csv'}")
     return 0
 

@@ -222,7 +222,7 @@ def summary(a: Results, b: Results) -> tuple[Section, pd.DataFrame]:
     if moved:
         shown = [
             m
-            for m in SHOWN
+            for m in (*SHOWN, *a.own_metrics)
             if any(
                 c.stats.get(f"{m}_n", 0) and c.stats[f"{m}_max"] - c.stats[f"{m}_min"] + abs(c.stats[f"{m}_mean"]) > 0
                 for c in moved

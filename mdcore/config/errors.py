@@ -14,9 +14,9 @@ from typing import Any
 from pydantic_core import ErrorDetails, PydanticCustomError, ValidationError
 
 from mdcore.config.yaml_lines import Document, GridError, flow
-from mdcore.math.parameters import nearest, one_of
+from mdcore.math.parameters import nearest, nearest_key, one_of
 
-__all__ = ["GridError", "Problems", "Spot", "got", "nearest", "one_of", "shown", "unexpected"]
+__all__ = ["GridError", "Problems", "Spot", "got", "nearest", "nearest_key", "one_of", "shown", "unexpected"]
 
 MOST_PROBLEMS = 200  # a list of 100,000 wrong values is one mistake, not 100,000 lines
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mdcore.config.cell import Cell, layers, name_of, parameters_of, per_layer
 from mdcore.config.errors import GridError, nearest
@@ -29,7 +29,19 @@ from mdcore.math.potentials import BUILTIN, Potential
 from mdcore.math.step_rules import RULES, Moment, Rule, StepRule
 from mdcore.math.torch_later import torch
 
+if TYPE_CHECKING:
+    from mdcore.config.grid import Grid
+
 SIZES = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)  # of the weights tried, both signs; 0 is tried too
+# What a metric may declare of itself, as attributes of its function: what holds of it, in words.
+DECLARED: dict[str, tuple[Callable[[str], bool], str]] = {
+    "label": (
+        lambda text: len(text) <= 60 and text.isprintable(),
+        "at most 60 letters: its name in tables and figures",
+    ),
+    "unit": (lambda text: len(text) <= 20 and text.isprintable(), "at most 20 letters, such as 's'"),
+    "better": (lambda text: text in ("low", "high", ""), "'low' or 'high': which values are better, or '' for neither"),
+}
 Base = TypeVar("Base")
 _loaded: dict[tuple[str, str], types.ModuleType] = {}  # (path, content hash): one file gives one class
 _last: dict[str, str] = {}  # file name -> content hash
@@ -94,8 +106,22 @@ def load_dataset(reference: str, plugin_dir: str | Path | None = None) -> Callab
 
 
 def load_metric(reference: str, plugin_dir: str | Path | None = None) -> Callable[..., Any]:
-    """The metric function my_file:my_metric. Raises GridError."""
-    return _load_callable(reference, plugin_dir, "a function that returns a number")
+    """The metric function my_file:my_metric, what it declares of itself checked. Raises GridError."""
+    found = _load_callable(reference, plugin_dir, "a function that returns a number")
+    for name, (allowed, expected) in DECLARED.items():
+        given = getattr(found, name, "")
+        if not (isinstance(given, str) and allowed(given)):
+            raise GridError(f"{reference}: its {name} is {str(given)[:60]!r}; expected {expected}")
+    return found
+
+
+def declarations(grid: Grid) -> dict[str, dict[str, str]]:
+    """{reference: what it declares, of label, unit and better} of the metrics that a grid names."""
+    names = sorted({name for cell in grid.cells for name in cell.config.get("metrics", ())})
+    found = {name: load_metric(name, grid.plugin_dir) for name in names}
+    return {
+        name: {key: text for key in DECLARED if (text := getattr(metric, key, ""))} for name, metric in found.items()
+    }
 
 
 def load_figure(reference: str, plugin_dir: str | Path | None = None) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from mdcore.config.errors import Spot, got, nearest, one_of
+from mdcore.config.errors import Spot, got, nearest_key, one_of
 from mdcore.config.values import (
     FORMS,
     POTENTIAL,
@@ -195,7 +195,7 @@ def unknown_key(key: str) -> str:
     names = one_of(name for name in KEYS if "." not in name)
     if key in FORM_WITH:
         return f"unknown key {key!r}; it belongs to a potential: write potential: {FORM_WITH[key]}"
-    meant = f"; did you mean '{SYNONYMS[key.lower()]}'?" if key.lower() in SYNONYMS else nearest(key, KEYS)
+    meant = f"; did you mean '{SYNONYMS[key.lower()]}'?" if key.lower() in SYNONYMS else nearest_key(key, KEYS)
     return f"unknown key {key[:80]!r}; expected {names}{meant}"
 
 
@@ -221,7 +221,7 @@ def _read_group(group: str, value: Any, spot: Spot, user_groups: Collection[str]
             out[leaf] = Setting(leaf, FREE.read(item, inner), inner)
         else:
             of = "" if source is None else f" of dataset {name}"
-            message = f"unknown key {part[:80]!r}{of}; expected {one_of(parts)}" + nearest(part, parts)
+            message = f"unknown key {part[:80]!r}{of}; expected {one_of(parts)}" + nearest_key(part, parts)
             inner.tell(message, of_key=True)
     return out
 

@@ -18,6 +18,8 @@ from typing import Any, cast
 import yaml
 from yaml.composer import Composer
 
+from mdcore.math.parameters import nearest
+
 DEEPEST = 40  # levels of nesting; a grid needs six
 LARGEST_FILE = 8_000_000  # bytes
 MOST_VALUES = 300_000  # values in one file, aliases counted as often as they are used
@@ -89,8 +91,9 @@ def _read(path: Path) -> str:
             data = stream.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         folder = path.parent
-        others = sorted(str(other) for other in folder.glob("*.yaml"))[:12] if folder.is_dir() else []
-        there = f"; there are {', '.join(others)}" if others else f"; {folder} holds no *.yaml file"
+        others = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+        there = f"; there are {', '.join(map(str, others[:12]))}" if others else f"; {folder} holds no *.yaml file"
+        there += nearest(path.stem, [other.stem for other in others])
         raise _Stop(-1, "no such file; expected a grid file" + there) from None
     except IsADirectoryError:
         raise _Stop(-1, "is a directory; expected a grid file: name the .yaml file in it") from None

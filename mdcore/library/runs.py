@@ -16,7 +16,7 @@ import pandas as pd
 from mdcore.config.cell import dataset_label, flatten
 from mdcore.config.errors import nearest
 from mdcore.store.places import grid_path
-from mdcore.store.runs import RunError, find_run, read_run
+from mdcore.store.runs import RunError, read_run, run_of
 
 CONDITION = ("data", "dataset", "digits", "pca", "potential", "potential_label", "p", "depth", "seed", "status")
 
@@ -96,11 +96,7 @@ def _runs(runs_dir: Path) -> list[Path]:
 def _place(tag: str | Path, runs_dir: Path) -> Path:
     if isinstance(tag, Path) or Path(tag, "manifest.json").is_file():
         return Path(tag)
-    found = find_run(runs_dir, tag)
-    if found is None:
-        tags = [run.name.split("_", 1)[-1] for run in _runs(runs_dir)]
-        raise RunError(f"no run with the tag {tag!r} in {runs_dir}/; run its grid first{nearest(tag, tags)}")
-    return found
+    return run_of(runs_dir, tag)
 
 
 def _read(path: Path) -> LoadedRun:

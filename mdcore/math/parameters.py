@@ -24,17 +24,18 @@ def first_of(names: Sequence[str], most: int = 3) -> str:
 
 def nearest(given: str, names: Iterable[str]) -> str:
     """ "; did you mean 'x'?" for the valid name closest to `given`, or "" when none is close."""
-    names = sorted(set(names))
-    given = given[:200]  # difflib is quadratic
-    by_lower = {name.lower(): name for name in names}
-    last_part = [name for name in names if name.rsplit(".", 1)[-1] == given.rsplit(".", 1)[-1] and name != given]
-    if given.lower() in by_lower:
-        found = [by_lower[given.lower()]]
-    elif last_part:  # 'eta' or 'steps.eta' for 'step.eta'
-        found = last_part[:1]
-    else:
-        found = [by_lower[name] for name in difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)]
-    return f"; did you mean '{found[0]}'?" if found else ""
+    by_lower = {name.lower(): name for name in sorted(set(names))}
+    found = difflib.get_close_matches(given[:200].lower(), by_lower, n=1)  # difflib is quadratic
+    return f"; did you mean '{by_lower[found[0]]}'?" if found else ""
+
+
+def nearest_key(given: str, keys: Iterable[str]) -> str:
+    """`nearest` among dotted keys: 'eta' and 'steps.eta' mean 'step.eta'."""
+    keys = sorted(set(keys))
+    same_end = [key for key in keys if key.rsplit(".", 1)[-1] == given.rsplit(".", 1)[-1] and key != given]
+    if same_end and given.lower() not in map(str.lower, keys):
+        return f"; did you mean '{same_end[0]}'?"
+    return nearest(given, keys)
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ What is fitted is fitted on the training points alone.
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mdcore.math.parameters import nearest
 from mdcore.problems.datasets import DataError
 from mdcore.problems.sources import BY_SEED
 
@@ -42,12 +42,6 @@ def read_at_rest(path: str | Path) -> bytes:
     if not same or len(raw) != before.st_size:
         raise DataError(f"dataset.path: {path} changed while it was read; run again when it has been written")
     return raw
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """ "; did you mean 'x'?", or "" where no name is close."""
-    found = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def divide(classes: np.ndarray, dataset: Mapping[str, Any], seed: int) -> tuple[np.ndarray, np.ndarray]:

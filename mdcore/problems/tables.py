@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mdcore.math.parameters import nearest
 from mdcore.problems import preparing
 from mdcore.problems.datasets import DataError, Dataset
-from mdcore.problems.preparing import nearest, read_at_rest
+from mdcore.problems.preparing import read_at_rest
 from mdcore.problems.sources import Sklearn
 
 if TYPE_CHECKING:

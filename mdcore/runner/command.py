@@ -1,6 +1,7 @@
 """The command `run_grid`: from a request to an exit status.
 
-0: all good. 1: some cells failed, or the run could not go on. 2: the request was wrong. 130: interrupted.
+0: all good. 1: some cells could not be trained or diverged, or the run could not go on. 2: the request was wrong. 130:
+interrupted.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from mdcore.runner.stacks import digest, schedule_from
 from mdcore.store.commits import Committed, atomic_write, committed, set_aside, stacks_dir
 from mdcore.store.fingerprint import code_parts
 from mdcore.store.lock import RunIsHeld, RunLock
+from mdcore.store.places import by_make
 from mdcore.store.runs import Run, RunError, check_tag, open_run, write_head
 from mdcore.training.content import ContentNow
 
 if TYPE_CHECKING:
     from mdcore.config.grid import Grid
+    from mdcore.runner.runner import RunResult
 
 GOOD, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 RERUN = ".rerun.json"  # what a --rerun was asked to train, until it is done
@@ -52,17 +55,28 @@ class RunRequest:
     scheduler: str | None = None
     device: str = "auto"
 
-    def command(self) -> str:
-        """The command line that asks for the same."""
+    def flags(self, *without: str) -> list[str]:
+        """The words of the command line, but those of the fields named."""
         words = []
         for one in dataclasses.fields(self):
             value = getattr(self, one.name)
             flag = "--set" if one.name == "overrides" else f"--{one.name}"
-            if value == one.default or value is False:
+            if one.name in without or value == one.default or value is False:
                 continue
             for word in value if isinstance(value, (tuple, list)) else [value]:
                 words += [flag] if word is True else [flag, str(word)]
-        return f"python -m mdcore.run_grid {shlex.join(words)}"
+        return words
+
+    def command(self) -> str:
+        """The command line that asks for the same: by make where make has called."""
+        if not by_make():
+            return f"python -m mdcore.run_grid {shlex.join(self.flags())}"
+        grid = Path(self.config)
+        variables = {"GRID": grid.stem if grid == Path("grids", f"{grid.stem}.yaml") else self.config, "TAG": self.tag}
+        variables |= {"JOBS": str(self.jobs)} if self.jobs not in (None, cores()) else {}
+        args = shlex.join(self.flags("config", "tag", "jobs", "dry_run")).replace("$", "$$")
+        variables |= {"ARGS": args} if args else {}
+        return f"make {'plan' if self.dry_run else 'grid'} {shlex.join(f'{k}={v}' for k, v in variables.items())}"
 
     def to_go_on(self) -> str:
         """The command for the rest of it; of a rerun only what it has left: 'all' again would begin anew."""
@@ -134,7 +148,7 @@ def perform(request: RunRequest) -> int:
             raise RunError("\n".join(wrong))
         if not plan.stacks and not work.opened.notes and not state.damaged:
             print(f"nothing to do: {len(plan.done)} cells are done in {work.path}" + stale_note(plan))
-            return conclude(work, plan.failed)
+            return conclude(work, plan)
         (work.path / "stacks").mkdir(parents=True, exist_ok=True)
         with RunLock(work.path, request.wait):
             work.look_up()
@@ -194,12 +208,12 @@ def run_locked(work: GridRun) -> int:
     plan = work.plan(state)
     if not plan.stacks and not work.opened.notes:  # another runner did it while this one waited
         print(f"nothing to do: {len(plan.done)} cells are done in {work.path}")
-        return conclude(work, plan.failed)
+        return conclude(work, plan)
     with early_kernels(work.request, plan) as kernels:
         write_the_head(work, plan, log)
         progress = announce(work, plan, log)
         if not plan.stacks:
-            return conclude(work, plan.failed, log)
+            return conclude(work, plan, log)
         result = train(work, plan, state, progress, kernels)
     if not result.fatal:
         write_head(work.opened, work.grid, work.opened.manifest["provenance"])  # with what was trained on
@@ -213,7 +227,7 @@ def run_locked(work: GridRun) -> int:
         return FAILED
     if work.request.rerun:
         (work.path / RERUN).unlink(missing_ok=True)
-    return conclude(work, plan.failed | result.failed, log)
+    return conclude(work, plan, log, result)
 
 
 def early_kernels(request: RunRequest, plan: Plan):
@@ -305,16 +319,22 @@ def stale_note(plan: Plan) -> str:
     return why if stale else ""
 
 
-def conclude(work: GridRun, failed: dict, log: Log | None = None) -> int:
-    """The table of failures, the analysis command, the exit status."""
+def conclude(work: GridRun, plan: Plan, log: Log | None = None, result: RunResult | None = None) -> int:
+    """The table of failures, the analysis command, the exit status: that a run has not converged is no failure."""
+    failed = plan.failed | (result.failed if result else {})
     if failed:
         table = failure_table(failed)
         print(table)
         if log:
             log.write(table)
     places = ["--input_dir", str(work.path), "--output_dir", f"analysis_results/{work.request.tag}"]
-    print(f"analyse: python -m mdcore.run_analysis {shlex.join(places)}")
-    return FAILED if failed else GOOD
+    usual = by_make() and work.request.output_dir == "runs_out"
+    analyse = (
+        f"make analysis TAG={work.request.tag}" if usual else f"python -m mdcore.run_analysis {shlex.join(places)}"
+    )
+    print(f"analyse: {analyse}")
+    ended = plan.unconverged | (result.unconverged if result else set())
+    return FAILED if failed.keys() - ended else GOOD
 
 
 def tell(text: str, status: int, log: Log | None = None) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mdcore.runner.progress import FIXED_SECONDS, clock
 from mdcore.runner.stacks import Stack, compose, cost
-from mdcore.store.commits import BAD, Committed
+from mdcore.store.commits import BAD, UNCONVERGED, Committed
 from mdcore.store.fingerprint import changes, fingerprint
 from mdcore.training.content import ContentNow
 from mdcore.training.failures import printable
@@ -26,6 +26,7 @@ class Plan:
     other_data: dict[str, list[str]]  # of them those whose data have another content now and that are not to run
     stacks: list[Stack]
     pending: set[str]  # of the whole grid: without results, or to run again
+    unconverged: set[str]  # of the failed: their training ended, with a point still misclassified
     speed: float  # measured seconds of this run's stacks over their expected ones; 1 before any is done
 
     @property
@@ -48,7 +49,7 @@ def make_plan(
     rerun = rerun or Rerun()
     ids = [cell.cell_id for cell in selected]
     code = fingerprint(code_parts)
-    failed, stale, others = {}, {}, {}
+    failed, stale, others, unconverged = {}, {}, {}, set()
     for cell in selected:
         cell_id = cell.cell_id
         record = state.newest.get(cell_id)
@@ -57,6 +58,8 @@ def make_plan(
         if record.status[cell_id] in BAD:
             why = record.messages.get(cell_id) or record.status[cell_id]
             failed[cell_id] = (why, str(record.path / "train_cell.ipynb"))
+            if record.has_tables and record.status[cell_id] == UNCONVERGED:
+                unconverged.add(cell_id)
         if record.code != code:
             stale[cell_id] = changes(record.code_parts, code_parts)
         if content and (changed := content.changes(cell, record.data)):
@@ -73,6 +76,7 @@ def make_plan(
         other_data={c: changed for c, changed in others.items() if c not in wanted},
         stacks=compose(cells, wanted) if wanted else [],
         pending=wanted | {cell.cell_id for cell in cells if cell.cell_id not in state.newest},
+        unconverged=unconverged - wanted,
         speed=_speed(cells, state),
     )
 

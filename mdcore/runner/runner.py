@@ -28,6 +28,7 @@ from mdcore.runner.stacks import Schedule, Stack, halve
 from mdcore.store.commits import (
     BAD,
     NOTEBOOK,
+    UNCONVERGED,
     Origin,
     ResultError,
     commit_failure,
@@ -59,6 +60,7 @@ class RunResult:
     """How a run ended. `failed`: {cell_id: (why, where to look)}."""
 
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    unconverged: set[str] = field(default_factory=set)  # of them: trained to the end, a point still misclassified
     trained: int = 0
     interrupted: bool = False
     fatal: str = ""  # why the run as a whole could not go on
@@ -207,6 +209,7 @@ class Runner:
         notes["seconds"]["total"] = result.seconds
         where = commit_stack(self.run_dir, stack.name, result.output, stack.cell_ids, notes, self._origin())
         bad = {cell: status for cell, status in notes["status"].items() if status in BAD}
+        self.result.unconverged |= {cell for cell, status in bad.items() if status == UNCONVERGED}
         for cell, status in bad.items():
             why = notes["messages"].get(cell) or status
             self.result.failed[cell] = (f"{status}: {printable(why)}", str(where / NOTEBOOK))

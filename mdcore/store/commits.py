@@ -19,6 +19,7 @@ NOTES = "results.json"  # tells the runner how the cells ended, without opening 
 RECORD = "stack.json"
 NOTEBOOK = "train_cell.ipynb"
 BAD = ("failed", "diverged")  # a cell that ended so is told in the table of failures
+UNCONVERGED = "failed"  # of a cell with results: a point is still misclassified
 
 
 class _Mismatch(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mdcore.store.fingerprint import PACKAGE, SOURCE_ROOT
@@ -17,6 +18,11 @@ def grid_path(grid: str | Path) -> str:
     """The file of a grid: as given, or that of a shipped one where only its name is: quick_debug."""
     own = shipped("grids") / f"{grid}.yaml"
     return str(own if not Path(grid).exists() and Path(grid).name == str(grid) and own.is_file() else grid)
+
+
+def by_make() -> bool:
+    """Whether a target of the Makefile runs this command: then the commands that it prints are make's."""
+    return "MDCORE_BY_MAKE" in os.environ
 
 
 def workplace() -> Path:

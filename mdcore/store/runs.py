@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdcore.config.cell import make_cell, without_seed
+from mdcore.math.parameters import nearest
 from mdcore.store.commits import (
     NOTEBOOK,
     RESULTS,
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HISTORY", "NOTEBOOK", "RESULTS", "Run", "RunData", "RunError", "check_tag", "commit_stack", "committed",
-    "find_run", "open_run", "read_manifest", "read_record", "read_run", "write_results",
+    "find_run", "open_run", "read_manifest", "read_record", "read_run", "run_of",
+    "write_results",
 ]  # fmt: skip
 
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -85,6 +87,18 @@ def find_run(output_dir: Path, tag: str) -> Path | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return max(found, default=None)
+
+
+def run_of(runs_dir: Path, tag: str) -> Path:
+    """`find_run`; where there is none, a RunError with the nearest tag that there is."""
+    run = find_run(runs_dir, tag)
+    if run is None:
+        there = [path.name[9:] for path in Path(runs_dir).glob("[0-9]*_*") if path.is_dir()]
+        raise RunError(
+            f"no run with the tag {tag!r} in {Path(runs_dir).name}/; expected one that `make grid GRID=… TAG={tag}` "
+            f"has made{nearest(tag, there)}"
+        )
+    return run
 
 
 def open_run(output_dir: Path, tag: str, grid: Grid, adopt: bool = False) -> Run:
@@ -174,11 +188,15 @@ def _short(values: list[str]) -> str:
 
 
 def write_head(run: Run, grid: Grid, provenance: dict[str, Any]) -> None:
-    """grid.yaml and manifest.json; an earlier, different provenance is kept under "earlier".
+    """grid.yaml and manifest.json, with what metrics of the user's own declare.
+
+    An earlier, different provenance is kept under "earlier".
 
     The manifest's "data" are those that what is committed was trained on: {sha256 of the arrays: {label, files: {name:
     sha256}, cells}}.
     """
+    from mdcore.config.plugins import declarations
+
     cells = [{"cell_id": cell.cell_id, "config": cell.config} for cell in grid.cells]
     manifest: dict[str, Any] = {
         "cells": cells,
@@ -190,6 +208,8 @@ def write_head(run: Run, grid: Grid, provenance: dict[str, Any]) -> None:
     earlier = run.manifest.get("earlier", []) + ([old] if old and old != provenance else [])
     if earlier:
         manifest["earlier"] = earlier
+    if metrics := declarations(grid):
+        manifest["metrics"] = metrics
     for file in grid.plugin_files:  # the run holds their sources: its grid.yaml repeats it wherever it lies
         atomic_write(run.path / file.name, file.read_bytes())
     atomic_write(run.path / "grid.yaml", grid.resolved_yaml(beside=True))

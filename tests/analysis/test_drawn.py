@@ -4,6 +4,8 @@ What a title, a legend or a tick label stands for is written down here: the prod
 colours and scales are not asked.
 """
 
+import re
+
 import fake_run as fake
 import numpy as np
 import pandas as pd
@@ -17,7 +19,10 @@ from mdcore.analysis.figures import collection, style
 from mdcore.analysis.figures.drawings.decision_boundaries import Boundaries, draw_each, draw_together
 from mdcore.analysis.figures.planar_data import PlanarData
 from mdcore.analysis.figures.registry import Absent
-from mdcore.analysis.figures.study import Study
+from mdcore.analysis.figures.study import Options, Study
+from mdcore.analysis.report.findings.answer import answer
+from mdcore.analysis.report.findings.macros import macros, plain_text
+from mdcore.analysis.report.findings.verdicts import verdicts
 
 COLUMN = {  # what a reader takes a panel for: its title, or its axis label
     "angle to linear\nMD, equal steps": "angle_linear_md",
@@ -34,6 +39,7 @@ COLUMN = {  # what a reader takes a panel for: its title, or its axis label
     "ℓp max-margin": "angle_max_margin",
     "linear MD, end points": "angle_linear_md_ends",
     "linear MD, equal loss": "angle_linear_md_equal_loss",
+    "reference potential": "angle_reference_potential",
     "SVM": "angle_svm",
     "logistic regression": "angle_logreg",
     "margin / exact margin": "margin_ratio",
@@ -91,7 +97,7 @@ def run(tmp_path_factory):
     summary = aggregate.summary_table(results, master)
     figures = {i.name: i for i in collection.figures(Study(results, master, summary)) if not isinstance(i, Absent)}
     raw = [pd.concat([pd.read_parquet(p) for p in place.glob(f"stacks/*/{n}.parquet")]) for n in ("history", "final")]
-    yield figures, *raw, master, summary
+    yield figures, *raw, master, summary, results
     plt.close("all")
 
 
@@ -107,7 +113,7 @@ def panels(figure):
     return [
         (COLUMN[words], ax)
         for ax in figure.axes
-        for words in [ax.get_ylabel() or ax.get_title()]
+        for words in [ax.get_ylabel() or ax.get_title().replace("\n", " ")]
         if ax.get_visible() and words in COLUMN
     ]
 
@@ -182,7 +188,8 @@ def test_lines_across_are_at_one_degree_one_percent_and_the_exact_margin(run):
 
 FINALS = {
     "final_angles": [
-        "angle_max_margin", "angle_linear_md_ends", "angle_linear_md_equal_loss", "angle_svm", "angle_logreg"
+        "angle_max_margin", "angle_linear_md_ends", "angle_linear_md_equal_loss", "angle_reference_potential",
+        "angle_svm", "angle_logreg",
     ],
     "final_margins": ["gap", "margin_ratio", "margin_l2", "margin_lp"],
 }  # fmt: skip
@@ -191,7 +198,7 @@ FINALS = {
 @pytest.mark.parametrize("name", FINALS)
 def test_every_point_is_a_run_of_its_row_and_title_and_every_stroke_a_mean_of_the_summary(run, name):
     """The means are the numbers of the report's sentences: a headline can be read off its row."""
-    figures, _, _, master, summary = run
+    figures, _, _, master, summary, _ = run
     figure = figures[name].figure
     labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     assert labels[0] == "Gaussian, d = 20" and len(labels) == 7
@@ -210,7 +217,9 @@ def test_every_point_is_a_run_of_its_row_and_title_and_every_stroke_a_mean_of_th
             potential, depth = label.rsplit(", L = ", 1)
             mine = of(master, POTENTIAL[potential], int(depth))
             here = np.sort(points[points[:, 1] == row, 0])
-            if column.startswith("angle_linear") and depth == "1":
+            if (column.startswith("angle_linear") and depth == "1") or (
+                column == "angle_reference_potential" and potential == "quadratic"
+            ):
                 assert not here.size and row not in means
                 continue
             np.testing.assert_allclose(here, np.sort(clipped(column, mine[column])), rtol=1e-12)
@@ -218,15 +227,47 @@ def test_every_point_is_a_run_of_its_row_and_title_and_every_stroke_a_mean_of_th
             assert means[row] == pytest.approx(clipped(column, mean), rel=1e-12)
 
 
+def test_the_numbers_of_the_answer_are_those_of_a_figure(run):
+    """Each angle that a sentence states as a mean is a stroke of final_angles, in the row that it names."""
+    figures, _, _, master, summary, results = run
+    said = answer(results, verdicts(results, master, summary), master, summary)
+    figure = figures["final_angles"].figure
+    rows = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+    strokes = {
+        column: {rows[int(y)]: x for k in ax.lines if k.get_marker() == "|" for x, y in k.get_xydata()}
+        for column, ax in panels(figure)
+    }
+    names = {v: k for k, v in {"quadratic": "quadratic", "ℓp, p = 1.5": "l1.5", "ℓp, p = 3": "l3"}.items()}
+    found = 0
+    for macro, column in (
+        ("EndAngle", "angle_linear_md_ends"),
+        ("EqualLossAngle", "angle_linear_md_equal_loss"),
+        ("PotentialsAngle", "angle_reference_potential"),
+    ):
+        for sentence in (s for s in said if macro in macros([s])):
+            number = macros([sentence])[macro][0]
+            before = plain_text(sentence.split(f"\x02{macro}\x1f")[0])
+            name, depth = re.findall(r"for (\S+) at L = (\d) on Gaussian", before)[-1]
+            half = 0.51 * 10.0 ** -len(number.partition(".")[2])
+            assert abs(strokes[column][f"{names[name]}, L = {depth}"] - float(number)) <= half, plain_text(sentence)
+            found += 1
+    assert found == 3
+
+
 @pytest.mark.parametrize("name", ["norm_balance", "alignment"])
-def test_every_number_of_a_heatmap_is_the_mean_of_its_row_and_title(run, name):
-    figures, _, final, *_ = run
-    panel, bar = figures[f"{name}_heatmap"].figure.axes
+def test_every_number_of_a_heatmap_is_the_mean_of_its_row_and_title(tmp_path, name):
+    place = fake.write_run(tmp_path / "20250319_x", fake.grid_cells(depths=(2, 3)))
+    spread(place)
+    results = load(place)
+    master = aggregate.master_table(results)
+    final = pd.concat(pd.read_parquet(p) for p in place.glob("stacks/*/final.parquet"))
+    study = Study(results, master, aggregate.summary_table(results, master), Options(figures=[f"{name}_heatmap"]))
+    panel, bar = next(collection.figures(study)).figure.axes
     column = COLUMN[bar.get_xlabel()]
     assert column.endswith(name)
     depths = [int(t.get_text()) for t in panel.get_xticklabels()]
     rows = [POTENTIAL[t.get_text()] for t in panel.get_yticklabels()]
-    assert depths == [2] and len(rows) == 3 == len(panel.texts)
+    assert depths == [2, 3] and len(rows) == 3 and len(panel.texts) == 6
     values = panel.collections[0].get_array().reshape(len(rows), len(depths))
     for text in panel.texts:
         j, i = (int(v) for v in text.get_position())
@@ -262,14 +303,14 @@ def test_lines_of_the_decision_boundaries_are_those_the_legend_names(tmp_path):
                 assert found == pytest.approx([slope])
     for key, ax in zip(shown.keys, each.axes, strict=True):
         p = limits[key]
-        assert ax.get_title() == study.names[key]
+        assert ax.get_title().split("\n")[0] == study.names[key]
         assert slopes(ax, lambda k: k.get_linewidth() == 5) == pytest.approx([-exact[p][0]])
         assert slopes(ax, lambda k: 1.1 < k.get_linewidth() < 2) == pytest.approx([-p - 0.2, -p - 0.1])
         cosines = [w @ exact[p] / np.linalg.norm(w) / np.linalg.norm(exact[p]) for _, w, _ in shown.of(key)]
         angles = np.degrees(np.arccos(cosines))
         assert angles.max() > 1.01 * angles.min()  # "off" is the largest
         assert shown.off(key) == pytest.approx(angles.max(), abs=1e-6)
-        assert [t.get_text() for t in ax.texts] == [f"{angles.max():.2g}°"]
+        assert ax.get_title().split("\n")[1] == f"{angles.max():.2g}°"
     circles, triangles = ([k for k in together.axes[0].lines if k.get_marker() == m] for m in "o^")
     np.testing.assert_array_equal(np.c_[circles[0].get_xdata(), circles[0].get_ydata()], X[y == 1])
     np.testing.assert_array_equal(np.c_[triangles[0].get_xdata(), triangles[0].get_ydata()], X[y == -1])

@@ -16,8 +16,8 @@ from matplotlib import pyplot as plt
 from mdcore.analysis.data import aggregate
 from mdcore.analysis.data.results import load
 from mdcore.analysis.figures import collection, style
-from mdcore.analysis.figures.axes import ANGLE, SCALES, number, scale
-from mdcore.analysis.figures.captions import end_words
+from mdcore.analysis.figures.axes import ANGLE, SCALES, Scale, number, scale, set_axis
+from mdcore.analysis.figures.captions import end_notes
 from mdcore.analysis.figures.curve_data import band, seeds_text, smoothed
 from mdcore.analysis.figures.drawings.decision_boundaries import Boundaries, draw_together, short_angle
 from mdcore.analysis.figures.layout import Group, even_parts, pages_of, split
@@ -223,10 +223,11 @@ def test_every_figure_can_be_printed_and_read(tmp_path, name):
         assert overlaps(figure) == [], item.name
         assert hidden_without_sharing(figure) == beyond_limits(figure) == odd_ticks(figure) == [], item.name
         if rows_of_mixed_scales(figure) and "heatmap" not in item.name:
-            assert "has a logarithmic axis, the others linear ones" in item.caption
-        assert item.caption.strip().endswith((".", ")")) and item.alt
+            assert "gap (logarithmic axis) and margins (linear axes)" in item.caption
+        assert item.caption.strip().endswith(".") and item.alt and all(note.endswith(".") for note in item.notes)
+        assert len(item.caption.partition(" Part ")[0]) <= 230, item.caption  # three lines of a column
         if "log_inverse" in item.name:
-            assert "R: the mean loss over the training points" in item.caption
+            assert any(note.startswith("R is the mean loss over the training points.") for note in item.notes)
         found = [t for t in figure.findobj(matplotlib.text.Text) if t.get_text().strip()]
         assert min(t.get_fontsize() for t in found) >= 7, item.name
         assert not any(t.get_parse_math() for t in found)  # whose subscripts would be smaller
@@ -245,6 +246,21 @@ def test_axes_begin_at_floors_that_mean_something():
     assert [number(v) for v in (0.01, 0.5, 1.0, 1e4, 1e-7, 1e22)] == ["0.01", "0.5", "1", "10000", "1e−7", "1e22"]
 
 
+@pytest.mark.parametrize(
+    ("limits", "ticks"),
+    [
+        ((0.01, 180.0), ["0.01", "1", "100"]),
+        ((1.0, 3000.0), ["1", "10", "100", "1000"]),
+        ((1e-7, 1.0), ["1e−6", "1e−4", "1e−2", "1"]),
+        ((1.0, 1e13), ["1", "1e5", "1e10"]),
+    ],
+)
+def test_ticks_of_one_axis_are_written_alike_and_lie_at_multiples_of_an_exponent(limits, ticks):
+    axis = plt.figure().add_subplot().xaxis
+    set_axis(axis, Scale(True, 0.0), limits, 5 if limits[1] < 1e5 and limits[1] != 180 else 4)
+    assert [axis.get_major_formatter()(tick) for tick in axis.get_majorticklocs()] == ticks
+
+
 def test_few_seeds_are_points_and_many_have_boxes(tmp_path):
     for seeds, boxes in ((3, 0), (8, 2)):
         cells = fake.grid_cells(["quadratic"], depths=(1, 2), seeds=range(seeds))
@@ -258,7 +274,7 @@ def test_curves_on_overlapping_data_are_smoothed_and_said_to_be(pairs):
     noise = np.array([0, 9] * 20 + [1.0])
     assert set(smoothed(noise)[5:-5]) <= {0.0, 9.0} and smoothed(noise)[-1] == 1.0 and smoothed(noise[:2])[1] == 9.0
     items = {i.name: i for i in draw(pairs, "angles_vs_epochs", "angles_vs_log_inverse_loss")}
-    said = [i.caption for i in items.values() if "3 vs 5, PCA 50" in getattr(i, "caption", "")]
+    said = [" ".join(i.notes) for i in items.values() if "3 vs 5, PCA 50" in getattr(i, "alt", "")]
     assert said and all("running medians over 9 logged epochs" in c for c in said)
     (left_out,) = [i for i in items.values() if isinstance(i, Absent)]
     assert "3 vs 5, PCA 50" in left_out.name and "log(1/R) tends to a limit" in left_out.reason
@@ -273,8 +289,6 @@ def test_contract_names_and_files(tmp_path):
         "angles_vs_epochs",
         "angles_vs_log_inverse_loss",
         "margins_vs_epochs",
-        "norm_balance_heatmap",
-        "alignment_heatmap",
         "final_angles",
         "final_margins",
         "structure_vs_epochs",
@@ -393,7 +407,7 @@ def test_no_margin_and_no_gap_of_overlapping_data(pairs):
     assert any(isinstance(i, Absent) and "3 vs 5, PCA 50" in i.name and "overlapping" in i.reason for i in items)
     for item in items:
         if not isinstance(item, Absent) and item.name.startswith("margins"):
-            assert "3 vs 5, PCA 50" not in item.caption
+            assert "3 vs 5, PCA 50" not in item.alt
     words = [t.get_text() for i in items if not isinstance(i, Absent) for ax in i.figure.axes for t in ax.texts]
     assert any("no max-margin" in re.sub(r"\s+", " ", w) for w in words)
 
@@ -409,7 +423,7 @@ def test_no_margin_and_no_gap_of_overlapping_data(pairs):
 def test_an_empty_margin_figure_is_not_drawn_but_said(tmp_path, options, reason):
     items = draw(make(tmp_path, fake.grid_cells(), **options), "margins_vs_epochs")
     if reason is None:  # diverged runs have curves up to their end: thin lines with a cross
-        assert not any(isinstance(i, Absent) for i in items) and "diverged" in items[0].caption
+        assert not any(isinstance(i, Absent) for i in items) and "diverged" in " ".join(items[0].notes)
     else:
         assert all(isinstance(i, Absent) for i in items) and reason in items[0].reason
 
@@ -427,7 +441,7 @@ def test_open_ends_are_transient_filled_ends_converged(tmp_path):
     item = draw(make(tmp_path, cells, status=status), "margins_vs_epochs")[0]
     ends = [line for line in item.figure.axes[0].lines if len(line.get_xdata()) == 1]
     assert [e.get_markerfacecolor() == "white" for e in ends] == [False, True]
-    assert "margin not certified, so no limit is shown" in item.caption
+    assert "Open points: the margin is not certified, so that the end is no limit." in item.notes
 
 
 @pytest.mark.filterwarnings("error:Glyph")
@@ -443,8 +457,8 @@ def test_optima_that_are_not_unique_are_marked_where_an_angle_to_one_is_drawn(tm
         assert named and all(n.endswith(" ‡") == shows for n in named), named
         assert not [n for n in names if "quadratic" in n and "‡" in n]
         said = f"‡: the lp optimum of {' and '.join(several)} is not proved to be the only one"
-        assert (said in item.caption) == shows and not (shows and item in others)
-    assert any("‡" in i.caption for i in drawn)
+        assert any(note.startswith(said) for note in item.notes) == shows and not (shows and item in others)
+    assert any("‡" in "".join(i.notes) for i in drawn)
 
 
 def test_band_is_mean_and_range_over_seeds(pairs):
@@ -472,14 +486,17 @@ def test_band_over_runs_that_end_at_different_epochs(tmp_path):
 
 def test_one_seed_has_no_band_and_says_so(tmp_path):
     item = draw(make(tmp_path, fake.grid_cells(seeds=(0,))), "margins_vs_epochs")[0]
-    assert "there is no band" in item.caption and not item.figure.axes[0].collections
+    assert "Lines are single runs (one seed)." in item.caption and not item.figure.axes[0].collections
 
 
 def test_depth_one_is_in_no_heatmap_and_transients_are_starred(tmp_path, pairs):
-    panel = draw(pairs, "norm_balance_heatmap")[0].figure.axes[2]  # in the lowest row, which shows the depths
-    assert [t.get_text() for t in panel.get_xticklabels()] == ["2"]
+    (absent,) = draw(pairs, "norm_balance_heatmap")
+    assert absent.reason == "the grid has one depth above 1; its numbers are in the tables"
+    deeper = make(tmp_path / "deep", fake.grid_cells(depths=(1, 2, 3)), status="transient")
+    panel = draw(deeper, "norm_balance_heatmap")[0].figure.axes[0]
+    assert [t.get_text() for t in panel.get_xticklabels()] == ["2", "3"]
     numbers = [t.get_text() for t in panel.texts]
-    assert len(numbers) == 3 and all(re.fullmatch(r"\d\.\d{3}\*?", n) for n in numbers)
+    assert len(numbers) == 6 and all(re.fullmatch(r"\d\.\d{3}\*?", n) for n in numbers)
     (absent,) = draw(make(tmp_path, fake.grid_cells(depths=(1,))), "alignment_heatmap")
     assert absent.reason == "the grid has no depth above 1"
 
@@ -551,7 +568,7 @@ def test_pages_the_report_has_no_room_for_are_one_pdf(tmp_path):
     assert album["first"] == 3 and len(album["captions"]) == 7 == len(re.findall(rb"/Type /Page\b[^s]", data))
     assert b"CreationDate" not in data and b"ModDate" not in data
     for k, caption in enumerate(album["captions"], 3):
-        assert f"Part {k} of 9." in caption and f"n = {40 + 2 * (k - 1)}" in caption
+        assert f"Part {k} of 9: " in caption and f"n = {40 + 2 * (k - 1)}" in caption
     assert [f["name"] for f in index["figures"]] == ["margins_vs_epochs", "margins_vs_epochs_page2"]
     section = figures_section(tmp_path / "out", index).markdown()
     assert "Pages 3 to 9 are in figures/margins\\_vs\\_epochs\\_more.pdf" in section and "Part 9 of 9" in section
@@ -657,9 +674,9 @@ def test_a_figure_is_registered_where_it_is_written(pairs, monkeypatch):
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
-        ({3}, "Line: mean, band: min–max, over n = 3 seeds."),
-        ({0, 1, 3}, "over n = 1 to 3 seeds."),
-        ({1}, "One seed:"),
+        ({3}, "Line: mean of n = 3 seeds; band: minimum to maximum."),
+        ({0, 1, 3}, "of n = 1 to 3 seeds;"),
+        ({1}, "(one seed)"),
         ({0}, "No run came through"),
         (set(), "No run came through"),
     ],
@@ -671,17 +688,18 @@ def test_bands_say_over_what_they_are(counts, words):
 @pytest.mark.parametrize(
     ("statuses", "words"),
     [
-        ({"converged"}, " Filled end points: margin certified (gap at most 1 %)."),
-        ({"overlap"}, " Filled end points: the data overlap, so no limit is certified."),
-        ({"converged", "overlap"}, " Filled end points: margin certified (gap at most 1 %), or data that overlap,"),
-        ({"diverged"}, " Thin lines with a cross failed or diverged"),
-        (set(), ""),
+        ({"converged"}, ["Filled points: the margin is certified, to a gap"]),
+        ({"overlap"}, ["Filled points on overlapping data: "]),
+        ({"converged", "overlap"}, ["Filled points: the margin is certified", "Filled points on overlapping data"]),
+        ({"diverged"}, ["Thin lines that end in a cross: the run failed or diverged"]),
+        (set(), []),
     ],
 )
 def test_end_points_are_explained(statuses, words):
-    assert end_words(statuses).startswith(words) and bool(end_words(statuses)) == bool(words)
+    notes = end_notes(statuses)
+    assert len(notes) == len(words) and all(note.startswith(w) for note, w in zip(notes, words, strict=True))
     labels = [handle.get_label() for handle in style.mark_handles(statuses)]
-    assert not any("converged" in text for text in [*labels, end_words(statuses)])  # the margin is, not the direction
+    assert not any("converged" in text for text in [*labels, *notes])  # the margin is, not the direction
 
 
 # decision boundaries
@@ -726,7 +744,7 @@ def test_boundaries_of_planted_data_end_to_end(tmp_path):
     together, each = draw(study, "decision_boundaries")
     assert (together.name, each.name) == ("decision_boundaries", "decision_boundaries_by_potential")
     for item in (together, each):
-        assert "own exact lp max-margin direction" in item.caption
+        assert "of its potential's exact lp max-margin direction" in item.caption
         assert float(re.search(r"within ([\d.]+)°", item.caption).group(1)) < 1.0
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from mdcore import run_compare
-from mdcore.analysis import compare
+from mdcore.analysis import compare, terminal
 from mdcore.analysis.data import aggregate
 from mdcore.analysis.data.conditions import conditions_of
 from mdcore.analysis.data.results import load
@@ -72,13 +72,13 @@ def said(results, master, summary):
 @pytest.mark.parametrize(
     ("e", "text"),
     [
-        (Estimate(0.3123, 0.281, 0.349, 3), "0.31° (mean of 3 runs, 95 % t interval 0.28° to 0.35°)"),
-        (Estimate(2.0, n=1), "2.0° (one run, so no interval)"),
+        (Estimate(0.3123, 0.281, 0.349, 3), "0.31° (mean of 3 runs, 95 % interval 0.28° to 0.35°)"),
+        (Estimate(2.0, n=1), "2.0° (one run)"),
         (Estimate(), "not measured"),
-        (Estimate(0.2, -0.1, 0.5, 3), "0.2° (mean of 3 runs, 95 % t interval 0.0° to 0.5°)"),  # no mean is below 0°
-        (Estimate(0.02, 0.02, 0.02, 3), "0.020° (identical in all 3 runs, so no interval)"),
+        (Estimate(0.2, -0.1, 0.5, 3), "0.2° (mean of 3 runs, 95 % interval 0.0° to 0.5°)"),  # no mean is below 0°
+        (Estimate(0.02, 0.02, 0.02, 3), "0.020° (identical in all 3 runs)"),
         (Estimate(2e-14, 1e-14, 3e-14, 3), "under 10⁻⁶° (mean of 3 runs)"),
-        (Estimate(2e-14, n=1), "under 10⁻⁶° (one run, so no interval)"),
+        (Estimate(2e-14, n=1), "under 10⁻⁶° (one run)"),
     ],
 )
 def test_degrees(e, text):
@@ -142,18 +142,18 @@ def test_the_forecast_extrapolates_the_gap(tmp_path):
 def test_the_answer_speaks_of_depth_limits_and_overlap(pairs):
     _, _, results, master, summary = pairs
     text = said(results, master, summary)
-    assert text.startswith("Depth does not change the limit direction wherever it is determined, in ")
-    assert "max-margin direction of its own norm, proved by the bound on its angle" in text
-    assert "no margin exists there" in text
-    assert "MNIST 3 vs 5, PCA 50" in text
-    assert re.search(r"mean of 3 runs, 95 % t interval [\d.]+° to [\d.]+°", text)
+    assert re.match(r"Depth does not change the limit direction in \d+ of 12 deep conditions: ", text)
+    assert "reach the exact max-margin direction of the potential's own norm, with every run within 1° of it" in text
+    assert "On MNIST 3 vs 5 (PCA 50) the classes overlap, so that there is no margin." in text
+    assert re.search(r"mean of 3 runs, 95 % interval [\d.]+° to [\d.]+°", text)
+    assert max(map(len, re.split(r"(?<=[a-z)])\. ", text))) < 400  # letters of a sentence
 
 
 def test_numbers_of_the_depth_sentence_are_those_of_master(pairs):
     _, _, results, master, summary = pairs
     text = said(results, master, summary)
     worst = master.groupby("condition_id")["angle_linear_md_equal_loss"].mean().max()
-    found = [float(v) for v in re.findall(r"at most (?:by )?([\d.]+)°", text)]
+    found = [float(v) for v in re.findall(r", by ([\d.]+)°", text)]
     assert any(abs(v - worst) <= 0.01 for v in found)
 
 
@@ -166,7 +166,7 @@ def test_numbers_of_the_depth_sentence_are_those_of_master(pairs):
             "There is no answer: no run came through (18 not run)",
         ),
         ({"status": "transient"}, "is open: in none of 3 deep conditions"),
-        ({"overlap": lambda c: True}, "no margin exists there"),
+        ({"overlap": lambda c: True}, "so that there is no margin"),
         (
             {
                 "nan_columns": [
@@ -190,7 +190,7 @@ def test_a_question_of_depth_is_not_answered_where_no_depths_are_compared(tmp_pa
     *_, results, master, summary = analysed(tmp_path / "a", fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)))
     text = said(results, master, summary)
     assert text.startswith("Whether depth changes the limit direction cannot be said: the grid has no depth above 1.")
-    assert "In 1 of 1 condition on separable data (quadratic at L = 1" in text
+    assert "1 of 1 condition on separable data reaches the exact max-margin direction" in text
     *_, results, master, summary = analysed(tmp_path / "b", fake.grid_cells(["quadratic"], depths=(2,)))
     assert "no deep run has a linear companion" in said(results, master, summary)
 
@@ -200,7 +200,8 @@ def test_runs_without_a_common_loss_are_left_out_of_the_comparison_at_equal_loss
     deep = summary.index[(summary["depth"] == 2) & (summary["potential"] == "lp")]
     summary.loc[deep, ["angle_linear_md_equal_loss_mean", "angle_linear_md_equal_loss_n"]] = [179.0, 2]
     text = said(results, master, summary)
-    assert "179" not in text and "In 1 deep condition (lp, p = 3, L = 2 on Gaussian, d = 20) some runs" in text
+    assert "179" not in text and "Not compared at equal loss: 1 deep condition, in which some runs" in text
+    assert "(l3 at L = 2 on Gaussian (d = 20))" in text
 
 
 def test_an_unfinished_run_is_answered_as_preliminary(tmp_path):
@@ -215,7 +216,7 @@ def test_quasi_separable_data_are_explained(tmp_path):
     results.final[["separability", "status"]] = "quasi-separable"
     master = aggregate.master_table(results)
     text = said(results, master, aggregate.summary_table(results, master))
-    assert "only with margin zero" in text and "none is shown" in text
+    assert "only with margin zero" in text and "No limit direction is determined there" in text
 
 
 def test_a_diverged_seed_keeps_a_condition_from_being_settled(tmp_path):
@@ -240,7 +241,7 @@ def test_what_is_said_to_hold_at_most_is_the_largest_of_all_runs(tmp_path):
     master["gap"] = np.array([0.2, 0.32, 0.04, 0.5, 0.77, 0.1, 0.6, 0.4]) / 100
     text = macros.plain_text(" ".join(certainty.certainty_sentences(results, master)))
     assert re.search(r"duality gap[^;.]* 4\.0×10⁻⁸", text)
-    assert re.search(r"median certified gap[^;]* is 0\.36 % and the largest 0\.77 %", text)
+    assert re.search(r"median certified gap[^;]* is 0\.36 %, the largest 0\.77 %", text)
 
 
 def test_means_that_are_called_the_largest_are(tmp_path):
@@ -248,7 +249,7 @@ def test_means_that_are_called_the_largest_are(tmp_path):
     run, _, results, master, summary = analysed(tmp_path, fake.grid_cells())
     raw = pd.concat([pd.read_parquet(f) for f in run.glob("stacks/*/final.parquet")])
     text = said(results, master, summary)
-    equal_loss = r"(?:equal loss, deep and linear predictors are at most|The largest mean is) ([\d.]+)°"
+    equal_loss = r"[Aa]t equal loss R[^°]*(?:1°[^°]*)?, by ([\d.]+)°"
     means = raw[raw["depth"] == 2].groupby("condition_id")["angle_linear_md_equal_loss"].mean()
     (found,) = re.findall(equal_loss, text)
     half = 0.51 * 10.0 ** -len(found.partition(".")[2])
@@ -256,9 +257,13 @@ def test_means_that_are_called_the_largest_are(tmp_path):
 
 
 def test_the_largest_is_taken_among_those_that_are_known():
-    some = [SimpleNamespace(e=Estimate(m, m, m, 3), name=f"n{m:g}", facet="f") for m in (2.0, 5.0, float("nan"), 0.5)]
+    depth = SimpleNamespace(depth=2)
+    some = [
+        SimpleNamespace(e=Estimate(m, m, m, 3), potential=f"n{m:g}", condition=depth, facet="f")
+        for m in (2.0, 5.0, float("nan"), 0.5)
+    ]
     found, where = wording.largest(some, lambda v: v.e)
-    assert found.mean == 5.0 and where == "for n5 on f" and wording.largest(some[2:3], lambda v: v.e) is None
+    assert found.mean == 5.0 and where == "n5 at L = 2 on f" and wording.largest(some[2:3], lambda v: v.e) is None
 
 
 def test_seeds_that_change_nothing_are_said_to(tmp_path):
@@ -268,7 +273,7 @@ def test_seeds_that_change_nothing_are_said_to(tmp_path):
     columns = ["log_inverse_loss", "weight_norm", "angle_svm", "angle_logreg"]
     master.loc[linear, columns] = master.loc[linear, columns].iloc[0].to_numpy()
     assert certainty.identical_conditions(master) == 1
-    assert "a spread of zero there is no uncertainty" in macros.plain_text(
+    assert "their spread of zero measures no uncertainty" in macros.plain_text(
         " ".join(certainty.certainty_sentences(results, master))
     )
 
@@ -276,7 +281,7 @@ def test_seeds_that_change_nothing_are_said_to(tmp_path):
 def test_one_seed_is_said_to_have_no_interval(tmp_path):
     *_, results, master, summary = analysed(tmp_path, fake.grid_cells(seeds=(0,)))
     assert "single seed" in macros.plain_text(" ".join(certainty.certainty_sentences(results, master)))
-    assert "one run, so no interval" in said(results, master, summary)
+    assert "(one run)" in said(results, master, summary)
 
 
 def test_a_run_without_ends_is_said_to_have_no_interval_at_all(tmp_path):
@@ -306,25 +311,25 @@ def test_sections_of_the_report(pairs):
     rows = report["verdicts"].blocks[0].rows
     assert len(rows) == 24
     over = [r for r in rows if r[0] == "MNIST 3 vs 5, PCA 50"]
-    assert len(over) == 6 and all(r[5] == r[7] == "–" and r[6] == "none" for r in over)
+    assert len(over) == 6 and all(r[5] == "–" and r[6] == "none" for r in over)
     assert all("max-margin" not in r[4] for r in over)
     methods = report["methods"].markdown()
     for word in ("PCA", "Student's t", "ddof 1", "quadratic", "adaptive", "without bias", "10,000 steps"):
         assert word in methods
-    assert "--config runs_out/20250319_paper/grid.yaml" in report["reproduce"].markdown()
+    assert "make paper GRID=runs_out/20250319_paper/grid.yaml TAG=paper-again" in report["reproduce"].markdown()
     assert "--print-to-pdf=analysis_results/paper/report.pdf" in report["reproduce"].markdown()
 
 
 def test_angles_to_an_optimum_that_is_not_the_only_one_are_marked_among_the_numbers(tmp_path):
     run, out, *_ = analysed(tmp_path, fake.grid_cells(["quadratic", {"hypentropy": {"beta": 0.1}}]))
-    table = build(run, out)["numbers"].blocks[0]
+    table, below = build(run, out)["numbers"].blocks
     column = table.head.index("angle to the lp max-margin (degrees)")
     bound = table.head.index("certified bound of the angle to the lp max-margin (degrees)")
     for row in table.rows:
         several = row[1].startswith("hypentropy")
         assert [i for i, cell in enumerate(row) if "‡" in cell] == ([column] if several else [])
         assert (row[bound] == "–") == several
-    assert "‡: the lp optimum of hypentropy, β = 0.1 is not proved to be the only one" in table.caption
+    assert "‡: the lp optimum of hypentropy, β = 0.1 is not proved to be the only one" in below.words
 
 
 def test_no_place_of_this_machine_in_any_result(pairs):
@@ -607,9 +612,22 @@ def test_compare_command(tmp_path, capsys):
     places_ = ["--runs_dir", str(tmp_path / "runs"), "--output_dir", str(tmp_path / "out")]
     assert run_compare.main(["--tags", "a", "b", *places_]) == 0
     assert (tmp_path / "out" / "compare_a_b" / "changes.csv").is_file()
-    assert (tmp_path / "out" / "compare_a_b" / "changes.md").read_text() in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.startswith("From a to b\n===========\n\n- 1 conditions are in both; in 1 of them") and "**" not in told
     assert run_compare.main(["--tags", "a", "nowhere", *places_]) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_table_fits_the_terminal_and_loses_nothing():
+    rows = [["MNIST 0 vs 1", "lp, L = 2", "3", "3 converged → 2 converged", "+0.0031 *", "−0.1"], ["G", "q", *"1abc"]]
+    table = Table(["data", "condition", "n", "runs", "certified gap", "angle to linear MD, equal loss"], rows)
+    for width in (55, 60, 200):
+        parts = terminal.table(table, width)
+        assert (len(parts) == 1) == (width == 200) and all(len(line) <= width for p in parts for line in p.splitlines())
+        assert all(part.splitlines()[-2].startswith("MNIST 0 vs 1  lp, L = 2") for part in parts)
+        assert all(any(cell in part for part in parts) for row in rows for cell in row)
+    first, second = parts[0].splitlines()[-2:]
+    assert first.rstrip().endswith("−0.1") and len(second) == len(first)  # numbers stand at the right
 
 
 def test_tables_and_report_do_not_depend_on_the_order_of_the_manifest(tmp_path):
@@ -628,7 +646,7 @@ def test_input_of_the_verdicts_is_enough_for_a_run_without_companions(tmp_path):
     *_, results, master, summary = analysed(tmp_path, fake.grid_cells(depths=(2, 3)))
     found = verdicts(results, master, summary)
     assert all(v.limit_changed == "" and v.path_changed in ("no", "yes", "open") for v in found)
-    assert "Read at equal loss" in said(results, master, summary) or "The way" in said(results, master, summary)
+    assert "t equal loss R" in said(results, master, summary)
 
 
 def test_conditions_are_named_alike_whatever_the_seed():

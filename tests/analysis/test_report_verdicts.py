@@ -14,7 +14,7 @@ from mdcore.analysis.report.findings.verdicts import verdicts
 from mdcore.analysis.report.verdict_sections import verdict_section
 from mdcore.analysis.tables.numbers import angle_at_most, percent
 
-DEEP, REACHED, BOUND, ENDS, LIMIT = "_L2_", 4, 6, 8, 9  # deep cells; columns of the table of verdicts
+DEEP, REACHED, BOUND, ENDS, LIMIT = "_L2_", 4, 6, 7, 8  # deep cells; columns of the table of verdicts
 
 
 def spoilt(place, cells, changes=None, where=lambda row: True, **options):
@@ -70,11 +70,11 @@ def test_the_minimiser_must_be_the_only_one(tmp_path):
 
 def test_on_overlapping_data_it_is_said_to_be_measured(tmp_path):
     run = spoilt(tmp_path, fake.grid_cells(["quadratic"]), {"angle_logreg": 0.1}, overlap=lambda c: True)
-    assert column(run, REACHED) == ["logistic minimiser, measured: 0.10°"] * 2
+    assert column(run, REACHED) == ["logistic minimiser, measured to within 0.10°"] * 2
     assert column(run, BOUND) == ["none"] * 2
     text = said(*run)
-    assert "by the measured angle to the exact logistic minimiser, without a certificate" in text
-    assert "In 2 of 2 conditions all runs end within 1° of the logistic minimiser, as measured" in text
+    assert "of the same exact direction, the logistic minimiser, as measured, without a certificate" in text
+    assert "In 2 of 2 conditions there, every run ends within 1° of the logistic minimiser, as measured" in text
 
 
 def test_a_condition_with_one_run_away_has_not_reached_it(tmp_path):
@@ -84,7 +84,7 @@ def test_a_condition_with_one_run_away_has_not_reached_it(tmp_path):
     run = spoilt(tmp_path, cells, far, lambda r: r["cell_id"] == cells[1]["cell_id"])
     (v,) = verdicts(*run)
     assert v.converged and not v.reached and v.bound == 14.0
-    assert "not determined" in column(run, REACHED)[0] and column(run, BOUND) == ["≤ 14°"]
+    assert "not determined" in column(run, REACHED)[0] and column(run, BOUND) == ["14.0"]
     assert "In none of 1 condition on separable data" in said(*run)
 
 
@@ -116,13 +116,15 @@ def test_one_run_that_proves_nothing_leaves_the_condition_open(tmp_path, changes
     assert column(run, REACHED)[1].startswith(f"not determined: 1 of 3 runs: {why}")
     assert column(run, LIMIT)[1] == "open (same in 2 of 3 pairs)"
     assert said(*run).startswith("Whether depth changes the limit direction is open")
-    assert f"The direction is not determined, in some runs: {why}: quadratic, L = 2 on Gaussian, d = 20." in known(run)
+    told = f"The direction is not determined for quadratic at L = 2 on Gaussian (d = 20): {why} in some runs."
+    assert told in known(run)
 
 
 def test_not_unique_optima_are_told_wherever_an_angle_to_one_is(tmp_path):
     run = spoilt(tmp_path, fake.grid_cells([{"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1.0}}]))
     assert re.search(
-        r"the l1 and l∞ max-margin direction is not known to be unique.*to the one optimum that the solver", said(*run)
+        r"the l1 and l∞ max-margin direction is not known to be unique.*to the optimum that the solver found",
+        said(*run),
     )
     for words in column(run, REACHED):
         assert re.match(r"not determined: the l[1∞] optimum is not known to be unique; one l[1∞] max-margin at", words)
@@ -148,8 +150,9 @@ def test_depth_that_changes_the_limit_is_said_to(tmp_path, bound, answer):
     run = spoilt(tmp_path, fake.grid_cells(["quadratic"]), other, lambda r: DEEP in r["cell_id"])
     run[1]["angle_linear_md_ends"] = 20.0
     assert verdicts(*run)[1].limit_changed == answer
-    head = "Depth changes the limit direction in 1 of 1 deep condition, quadratic at L = 2 on Gaussian, d = 20: in "
+    head = "Depth changes the limit direction in 1 of 1 deep condition: in every run, the limits of deep and linear"
     assert said(*run).startswith(head) == (answer == "yes")
+    assert ("more than 1° apart (quadratic at L = 2 on Gaussian (d = 20))" in said(*run)) == (answer == "yes")
 
 
 def test_certificates_that_contradict_each_other_leave_it_open(tmp_path):
@@ -169,7 +172,7 @@ def test_end_points_are_compared_by_the_predictors_at_the_end(tmp_path):
     row = master.set_index("cell_id").loc[deep]
     assert row["angle_linear_md_ends"] == pytest.approx(ends, abs=1e-5)
     assert abs(row["angle_linear_md"] - ends) > 0.3 * ends
-    assert column(run, ENDS) == ["–", f"{ends:.2g}°"] and f"on average at most {ends:.2g}" in said(*run)
+    assert column(run, ENDS) == ["–", f"{ends:.3g}"] and f"on Gaussian (d = 20), by {ends:.2g}° (one run)" in said(*run)
 
 
 def test_two_answers_on_depth_are_not_a_contradiction(tmp_path):
@@ -180,27 +183,36 @@ def test_two_answers_on_depth_are_not_a_contradiction(tmp_path):
         lambda r: DEEP in r["cell_id"],
     )
     first, *rest = map(plain_text, answer.answer(run[0], verdicts(*run), *run[1:]))
-    assert first.startswith("Depth does not change the limit direction of quadratic at L = 2 on Gaussian, d = 20: ")
-    (way,) = [s for s in rest if "compared at equal loss R" in s]
-    assert way.startswith("The way to the limit is another question") and "the limits can be the same" in way
+    assert first.startswith("Depth does not change the limit direction in the 1 deep condition: ")
+    (way,) = [s for s in rest if "at equal loss R" in s]
+    assert way.startswith("The path to the limit does depend on depth") and "the paths and not the limits" in way
 
 
 def test_a_headline_names_what_it_was_seen_on(tmp_path):
     cells = fake.grid_cells(["quadratic", {"lp": {"p": 1.5}}], depths=(1, 2, 3))
     text = said(*spoilt(tmp_path, cells))
-    assert text.startswith(
-        "Depth does not change the limit direction of quadratic and lp with p = 1.5 at L = 2 and 3 on Gaussian, d = 20"
-        ": in all 4 deep conditions"
-    )
+    assert text.startswith("Depth does not change the limit direction in any of the 4 deep conditions: ")
+    assert "These are quadratic and l1.5 at L = 2 and 3 on Gaussian (d = 20). " in text
 
 
 def test_conditions_that_are_no_full_grid_are_named_by_their_groups(tmp_path):
     cells = fake.grid_cells(["quadratic", "scaled"], depths=(1, 2, 3))
     cells += fake.grid_cells([{"layer_scaled": {"alpha": [1, 4]}}], depths=(2,))
     assert wording.scope(verdicts(*spoilt(tmp_path, cells))) == (
-        "quadratic and scaled at L = 1, 2 and 3 on Gaussian, d = 20; layer-scaled with α = (1, 4) at L = 2 on "
-        "Gaussian, d = 20"
+        "quadratic and scaled at L = 1, 2 and 3 on Gaussian (d = 20); layer-scaled with α = (1, 4) at L = 2 on "
+        "Gaussian (d = 20)"
     )
+
+
+@pytest.mark.parametrize(
+    ("titles", "words"),
+    [
+        (["Planted, d = 2"], "Planted (d = 2)"),
+        (["MNIST 0 vs 1, PCA 50", "XOR", "MNIST 0 vs 1, PCA 200"], "MNIST 0 vs 1 (PCA 50 and PCA 200) and XOR"),
+    ],
+)
+def test_data_that_begin_alike_are_named_together(titles, words):
+    assert wording.data_listed(titles) == words
 
 
 def test_only_what_is_derived_is_said_to_be(tmp_path):
@@ -221,20 +233,22 @@ def test_limits_of_potentials_are_compared_by_their_bounds(tmp_path):
     assert (master["angle_reference_potential"].dropna() > 20).all()
     text = said(*run)
     assert (
-        "The limit directions of different potentials differ: by more than 1°, proved for every run, in 2 of 4 "
-        "comparisons with quadratic on the same data at the same depth, L = 1 and 2; 2 are open" in text
+        "Different potentials end in different directions: in 2 of 4 comparisons with quadratic, on the same data and "
+        "at the same depth, the limits are proved in every run to be more than 1° apart: l1.5 at L = 1 and 2 on "
+        "Gaussian (d = 20). 2 are open" in text
     )
-    assert f"The end predictors are farthest apart, {summary['angle_reference_potential_mean'].max():.0f}" in text
+    (far,) = re.findall(r"The end points are farthest apart for .*: (\d+)° \(.*\) from quadratic", text)
+    assert far == f"{summary['angle_reference_potential_mean'].max():.0f}"
 
 
 def test_potentials_of_one_norm_are_said_to_have_one_limit(tmp_path):
     text = said(*spoilt(tmp_path, shallow("quadratic", "scaled")))
-    assert "The limit directions of different potentials do not differ in 1 comparison with quadratic" in text
+    assert "Different potentials end in the same direction, within 1°, in all 1 comparison with quadratic" in text
 
 
 def test_potentials_without_bounds_are_open(tmp_path):
     text = said(*spoilt(tmp_path, shallow(*fake.POTENTIALS), nan_columns=["angle_bound"]))
-    assert "Whether the limit directions of different potentials differ is open: in none of 2" in text
+    assert "Whether different potentials end in different directions is open: in none of 2" in text
 
 
 # how sure
@@ -252,7 +266,7 @@ def test_what_a_limit_rests_on_is_stated_as_it_is(tmp_path):
     cells = fake.grid_cells(["quadratic"]) + fake.grid_cells(["quadratic"], dataset={**fake.GAUSSIAN, "n": 9})
     found = verdicts(*spoilt(tmp_path, cells, overlap=lambda c: c["dataset"]["n"] == 9))
     text = " ".join(certainty.theory_sentences(found))
-    assert "a theorem for small enough steps (Sun et al. 2022) for quadratic; at depth 2 and more derived for" in text
+    assert "a theorem for small enough steps (Sun et al. 2022) for quadratic; at depth 2 and more, derived for" in text
     assert "a theorem at depth 1 (Ji & Telgarsky 2019) and a numerical observation at depth 2 and more" in text
     assert "depth 2" not in " ".join(certainty.theory_sentences([v for v in found if v.condition.depth == 1]))
 
@@ -260,7 +274,7 @@ def test_what_a_limit_rests_on_is_stated_as_it_is(tmp_path):
 def test_exact_margins_are_said_to_be_as_exact_as_was_reached(tmp_path):
     run = spoilt(tmp_path, shallow(), {"exact_margin_gap": 4.4e-6, "exact_angle_bound": 0.3})
     text = plain_text(" ".join(certainty.certainty_sentences(run[0], run[1])))
-    assert "the largest relative duality gap that this solver reached is 4.4×10⁻⁶" in text
+    assert "The relative duality gap of this solver is at most 4.4×10⁻⁶" in text
     assert "within 0.30° of the exact ones" in text
 
 
@@ -271,5 +285,5 @@ def test_medians_are_of_one_status(tmp_path):
     gaps = run[1]["gap"].drop(run[1].index[run[1]["status"] == "transient"])
     text = plain_text(" ".join(certainty.certainty_sentences(run[0], run[1])))
     assert "2 of 3 runs on separable data (67 %)" in text
-    assert f"the largest {percent(float(gaps.max()))}; the median certified gap of the others, which are s" in text
-    assert "is 30 % and the largest 30 %. It certifies the margin, not the direction." in text
+    assert f"the largest {percent(float(gaps.max()))}. The median certified gap of the others, which are s" in text
+    assert "is 30 %, the largest 30 %." in text and "it concerns the margin, not the direction" in text

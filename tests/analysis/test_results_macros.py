@@ -26,7 +26,7 @@ RUNS = {
 }
 # What may stand in a sentence as digits: names, depths, the tolerance, levels of statistics, years of sources.
 KNOWN = (
-    r"\b1°|95 %|88 %|n = 3\b|al\. \d{4}|Telgarsky \d{4}|L = [\d, and]*\d|l[12∞](\.\d+)?\b|depth [12]\b|A =|and [23]\b"
+    r"\b1°|95 %|88 %|n = 3\b|al\. \d{4}|Telgarsky \d{4}|L = [\d, and]*\d|l[123∞](\.\d+)?\b|depth [12]\b|A =|and [23]\b"
 )
 
 
@@ -37,8 +37,11 @@ def sentences_of(place, name):
     summary = aggregate.summary_table(results, master)
     found = verdicts(results, master, summary)
     said = answer(results, found, master, summary) + certainty_sentences(results, master) + direction_sentences(found)
-    names = {f.title for f in results.facets} | {c.words for c in results.conditions}
-    return said, names | {n.replace(", ", " with ", 1) for n in names}
+    names = {c.words for c in results.conditions}
+    names |= {n.replace(", ", " with ", 1) for n in names} | {
+        part for f in results.facets for part in f.title.split(", ")
+    }
+    return said, names
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -16,7 +16,7 @@ import pytest
 from fake_grids import ROOT
 from processes import behave, gone, kernels_of, make_notebook, the_run, wait_for
 
-from mdcore import run_analysis, run_grid
+from mdcore import run_analysis, run_compare, run_grid, run_paper
 from mdcore.config.grid import load_grid
 from mdcore.runner import command, execution
 from mdcore.runner.kernels.servers import Kernels, sweep
@@ -208,6 +208,35 @@ def test_failed_cells_are_told_remembered_and_can_be_rerun(grid_command, tmp_pat
     assert mended.status == 0, mended.out
     assert "1 cells to train in 1 stacks, 7 skipped" in mended.out
     assert set(read_run(the_run(grid_command)).final["status"]) == {"converged"}
+
+
+def test_a_cell_that_has_merely_not_converged_is_told_and_is_no_error(grid_command, tmp_path):
+    cells = [cell.cell_id for cell in load_grid(tmp_path / "grid.yaml").cells]
+    behave(grid_command, **{cells[0]: "misclassify"})
+    for told in (grid_command(), grid_command()):  # trained, and found done
+        assert told.status == 0 and "1 cells failed" in told.out and "training accuracy 0.9" in told.out
+    behave(grid_command, **{cells[0]: "misclassify", cells[1]: "diverge"})
+    assert grid_command("--rerun", "all").status == 1
+    behave(grid_command, **{cells[0]: "raise"})
+    assert grid_command("--rerun", "failed").status == 1  # what was merely unconverged is an error now
+
+
+@pytest.mark.parametrize("command", [run_analysis.main, run_compare.main, run_paper.main])
+def test_a_misspelt_tag_gets_the_nearest_name(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("runs_out/20250101_mnist_first").mkdir(parents=True)
+    paper = Path("analysis_results/mnist_first/paper/paper.tex")
+    paper.parent.mkdir(parents=True)
+    paper.touch()
+    words = ["--tags", "mnist_frist", "mnist_first"] if command is run_compare.main else ["--tag", "mnist_frist"]
+    assert command(words) == 2
+    told = capsys.readouterr().err
+    assert "did you mean 'mnist_first'?" in told and len(told.splitlines()) == 1
+
+
+def test_a_misspelt_grid_gets_the_nearest_name(grid_command):
+    told = grid_command(config="grids/mnist_pair.yaml")
+    assert told.status == 2 and told.err.strip().endswith("did you mean 'mnist_pairs'?")
 
 
 def test_fail_fast_stops_at_the_first_failure(grid_command, tmp_path):

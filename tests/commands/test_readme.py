@@ -77,17 +77,19 @@ def test_a_step_rule_a_data_set_and_a_metric_are_found_everywhere(tmp_path, monk
     master, summary = aggregate.write(results, tmp_path / "out")
     own = master[master["step_rule"] == "my_parts:PowerDecay"]
     assert len(own) == 2 and set(own["param.power"]) == {0.2} and (master["gap"] < 0.1).all()
-    assert master["metric.my_parts:largest_share"].between(0.5, 1).all() and len(master) == 4
+    assert master["metric.my_parts:largest_share"].between(50, 100).all() and len(master) == 4
     statistics_tables.write(results, master, summary, tmp_path / "out")
     main = (tmp_path / "out" / "tables" / "main.tex").read_text()
     assert "PowerDecay" in main and "two" in main
     style.use()
     (curves,) = own_metrics(Study(results, master, summary))
-    assert all(word in curves.caption for word in ("PowerDecay", "two_rays", "largest_share"))
+    assert all(word in curves.caption for word in ("PowerDecay", "two_rays", "largest entry (lower is better)"))
+    table = (tmp_path / "out" / "tables" / "own.tex").read_text()
+    assert r"largest entry (\% of" in table and r"$\downarrow$" in table and "smaller values are better" in table
     (tmp_path / "out" / "figures").mkdir()  # the report shows no figures then: they take ten seconds
     (tmp_path / "out" / "figures" / collection.INDEX).write_text('{"figures": [], "absent": []}')
     report = "".join(section._repr_mimebundle_()["text/html"] for section in build(run, tmp_path / "out").values())
-    assert "PowerDecay" in report and "largest_share" in report and "two_rays" in report
+    assert "PowerDecay" in report and "largest entry (% of ‖w‖_1) ↓" in report and "two_rays" in report
 
 
 def test_a_file_of_ones_own_is_planned_and_trained(tmp_path):

@@ -57,6 +57,11 @@ def metric(w):
     return float(w.sum())
 
 
+def worse(w):
+    return 1.0
+
+
+worse.better = "larger"
 NUMBER = 3
 '''
 GRID = """\
@@ -266,6 +271,7 @@ def test_what_is_wrong_with_a_plug_in_is_told(folder, potential, source, parts):
         ("dataset={name: ../mine:data}", ["expected one of synthetic, mnist, file, sklearn, or a plug-in"]),
         ("dataset={name: mine:data, x: .inf}", ["dataset.x: got inf"]),
         ("metrics=[mine:nothing]", ["has no nothing"]),
+        ("metrics=[mine:worse]", ["mine:worse: its better is 'larger'; expected 'low' or 'high'"]),
         ("metrics=[]", ["a list of different plug-ins"]),
         ("metrics=mine:metric", ["a list of different plug-ins"]),
         ("metrics=[mine:metric, mine:metric]", ["a list of different plug-ins"]),

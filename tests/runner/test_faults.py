@@ -26,7 +26,7 @@ from processes import behave, follow, runner_for, the_run, wait_for
 
 from mdcore import run_grid
 from mdcore.config.grid import load_grid
-from mdcore.runner.command import RunRequest
+from mdcore.runner.command import RunRequest, cores
 from mdcore.runner.runner import Trial
 from mdcore.runner.stacks import Stack, compose
 from mdcore.store import commits
@@ -250,6 +250,18 @@ def test_the_command_to_go_on_repeats_no_finished_part_of_a_rerun():
         assert request.to_go_on() == f"To go on:\n  python -m mdcore.run_grid {words}"
         again = run_grid.parser().parse_args(shlex.split(request.command())[3:])
         assert RunRequest(**vars(again)).command() == request.command()
+
+
+def test_under_make_the_command_to_go_on_is_one_of_make(monkeypatch):
+    monkeypatch.setenv("MDCORE_BY_MAKE", "1")
+    request = RunRequest("grids/g.yaml", "t", jobs=cores() + 1, only=("p=$x",), overrides=("step={rule: adaptive}",))
+    told = shlex.split(request.command())
+    assert told[:4] == ["make", "grid", "GRID=g", "TAG=t"] and told[4] == f"JOBS={cores() + 1}"
+    make = ["make", "-n", "-f", ROOT / "Makefile", "-o", ".venv/.requirements", *told[1:]]
+    line = subprocess.run(make, capture_output=True, text=True, check=True).stdout
+    words = shlex.split(subprocess.run(["sh", "-c", f"x=1; echo {line!r}"], capture_output=True, text=True).stdout)
+    again = run_grid.parser().parse_args(words[words.index("mdcore.run_grid") + 1 :])
+    assert RunRequest(**vars(again)) == request
 
 
 # the saved state

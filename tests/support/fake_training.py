@@ -1,6 +1,7 @@
 """A training that takes no time and misbehaves on demand, for tests of the runner.
 
-`behave.json` beside the run directories: {cell_id or "*": one of raise, die, die_once, sleep, diverge, full, hog}.
+`behave.json` beside the run directories: {cell_id or "*": one of raise, die, die_once, sleep, diverge, misclassify,
+full, hog}.
 """
 
 from __future__ import annotations
@@ -27,11 +28,15 @@ def train_request(request):
     Path(asked["progress_path"]).write_text(json.dumps({"done": 1, "total": 4, "epoch": 1}))
     for cell in asked["cell_ids"]:
         act(behave.get(cell, behave.get("*", "")), cell)
-    return results(asked["cell_ids"], [cell for cell in asked["cell_ids"] if behave.get(cell) == "diverge"])
+    ended = {"diverge": ("diverged", "not finite at epoch 7"), "misclassify": ("failed", "training accuracy 0.9")}
+    return results(asked["cell_ids"], {c: ended[behave[c]] for c in asked["cell_ids"] if behave.get(c) in ended})
 
 
-def results(ids: list[str], diverged=()) -> SimpleNamespace:
-    """What train_request returns: two rows of history a cell, numbers that follow from its id."""
+def results(ids: list[str], ended: dict = {}) -> SimpleNamespace:  # noqa: B006
+    """What train_request returns: two rows of history a cell, numbers that follow from its id.
+
+    ended: {cell: (status, message)} of those that have not converged.
+    """
     values = [int(hashlib.sha256(cell.encode()).hexdigest()[:6], 16) / 2**24 for cell in ids]
     rows = [
         dict.fromkeys(HISTORY, value) | {"cell_id": cell, "epoch": epoch}
@@ -40,8 +45,7 @@ def results(ids: list[str], diverged=()) -> SimpleNamespace:
     ]
     history = pd.DataFrame(rows)
     final = history[history["epoch"] == 100.0].reset_index(drop=True)
-    final["status"] = ["diverged" if cell in diverged else "converged" for cell in ids]
-    final["message"] = ["not finite at epoch 7" if cell in diverged else "" for cell in ids]
+    final[["status", "message"]] = [ended.get(cell, ("converged", "")) for cell in ids]
     w = np.outer(values, [1.0, 2.0])
     told = {"seconds": {"training": 0.1}, "notes": ["fake"], "z": None, "z_rounding": None}
     return SimpleNamespace(history=history, final=final, cell_ids=ids, w=w, **told)

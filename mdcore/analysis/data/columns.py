@@ -1,10 +1,11 @@
 """What the analysis knows about each measured column: its title, symbol, unit, range and which way is better.
 
-A column that is not listed here (a metric of the user's own) is a metric too, with its name for a title.
+A metric of the user's own is what its function declares, which the run's manifest keeps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mdcore.config.cell import METRIC
@@ -121,6 +122,15 @@ WORDS += ["data_sha256"]
 SIZES = ["limit_p", "n_train", "n_test", "dim"]
 
 
+_OWN: dict[str, Metric] = {}  # metrics of the user's own, as the run that was read last declares them
+
+
+def declare(name: str, words: Mapping[str, str]) -> None:
+    """What a run says of a metric of the user's own: its label, else its name; its unit; which values are better."""
+    title = words.get("label") or name.removeprefix(METRIC).replace("_", " ")
+    _OWN[name] = Metric(name, title, unit=words.get("unit", ""), better=words.get("better", ""))
+
+
 def metric(name: str) -> Metric:
-    """The Metric of a column; a metric of the user's own gets its name as its title."""
-    return METRICS.get(name, Metric(name, name.removeprefix(METRIC).replace("_", " ")))
+    """The Metric of a column."""
+    return METRICS.get(name) or _OWN.get(name) or Metric(name, name.removeprefix(METRIC).replace("_", " "))

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis.data import validate
+from mdcore.analysis.data.columns import declare
 from mdcore.analysis.data.conditions import Condition, conditions_of
 from mdcore.analysis.data.facets import Facet, facets_of, varied_columns
-from mdcore.config.cell import data_key
+from mdcore.config.cell import METRIC, data_key
 from mdcore.config.yaml_lines import parse
 
 
@@ -155,6 +156,8 @@ def load(input_dir: str | Path) -> Results:
         str(p).replace(hide + "/", "").replace(hide, input_dir.name).replace(str(input_dir) + "/", "")
         for p in run.problems
     ]
+    for column in own:
+        declare(column, run.manifest.get("metrics", {}).get(column.removeprefix(METRIC), {}))
     references = getattr(run, "references_dir", None)
     return Results(
         input_dir.resolve().name,

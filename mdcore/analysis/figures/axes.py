@@ -42,7 +42,7 @@ class Scale:
     def clips(self, values: np.ndarray) -> bool:
         """Whether some value lies beyond the axis."""
         v = values[np.isfinite(values)]
-        return bool(((v < self.floor) | (v > self.ceiling)).any())
+        return bool(((v < self.floor - 1e-9) | (v > self.ceiling + 1e-9)).any())  # what is more than rounding
 
     def limits(self, values: np.ndarray) -> tuple[float, float]:
         """The ends of the axis for these values: powers of ten where it is logarithmic."""
@@ -72,7 +72,7 @@ SCALES = {
     "norm_balance": Scale(True, 1.0, within=(1.0, 10.0)),
     "norm_balance_frobenius": Scale(True, 1.0, within=(1.0, 10.0)),
     "epoch": Scale(True, 1.0, within=(1.0, 10.0)),
-    "log_inverse_loss": Scale(True, 0.1, within=(0.1, 10.0)),
+    "log_inverse_loss": Scale(True, 0.1, within=(1.0, 10.0)),
 }
 
 
@@ -89,9 +89,9 @@ def scale(column: str, values: np.ndarray | None = None) -> Scale:
     return Scale(False, -math.inf, within=(v.min() - 0.05 * abs(v.min()), v.max() + 0.05 * abs(v.max())))
 
 
-def number(value: float) -> str:
-    """A number at a tick: "0.01", "100", "1e-6", "1e12"."""
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
+def number(value: float, power: bool = False) -> str:
+    """A number at a tick: "0.01", "100", "1e-6", "1e12"; `power`: "1e-2" and "1e2", too, but 1 and 10 as they are."""
+    if value == 0 or ((value in (1, 10) or not power) and 1e-3 <= abs(value) < 1e5):
         return f"{round(value, 10):g}".replace("-", "−")
     return f"{value:.0e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-").replace("-", "−")
 
@@ -105,7 +105,8 @@ def plain_ticks(ax: Axes) -> None:
 
 
 def set_axis(axis: Axis, on: Scale, limits: tuple[float, float], most: int = 5) -> None:
-    """Limits and at most `most` ticks of a set of panels' shared axis: powers of ten on a logarithmic one."""
+    """Limits and about `most` ticks of a set of panels' shared axis: powers of ten on a logarithmic one, at multiples
+    of one exponent, and all written alike."""
     ax: Axes = axis.axes
     x = axis is ax.xaxis
     (ax.set_xscale if x else ax.set_yscale)("log" if on.log else "linear")
@@ -114,11 +115,13 @@ def set_axis(axis: Axis, on: Scale, limits: tuple[float, float], most: int = 5) 
     if on.log:
         first, last = math.ceil(math.log10(limits[0]) - 1e-9), math.floor(math.log10(limits[1]) + 1e-9)
         step = max(1, math.ceil((last - first) / max(1, most - 1)))
-        axis.set_major_locator(FixedLocator([10.0**k for k in range(first, last + 1, step)]))
+        exponents = [k for k in range(first, last + 1) if k % step == 0]
+        axis.set_major_locator(FixedLocator([10.0**k for k in exponents]))
     else:
         axis.set_major_locator(MaxNLocator(most - 1, steps=[1, 2, 2.5, 5, 10]))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda v, _: number(v) + on.unit))
+    powers = on.log and (exponents[0] < -3 or exponents[-1] > 4)
+    axis.set_major_formatter(FuncFormatter(lambda v, _: number(v, powers) + on.unit))
 
 
 def line_across(ax: Axes, on: Scale, vertical: bool = False) -> None:
@@ -128,24 +131,22 @@ def line_across(ax: Axes, on: Scale, vertical: bool = False) -> None:
 
 
 _LINES = {
-    "°": "1°, within which directions count as the same",
-    "gap": "a gap of 1 %, at or below which a margin counts as certified",
-    "margin_ratio": "the exact optimum",
+    "°": "Dashed line at 1°: directions nearer than this count as the same.",
+    "gap": "Dashed line at a gap of 1 %: a margin with a smaller gap counts as certified.",
+    "margin_ratio": "Dashed line at a share of 1: the exact largest margin.",
 }
 
 
-def line_words(columns: Iterable[str]) -> str:
-    """What the lines across are, for the caption."""
-    said = list(dict.fromkeys(_LINES[k] for c in columns if (k := scale(c).unit or c) in _LINES))
-    return f" Thin dashed line{'s' * (len(said) > 1)}: {'; '.join(said)}." if said else ""
+def line_notes(columns: Iterable[str]) -> list[str]:
+    """What the lines across are."""
+    return list(dict.fromkeys(_LINES[k] for c in columns if (k := scale(c).unit or c) in _LINES))
 
 
-def clip_words(clipped: Iterable[str]) -> str:
-    """The sentence of a caption on values beyond the axes of these columns; "" where there are none."""
+def clip_notes(clipped: Iterable[str]) -> list[str]:
+    """On values beyond the axes of these columns."""
     said = []
-    for column in dict.fromkeys(clipped):
+    for column in clipped:
         on = scale(column)
-        name, floor = "angles" if on.unit else f"values of the {metric(column).title}", number(on.floor) + on.unit
-        said.append(f"{name} below {floor} are drawn at {floor}")
-    text = "; ".join(dict.fromkeys(said))
-    return f" {text[0].upper()}{text[1:]}." if text else ""
+        name, floor = "Angles" if on.unit else f"Values of the {metric(column).title}", number(on.floor) + on.unit
+        said.append(f"{name} below {floor} are drawn at {floor}.")
+    return list(dict.fromkeys(said))

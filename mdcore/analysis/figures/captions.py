@@ -1,4 +1,7 @@
-"""What is said in and under a panel: why it is empty, what its end points mean."""
+"""What is said in a panel that is empty, and in the notes that hold for several figures: marks, lines, symbols.
+
+A caption says what a figure shows; a note, which the report prints once for all figures, how to read it.
+"""
 
 from __future__ import annotations
 
@@ -38,26 +41,29 @@ def ambiguous_labels(results: Results, conditions: list[Condition], columns: Ite
     return {c.potential_key: c.words for c in conditions if results.ambiguous(c)}
 
 
-def unique_words(results: Results, conditions: list[Condition], columns: Iterable[str]) -> str:
-    """The sentence of a caption on optima that are not proved to be the only one; "" where there are none."""
+def unique_notes(results: Results, conditions: list[Condition], columns: Iterable[str]) -> list[str]:
+    """On optima that are not proved to be the only one."""
     names = ambiguous_labels(results, conditions, columns)
     if not names:
-        return ""
-    return (
-        f" {NOT_UNIQUE}: the lp optimum of {listed(list(names.values()))} is not proved to be the only one; the "
-        "angle is to one optimum, and another may lie elsewhere."
-    )
+        return []
+    return [
+        f"{NOT_UNIQUE}: the lp optimum of {listed(list(names.values()))} is not proved to be the only one; the angle "
+        "is to one optimum, and another may lie elsewhere."
+    ]
 
 
-R_WORDS = (
-    " R: the mean loss over the training points, so that log(1/R) = 1e10 means R = exp(−1e10), far below the smallest "
-    "number of floating-point arithmetic; losses are computed as logarithms."
+R_NOTE = (
+    "R is the mean loss over the training points. Losses are kept as logarithms: log(1/R) = 1e10 means R = exp(−1e10), "
+    "far below the smallest floating-point number."
 )
-EQUAL_LOSS_WORDS = (
-    " Angles at equal loss are read, and drawn, at the largest log(1/R) that the deep run and the linear one have both "
-    "reached."
+EQUAL_LOSS_NOTE = (
+    "At equal loss, both predictors are read, and drawn, at the largest log(1/R) that the deep and the linear run have "
+    "both reached."
 )
-LINEAR_WORDS = " Linear MD: mirror descent at depth L = 1 with the same data, potential, step rule and seed."
+LINEAR_NOTE = "Linear MD is mirror descent at depth L = 1 with the same data, potential, step rule and seed."
+GAP_NOTE = (
+    "The certified gap bounds, without a solver, the share of the largest possible margin that may still be missing."
+)
 
 
 def has_numbers(results: Results, conditions: list[Condition], column: str) -> bool:
@@ -65,17 +71,14 @@ def has_numbers(results: Results, conditions: list[Condition], column: str) -> b
     return any(np.isfinite(results.curves.get(i, column)).any() for i in cells)
 
 
-def end_words(statuses: set[str], points: str = "end points") -> str:
-    """The sentence of a caption on what filled, open and crossed points mean; "" where there are none."""
-    words = []
-    if "converged" in statuses:
-        tail = ", or data that overlap, where nothing is certified" if "overlap" in statuses else ""
-        words.append(f"filled {points}: margin certified (gap at most 1 %){tail}")
-    elif "overlap" in statuses:
-        words.append(f"filled {points}: the data overlap, so no limit is certified")
-    if statuses & {"transient", "quasi-separable"}:
-        words.append(f"open {points}: margin not certified, so no limit is shown")
-    if statuses & {"failed", "diverged"}:
-        words.append("thin lines with a cross failed or diverged and are in no mean")
-    text = "; ".join(words)
-    return f" {text[0].upper()}{text[1:]}." if text else ""
+_ENDS = (
+    ({"converged"}, "Filled points: the margin is certified, to a gap of at most 1 %."),
+    ({"overlap"}, "Filled points on overlapping data: a run has ended; there is no margin to certify."),
+    ({"transient", "quasi-separable"}, "Open points: the margin is not certified, so that the end is no limit."),
+    ({"failed", "diverged"}, "Thin lines that end in a cross: the run failed or diverged, and is in no mean."),
+)
+
+
+def end_notes(statuses: set[str]) -> list[str]:
+    """On what filled, open and crossed points mean, of those that are there."""
+    return [words for some, words in _ENDS if some & statuses]

@@ -44,9 +44,9 @@ def write(study: Study, output_dir: str | Path, earlier: str | Path | None = Non
     earlier: the output directory of an analysis before; its figures are taken where all that decides them is the same.
     jobs: processes that draw, one a core by default.
 
-    Returns the index: {"figures": [{"name", "section", "caption", "alt"}], "albums": [{"name", "section", "first",
-    "captions"}], "absent": [{"name", "reason", "failed"}], "key", "files": {name: sha256}}. An album is a PDF of the
-    pages that the report has no room for: its first page is page `first` of its kind, and each page has its caption.
+    Returns the index: {"figures": [{"name", "section", "caption", "alt", "notes"}], "albums": [{"name", "section",
+    "first", "captions"}], "absent": [{"name", "reason", "failed"}], "key", "files": {name: sha256}}. An album is a PDF
+    of the pages that the report has no room for: its first page is page `first` of its kind, each has its caption.
     Raises GridError where the options of the study name what is not there.
     """
     todo = kinds(study)
@@ -63,6 +63,11 @@ def write(study: Study, output_dir: str | Path, earlier: str | Path | None = Non
         index |= {"key": key, "files": {name: sha256(place / name) for name in names}}
     (place / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return index
+
+
+def notes_of(index: dict) -> list[str]:
+    """What holds for several figures, each sentence once."""
+    return list(dict.fromkeys(note for f in index["figures"] for note in f.get("notes", ())))
 
 
 def _key(study: Study) -> str:
@@ -161,7 +166,7 @@ def _draw(study: Study, kind: Kind, place: Path) -> dict:
                     albums[item.album]["captions"].append(item.caption)
                 else:
                     style.save(item.figure, place / item.name)
-                    words = {"section": kind.section, "caption": item.caption, "alt": item.alt}
+                    words = {"section": kind.section, "caption": item.caption, "alt": item.alt, "notes": item.notes}
                     index["figures"].append({"name": item.name, **words})
             except OSError:  # of the disk, which the other results need too
                 raise

@@ -131,9 +131,8 @@ def seeds_text(counts: set[int]) -> str:
     """ "n = 3 seeds", "n = 1 to 3 seeds", with what one seed, or none that came through, means for the band."""
     counts = {c for c in counts if c}
     if not counts:
-        return "No run came through, so there is neither mean nor band: lines are single runs."
+        return "No run came through: lines are single runs."
     low, high = min(counts), max(counts)
-    many = f"n = {high} seed{'s' * (high != 1)}" if low == high else f"n = {low} to {high} seeds"
     if high > 1:
-        return f"Line: mean, band: min–max, over {many}."
-    return "One seed: lines are single runs, there is no band."
+        return f"Line: mean of n = {f'{low} to ' * (low < high)}{high} seeds; band: minimum to maximum."
+    return "Lines are single runs (one seed)."

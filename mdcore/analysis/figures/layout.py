@@ -52,8 +52,9 @@ class Page:
         """The stem of the PDF that holds the pages beyond those in the report; "" for a page of the report."""
         return f"{kind}_more" if self.number > self.shown else ""
 
-    def where(self) -> str:
-        return f" Part {self.number} of {self.of}." if self.of > 1 else ""
+    def where(self, titles: Iterable[str]) -> str:
+        """Which part of a long series it is, and of which data."""
+        return f" Part {self.number} of {self.of}: {'; '.join(titles)}." if self.of > 1 else ""
 
 
 def split(conditions: list[Condition], most: int) -> list[list[Condition]]:
@@ -124,7 +125,7 @@ class Margins:
     left: float = 0.62
     right: float = 0.08
     top: float = 0.2
-    bottom: float = 0.36
+    bottom: float = 0.3
     across: float = 0.1
     down: float = 0.1
 
@@ -167,10 +168,10 @@ def label(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
     if title:
         ax.set_title(title, y=1.0)
     if x:
-        ax.set_xlabel(x)
-        ax.xaxis.set_label_coords(0.5, -0.19 / height)
+        ax.set_xlabel(x, fontsize=small)
+        ax.xaxis.set_label_coords(0.5, -0.18 / height)
     if y:
-        ax.set_ylabel(y, fontsize=small)
+        ax.set_ylabel(y, fontsize=small, multialignment="center")
         ax.yaxis.set_label_coords(-0.38 / width, 0.5)
 
 

@@ -14,7 +14,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
@@ -36,15 +36,17 @@ SECTIONS = (
 
 @dataclass
 class Drawn:
-    """One figure: file stem, the figure, what it shows and what to see in it, words for who cannot see it.
+    """One figure: file stem, the figure, what it shows, words for who cannot see it.
 
-    `album`: "" for a figure of the report, else the stem of the PDF of many pages it goes into.
+    `notes`: sentences on how to read it; the report prints each once for all figures. `album`: "" for a figure of the
+    report, else the stem of the PDF of many pages it goes into.
     """
 
     name: str
     figure: Figure
     caption: str
     alt: str = ""
+    notes: list[str] = field(default_factory=list)
     album: str = ""
 
 

@@ -190,7 +190,7 @@ def legend_shape(handles: list, width: float) -> tuple[int, float]:
     for columns in range(len(entries), 0, -1):
         parts = np.array_split(entries, columns)  # as matplotlib fills them
         if columns == 1 or sum(p.max() for p in parts) + (columns - 1) * 1.0 * em <= width - 1.0 * em:
-            return columns, 0.08 + 1.33 * em * len(parts[0])
+            return columns, 0.04 + 1.3 * em * len(parts[0])
     return 1, 0.0
 
 

@@ -11,10 +11,12 @@ import subprocess
 from pathlib import Path
 
 from mdcore.analysis.data.results import Results
+from mdcore.analysis.figures.collection import notes_of
 from mdcore.analysis.report.findings.macros import with_macros
 from mdcore.analysis.report.methods import methods
 from mdcore.analysis.tables import latex
 from mdcore.analysis.tables.layout import PREAMBLE
+from mdcore.config.errors import nearest
 
 FIGURES = ("final_angles", "angles_vs_epochs", "margins_vs_epochs", "decision_boundaries")
 TABLES = ("compact", "main", "angles")
@@ -139,8 +141,9 @@ def _figure(pdf: Path, caption: str) -> str:
     )
 
 
-def document(results: Results, answers: list[str], certain: list[str], figures: list[tuple[Path, str]]) -> str:
+def document(results: Results, said: tuple[list[str], list[str]], figures: list[tuple[Path, str]], notes: list) -> str:
     """paper.tex: two columns, the sentences with the macros of results.tex, figures, tables, methods, references."""
+    answers, certain = said
     title = latex.words(results.question or f"Results of {results.tag}")
     return "\n".join(
         [
@@ -158,8 +161,9 @@ def document(results: Results, answers: list[str], certain: list[str], figures: 
             r"\maketitle",
             r"\section{Results}",
             "\n\n".join(cited(with_macros(s)) for s in answers),
-            *[rf"\input{{../tables/{name}}}" for name in TABLES],
+            *[rf"\input{{../tables/{name}}}" for name in (*TABLES, *["own"] * bool(results.own_metrics))],
             *[_figure(pdf, caption) for pdf, caption in figures],
+            rf"\paragraph{{Reading the figures.}} {latex.words(' '.join(notes))}",
             r"\subsection{Certainty}",
             "\n\n".join(cited(with_macros(s)) for s in certain),
             r"\section{Methods}",
@@ -178,7 +182,8 @@ def write(results: Results, said: tuple[list[str], list[str]], index: dict, outp
     figures = [(output_dir / "figures" / f"{f['name']}.pdf", f["caption"]) for f in chosen]
     place = output_dir / "paper"
     place.mkdir(exist_ok=True)
-    (place / "paper.tex").write_text(document(results, *said, figures), encoding="utf-8")
+    notes = notes_of({"figures": chosen})
+    (place / "paper.tex").write_text(document(results, said, figures, notes), encoding="utf-8")
     (place / "references.bib").write_text(bibliography(), encoding="utf-8")
 
 
@@ -186,7 +191,11 @@ def build(output_dir: Path) -> Path:
     """Compile paper/paper.tex; returns paper/paper.pdf. NotCompiled says what is missing, or what LaTeX said."""
     source = output_dir / "paper" / "paper.tex"
     if not source.is_file():
-        raise NotCompiled(f"{source} is not there; analyse the run first: make analysis TAG={output_dir.name}")
+        there = [path.parent.parent.name for path in output_dir.parent.glob("*/paper/paper.tex")]
+        raise NotCompiled(
+            f"{source} is not there; analyse the run first: make analysis TAG={output_dir.name}"
+            + nearest(output_dir.name, there)
+        )
     if shutil.which("latexmk"):
         command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-silent", source.name]
     elif shutil.which("tectonic"):

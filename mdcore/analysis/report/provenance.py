@@ -50,11 +50,9 @@ def commands(results: Results) -> str:
     return "\n".join(
         [
             *lines,
-            f"python -m mdcore.run_grid --config runs_out/{results.name}/grid.yaml --tag {results.tag}-again",
-            f"python -m mdcore.run_analysis --tag {results.tag}-again",
+            f"make paper GRID=runs_out/{results.name}/grid.yaml TAG={results.tag}-again",
             "# only this report, from the same run:",
-            f"python -m mdcore.run_analysis --input_dir runs_out/{results.name} "
-            f"--output_dir analysis_results/{results.tag}",
+            f"make analysis TAG={results.tag}",
             "# the report as PDF, where a Chromium is installed:",
             f"chromium --headless --no-pdf-header-footer --print-to-pdf=analysis_results/{results.tag}/report.pdf "
             f"analysis_results/{results.tag}/report.html",

@@ -12,7 +12,7 @@ from mdcore.analysis.data import aggregate
 from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.results import Results, load
 from mdcore.analysis.figures import collection
-from mdcore.analysis.figures.captions import NOT_UNIQUE, unique_words
+from mdcore.analysis.figures.captions import NOT_UNIQUE, unique_notes
 from mdcore.analysis.figures.study import Study
 from mdcore.analysis.report import methods, paper
 from mdcore.analysis.report.document import Bullets, Code, Figure, Folded, Section, Table, Text
@@ -55,8 +55,9 @@ def certainty_section(results: Results, said: list[str]) -> Section:
 
 
 def figures_section(output_dir: Path, index: dict) -> Section:
-    """All figures by section with their captions, and what is absent, with the reason."""
-    blocks: list = []
+    """How to read them, all figures by section with their captions, and what is absent, with the reason."""
+    notes = collection.notes_of(index)
+    blocks: list = [Section("figures-notes", "How to read them", [Bullets(notes)], 3)] if notes else []
     number = 0
     for title in dict.fromkeys(f["section"] for f in index["figures"] + index.get("albums", [])):
         blocks.append(Section("figures-" + re.sub(r"\W+", "-", title.lower()), title, [], 3))
@@ -82,7 +83,9 @@ def figures_section(output_dir: Path, index: dict) -> Section:
 
 def shown_axis(name: str) -> str:
     """Title and unit of a column of numbers; shares are shown in percent."""
-    return f"{metric(name).title} (%)" if name in QUANTITIES and QUANTITIES[name].factor == 100 else metric(name).axis
+    if name in QUANTITIES:
+        return f"{metric(name).title} (%)" if QUANTITIES[name].factor == 100 else metric(name).axis
+    return f"{metric(name).axis} {({'low': '↓', 'high': '↑'}).get(metric(name).better, '')}".strip()
 
 
 def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
@@ -116,12 +119,15 @@ def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
         keys.append([title, c.words, float(c.depth), float(row["n_used"]), *sizes])
     head = ["data", "potential", "L", "n", *[shown_axis(m) for m in shown]]
     caption = (
-        "Mean ± standard deviation (ddof 1) over n seeds; without ±: identical in all seeds to the digits shown. L is "
-        "the depth. The angle to the lp max-margin direction is to that of the potential's own p; its certified bound "
-        "is the largest over seeds. All metrics: summary.csv; single runs: master.csv; LaTeX: tables/*.tex, with "
-        "tables/preview.tex to compile them."
-    ) + unique_words(results, results.conditions, shown)
-    return Section("numbers", "Numbers", [Table(head, rows, keys, caption)])
+        "Mean ± standard deviation over n seeds; without ±: identical in all seeds to the digits shown. L is the "
+        "depth, p the potential's own; the bound of the angle is the largest over seeds."
+    )
+    more = (
+        "All metrics are in summary.csv, single runs in master.csv, and the tables for LaTeX in tables/*.tex; "
+        "tables/preview.tex shows them."
+    )
+    notes = [*unique_notes(results, results.conditions, shown), more]
+    return Section("numbers", "Numbers", [Table(head, rows, keys, caption), Text(" ".join(notes))])
 
 
 def build(input_dir: str | Path, output_dir: str | Path) -> dict[str, Section]:

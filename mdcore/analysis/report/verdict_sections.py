@@ -6,12 +6,11 @@ from collections import Counter
 
 from mdcore.analysis.data.columns import STATUSES
 from mdcore.analysis.data.directions import NO, OPEN, SAME, YES, norm_name, reference_name
-from mdcore.analysis.report.document import Section, Table, Text
+from mdcore.analysis.report.document import Bullets, Section, Table, Text
 from mdcore.analysis.report.findings.certainty import forecast_sentence
-from mdcore.analysis.report.findings.macros import plain_text
-from mdcore.analysis.report.findings.verdicts import Verdict
-from mdcore.analysis.report.findings.wording import degrees, distinct, listed
-from mdcore.analysis.tables.numbers import DASH, angle, angle_at_most, percent, share
+from mdcore.analysis.report.findings.verdicts import Estimate, Verdict
+from mdcore.analysis.report.findings.wording import distinct, listed
+from mdcore.analysis.tables.numbers import DASH, aligned, angle, angle_at_most, percent, readable
 
 
 def waiting_section(found: list[Verdict]) -> Section:
@@ -72,13 +71,12 @@ def waiting_section(found: list[Verdict]) -> Section:
 
 
 def _direction(v: Verdict) -> str:
-    """The exact direction that every run has reached, with the bound; else why none is, and how near it ended."""
+    """The exact direction that every run has reached; else why none is, and how near it ended."""
     if not v.used:
         return "no usable run"
     if v.reached:
         e = v.ends[0]
-        near = f"within {angle_at_most(v.bound)}" if e.certified else f"measured: {angle_at_most(v.bound)}"
-        return f"{reference_name(e.reference)}, {near}"
+        return reference_name(e.reference) + ("" if e.certified else f", measured to within {angle_at_most(v.bound)}")
     why = v.why or f"the bound is wider than {SAME:g}°"
     if not v.angle.known:
         return f"not determined: {why}"
@@ -86,13 +84,20 @@ def _direction(v: Verdict) -> str:
     return f"not determined: {why}; {'' if v.unique else 'one '}{target} at up to {angle(v.angle.max)}, as measured"
 
 
-def _bound(v: Verdict) -> str:
+def _bounds(found: list[Verdict]) -> list[str]:
     """The largest bound of the angle to the own max-margin direction; where one run has none, that it has none."""
-    if v.overlap or not any(e.known for e in v.ends):
-        return "none"
-    whole = [e.bound for e in v.ends if e.known]
-    some = "" if len(whole) == len(v.ends) else f" in {len(whole)} of {len(v.ends)} runs"
-    return f"≤ {angle_at_most(max(whole))}{some}"
+    known = [[] if v.overlap else [e.bound for e in v.ends if e.known] for v in found]
+    shown = aligned([max(some, default=float("nan")) for some in known], bounds=True)
+    return [
+        "none" if not some else text + (f" in {len(some)} of {len(v.ends)} runs" if len(some) < len(v.ends) else "")
+        for v, some, text in zip(found, known, shown, strict=True)
+    ]
+
+
+def _means(found: list[Estimate]) -> list[str]:
+    """Means ± half their intervals, with the same decimals."""
+    spreads = [(e.high - e.low) / 2 for e in found]
+    return [readable(text) for text in aligned([e.mean if e.known else float("nan") for e in found], spreads)]
 
 
 _LIMIT = {NO: "same", YES: "different", OPEN: OPEN}
@@ -109,65 +114,70 @@ def _limit(v: Verdict) -> str:
     return _LIMIT[v.limit_changed] + (f" ({', '.join(some)})" if v.limit_changed == OPEN and some else "")
 
 
-def _path(v: Verdict) -> str:
+def _path(v: Verdict, mean: str) -> str:
     """How far deep and linear predictors are apart on the way, and in how many runs by more than SAME."""
     if v.condition.depth == 1:
         return DASH
     if not v.equal_loss.known:
         return "no common loss"
     far = f"; over {SAME:g}° in {v.path_pairs.count(YES)} of {len(v.path_pairs)} runs" if v.path_changed == OPEN else ""
-    return plain_text(degrees(v.equal_loss, "Angle", "")) + far
+    return mean + far
 
 
 def verdict_section(found: list[Verdict]) -> Section:
-    """A row per condition: which direction, how sure that is, share of the margin, did depth change limit and path."""
-    rows, keys = [], []
-    for v in found:
-        status = ", ".join(f"{int(v.counts[s])} {s}" for s in STATUSES if v.counts.get(s))
-        gap = DASH
-        if v.gap.known:
-            gap, largest = percent(v.gap.mean), percent(v.gap.max)
-            gap = gap if v.n == 1 or largest == gap else f"{gap} (≤ {largest})"
-        row = [
+    """A row per condition: which direction, how sure that is, did depth change limit and path."""
+    gaps = [100 * v.gap.max for v in found]
+    columns = zip(
+        found,
+        [readable(text) for text in aligned(gaps, bounds=True)],
+        _bounds(found),
+        _means([v.linear_ends for v in found]),
+        _means([v.equal_loss for v in found]),
+        strict=True,
+    )
+    rows = [
+        [
             v.facet,
             v.potential,
             str(v.condition.depth),
-            status,
+            ", ".join(f"{int(v.counts[s])} {s}" for s in STATUSES if v.counts.get(s)),
             _direction(v),
             gap,
-            _bound(v),
-            share(v.ratio.mean) if v.ratio.known else DASH,
-            angle(v.linear_ends.mean) if v.linear_ends.known else DASH,
+            bound,
+            ends,
             _limit(v),
-            _path(v),
+            _path(v, path),
         ]
-        numbers = [v.gap.mean, v.bound, v.ratio.mean, v.linear_ends.mean]
-        rows.append(row)
-        keys.append([*row[:2], float(v.condition.depth), status, v.angle.mean, *numbers, row[-2], v.equal_loss.mean])
+        for v, gap, bound, ends, path in columns
+    ]
+    keys = [
+        [*r[:2], float(v.condition.depth), *r[3:5], gap, v.bound, v.linear_ends.mean, r[8], v.equal_loss.mean]
+        for v, r, gap in zip(found, rows, gaps, strict=True)
+    ]
     head = [
         "data",
         "potential",
-        "depth L",
+        "L",
         "runs",
         "direction reached",
-        "certified gap",
-        "bound of the angle",
-        "share of exact margin",
-        "end: angle to the linear run",
-        "limit direction, compared with L = 1",
-        "on the way: angle to the linear run at equal loss",
+        "certified gap, % (largest)",
+        "bound of its angle, degrees",
+        "end: angle to the linear run, degrees",
+        "limit, compared with L = 1",
+        "at equal loss: angle to the linear run, degrees",
     ]
-    caption = (
-        f"A direction counts as reached when every run of the condition lies within {SAME:g}° of it: on separable data "
-        "the max-margin direction of the potential's own norm, where that is unique, by the certified bound of the "
-        "angle; on overlapping data the logistic minimiser, as measured, without a certificate. The limit direction is "
-        "the same as at L = 1 where all deep and linear runs have reached the same direction, or their bounds prove "
-        f"limits at most {SAME:g}° apart; different where they prove more in every pair; open otherwise. The last "
-        "column is not about the limit: both predictors are read at the smallest mean loss R that both runs have "
-        "reached, which one of them had reached long before its end. Click a heading to sort."
-    )
+    caption = "L is the depth. Angles to linear runs are means ± half their 95 % intervals. Click a heading to sort."
+    rules = [
+        f"A direction is reached when every run of the condition lies within {SAME:g}° of it: on separable data the "
+        "max-margin direction of the potential's own norm, where that is unique, by the certified bound of the angle; "
+        "on overlapping data the logistic minimiser, as measured, without a certificate.",
+        "The limit is the same as at L = 1 where all deep and linear runs have reached the same direction, or their "
+        f"bounds prove limits at most {SAME:g}° apart; different where they prove more in every pair; open otherwise.",
+        "The last column compares paths, not limits: both predictors are read at the smallest mean loss R that both "
+        "runs have reached, which one of them had reached long before its end.",
+    ]
     return Section(
         "verdicts",
         "Verdict per condition",
-        [Table(head, rows, keys, caption)] if rows else [Text("The run has no conditions.")],
+        [Table(head, rows, keys, caption), Bullets(rules)] if rows else [Text("The run has no conditions.")],
     )

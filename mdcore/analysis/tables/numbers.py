@@ -153,15 +153,6 @@ def percent(x: float) -> str:
     return plain(float(f"{x:.2g}"), digits=2) + " %"
 
 
-def share(x: float) -> str:
-    """A share of an optimum: "99.975 %", never rounded up to 100 %: what is missing keeps two significant digits."""
-    if not is_number(x) or x >= 1 or x < 0.9:
-        return percent(x)
-    if x > 1 - 1e-6:
-        return "over 99.9999 %"
-    return f"{100 * x:.{max(0, 1 - _order(100 * (1 - x)))}f} %"
-
-
 def count(n: float, digits: int = 0) -> str:
     """ "12,345", "3.4×10⁷": a number of steps; `digits` significant digits for an estimate, 0: all up to a million."""
     if not is_number(n):

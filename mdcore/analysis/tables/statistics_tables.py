@@ -80,11 +80,13 @@ QUANTITIES = {
     "stable_rank": Quantity("stable rank", r"$\|W\|_F^2/\|W\|_2^2$, mean over the layers"),
     "participation": Quantity("neurons", "participation ratio of the hidden neurons"),
 }
+ARROWS = {"low": r"$\downarrow$", "high": r"$\uparrow$"}
 LONGEST_NAME = 14  # letters of a potential's name that a table in one column has room for
 SPREAD = (
     r"Mean $\pm$ standard deviation over {n}; without $\pm$: identical in all seeds to the digits shown. $L$: depth."
 )
 TRANSIENT = r"$^\dagger$: the margin of some runs is not certified, so that their end values are not limits."
+ARROW_NOTE = r"$\uparrow$, $\downarrow$: larger or smaller values are better."
 AMBIGUOUS = r"$^\ddagger$: the $\ell_p$ max-margin direction is not proved to be unique; the angle is to the one found."
 # Defined in the note of every table in which they occur.
 SYMBOLS = {
@@ -136,6 +138,12 @@ TABLES = (
 )
 
 
+def quantity(name: str) -> Quantity:
+    """The Quantity of a column; of a metric of the user's own its label and unit, with an arrow to better values."""
+    own = metric(name)
+    return QUANTITIES.get(name) or Quantity(f"{latex.words(own.axis)} {ARROWS.get(own.better, '')}".strip())
+
+
 def potential_name(c: Condition) -> str:
     """The potential as LaTeX: one l_p potential by its norm."""
     return latex.words(latex.short_norm(c.words))
@@ -166,21 +174,21 @@ def seeds_note(rows: list[dict]) -> tuple[bool, str]:
 
 def numbers_of(rows: list[dict], name: str, show: list[bool] | None = None) -> list[str]:
     """The cells of column `name` of master.csv as siunitx reads them: means over seeds, bounds the largest."""
-    quantity = QUANTITIES.get(name, Quantity(""))
+    what = quantity(name)
     show = show or [not (metric(name).deep and row["depth"] == 1) for row in rows]
 
     def values(statistic: str) -> list[float]:
         return [
-            quantity.factor * float(row.get(f"{name}_{statistic}", np.nan)) if shown else float("nan")
+            what.factor * float(row.get(f"{name}_{statistic}", np.nan)) if shown else float("nan")
             for row, shown in zip(rows, show, strict=True)
         ]
 
-    return aligned(values("max"), bounds=True) if quantity.bound else aligned(values("mean"), values("std"))
+    return aligned(values("max"), bounds=True) if what.bound else aligned(values("mean"), values("std"))
 
 
 def definitions(shown: list[str]) -> list[str]:
     """What the heads of these columns mean, and every symbol in that, in sentences."""
-    quantities = [QUANTITIES[name] for name in shown]
+    quantities = [quantity(name) for name in shown]
     words = [q.head.replace(r" (\%)", "") + f": {q.means}." for q in quantities if q.means]
     text = " ".join([*(q.head for q in quantities), *words])
     for symbols, means in SYMBOLS.items():
@@ -215,13 +223,14 @@ def statistics_table(results: Results, table: TableSpec, by_id: dict[str, dict])
         cells = numbers_of(rows, name)
         if name == "angle_max_margin":
             cells = [c + DOUBLE if c and a else c for c, a in zip(cells, ambiguous, strict=True)]
-        columns.append(Column(QUANTITIES[name].head, cells))
+        columns.append(Column(quantity(name).head, cells))
     notes = [SPREAD.format(n=seeds), *definitions(shown)]
     notes += [latex.words("; ".join(parameters)) + "."] if parameters else []
     notes += [TRANSIENT] if any(transient) else []
+    notes += [ARROW_NOTE] if any(a in column.head for a in ARROWS.values() for column in columns) else []
     notes += [AMBIGUOUS] if ambiguous and any(ambiguous) else []
     notes += [f"Without a margin, and left out: {latex.words('; '.join(without))}."] if without else []
-    missing = [QUANTITIES[m].head for m in table.columns if m not in shown]
+    missing = [quantity(m).head for m in table.columns if m not in shown]
     notes += [f"Not defined in this run: {', '.join(missing)}."] if missing else []
     label = f"tab:{latex.slug(results.tag)}:{table.name}"
     around = Float(table.caption, " ".join(notes), label, wide)
@@ -237,6 +246,8 @@ def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_
     place.mkdir(parents=True, exist_ok=True)
     by_id = {r["condition_id"]: r for r in summary.to_dict("records")}
     texts = {t.name: statistics_table(results, t, by_id) for t in TABLES}
+    if own := tuple(results.own_metrics):
+        texts["own"] = statistics_table(results, TableSpec("own", "Metrics of the user's own.", own), by_id)
     texts["references"] = references_table(results, master)
     texts["paired"] = paired_table(results, by_id)
     texts["norms"] = norms_table(results)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mdcore.config.cell import name_of, parameters_of
-from mdcore.config.errors import Spot, got, nearest, one_of, shown
+from mdcore.config.errors import Spot, got, nearest, nearest_key, one_of, shown
 from mdcore.config.schema import (
     CHOOSE,
     GROUPS,
@@ -123,7 +123,9 @@ def read_layout(data: dict[str, Any], spot: Spot) -> Layout:
         inner = spot.at("only_if", key)
         if not any(leaf in taken for leaf in leaves_of(key, taken)) and key not in taken:
             settable = sorted({setting.spot.key.split(".", 1)[1] for setting in taken.values()})
-            message = "the grid does not set this key; expected a key of fixed, vary or zip" + nearest(key, settable)
+            message = "the grid does not set this key; expected a key of fixed, vary or zip" + nearest_key(
+                key, settable
+            )
             inner.tell(message, of_key=True)
         if condition := read_condition(value, inner, layout.user_groups):
             layout.only_if[key] = condition
@@ -286,7 +288,7 @@ def read_condition(value: Any, spot: Spot, groups: Collection[str]) -> Condition
         tests: list[Any] = [None]
         if key not in (*KEYS, *PARAMETER_LEAVES) and key.partition(".")[0] not in groups:
             names = (*KEYS, *PARAMETER_LEAVES)
-            inner.tell("unknown key; expected a key of fixed or vary" + nearest(key, names), of_key=True)
+            inner.tell("unknown key; expected a key of fixed or vary" + nearest_key(key, names), of_key=True)
         elif item == [] and isinstance(item, list):
             inner.tell("got an empty list; expected at least one value")
         else:

@@ -13,16 +13,17 @@ from matplotlib.patches import Patch
 from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.figures import style
-from mdcore.analysis.figures.axes import clip_words, line_across, line_words, scale, set_axis
+from mdcore.analysis.figures.axes import clip_notes, line_across, line_notes, scale, set_axis
 from mdcore.analysis.figures.captions import (
-    EQUAL_LOSS_WORDS,
-    LINEAR_WORDS,
+    EQUAL_LOSS_NOTE,
+    GAP_NOTE,
+    LINEAR_NOTE,
     NOT_UNIQUE,
-    R_WORDS,
+    R_NOTE,
     ambiguous_labels,
-    end_words,
+    end_notes,
     has_numbers,
-    unique_words,
+    unique_notes,
     why_empty,
 )
 from mdcore.analysis.figures.curve_data import AXES, EQUAL_LOSS, WINDOW, Band, band, oscillates, seeds_text
@@ -59,17 +60,14 @@ LABELS = {  # of y axes: two short lines; other columns have their titles
 PANEL = 0.64, 1.05  # inches: least and largest height of a panel
 ANGLES = ("angle_max_margin", "angle_svm", "angle_logreg")
 LAYERS = ("layer_alignment", "stable_rank", "participation", "balance_drift")
-_ANGLE_WORDS = (
-    "A curve that falls along a straight line is still on its way to the reference; one that levels off goes "
-    "elsewhere, or its steps have become too short to go on."
+_ANGLE_NOTES = (
+    "A curve that still falls at its end has not arrived; one that levels off above the dashed line goes elsewhere, or "
+    "its steps have become too short.",
 )
-_MARGIN_WORDS = (
-    "The gap bounds, without any solver, the share of the largest possible margin that may still be missing. A margin "
-    "below 0 means that some training point is misclassified."
-)
-_LAYER_WORDS = (
-    "Alignment 1 and stable rank 1: the layers have become rank one and aligned. The drift is what finite steps add "
-    "to a quantity that the flow conserves, relative to it."
+_MARGIN_NOTES = (GAP_NOTE, "A negative margin means that some training point is misclassified.")
+_LAYER_NOTES = (
+    "Alignment 1 and stable rank 1: every layer has rank one, and adjacent layers are aligned.",
+    "The drift is the relative change, due to finite steps, of a quantity that the mirror flow conserves.",
 )
 
 
@@ -81,7 +79,7 @@ class Curves:
     x: str
     columns: tuple[str, ...]
     what: str
-    see: str
+    notes: tuple[str, ...] = ()
     deep_only: bool = False
 
     def __call__(self, study: Study) -> Iterator[Drawn | Absent]:
@@ -98,7 +96,7 @@ class Curves:
         for part in even_parts(full, across):
             rows = [m for m in columns if any(self._drawable(study, g.conditions, m) for g in part)]
             _, legend = style.legend_shape(self._handles(study, part, rows)[0], study.width())
-            most = max(1, int((style.HEIGHT - legend - self._margins(study, part).top - 0.36) / (PANEL[0] + 0.07)))
+            most = max(1, int((style.HEIGHT - legend - self._margins(study, part).top - 0.3) / (PANEL[0] + 0.07)))
             chunks += [(part, some) for some in even_parts(rows, most)]
         pages, beyond = pages_of(chunks, lambda c: [g.title for g in c[0]], len(results.cells), self.name)
         for page in pages:
@@ -148,7 +146,7 @@ class Curves:
         handles, drawn = self._handles(study, groups, rows)
         margins = self._margins(study, groups)
         _, legend = style.legend_shape(handles, study.width())
-        margins.bottom = 0.36 + legend
+        margins.bottom = 0.3 + legend
         room = style.HEIGHT - margins.top - margins.bottom - (len(rows) - 1) * margins.down
         high = min(PANEL[1] if len(rows) > 1 else 1.6, room / len(rows))
         fig, axes = panel_grid(len(rows), len(groups), (study.width(), high), margins, sharex="col")
@@ -171,7 +169,7 @@ class Curves:
             on = scale(column, shown)
             clipped += [column] * on.clips(shown)
             set_axis(axes[row][0].yaxis, on, on.limits(shown), 4 if high < 0.9 else 5)
-            label(axes[row][0], y=style.words(LABELS.get(column) or wrapped(metric(column).title, high)))
+            label(axes[row][0], y=style.words(LABELS.get(column) or wrapped(metric(column).axis, high)))
             for ax in axes[row]:
                 line_across(ax, on)
         on, most = scale(self.x), 4 if study.width() / len(groups) < 2 else 6
@@ -191,27 +189,27 @@ class Curves:
         return Drawn(
             page.name(self.name),
             fig,
-            self._caption(study, page, drawn, counts, seen, clipped),
+            f"{self.what} against {'epochs' if self.x == 'epoch' else 'log(1/R)'}. {seeds_text(counts)}"
+            + page.where(g.title for g in groups),
             f"{self.what} against {AXES[self.x]}: {', '.join(g.title for g in groups)}",
+            self._notes(study, rows, drawn, (seen, clipped)),
             page.album(self.name),
         )
 
-    def _caption(self, study: Study, page: Page, drawn: list[Condition], counts: set, seen: set, clipped: list) -> str:
-        groups, rows = page.content
-        against = "epochs" if self.x == "epoch" else "log(1/R)"
+    def _notes(self, study: Study, rows: list[str], drawn: list[Condition], found: tuple[set, list]) -> list[str]:
+        """found: the statuses of the ends, and the columns with values beyond their axis."""
         smooth = any(oscillates(study.results, c) for c in drawn)
-        return (
-            f"{self.what}, against {against} ({'; '.join(g.title for g in groups)}). {self.see}{line_words(rows)}"
-            + (LINEAR_WORDS if any("linear_md" in m for m in rows) else "")
-            + (EQUAL_LOSS_WORDS if EQUAL_LOSS in rows else "")
-            + (R_WORDS if self.x == "log_inverse_loss" else "")
-            + f" {seeds_text(counts)}"
-            + (f" Where the data overlap, curves are running medians over {WINDOW} logged epochs." if smooth else "")
-            + end_words(seen)
-            + clip_words(clipped)
-            + unique_words(study.results, drawn, rows)
-            + page.where()
-        )
+        return [
+            *[LINEAR_NOTE] * any("linear_md" in m for m in rows),
+            *[EQUAL_LOSS_NOTE] * (EQUAL_LOSS in rows),
+            *[R_NOTE] * (self.x == "log_inverse_loss"),
+            *line_notes(rows),
+            *end_notes(found[0]),
+            *self.notes,
+            *[f"Where the data overlap, curves are running medians over {WINDOW} logged epochs."] * smooth,
+            *clip_notes(found[1]),
+            *unique_notes(study.results, drawn, rows),
+        ]
 
 
 def draw_panel(ax: Axes, study: Study, bands: list[tuple[Condition, Band]], column: str) -> None:
@@ -256,28 +254,33 @@ def _ends(b: Band) -> list[tuple[float, float, str]]:
     return good + bad
 
 
-_TO = "Angle of the learned predictor to the exact references and to linear mirror descent (MD)"
+_TO = "Angle of the learned predictor to the exact directions and to linear mirror descent (MD)"
 _MARGIN, _LAYERS = (
-    "Margin as a share of the exact optimum, and certified gap",
-    "Layers and hidden neurons of deep networks",
+    "Margin as a share of the largest possible one, and certified gap",
+    "Alignment and stable rank of the layers, participating neurons, and drift of the conserved quantity",
 )
 for _x, _suffix, _linear in (
     ("epoch", "epochs", "angle_linear_md"),
     ("log_inverse_loss", "log_inverse_loss", "angle_linear_md_equal_loss"),
 ):
-    for _name, _columns, _what, _see, _section, _shown in (
-        ("angles", (_linear, *ANGLES), _TO, _ANGLE_WORDS, "Angles to the references", True),
-        ("margins", ("margin_ratio", "gap"), _MARGIN, _MARGIN_WORDS, "Margins and certified gap", _x == "epoch"),
-        ("structure", LAYERS, _LAYERS, _LAYER_WORDS, "Layers and hidden neurons", _x == "epoch"),
+    for _name, _columns, _what, _notes, _section, _shown in (
+        ("angles", (_linear, *ANGLES), _TO, _ANGLE_NOTES, "Angles to the references", True),
+        ("margins", ("margin_ratio", "gap"), _MARGIN, _MARGIN_NOTES, "Margins and certified gap", _x == "epoch"),
+        ("structure", LAYERS, _LAYERS, _LAYER_NOTES, "Layers and hidden neurons", _x == "epoch"),
     ):
-        _kind = Curves(f"{_name}_vs_{_suffix}", _x, _columns, _what, _see, _name == "structure")
+        _kind = Curves(f"{_name}_vs_{_suffix}", _x, _columns, _what, _notes, _name == "structure")
         figure(_kind.name, _section, _shown)(_kind)
 
 
 @figure("own_metrics_vs_epochs", section="Metrics of one's own")
 def own_metrics(study: Study) -> Iterator[Drawn | Absent]:
-    """The metrics that the grid names as my_file:my_metric, as they were returned."""
+    """The metrics that the grid names as my_file:my_metric, drawn as they were returned."""
     own = tuple(study.results.own_metrics)
     if own:
-        words = "Metrics of the user's own: " + ", ".join(own)
-        yield from Curves("own_metrics_vs_epochs", "epoch", own, words, "They are drawn as they were returned.")(study)
+        words = "Metrics of the user's own: " + ", ".join(_with_direction(name) for name in own)
+        yield from Curves("own_metrics_vs_epochs", "epoch", own, words)(study)
+
+
+def _with_direction(name: str) -> str:
+    better = {"low": " (lower is better)", "high": " (higher is better)"}
+    return metric(name).title + better.get(metric(name).better, "")

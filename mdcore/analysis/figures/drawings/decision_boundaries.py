@@ -15,7 +15,7 @@ from mdcore.analysis.data.columns import USED
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.facets import Facet
 from mdcore.analysis.figures import style
-from mdcore.analysis.figures.captions import NOT_UNIQUE, unique_words
+from mdcore.analysis.figures.captions import NOT_UNIQUE, unique_notes
 from mdcore.analysis.figures.layout import (
     Margins,
     Page,
@@ -29,6 +29,7 @@ from mdcore.analysis.figures.layout import (
 from mdcore.analysis.figures.planar_data import PlanarData, planar_data
 from mdcore.analysis.figures.registry import Absent, Drawn, figure
 from mdcore.analysis.figures.study import Study
+from mdcore.analysis.tables.numbers import angle_at_most
 from mdcore.problems.proofs.directions import angle
 
 _MOST_POINTS = 300
@@ -127,25 +128,26 @@ def _drawn(study: Study, page: Page, name: str, fig: plt.Figure, shown: Boundari
     together = name == "decision_boundaries"
     off = [v for key in shown.keys if np.isfinite(v := shown.off(key))]
     lies = (
-        f"Each boundary lies on its own exact lp max-margin direction (wide pale line) to within "
-        f"{short_angle(max(off))}."
+        f"Each lies within {angle_at_most(max(0.01, *off))} of its potential's exact lp max-margin direction, the wide "
+        "pale line."
         if off
         else f"The data are {shown.data.separability}: there is no max-margin."
     )
-    each = "" if together else " In a corner: the largest angle between a potential's boundaries and its own reference."
     waiting = sorted(
         {study.names[c.potential_key] for c, _, s in shown.learned if s in ("transient", "quasi-separable")}
     )
     caption = (
-        f"Decision boundaries through the origin, {shown.title}{'' if together else ', potential by potential'}; "
-        f"circles: y = +1, triangles: y = −1."
-        + (" Square: the planted support vector." if shown.data.support is not None else "")
-        + f" {lies}{each} Baselines: {shown.data.svm_name}; {shown.data.logreg_name}."
-        + (f" Margin not certified yet: {', '.join(waiting)}." if waiting else "")
-        + unique_words(study.results, [c for c, _, _ in shown.learned], ["angle_max_margin"])
-        + page.where()
+        f"Learned decision boundaries, {shown.title}{'' if together else ', potential by potential'}. {lies}"
+        + (f" Margin not certified: {', '.join(waiting)}." if waiting else "")
+        + page.where([shown.title])
     )
-    return Drawn(page.name(name), fig, caption, f"Decision boundaries, {shown.title}", page.album(name))
+    notes = ["In the plane of the data, circles: y = +1; triangles: y = −1."]
+    notes += ["Square: the planted support vector."] * (shown.data.support is not None)
+    notes += ["Above each panel: the largest angle between a potential's boundaries and its reference."] * (
+        not together
+    )
+    notes += unique_notes(study.results, [c for c, _, _ in shown.learned], ["angle_max_margin"])
+    return Drawn(page.name(name), fig, caption, f"Decision boundaries, {shown.title}", notes, page.album(name))
 
 
 def draw_together(study: Study, shown: Boundaries) -> plt.Figure:
@@ -154,7 +156,7 @@ def draw_together(study: Study, shown: Boundaries) -> plt.Figure:
     marks = {c.potential_key: f" {NOT_UNIQUE}" for c in conditions if study.results.ambiguous(c)}
     handles = potential_handles(study, conditions, marks) + _handles(shown)
     width = study.width()
-    margins = Margins(0.5, 0.08, 0.2, 0.34 + style.legend_shape(handles, width)[1])
+    margins = Margins(0.5, 0.08, 0.2, 0.3 + style.legend_shape(handles, width)[1])
     high = min(2.4, style.HEIGHT - margins.top - margins.bottom)
     fig, axes = panel_grid(1, 1, (width, high), margins)
     ax = axes[0][0]
@@ -173,9 +175,10 @@ def draw_each(study: Study, shown: Boundaries, keys: list[str]) -> plt.Figure:
     across = 2 if len(keys) == 4 else min(3, len(keys))
     down = len(keys) // across
     each = (width - 0.5) / across - 0.1
-    titles = [wrapped(study.names[k], each) for k in keys]
+    off = [f"\n{short_angle(v)}" if np.isfinite(v := shown.off(k)) else "" for k in keys]
+    titles = [wrapped(study.names[k], each, 2) + angle for k, angle in zip(keys, off, strict=True)]
     top = 0.08 + 0.14 * max(t.count("\n") + 1 for t in titles)
-    margins = Margins(0.5, 0.08, top, 0.34 + style.legend_shape(handles, width)[1], 0.1, top + 0.02)
+    margins = Margins(0.5, 0.08, top, 0.3 + style.legend_shape(handles, width)[1], 0.1, top + 0.02)
     high = min(1.1, (style.HEIGHT - margins.top - margins.bottom - (down - 1) * margins.down) / down)
     fig, axes = panel_grid(down, across, (width, high), margins)
     for ax, key, title in zip(axes.flat, keys, titles, strict=True):
@@ -183,17 +186,9 @@ def draw_each(study: Study, shown: Boundaries, keys: list[str]) -> plt.Figure:
         _lines(ax, study, shown, key, reach)
         _baselines(ax, shown.data, reach)
         label(ax, title=title)
-        if np.isfinite(shown.off(key)):
-            box = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
-            size = plt.rcParams["legend.fontsize"]
-            ax.text(0.03, 0.04, short_angle(shown.off(key)), transform=ax.transAxes, fontsize=size, bbox=box, zorder=6)
-    fig.supxlabel(
-        "first coordinate",
-        y=(margins.bottom - 0.34) / fig.get_figheight(),
-        va="bottom",
-        fontsize=plt.rcParams["font.size"],
-    )
-    fig.supylabel("second coordinate", x=0.01, fontsize=plt.rcParams["font.size"])
+    size = plt.rcParams["legend.fontsize"]
+    fig.supxlabel("first coordinate", y=(margins.bottom - 0.3) / fig.get_figheight(), va="bottom", fontsize=size)
+    fig.supylabel("second coordinate", x=0.01, fontsize=size)
     style.legend_below(fig, handles)
     return fig
 

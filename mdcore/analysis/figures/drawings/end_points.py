@@ -16,16 +16,25 @@ from matplotlib.lines import Line2D
 from mdcore.analysis.data.columns import USED, metric
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.figures import style
-from mdcore.analysis.figures.axes import clip_words, line_across, line_words, scale, set_axis
-from mdcore.analysis.figures.captions import LINEAR_WORDS, NOT_UNIQUE, ambiguous_labels, end_words, unique_words
+from mdcore.analysis.figures.axes import clip_notes, line_across, line_notes, scale, set_axis
+from mdcore.analysis.figures.captions import (
+    GAP_NOTE,
+    LINEAR_NOTE,
+    NOT_UNIQUE,
+    ambiguous_labels,
+    end_notes,
+    unique_notes,
+)
 from mdcore.analysis.figures.layout import Group, Margins, even_parts, groups_of, label, pages_of, panel_grid, wrapped
 from mdcore.analysis.figures.registry import Absent, Drawn, figure
 from mdcore.analysis.figures.study import Study
+from mdcore.analysis.report.findings.wording import listed
 
 ANGLES = {
     "angle_max_margin": "lp max-margin",
     "angle_linear_md_ends": "linear MD, end points",
     "angle_linear_md_equal_loss": "linear MD, equal loss",
+    "angle_reference_potential": "reference potential",
     "angle_svm": "SVM",
     "angle_logreg": "logistic regression",
 }
@@ -43,21 +52,27 @@ PANEL = 0.95  # inches: least width
 @figure("final_angles", section="Where the runs end")
 def final_angles(study: Study) -> Iterator[Drawn | Absent]:
     """Angle of every end predictor to the exact references and to linear mirror descent."""
-    see = (
-        "Every angle has the same axis. Linear MD, end points: between the last predictors of a deep run and of its "
-        "linear companion; equal loss: at the smallest loss that both have reached."
-    )
-    yield from _draw(study, "final_angles", ANGLES, "Angle in degrees of the learned predictors at the end", see)
+    what = "Angle of each final predictor to the exact directions, to linear MD and to the reference potential"
+    notes = [
+        "Linear MD, end points: between the last predictors of a deep run and of its linear companion; equal loss: at "
+        "the smallest loss that both have reached.",
+        f"Reference potential ({_reference(study)}): between the last predictors of two runs with the same data, depth "
+        "and seed.",
+    ]
+    yield from _draw(study, "final_angles", ANGLES, what, notes)
+
+
+def _reference(study: Study) -> str:
+    """The potentials that others are compared with."""
+    found = [f.reference(c.depth) for f in study.results.facets for c in f.conditions]
+    return listed([c.words for c in found if c is not None], 2).replace(" and ", " or ")
 
 
 @figure("final_margins", section="Where the runs end")
 def final_margins(study: Study) -> Iterator[Drawn | Absent]:
     """Margins and certified gap of every end predictor."""
-    see = (
-        "The gap bounds, without any solver, the share of the largest possible margin that may still be missing; it "
-        "has a logarithmic axis, the others linear ones."
-    )
-    yield from _draw(study, "final_margins", MARGINS, "Margins at the end", see)
+    what = "Certified gap (logarithmic axis) and margins (linear axes) of each final predictor"
+    yield from _draw(study, "final_margins", MARGINS, what, [GAP_NOTE])
 
 
 def _values(study: Study, column: str) -> pd.DataFrame:
@@ -69,7 +84,7 @@ def _values(study: Study, column: str) -> pd.DataFrame:
     return m.loc[good, ["condition_id", "status", column]].rename(columns={column: "value"})
 
 
-def _draw(study: Study, name: str, titles: dict[str, str], what: str, see: str) -> Iterator[Drawn | Absent]:
+def _draw(study: Study, name: str, titles: dict[str, str], what: str, notes: list[str]) -> Iterator[Drawn | Absent]:
     found = {m: _values(study, m) for m in study.panels(name, tuple(titles))}
     ids = set().union(*(v["condition_id"] for v in found.values()))
     width = study.width(columns=2)
@@ -99,16 +114,19 @@ def _draw(study: Study, name: str, titles: dict[str, str], what: str, see: str) 
         ]
         counts = lost["status"].value_counts()
         caption = (
-            f"{what} ({where}). {see}{line_words(some)}"
-            + (LINEAR_WORDS if any("linear_md" in m for m in some) else "")
-            + _seeds(found, drawn)
-            + end_words(seen, "points")
+            f"{what}.{_seeds(found, drawn)}"
             + (f" Not shown: {', '.join(f'{k} {s}' for s, k in sorted(counts.items()))}." if len(counts) else "")
-            + clip_words(clipped)
-            + unique_words(study.results, drawn, some)
-            + page.where()
+            + page.where(g.title for g in groups)
         )
-        yield Drawn(page.name(name), fig, caption, f"{what}: {where}", page.album(name))
+        said = [
+            *[LINEAR_NOTE] * any("linear_md" in m for m in some),
+            *notes,
+            *line_notes(some),
+            *end_notes(seen),
+            *clip_notes(clipped),
+            *unique_notes(study.results, drawn, some),
+        ]
+        yield Drawn(page.name(name), fig, caption, f"{what}: {where}", said, page.album(name))
     yield from beyond
 
 
@@ -137,9 +155,11 @@ def _seeds(found: dict[str, pd.DataFrame], drawn: list[Condition]) -> str:
     rows = pd.concat(v for v in found.values())
     per_panel = [v[v["condition_id"].isin(ids)].groupby("condition_id").size() for v in found.values()]
     n = sorted({int(k) for counts in per_panel for k in counts}) if len(rows) else [0]
+    if n[-1] == 1:
+        return " Points are single runs, one a condition."
     many = f"{n[0]}" if n[0] == n[-1] else f"{n[0]} to {n[-1]}"
     boxes = f" Boxes, for at least {BOX_SEEDS} runs: quartiles and full range." if n[-1] >= BOX_SEEDS else ""
-    return f" Points are single runs, n = {many} a condition; strokes are their means.{boxes}"
+    return f" Points: single runs, n = {many} a condition; strokes: their means.{boxes}"
 
 
 def _page(study: Study, groups: list[Group], panels: dict, labels: dict[str, str], size: tuple[float, float]):
@@ -163,7 +183,7 @@ def _page(study: Study, groups: list[Group], panels: dict, labels: dict[str, str
     handles = [*style.mark_handles(seen), Line2D([], [], color="0.25", marker="|", linestyle="", label="mean")]
     _, legend = style.legend_shape(handles, width)
     same = len({scale(m) for m in panels}) == 1  # all of them angles: one axis
-    margins = Margins(left, 0.16, 0.08 + 0.14 * lines, 0.2 + legend, 0.28)
+    margins = Margins(left, 0.16, 0.08 + 0.14 * lines, 0.18 + legend, 0.2)
     fig, axes = panel_grid(1, len(panels), (width, ROW * (len(ticks) + 0.4)), margins, sharex=same)
     values = {m: v["value"].to_numpy() for m, v in rows.items()}
     for ax, title, (column, v) in zip(axes[0], titles, rows.items(), strict=True):
@@ -174,7 +194,7 @@ def _page(study: Study, groups: list[Group], panels: dict, labels: dict[str, str
         ax.plot(on.clip(means.to_numpy()), [place[i] for i in means.index], **look)
         line_across(ax, on, vertical=True)
         label(ax, title=title)
-        set_axis(ax.xaxis, on, (on.floor, on.ceiling) if on.unit else on.limits(values[column]), 3)
+        set_axis(ax.xaxis, on, (on.floor, on.ceiling) if on.unit else on.limits(values[column]), 4)
     axes[0][0].set_ylim(len(ticks) - 0.3, -0.7)
     axes[0][0].set_yticks(*zip(*ticks, strict=True))
     for text in axes[0][0].get_yticklabels():

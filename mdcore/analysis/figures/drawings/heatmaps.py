@@ -25,10 +25,7 @@ _LOST = {"missing": "not run", "failed": "failed", "diverged": "div."}
 @figure("norm_balance_heatmap", section="Layers and hidden neurons")
 def norm_balance(study: Study) -> Iterator[Drawn | Absent]:
     """Largest over smallest layer of Σφ*(Z_l) at the end; 1 is balanced."""
-    what = (
-        "Norm balance at the end: the conjugate potential, summed over the dual weights of a layer, of the largest "
-        "layer over that of the smallest. 1 means that the layers are balanced."
-    )
+    what = "Norm balance at the end (1: balanced): the largest over the smallest layer, by their conjugate potentials"
     yield from _draw(study, "norm_balance_heatmap", "norm_balance", what, "Blues")
 
 
@@ -36,8 +33,7 @@ def norm_balance(study: Study) -> Iterator[Drawn | Absent]:
 def alignment(study: Study) -> Iterator[Drawn | Absent]:
     """Mean over adjacent layers of |⟨v_{l+1}, u_l⟩| at the end; 1 is aligned."""
     what = (
-        "Alignment of adjacent layers at the end: mean absolute inner product of the right top singular vector of a "
-        "layer and the left one of the layer below. 1 means that the layers are aligned."
+        "Alignment of adjacent layers at the end (1: aligned): the mean |inner product| of their top singular vectors"
     )
     yield from _draw(study, "alignment_heatmap", "layer_alignment", what, "Greens")
 
@@ -46,8 +42,9 @@ def _draw(study: Study, name: str, column: str, what: str, cmap: str) -> Iterato
     """All pages of one heatmap; an Absent where no deep condition has a number."""
     summary = study.summary.set_index("condition_id")
     groups = [Group(f.title, deep) for f in study.facets if (deep := [c for c in f.conditions if c.depth > 1])]
-    if not groups:
-        yield Absent(name, "the grid has no depth above 1")
+    if len({c.depth for g in groups for c in g.conditions}) < 2:
+        some = "one depth above 1; its numbers are in the tables" if groups else "no depth above 1"
+        yield Absent(name, f"the grid has {some}")
         return
     full = [g for g in groups if np.isfinite(summary.loc[[c.id for c in g.conditions], f"{column}_mean"]).any()]
     if not full:
@@ -102,14 +99,14 @@ def _page(study: Study, page: Page, name: str, column: str, look: tuple, across:
     over = (
         "one seed" if ns == {1} else f"the mean over n = {'–'.join(str(k) for k in sorted({min(ns), max(ns)}))} seeds"
     )
-    star = " *: the margin of some runs is not certified." if (summary.loc[ids, "n_transient"] > 0).any() else ""
+    star = ["*: the margin of some runs is not certified."] * bool((summary.loc[ids, "n_transient"] > 0).any())
     lost = [s for s in _LOST if (summary.loc[ids, f"n_{s}"] > 0).any()]
-    tail = f" Runs that {' or '.join(lost).replace('missing', 'are missing')} are in no mean." if lost else ""
-    caption = (
-        f"{what} Numbers are {over}; hatched: not in the grid; depth 1 has one layer and is left out."
-        f"{star}{tail} Data: {'; '.join(g.title for g in groups)}.{page.where()}"
-    )
-    return Drawn(page.name(name), fig, caption, what.split(":")[0], page.album(name))
+    tail = [f"Runs that {' or '.join(lost).replace('missing', 'are missing')} are in no mean."] * bool(lost)
+    there = {(g.title, c.potential_key, c.depth) for g in groups for c in g.conditions}
+    hatched = ["Hatched: not in the grid."] * (len(there) < len(groups) * len(present) * len(depths))
+    caption = f"{what}. Numbers are {over}.{page.where(g.title for g in groups)}"
+    alt = f"{what.split(' (')[0]}: {', '.join(g.title for g in groups)}"
+    return Drawn(page.name(name), fig, caption, alt, [*hatched, *star, *tail], page.album(name))
 
 
 def _panel(ax: Axes, study: Study, group: Group, summary: pd.DataFrame, column: str, look: tuple) -> None:

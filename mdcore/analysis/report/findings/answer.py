@@ -17,17 +17,16 @@ from mdcore.analysis.report.findings.macros import macro_name, stated
 from mdcore.analysis.report.findings.verdicts import Estimate, Verdict, angles_of, answers, estimate, known_ends
 from mdcore.analysis.report.findings.wording import (
     counted,
+    data_listed,
     degrees,
-    depth_of,
     distinct,
     in_degrees,
     is_or_are,
     largest,
     listed,
-    named,
-    on_facet,
+    potential_of,
     scope,
-    with_parameters,
+    whose,
 )
 from mdcore.analysis.tables.numbers import angle_at_most
 
@@ -35,11 +34,14 @@ from mdcore.analysis.tables.numbers import angle_at_most
 def _evidence(verdicts: list[Verdict]) -> str:
     """What it rests on that these conditions have reached their directions."""
     certified, measured = ([v for v in verdicts if v.overlap is o] for o in (False, True))
-    words = ["proved by the bound on each run's angle to it"] if certified else []
-    if measured:
-        where = "on the overlapping data " if certified else ""
-        words.append(f"{where}by the measured angle to the exact logistic minimiser, without a certificate")
-    return " and ".join(words)
+    if certified and measured:
+        return "as certified bounds prove and, on overlapping data, measurements show"
+    return "as certified bounds prove" if certified else "the logistic minimiser, as measured, without a certificate"
+
+
+def _these(verdicts: list[Verdict]) -> str:
+    """The sentence that names the conditions of the one before."""
+    return f"{'This is' if len(verdicts) == 1 else 'These are'} {scope(verdicts)}."
 
 
 def depth_head(verdicts: list[Verdict]) -> tuple[str, list[str]]:
@@ -54,33 +56,26 @@ def depth_head(verdicts: list[Verdict]) -> tuple[str, list[str]]:
             (OPEN, "OpenLimit", "in which it is open whether depth changes the limit direction"),
         )
     )
-    same = (
-        f"each deep run and its linear companion end within {SAME:g}° of one and the same exact direction, "
-        f"{_evidence(by[NO])}"
-    )
+    same = f"the deep and the linear run end within {SAME:g}° of the same exact direction, {_evidence(by[NO])}"
     rest = []
     if by[OPEN] and (by[YES] or by[NO]):
         rest = [
-            f"It remains open whether depth changes the limit direction in {undecided} of {total}, as the bounds do "
-            f"not determine the directions of all runs there: {named(by[OPEN])}."
+            f"Whether depth changes the limit direction remains open in {undecided} of {total}, where the bounds do "
+            f"not determine the directions of all runs: {scope(by[OPEN])}."
         ]
     if by[YES]:
         tail = f" It does not in {kept}." if by[NO] else ""
         return (
-            f"Depth changes the limit direction in {changed} of {total}, {scope(by[YES])}: in every run the "
-            f"limits of deep and linear mirror descent are proved to be more than {SAME:g}° apart.{tail}"
+            f"Depth changes the limit direction in {changed} of {total}: in every run, the limits of deep and linear "
+            f"mirror descent are proved to be more than {SAME:g}° apart ({scope(by[YES])}).{tail}"
         ), rest
-    if by[NO] and not by[OPEN]:
-        every = "in all " if len(verdicts) > 1 else "in the "
-        return f"Depth does not change the limit direction of {scope(by[NO])}: {every}{total}, {same}.", rest
     if by[NO]:
-        return (
-            f"Depth does not change the limit direction wherever it is determined, in {kept} of {total} "
-            f"({scope(by[NO])}): {same}."
-        ), rest
+        where = f"in {kept} of {total}" if by[OPEN] else f"in any of the {total}"
+        where = f"in the {total}" if len(verdicts) == 1 else where
+        return f"Depth does not change the limit direction {where}: {same}. {_these(by[NO])}", rest
     return (
-        f"Whether depth changes the limit direction is open: in none of {total} ({scope(verdicts)}) do the bounds of "
-        "all deep and linear runs determine their directions."
+        f"Whether depth changes the limit direction is open: in none of {total} ({scope(verdicts)}) do the bounds "
+        "determine the directions of all deep and linear runs."
     ), rest
 
 
@@ -95,7 +90,7 @@ def depth_sentences(verdicts: list[Verdict]) -> tuple[list[str], list[str]]:
     same = [v for v in paired if v.limit_changed == NO]
     if worst := largest(same, lambda v: v.linear_ends):
         far = degrees(worst[0], "EndAngle", "largest mean angle between the end predictors of deep and linear runs")
-        out.append(f"Where the limit is the same, deep and linear runs end on average at most {far} apart, {worst[1]}.")
+        out.append(f"Where the limit is the same, deep and linear end points differ most for {worst[1]}, by {far}.")
     known = [v for v in deep if v.equal_loss.n == v.used]
     if worst := largest(known, lambda v: v.equal_loss):
         differ = [v for v in known if v.path_changed == YES]
@@ -106,21 +101,22 @@ def depth_sentences(verdicts: list[Verdict]) -> tuple[list[str], list[str]]:
             )
             total = counted(len(known), "PathsCompared", "deep condition", "deep conditions compared at equal loss")
             out.append(
-                "The way to the limit is another question, with another answer: compared at equal loss R (the mean "
-                "loss over the training points, at the smallest value that both have reached), deep and linear "
-                f"predictors are more than {SAME:g}° apart in every run of {apart} of {total}. The largest mean is "
-                f"{far}, {worst[1]}. One of the two had reached this loss long before its end, so that the paths "
-                "differ while the limits can be the same."
+                "The path to the limit does depend on depth: at equal loss R, the mean loss over the training points, "
+                f"deep and linear predictors are more than {SAME:g}° apart in every run of {apart} of {total}, most "
+                f"for {worst[1]}, by {far}. This concerns the paths and not the limits: one of the two runs had "
+                "reached that loss long before its end."
             )
         else:
-            out.append(f"Read at equal loss, deep and linear predictors are at most {far} apart, {worst[1]}.")
+            out.append(
+                "At equal loss R, the mean loss over the training points, deep and linear predictors differ most for "
+                f"{worst[1]}, by {far}."
+            )
     unread = [v for v in deep if v.equal_loss.n < v.used]
     if unread:
         total = counted(len(unread), "NotAtEqualLoss", "deep condition", "deep conditions without a common loss")
         rest.append(
-            f"In {total} ({named(unread)}) some runs and their linear companions have "
-            "no loss in common at which both can be read: a step leaps past it, their ranges do not meet, or nothing "
-            "was measured. They are left out of the comparison at equal loss."
+            f"Not compared at equal loss: {total}, in which some runs share no loss with their linear companions at "
+            f"which both can be read ({scope(unread)})."
         )
     return out, rest
 
@@ -138,44 +134,51 @@ def limit_sentences(verdicts: list[Verdict]) -> tuple[list[str], list[str]]:
     out, open_ones = [], []
     if reached:
         arrived = stated("DirectionProved", len(reached), "conditions whose every run is proved to be at its direction")
+        every = f"All {total}" if len(reached) == len(separable) > 1 else f"{arrived} of {total}"
         out.append(
-            f"In {arrived} of {total} ({scope(reached)}) every run ends within {SAME:g}° of the exact max-margin "
-            f"direction of its own norm, proved by the bound on its angle. {_widest_bounds(reached)}"
+            f"{every} {'reaches' if len(reached) == 1 else 'reach'} the exact max-margin direction of the potential's "
+            f"own norm, with every run within {SAME:g}° of it: {scope(reached)}. {_widest_bounds(reached)}"
         )
     else:
         out.append(
-            f"In none of {total} do the bounds of all runs prove that they end within {SAME:g}° of the "
-            "max-margin direction of their own norm."
+            f"In none of {total} is it proved that every run ends within {SAME:g}° of the max-margin direction of the "
+            "potential's own norm."
         )
     wide = [v for v in margin if v.unique]
     if wide:
-        some = stated("MarginOnly", len(wide), "conditions with certified margins and a bound wider than the tolerance")
+        some = counted(
+            len(wide),
+            "MarginOnly",
+            "condition",
+            "conditions with certified margins and a bound wider than the tolerance",
+        )
         text = (
-            f"In {some} of {total} ({named(wide)}) every margin is certified, but not the direction: the bound on its "
-            f"angle is wider than {SAME:g}°"
+            f"In {some} ({scope(wide)}) the margins are certified but the directions are not, as the bound of the "
+            f"angle is wider than {SAME:g}°."
         )
         if worst := largest(wide, lambda v: v.angle):
             far = degrees(worst[0], "MarginOnlyAngle", "largest mean angle to the max-margin direction among these")
-            text += f"; the measured angle to the max-margin direction is on average at most {far}, {worst[1]}"
-        open_ones.append(text + ".")
+            text += f" The measured angle is largest for {worst[1]}, {far}."
+        open_ones.append(text)
     several = [v for v in margin if not v.unique]
     if several:
-        some = stated("NotUnique", len(several), "conditions whose max-margin direction is not known to be unique")
+        meaning = "conditions whose max-margin direction is not known to be unique"
+        some = counted(len(several), "NotUnique", "condition", meaning)
         norms = listed(sorted({norm_name(v.limit_p) for v in several}))
         text = (
-            f"In {some} of {total} ({named(several)}) every margin is certified, but the {norms} max-margin direction "
-            "is not known to be unique, so that no limit direction is determined"
+            f"In {some} ({scope(several)}) the margins are certified, but the {norms} max-margin direction is not "
+            "known to be unique, so that no limit direction is determined."
         )
         if worst := largest(several, lambda v: v.angle):
             far = degrees(worst[0], "NotUniqueAngle", "largest mean angle to the optimum that the solver found")
-            text += f"; angles are to the one optimum that the solver found, on average at most {far}, {worst[1]}"
-        open_ones.append(text + ".")
+            text += f" The angle to the optimum that the solver found is largest for {worst[1]}, {far}."
+        open_ones.append(text)
     if rest:
         some = counted(len(rest), "NotCertified", "condition", "conditions with runs whose margin is not certified")
         open_ones.append(
-            f"{some} on separable data ({named(rest)}) "
-            f"{'has' if len(rest) == 1 else 'have'} runs whose margin is not certified, or that failed or diverged. "
-            "Their end points are no limits."
+            f"{some} on separable data ({scope(rest)}) "
+            f"{'has' if len(rest) == 1 else 'have'} runs whose margin is not certified, or that failed or diverged; "
+            "their end points are no limits."
         )
     return out, open_ones
 
@@ -192,10 +195,10 @@ def _widest_bounds(reached: list[Verdict]) -> str:
             macro_name("MaxAngle", v.potential),
             f"widest certified bound of the angle to the max-margin direction, {v.potential}",
         )
-        + f" for {with_parameters(v)}"
+        + f" for {potential_of(v)}"
         for v in shown
     ]
-    return f"The widest bound is {listed(words, 6)}."
+    return f"The certified bound of the angle is at most {listed(words, 6)}."
 
 
 def overlap_sentences(verdicts: list[Verdict]) -> list[str]:
@@ -203,15 +206,15 @@ def overlap_sentences(verdicts: list[Verdict]) -> list[str]:
     over = [v for v in distinct(verdicts) if v.overlap and v.used]
     if not over:
         return []
-    data = listed(sorted({on_facet(v) for v in over}))
-    out = f"The data overlap {data}: no margin exists there, and none is shown."
+    data = data_listed(sorted({v.facet for v in over}))
+    out = f"On {data} the classes overlap, so that there is no margin."
     near = stated("OverlapReached", len([v for v in over if v.reached]), "overlapping conditions at the minimiser")
     total = counted(len(over), "OverlapConditions", "condition", "conditions on overlapping data")
     if worst := largest(over, lambda v: v.angle):
         far = degrees(worst[0], "OverlapAngle", "largest mean angle to the logistic minimiser")
         out += (
-            f" In {near} of {total} all runs end within {SAME:g}° of the logistic minimiser, as measured; the largest "
-            f"mean angle is {far}, {worst[1]}. No certificate exists."
+            f" In {near} of {total} there, every run ends within {SAME:g}° of the logistic minimiser, as measured and "
+            f"without a certificate; the mean angle is largest for {worst[1]}, {far}."
         )
     several = [v for v in over if not v.unique]
     if several:
@@ -229,9 +232,9 @@ def quasi_sentences(verdicts: list[Verdict]) -> list[str]:
     if not quasi:
         return []
     return [
-        f"The data are quasi-separable {listed(sorted({on_facet(v) for v in quasi}))}: some points can be classified "
-        "strictly, the others only with margin zero. No margin exists there, and none is shown; the direction reached "
-        "is not determined, as there is no exact limit to measure against."
+        f"On {data_listed(sorted({v.facet for v in quasi}))} the data are quasi-separable: some points can be "
+        "classified strictly, the others only with margin zero. No limit direction is determined there, as there is "
+        "neither a margin nor an exact direction to measure against."
     ]
 
 
@@ -258,33 +261,29 @@ def potential_sentences(
             (OPEN, "PotentialsOpen", "are not both determined"),
         )
     )
-    others = listed(list(dict.fromkeys(o.potential for _, o, *_ in pairs)))
-    depths = listed(sorted({depth_of(v) for v, *_ in pairs}))
+    others = listed(list(dict.fromkeys(potential_of(o) for _, o, *_ in pairs)))
     total = counted(len(pairs), "PotentialPairs", "comparison", "comparisons of two potentials at one depth")
-    scope_words = f"with {others} on the same data at the same depth, L = {depths}"
+    total += f" with {others}, on the same data and at the same depth"
+    named = {k: [v for v, *_ in some] for k, some in said.items()}
     if said[YES]:
         head = (
-            f"The limit directions of different potentials differ: by more than {SAME:g}°, proved for every run, in "
-            f"{apart} of {total} {scope_words}"
+            f"Different potentials end in different directions: in {apart} of {total}, the limits are proved in every "
+            f"run to be more than {SAME:g}° apart: {scope(named[YES])}."
         )
     elif said[OPEN]:
         head = (
-            f"Whether the limit directions of different potentials differ is open: in none of {total} {scope_words} "
-            f"is it proved that they are more than {SAME:g}° apart"
+            f"Whether different potentials end in different directions is open: in none of {total}, are the limits "
+            f"proved in every run to be more than {SAME:g}° apart."
         )
     else:
-        head = f"The limit directions of different potentials do not differ in {total} {scope_words}"
+        head = f"Different potentials end in the same direction, within {SAME:g}°, in all {total}: {scope(named[NO])}."
     if said[NO] and (said[YES] or said[OPEN]):
-        same = scope([v for v, *_ in said[NO]])
-        head += f"; in {alike} they are the same within {SAME:g}° ({same})"
+        head += f" In {alike}, they are the same within {SAME:g}°: {scope(named[NO])}."
     if said[OPEN] and said[YES]:
-        head += f"; {undecided} {is_or_are(len(said[OPEN]))} open, as the bounds do not determine both directions"
+        head += f" {undecided} {is_or_are(len(said[OPEN]))} open, as the bounds do not determine both directions."
     v, o, far, _ = max(pairs, key=lambda pair: pair[2].mean)
     words = degrees(far, "PotentialsAngle", "largest mean angle between the end predictors of two potentials")
-    return [
-        f"{head}. The end predictors are farthest apart, {words}, between {v.potential} and {o.potential} on "
-        f"{v.facet}, L = {v.condition.depth}."
-    ]
+    return [f"{head} The end points are farthest apart for {whose(v)}: {words} from {potential_of(o)}."]
 
 
 def depth_is_asked_first(question: str) -> bool:

@@ -12,7 +12,7 @@ from mdcore.analysis.data.directions import NOTHING, SAME
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.report.findings.macros import macro_name, stated
 from mdcore.analysis.report.findings.verdicts import Forecast, Verdict
-from mdcore.analysis.report.findings.wording import counted, distinct, in_degrees, listed
+from mdcore.analysis.report.findings.wording import counted, distinct, in_degrees, listed, scope
 from mdcore.analysis.tables.numbers import angle_at_most, count, duration, is_number, percent, plain
 from mdcore.problems.proofs.directions import CONVERGED_GAP
 
@@ -43,27 +43,27 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
             f"data ({in_percent(good.mean(), 'CertifiedShare', 'share of certified runs')}) "
             f"{'carries' if len(separable) == 1 else 'carry'} a certificate, computed without a solver, that at most "
             f"{in_percent(CONVERGED_GAP, 'ConvergedGap', 'certified gap at which a run counts as converged')} of the "
-            "largest possible margin is missing"
+            "largest possible margin is missing; it concerns the margin, not the direction."
         )
         for which, name, what in (
-            (good, "", "of these"),
+            (good, "", "of these runs"),
             (~good, "Transient", "of the others, which are still in transit,"),
         ):
             some = gap[which & np.isfinite(gap)]
             if some.size:
                 middle = in_percent(float(np.median(some)), f"{name}GapMedian", f"median certified gap {what}")
                 most = in_percent(float(some.max()), f"{name}GapMax", f"largest certified gap {what}")
-                text += f"; the median certified gap {what} is {middle} and the largest {most}"
-        out.append(f"{text}. It certifies the margin, not the direction.")
+                text += f" The median certified gap {what} is {middle}, the largest {most}."
+        out.append(text)
         trio = separable[["margin_lp", "exact_margin", "gamma_bound"]].dropna().to_numpy(float)
         if len(trio):
             ok = int(((trio[:, 0] <= trio[:, 1] * (1 + 1e-6)) & (trio[:, 1] <= trio[:, 2] * (1 + 1e-6))).sum())
             worst = float(np.nanmax(separable["exact_margin_gap"].to_numpy(float), initial=0.0))
             agree = stated("SolverAgrees", f"{ok:,}", "runs whose certificate brackets the solver's exact margin")
             out.append(
-                f"The certificate brackets the exact margin of an independent solver in {agree} of "
-                f"{counted(len(trio), 'SolverRuns', 'run', 'runs with an exact margin')}; the largest relative duality "
-                f"gap that this solver reached is "
+                "The exact margin of an independent solver lies between a run's margin and its certified bound in "
+                f"{agree} of {counted(len(trio), 'SolverRuns', 'run', 'runs with an exact margin')}. The relative "
+                f"duality gap of this solver is at most "
                 f"{stated('SolverGap', plain(worst, digits=2), 'largest relative duality gap of the solver')}"
                 f"{_exact_angles(separable)}."
             )
@@ -75,15 +75,15 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
         if len(seeds) > 1:
             many = f"{stated('SeedsLeast', min(seeds), 'seeds of a condition, at least')} to {many}"
         out.append(
-            f"Intervals are Student's t intervals of the mean over {many} seeds: they contain it in 95 % of all cases "
-            "where values are normal, and less often where they are skewed (88 % for exponential ones at n = 3)."
+            f"Intervals are 95 % Student's t intervals of the mean over {many} seeds; where values are skewed they "
+            "contain it less often (88 % for exponential values at n = 3)."
         )
     same = identical_conditions(ran)
     if same:
         out.append(
             f"In {counted(same, 'IdenticalConditions', 'condition', 'conditions with identical seeds')} the runs of "
-            "all seeds agree to the last bit, as nothing in them depends on the seed (the data do not change, and the "
-            "start is zero): they count as one run, and a spread of zero there is no uncertainty."
+            "all seeds agree to the last bit, as nothing in them depends on the seed: the data are fixed, and the "
+            "start is zero. They count as one run, and their spread of zero measures no uncertainty."
         )
     bad = [
         f"{stated(macro_name('Runs', s), counts[s], f'runs that {w}')} {w}"
@@ -130,20 +130,20 @@ def direction_sentences(found: list[Verdict]) -> list[str]:
         reached = stated("DirectionProved", len(proved), "conditions whose every run is proved to be at its direction")
         total = counted(len(separable), "SeparableConditions", "condition", "conditions on separable data")
         text = (
-            "A direction is proved by the bound on its angle to the unique max-margin direction, the smaller of what "
-            "the certified gap and what the exact solution with its own gap allow in that norm: it is at most "
-            f"{SAME:g}° for all runs of {reached} of {total} on separable data"
+            f"A direction counts as proved where its angle to the unique max-margin direction is bounded by {SAME:g}°; "
+            "the bound is the smaller of what the certified gap and what the exact solution with its own gap allow in "
+            f"that norm. It is met by all runs of {reached} of {total} on separable data"
         )
         widest = max((v.bound for v in proved), default=0.0)
         words = in_degrees(angle_at_most(widest), "MaxAngle", "widest bound among the directions that are proved")
-        out.append(text + (f", the widest {words}." if proved else "."))
-    reasons: dict[str, list[str]] = {}
+        out.append(text + (f", the widest bound being {words}." if proved else "."))
+    reasons: dict[str, list[Verdict]] = {}
     for v in found:
         if not v.reached:
             wide = "the angle is not within" if v.overlap else "the bound is wider than"
-            why = re.sub(r"\d+ of \d+ runs", "in some runs", v.why)  # how many: in the table of verdicts
-            reasons.setdefault(why or f"{wide} {SAME:g}°", []).append(f"{v.name} on {v.facet}")
-    out += [f"The direction is not determined, {why}: {'; '.join(names)}." for why, names in reasons.items()]
+            why = re.sub(r"\d+ of \d+ runs: ([^;]*)", r"\1 in some runs", v.why)  # how many: in the table of verdicts
+            reasons.setdefault(why or f"{wide} {SAME:g}°", []).append(v)
+    out += [f"The direction is not determined for {scope(some)}: {why}." for why, some in reasons.items()]
     return out + theory_sentences(found)
 
 
@@ -156,10 +156,10 @@ def theory_sentences(found: list[Verdict]) -> list[str]:
         words = [f"{what} for {listed(some)}" for what, which in kinds if (some := sorted(names & set(which)))]
         rest = sorted(names - {name for _, which in kinds for name in which})
         words += [f"what is observed here for {listed(rest)}"] if rest else []
-        parts += [f"at depth {'2 and more' if deep else '1'} {listed(words)}"] if words else []
+        parts += [f"at depth {'2 and more' if deep else '1'}, {listed(words)}"] if words else []
     out = []
     if parts:
-        out.append(f"That a potential's limit is the max-margin direction of its own norm is {'; '.join(parts)}.")
+        out.append(f"That the limit is the max-margin direction of the potential's own norm is, {'; '.join(parts)}.")
     over = {v.condition.depth > 1 for v in found if v.overlap}
     if over:
         text = (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mdcore.analysis.report.findings.macros import stated
 from mdcore.analysis.report.findings.verdicts import Estimate, Verdict
+from mdcore.analysis.tables import latex
 from mdcore.analysis.tables.numbers import angle, with_interval
 
 
@@ -35,7 +36,7 @@ def in_degrees(text: str, name: str, meaning: str) -> str:
 
 
 def degrees(e: Estimate, name: str, meaning: str) -> str:
-    """ "0.31° (mean of 3 runs, 95 % t interval 0.28° to 0.35°)"; one run, and runs that agree, are said to be that.
+    """ "0.31° (mean of 3 runs, 95 % interval 0.28° to 0.35°)"; one run, and runs that agree, are said to be that.
 
     The interval of an angle's mean is cut at 0°, below which no mean can lie. Stated: <name>, its Low, High and Runs.
     """
@@ -43,15 +44,15 @@ def degrees(e: Estimate, name: str, meaning: str) -> str:
         return "not measured"
     runs = stated(f"{name}Runs", e.n, f"runs behind the {meaning}")
     if e.n == 1:
-        return f"{in_degrees(angle(e.mean), name, meaning)} (one run, so no interval)"
+        return f"{in_degrees(angle(e.mean), name, meaning)} (one run)"
     if max(e.mean, e.high) < 1e-6:
         return f"{in_degrees(angle(e.mean), name, meaning)} (mean of {runs} runs)"
     if e.high - e.low <= 1e-9 * e.mean:
-        return f"{in_degrees(angle(e.mean), name, meaning)} (identical in all {runs} runs, so no interval)"
+        return f"{in_degrees(angle(e.mean), name, meaning)} (identical in all {runs} runs)"
     decimals = min(9, max(2, 3 - math.floor(math.log10(abs(e.mean))))) if e.mean else 9  # four digits say enough
     m, low, high = (v.replace("-", "−") for v in with_interval(e.mean, max(0.0, e.low), e.high, decimals))
     low, high = (in_degrees(v, name + k, f"95 % interval of the {meaning}") for v, k in ((low, "Low"), (high, "High")))
-    return f"{in_degrees(m, name, meaning)} (mean of {runs} runs, 95 % t interval {low} to {high})"
+    return f"{in_degrees(m, name, meaning)} (mean of {runs} runs, 95 % interval {low} to {high})"
 
 
 def distinct(verdicts: list[Verdict]) -> list[Verdict]:
@@ -59,40 +60,51 @@ def distinct(verdicts: list[Verdict]) -> list[Verdict]:
     return list({v.condition.id: v for v in verdicts}.values())
 
 
+def whose(v: Verdict) -> str:
+    """ "l1.5 at L = 2 on Gaussian (d = 20)"."""
+    return f"{potential_of(v)} at L = {v.condition.depth} on {data_listed([v.facet])}"
+
+
 def named(verdicts: list[Verdict], most: int = 4) -> str:
-    names = [f"{v.name} on {v.facet}" for v in verdicts]
+    names = list(map(whose, verdicts))
     return "; ".join(names if len(names) <= most else [*names[: most - 1], f"and {len(names) - most + 1} more"])
 
 
 def scope(verdicts: list[Verdict]) -> str:
-    """Which conditions a sentence speaks of: "quadratic and lp with p = 3 at L = 2 and 3 on Gaussian, d = 20".
+    """Which conditions a sentence speaks of: "quadratic and l3 at L = 2 and 3 on Gaussian (d = 20)".
 
     Potentials that were seen at the same depths on the same data stand together; where that does not make it shorter,
     the first conditions are named one by one.
     """
-    seen: dict[str, list[Verdict]] = {}
+    seen: dict[tuple, dict[str, None]] = {}  # (potential, depth): data
     for v in verdicts:
-        seen.setdefault(with_parameters(v), []).append(v)
-    groups: dict[tuple, list[str]] = {}
-    for potential, some in seen.items():
-        depths, data = sorted({depth_of(v) for v in some}), list(dict.fromkeys(on_facet(v) for v in some))
-        if len(depths) * len(data) != len(some) or len(data) > 4:
-            return named(verdicts)
-        groups.setdefault((listed(depths, 8), listed(data, 4)), []).append(potential)
-    words = [f"{listed(potentials, 8)} at L = {depths} {data}" for (depths, data), potentials in groups.items()]
+        seen.setdefault((potential_of(v), depth_of(v)), {})[v.facet] = None
+    depths: dict[tuple, list[str]] = {}  # (potential, data): depths
+    for (potential, depth), data in seen.items():
+        depths.setdefault((potential, tuple(data)), []).append(depth)
+    groups: dict[tuple, list[str]] = {}  # (depths, data): potentials
+    for (potential, data), some in depths.items():
+        groups.setdefault((listed(sorted(some, key=int), 8), data_listed(data)), []).append(potential)
+    words = [f"{listed(potentials, 8)} at L = {some} on {data}" for (some, data), potentials in groups.items()]
     return "; ".join(words) if len(words) <= 3 else named(verdicts)
 
 
-def with_parameters(v: Verdict) -> str:
-    return v.potential.replace(", ", " with ", 1)  # "lp with p = 3": a name without a comma stands in a list
+def potential_of(v: Verdict) -> str:
+    """ "l1.5", "hypentropy with β = 0.1": a name without a comma, which stands in a list."""
+    return latex.short_norm(v.potential).replace(", ", " with ", 1)
+
+
+def data_listed(titles: Iterable[str]) -> str:
+    """ "MNIST 0 vs 1 (PCA 50 and PCA 200) and Planted (d = 2)": what begins alike stands together."""
+    alike: dict[str, list[str]] = {}
+    for title in titles:
+        first, _, rest = title.partition(", ")
+        alike.setdefault(first, []).extend([rest] if rest else [])
+    return listed([f"{first} ({listed(rest, 8)})" if rest else first for first, rest in alike.items()], 8)
 
 
 def depth_of(v: Verdict) -> str:
     return str(v.condition.depth)
-
-
-def on_facet(v: Verdict) -> str:
-    return f"on {v.facet}"
 
 
 def is_or_are(n: int) -> str:
@@ -100,7 +112,7 @@ def is_or_are(n: int) -> str:
 
 
 def largest(verdicts: list[Verdict], of: Callable[[Verdict], Estimate]) -> tuple[Estimate, str] | None:
-    """(the largest mean, whose it is) among those that are known."""
+    """(the largest mean, `whose` it is) among those that are known."""
     known = [v for v in verdicts if of(v).known]
     worst = max(known, key=lambda v: of(v).mean, default=None)
-    return (of(worst), f"for {worst.name} on {worst.facet}") if worst else None
+    return (of(worst), whose(worst)) if worst else None
