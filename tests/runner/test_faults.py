@@ -259,9 +259,9 @@ def test_under_make_the_command_to_go_on_is_one_of_make(monkeypatch):
     assert told[:4] == ["make", "grid", "GRID=g", "TAG=t"] and told[4] == f"JOBS={cores() + 1}"
     make = ["make", "-n", "-f", ROOT / "Makefile", "-o", ".venv/.requirements", *told[1:]]
     line = subprocess.run(make, capture_output=True, text=True, check=True).stdout
-    words = shlex.split(subprocess.run(["sh", "-c", f"x=1; echo {line!r}"], capture_output=True, text=True).stdout)
+    words = shlex.split(line)
     again = run_grid.parser().parse_args(words[words.index("mdcore.run_grid") + 1 :])
-    assert RunRequest(**vars(again)) == request
+    assert RunRequest(**vars(again)).flags() == request.flags()
 
 
 # the saved state
