@@ -37,7 +37,7 @@ UNPACKED = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-# of the published, gzipped files of other images in the same format, in the order of FILES
+# of the published, gzipped files of other images in the same format, in the order of FILES; as torchvision lists them
 FASHION = (
     "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
     "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310",

@@ -75,7 +75,7 @@ ENDS = {  # column: logarithmic, floor, ceiling, what is always shown, line acro
     "norm_balance": (True, 1, INF, 1, 10, None),
     "norm_balance_frobenius": (True, 1, INF, 1, 10, None),
     "epoch": (True, 1, INF, 1, 10, None),
-    "log_inverse_loss": (True, 0.1, INF, 0.1, 10, None),
+    "log_inverse_loss": (True, 0.1, INF, 1, 10, None),
 }
 
 
@@ -105,12 +105,13 @@ def test_numbers_at_ticks(value, text):
 @pytest.mark.parametrize(
     ("limits", "most", "ticks"),
     [
-        ((1e-7, 1.0), 5, [1e-7, 1e-5, 1e-3, 1e-1]),
+        ((1e-7, 1.0), 5, [1e-6, 1e-4, 1e-2, 1]),  # at multiples of an exponent
         ((1e-4, 1.0), 5, [1e-4, 1e-3, 1e-2, 1e-1, 1]),
         ((1.0, 10.0), 5, [1, 10]),
         ((0.1, 180.0), 5, [0.1, 1, 10, 100]),
         ((1e-4, 1.0), 3, [1e-4, 1e-2, 1]),
         ((1.0, 100.0), 1, [1, 100]),
+        ((0.1, 1e6), 4, [1, 1e3, 1e6]),
     ],
 )
 @pytest.mark.parametrize("side", ["x", "y"])
@@ -122,7 +123,9 @@ def test_ticks_of_a_logarithmic_axis_are_powers_of_ten(limits, most, ticks, side
     assert list(axis.get_major_locator()()) == pytest.approx(ticks) and list(axis.get_minorticklocs()) == []
     room = (limits[1] / limits[0]) ** 0.04
     assert getattr(ax, f"get_{side}lim")() == pytest.approx((limits[0] / room, limits[1] * room))
-    assert axis.get_major_formatter()(0.01, 0) == "0.01°"
+    plain = min(ticks) >= 1e-3 and max(ticks) < 1e5  # else all ticks but 1 and 10 are powers
+    assert axis.get_major_formatter()(0.01, 0) == ("0.01°" if plain else "1e−2°")
+    assert axis.get_major_formatter()(1, 0) == "1°"
 
 
 def test_ticks_of_a_linear_axis():
@@ -147,12 +150,15 @@ def test_lines_across_and_plain_ticks():
 
 
 def test_what_a_caption_says_of_lines_and_of_values_beyond():
-    assert axes.line_words(["stable_rank"]) == "" == axes.clip_words([])
-    one = axes.line_words(["angle_svm", "angle_logreg"])
-    assert one == " Thin dashed line: 1°, within which directions count as the same."
-    two = " Thin dashed lines: a gap of 1 %, at or below which a margin counts as certified; the exact optimum."
-    assert axes.line_words(["gap", "margin_ratio"]) == two
-    assert axes.clip_words(["angle_svm", "angle_logreg"]) == " Angles below 0.01° are drawn at 0.01°."
-    assert axes.clip_words(["gap", "angle_svm", "gap"]) == (
-        " Values of the certified gap below 1e−7 are drawn at 1e−7; angles below 0.01° are drawn at 0.01°."
-    )
+    assert axes.line_notes(["stable_rank"]) == [] == axes.clip_notes([])
+    (one,) = axes.line_notes(["angle_svm", "angle_logreg"])
+    assert one == "Dashed line at 1°: directions nearer than this count as the same."
+    assert [note.partition(":")[0] for note in axes.line_notes(["gap", "margin_ratio"])] == [
+        "Dashed line at a gap of 1 %",
+        "Dashed line at a share of 1",
+    ]
+    assert axes.clip_notes(["angle_svm", "angle_logreg"]) == ["Angles below 0.01° are drawn at 0.01°."]
+    assert axes.clip_notes(["gap", "angle_svm", "gap"]) == [
+        "Values of the certified gap below 1e−7 are drawn at 1e−7.",
+        "Angles below 0.01° are drawn at 0.01°.",
+    ]

@@ -83,7 +83,9 @@ def test_a_step_rule_a_data_set_and_a_metric_are_found_everywhere(tmp_path, monk
     assert "PowerDecay" in main and "two" in main
     style.use()
     (curves,) = own_metrics(Study(results, master, summary))
-    assert all(word in curves.caption + curves.alt for word in ("PowerDecay", "two_rays", "largest entry (lower is better)"))
+    assert all(
+        word in curves.caption + curves.alt for word in ("PowerDecay", "two_rays", "largest entry (lower is better)")
+    )
     table = (tmp_path / "out" / "tables" / "own.tex").read_text()
     assert r"largest entry (\% of" in table and r"$\downarrow$" in table and "smaller values are better" in table
     (tmp_path / "out" / "figures").mkdir()  # the report shows no figures then: they take ten seconds
