@@ -430,15 +430,18 @@ def test_a_finished_grid_is_told_without_loading_anything_heavy(process):
 
 
 @pytest.mark.slow
-def test_a_dask_cluster_runs_a_grid_and_survives_a_killed_worker(process):
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("which", ["worker", "server of kernels"])
+def test_a_dask_cluster_runs_a_grid_and_survives_what_is_killed(process, which):
     (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
     runner = process("--backend", "dask")
     kernels = training(process, runner)
     (process.place / "runs" / "behave.json").write_text("{}")
     for kernel in kernels:
-        kernel.parent().kill()
-    wait_for(lambda: gone(kernels), 60)
-    _, err = runner.communicate(timeout=120)
+        server = kernel.parent()
+        (server.parent() if which == "worker" else server).kill()
+    wait_for(lambda: gone(kernels))
+    _, err = runner.communicate(timeout=400)
     assert runner.returncode == 0, err
     (run,) = (process.place / "runs").glob("*_t")
     assert len(read_run(run).final) == 8

@@ -33,6 +33,12 @@ class Essence(ast.NodeTransformer):
             setattr(node, name, ast.Constant(0) if isinstance(node, ast.AnnAssign) else None)
         if isinstance(node, ast.Call):
             node.keywords = [k for k in node.keywords if k.arg not in LOOKS]
+            if isinstance(node.func, ast.Name) and node.func.id in LOOKS:
+                node.args = []
+        if isinstance(node, ast.Dict):  # but alpha, which is a parameter of a potential too
+            keys = [key.value if isinstance(key, ast.Constant) else "" for key in node.keys]
+            told = [i for i, key in enumerate(keys) if key not in LOOKS - {"alpha"}]
+            node.keys, node.values = [node.keys[i] for i in told], [node.values[i] for i in told]
         if isinstance(node, ast.Assign) and TUNED & {
             x.id for t in node.targets for x in ast.walk(t) if "id" in x._fields
         }:

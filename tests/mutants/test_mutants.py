@@ -8,18 +8,25 @@ import places
 import pytest
 
 
+PROGRAM = 'x: int = 3\ndef f(a, b):\n    return g(a + b, Margins(1), {"zorder": 1, "alpha": 2}, linewidth=1)\n'
+
+
 @pytest.mark.parametrize(
-    ("changed", "differs"),
+    ("old", "new", "differs"),
     [
-        ("x: int = 3\ndef f(a: float, b) -> str:\n    return g(a + b, linewidth=2)\n", False),
-        ("x: str = 3\ndef f(a, b: int):\n    return g(a + b, linewidth=1)\n", False),
-        ("x: int = 4\ndef f(a, b):\n    return g(a + b, linewidth=1)\n", True),
-        ("x: int = 3\ndef f(a, b):\n    return g(a - b, linewidth=1)\n", True),
+        ("(a, b)", "(a: float, b) -> str", False),
+        ("int", "str", False),
+        ("linewidth=1", "linewidth=2", False),
+        ('"zorder": 1', '"zorder": 2', False),
+        ("Margins(1)", "Margins(2)", False),
+        ("x: int = 3", "x: int = 4", True),
+        ("a + b", "a - b", True),
+        ('"alpha": 2', '"alpha": 3', True),
     ],
 )
-def test_annotations_and_looks_are_no_mutants(changed, differs):
-    program = "x: int = 3\ndef f(a, b):\n    return g(a + b, linewidth=1)\n"
-    one, other = (places.ast.dump(places.Essence().visit(places.ast.parse(text))) for text in (program, changed))
+def test_annotations_and_looks_are_no_mutants(old, new, differs):
+    texts = (PROGRAM, PROGRAM.replace(old, new))
+    one, other = (places.ast.dump(places.Essence().visit(places.ast.parse(text))) for text in texts)
     assert (one != other) == differs
 
 

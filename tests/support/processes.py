@@ -28,7 +28,7 @@ def follow(runner: Runner, trial: Trial, status: Status | str, message: str = "g
     return runner.follow_up(trial, StackResult(Status(status), job.place / "none", 1.0, message, tuple(cells)))
 
 
-def wait_for(condition, seconds=120.0):
+def wait_for(condition, seconds=240.0):
     """Poll until `condition()` is truthy; fail when it never is."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
