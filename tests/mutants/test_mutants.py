@@ -7,7 +7,6 @@ import sys
 import places
 import pytest
 
-
 PROGRAM = 'x: int = 3\ndef f(a, b):\n    return g(a + b, Margins(1), {"zorder": 1, "alpha": 2}, linewidth=1)\n'
 
 
