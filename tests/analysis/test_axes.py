@@ -89,7 +89,14 @@ def test_axes_of_the_columns(column):
 def test_values_beyond_an_axis_are_told_and_drawn_at_its_rim():
     on = Scale(True, 0.01, 180.0)
     assert list(on.clip(np.array([0.001, 5.0, 200.0]))) == [0.01, 5.0, 180.0]
-    for values, beyond in (([0.01, 180.0, NAN], False), ([0.009], True), ([181.0], True), ([INF], False), ([], False)):
+    for values, beyond in (
+        ([0.01, 180.0, NAN], False),
+        ([0.009], True),
+        ([181.0], True),
+        ([0.01 - 1e-10, 180.0 + 1e-10], False),
+        ([INF], False),
+        ([], False),
+    ):
         assert on.clips(np.array(values)) is beyond
 
 
@@ -103,19 +110,31 @@ def test_numbers_at_ticks(value, text):
 
 
 @pytest.mark.parametrize(
-    ("limits", "most", "ticks"),
+    ("value", "text"),
+    [(0.0, "0"), (1.0, "1"), (10.0, "10"), (100.0, "1e2"), (0.1, "1e−1"), (1e-7, "1e−7"), (1e5, "1e5")],
+)
+def test_powers_of_ten_at_ticks(value, text):
+    assert axes.number(value, True) == text
+
+
+@pytest.mark.parametrize(
+    ("limits", "most", "ticks", "hundredth"),
     [
-        ((1e-7, 1.0), 5, [1e-6, 1e-4, 1e-2, 1]),  # at multiples of an exponent
-        ((1e-4, 1.0), 5, [1e-4, 1e-3, 1e-2, 1e-1, 1]),
-        ((1.0, 10.0), 5, [1, 10]),
-        ((0.1, 180.0), 5, [0.1, 1, 10, 100]),
-        ((1e-4, 1.0), 3, [1e-4, 1e-2, 1]),
-        ((1.0, 100.0), 1, [1, 100]),
-        ((0.1, 1e6), 4, [1, 1e3, 1e6]),
+        ((1e-7, 1.0), 5, [1e-6, 1e-4, 1e-2, 1], "1e−2°"),
+        ((1e-4, 1.0), 5, [1e-4, 1e-3, 1e-2, 1e-1, 1], "1e−2°"),
+        ((1e-3, 1.0), 5, [1e-3, 1e-2, 1e-1, 1], "0.01°"),
+        ((1.0, 1e4), 5, [1, 10, 100, 1e3, 1e4], "0.01°"),
+        ((1.0, 1e5), 6, [1, 10, 100, 1e3, 1e4, 1e5], "1e−2°"),
+        ((1.0, 10.0), 5, [1, 10], "0.01°"),
+        ((0.1, 180.0), 5, [0.1, 1, 10, 100], "0.01°"),
+        ((1e-4, 1.0), 3, [1e-4, 1e-2, 1], "1e−2°"),
+        ((1.0, 100.0), 1, [1, 100], "0.01°"),
+        ((1e-9, 1.0), 5, [1e-9, 1e-6, 1e-3, 1], "1e−2°"),
+        ((2.0, 30.0), 5, [10], "0.01°"),
     ],
 )
 @pytest.mark.parametrize("side", ["x", "y"])
-def test_ticks_of_a_logarithmic_axis_are_powers_of_ten(limits, most, ticks, side):
+def test_ticks_of_a_logarithmic_axis_are_powers_of_ten_written_alike(limits, most, ticks, hundredth, side):
     ax = Figure().subplots()
     axis = getattr(ax, f"{side}axis")
     axes.set_axis(axis, Scale(True, 0.0, unit="°"), limits, most)
@@ -123,9 +142,7 @@ def test_ticks_of_a_logarithmic_axis_are_powers_of_ten(limits, most, ticks, side
     assert list(axis.get_major_locator()()) == pytest.approx(ticks) and list(axis.get_minorticklocs()) == []
     room = (limits[1] / limits[0]) ** 0.04
     assert getattr(ax, f"get_{side}lim")() == pytest.approx((limits[0] / room, limits[1] * room))
-    plain = min(ticks) >= 1e-3 and max(ticks) < 1e5  # else all ticks but 1 and 10 are powers
-    assert axis.get_major_formatter()(0.01, 0) == ("0.01°" if plain else "1e−2°")
-    assert axis.get_major_formatter()(1, 0) == "1°"
+    assert axis.get_major_formatter()(0.01, 0) == hundredth
 
 
 def test_ticks_of_a_linear_axis():
@@ -151,14 +168,9 @@ def test_lines_across_and_plain_ticks():
 
 def test_what_a_caption_says_of_lines_and_of_values_beyond():
     assert axes.line_notes(["stable_rank"]) == [] == axes.clip_notes([])
-    (one,) = axes.line_notes(["angle_svm", "angle_logreg"])
-    assert one == "Dashed line at 1°: directions nearer than this count as the same."
-    assert [note.partition(":")[0] for note in axes.line_notes(["gap", "margin_ratio"])] == [
-        "Dashed line at a gap of 1 %",
-        "Dashed line at a share of 1",
-    ]
-    assert axes.clip_notes(["angle_svm", "angle_logreg"]) == ["Angles below 0.01° are drawn at 0.01°."]
-    assert axes.clip_notes(["gap", "angle_svm", "gap"]) == [
-        "Values of the certified gap below 1e−7 are drawn at 1e−7.",
-        "Angles below 0.01° are drawn at 0.01°.",
-    ]
+    degree, percent, exact = axes._LINES.values()
+    assert axes.line_notes(["angle_svm", "angle_logreg"]) == [degree] and "1°" in degree
+    assert axes.line_notes(["gap", "margin_ratio"]) == [percent, exact] and "1 %" in percent and "exact" in exact
+    assert axes.clip_notes(["gap", "angle_svm", "angle_logreg", "gap"]) == [
+        "Values of the certified gap below 1e−7 are drawn at 1e−7.", "Angles below 0.01° are drawn at 0.01°."
+    ]  # fmt: skip

@@ -92,7 +92,7 @@ def scale(column: str, values: np.ndarray | None = None) -> Scale:
 def number(value: float, power: bool = False) -> str:
     """A number at a tick: "0.01", "100", "1e-6", "1e12"; `power`: "1e-2" and "1e2", too, but 1 and 10 as they are."""
     if value == 0 or ((value in (1, 10) or not power) and 1e-3 <= abs(value) < 1e5):
-        return f"{round(value, 10):g}".replace("-", "−")
+        return f"{value:g}".replace("-", "−")
     return f"{value:.0e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-").replace("-", "−")
 
 
