@@ -48,9 +48,9 @@ def test_equal_loss_is_the_smallest_that_both_have_reached():
 
 
 def test_points_rise_and_lie_on_a_logarithmic_axis():
-    study = study_of({"a": {LOSS: [-1, 0, 2, 1, 2, 3, 4, NAN], "gap": [9, 9, 1, 9, 9, NAN, 2, 3]}})
+    study = study_of({"a": {LOSS: [-1, 0, 2, 1, 2, 3, 4, NAN, 3.5, 5], "gap": [9, 9, 1, 9, 9, NAN, 2, 3, 9, 4]}})
     x, y = curve_data._points(study, "a", LOSS, "gap")
-    assert (list(x), list(y)) == ([2, 4], [1, 2])
+    assert (list(x), list(y)) == ([2, 4, 5], [1, 2, 4])
     assert not curve_data._points(study, "absent", LOSS, "gap")[0].size
 
 
@@ -77,16 +77,17 @@ def test_a_band_against_the_loss_has_100_points_in_equal_ratios():
     assert found.low == pytest.approx(np.minimum(found.x - 1, other)) and len(found.tails) == 1
 
 
-@pytest.mark.parametrize("x", ["epoch", LOSS])
-def test_seeds_that_share_nothing_are_drawn_singly(x):
-    found = band(
-        study_of({"a": {x: [1, 2], "gap": [1, 2]}, "b": {x: [3, 4], "gap": [3, 4]}}), condition_of("a", "b"), x, "gap"
-    )
-    assert not found.x.size and found.n == 2 and [list(t) for t, _ in found.tails] == [[1, 2], [3, 4]]
+@pytest.mark.parametrize(
+    ("x", "one", "other"), [("epoch", [1, 2], [3, 4]), (LOSS, [1, 2], [3, 4]), (LOSS, [1, 2], [2, 4])]
+)
+def test_seeds_that_share_no_range_are_drawn_singly(x, one, other):
+    curves = {"a": {x: one, "gap": [1, 2]}, "b": {x: other, "gap": [3, 4]}}
+    found = band(study_of(curves), condition_of("a", "b"), x, "gap")
+    assert not found.x.size and found.n == 2 and [list(t) for t, _ in found.tails] == [one, other]
 
 
 def test_lost_runs_are_in_no_mean():
-    study, cells = study_of(TWO, b="diverged"), condition_of("a", "b", "absent")
+    study, cells = study_of(TWO, b="diverged"), condition_of("absent", "a", "b")
     found = band(study, cells, "epoch", "gap")
     assert found.n == 1 and list(found.mean) == list(found.low) == list(found.high) == [1, 2, 6] and not found.tails
     assert [list(y) for _, y in found.lost] == [[3, 6, 10]] and found.ends[1] == (8, 10, "diverged")

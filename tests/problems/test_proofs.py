@@ -108,6 +108,11 @@ def test_null_vectors_are_given_for_rows_of_length_one():
     assert list(certificates.powers_of_two(np.array([0.0, 1.0, 3.0, 0.75]))) == [1.0, 1.0, 0.5, 2.0]
 
 
+@pytest.mark.parametrize("A", [np.eye(2), np.ones((3, 1)), np.array([[1.0, 1.0], [1.0, 1.0], [2.0, 3.0]])])
+def test_of_separable_points_no_null_vector_is_proved(A):
+    assert not certificates.has_positive_null(A, np.arange(1.0, 1.0 + len(A)))
+
+
 U = 2.0**-53
 
 
