@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from random import Random
 
@@ -146,6 +147,45 @@ def hooked(strike, work) -> int:
     return work()
 
 
+def doubled(work) -> None:
+    """`work` in a process of its own, until it has ended or has to wait for a lock that this process holds."""
+    reader, writer = os.pipe()
+    if os.fork():
+        os.close(writer)
+        os.read(reader, 1)
+        os.close(reader)
+        return
+    kept = sys.stdout, sys.stderr  # or their numbers would be closed once more, when others have them
+    os.closerange(3, writer)  # what another process would not have: the locks of this one
+    os.closerange(writer + 1, 1024)
+    trying = False
+
+    def hook(event: str, given) -> None:
+        nonlocal trying
+        if event != "fcntl.flock" or trying:
+            return
+        trying = True
+        try:
+            fcntl.flock(given[0], given[1] | fcntl.LOCK_NB)
+        except OSError:
+            os.write(writer, b".")
+        trying = False
+
+    sys.addaudithook(hook)
+    status = 70
+    try:
+        status = work()
+    finally:
+        del kept
+        os._exit(status)
+
+
+def others_have_ended() -> None:
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
+
+
 def fault(kind: str, moment: int, place: Place, run: Path) -> int:
     """An analysis of `run` that `kind` of fault hits at its write number `moment`; its exit status."""
     other = next(each for each in place.runs if each != run)
@@ -158,11 +198,17 @@ def fault(kind: str, moment: int, place: Place, run: Path) -> int:
         elif kind == "interrupted":
             raise KeyboardInterrupt
         elif kind == "doubled":
-            in_a_fork(lambda: analyse(other, place.out))
+            doubled(lambda: analyse(other, place.out))
         else:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    return in_a_fork(lambda: hooked(strike, lambda: analyse(run, place.out)))
+    def work() -> int:
+        try:
+            return hooked(strike, lambda: analyse(run, place.out))
+        finally:
+            others_have_ended()
+
+    return in_a_fork(work)
 
 
 def cut_short(limit: int, place: Place, run: Path) -> int:

@@ -15,7 +15,10 @@ import pytest
 FOLDER = os.path.dirname(__file__)
 sys.path.insert(0, FOLDER)
 
+import analysis_faults
 import fuzz
+
+from mdcore.store.drafts import _held
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,24 @@ def test_the_fuzz_sees_a_number_that_changes_in_silence(place, monkeypatch):
     frame.assign(gap=frame["gap"] * 0.5).to_parquet(table, index=False)
     assert fuzz.verdict(place.before, place.run).startswith("SILENT")
     table.write_bytes(good)
+
+
+def test_a_second_analysis_waits_for_the_lock_of_the_first_and_not_the_first_for_it(tmp_path):
+    file = tmp_path / "order"
+
+    def second() -> int:
+        with _held(tmp_path):
+            file.write_text(file.read_text() + " second")
+        return 0
+
+    def first() -> int:
+        with _held(tmp_path):
+            analysis_faults.doubled(second)
+            file.write_text("first")
+        analysis_faults.others_have_ended()
+        return 0
+
+    assert analysis_faults.in_a_fork(first) == 0 and file.read_text() == "first second"
 
 
 @pytest.mark.slow
