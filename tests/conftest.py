@@ -19,6 +19,14 @@ from mdcore.config.grid import load_grid
 from mdcore.store.runs import open_run, write_head
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """What stacks have cost in tests is not told to the plans of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MDCORE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def fake_notebook(tmp_path_factory) -> Path:
     """train_cell.ipynb's shape around tests/fake_training.py."""

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from mdcore.runner.execution import REQUEST, read_json
 from mdcore.runner.plan import Plan, Rerun, describe, failure_table, make_plan
-from mdcore.runner.progress import Log, Progress, bounded_prints
-from mdcore.runner.stacks import digest, schedule_from
+from mdcore.runner.stacks import digest
+from mdcore.runner.times.progress import Log, Progress, bounded_prints
 from mdcore.store.commits import Committed, atomic_write, committed, set_aside, stacks_dir
 from mdcore.store.fingerprint import code_parts
 from mdcore.store.lock import RunIsHeld, RunLock
@@ -249,7 +249,7 @@ def write_the_head(work: GridRun, plan: Plan, log: Log) -> None:
 def announce(work: GridRun, plan: Plan, log: Log) -> Progress:
     """The progress of what is to be trained, after its first lines."""
     skipped = len(plan.done) + len(plan.failed)
-    progress = Progress(plan.stacks, work.jobs, skipped, log, plan.speed)
+    progress = Progress(plan.stacks, work.jobs, skipped, log, plan.expectation)
     for note in work.opened.notes:
         progress.say(note)
     cells = f"{plan.to_run} cells to train in {len(plan.stacks)} stacks, {skipped} skipped"
@@ -268,7 +268,9 @@ def train(work: GridRun, plan: Plan, state: Committed, progress: Progress, kerne
     settings = RunnerSettings(
         work.parts, request.device, grid.plugin_dir, grid.data_dir, request.fail_fast, grid.timeout
     )
-    runner = Runner(work.path, progress, state.next_serial, settings, schedule_from(grid.cells, state.records))
+    runner = Runner(work.path, progress, state.next_serial, settings)
+    if kernels is not None:
+        progress.starting = kernels.starting
     with progress:
         if request.backend == "dask":
             from mdcore.runner.dask_backend import DaskBackend, connected
@@ -277,7 +279,9 @@ def train(work: GridRun, plan: Plan, state: Committed, progress: Progress, kerne
                 return runner.run(DaskBackend(client), plan.stacks)
         from mdcore.runner.backends import LocalBackend
 
-        return runner.run(LocalBackend(kernels, min(work.jobs, len(plan.stacks))), plan.stacks)
+        result = runner.run(LocalBackend(kernels, min(work.jobs, len(plan.stacks))), plan.stacks)
+        progress.remember_the_start()
+        return result
 
 
 def rest_of_rerun(run_dir: Path, state: Committed) -> set[str]:

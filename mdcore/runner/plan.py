@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from mdcore.runner.progress import FIXED_SECONDS, clock
-from mdcore.runner.stacks import Stack, compose, cost
+from mdcore.runner.stacks import Stack, compose
+from mdcore.runner.times import past
+from mdcore.runner.times.expected import Expectation, expectation_for, makespan
+from mdcore.runner.times.progress import clock
 from mdcore.store.commits import BAD, UNCONVERGED, Committed
 from mdcore.store.fingerprint import changes, fingerprint
 from mdcore.training.content import ContentNow
@@ -27,7 +29,7 @@ class Plan:
     stacks: list[Stack]
     pending: set[str]  # of the whole grid: without results, or to run again
     unconverged: set[str]  # of the failed: their training ended, with a point still misclassified
-    speed: float  # measured seconds of this run's stacks over their expected ones; 1 before any is done
+    expectation: Expectation  # how long they are expected to take
 
     @property
     def to_run(self) -> int:
@@ -77,19 +79,8 @@ def make_plan(
         stacks=compose(cells, wanted) if wanted else [],
         pending=wanted | {cell.cell_id for cell in cells if cell.cell_id not in state.newest},
         unconverged=unconverged - wanted,
-        speed=_speed(cells, state),
+        expectation=expectation_for(cells, state.records, past.read()) if wanted else Expectation(),
     )
-
-
-def _speed(cells, state: Committed) -> float:
-    """Seconds measured over seconds expected, of the stacks that were trained here."""
-    costs = {cell.cell_id: cost(cell) for cell in cells}
-    measured = expected = 0.0
-    for record in state.records:
-        if record.seconds.get("training") and all(cell in costs for cell in record.cells):
-            measured += record.seconds["training"]
-            expected += sum(costs[cell] for cell in record.cells)
-    return measured / expected if expected > 0 and measured > 0 else 1.0
 
 
 def describe(plan: Plan, state: Committed, jobs: int) -> str:
@@ -101,15 +92,15 @@ def describe(plan: Plan, state: Committed, jobs: int) -> str:
     lines += [f"damaged, to be trained again: {r.path.name}: {r.problem}" for r in state.damaged]
     for reasons, count in _by_reason(plan.stale).items():
         lines.append(f"stale: {count} cells: {reasons} (--rerun stale trains them again)")
-    for stack in plan.stacks:
-        seconds = FIXED_SECONDS + stack.cost * plan.speed
+    each = [plan.expectation.seconds(stack) for stack in plan.stacks]
+    for stack, seconds in zip(plan.stacks, each):
         lines.append(f"  {stack.name}  {len(stack.cells)} cells  about {clock(seconds)}")
         if plan.to_run <= LIST_CELLS_UP_TO:
             lines += [f"      {cell_id}" for cell_id in stack.cell_ids]
     if plan.stacks:
-        each = [FIXED_SECONDS + stack.cost * plan.speed for stack in plan.stacks]
-        together = clock(max(max(each), sum(each) / jobs))
-        lines.append(f"cost: about {clock(sum(each))} on one core, {together} with --jobs {jobs}")
+        start = plan.expectation.start(compiles=False)
+        together = clock(start + makespan(each, jobs))
+        lines.append(f"cost: about {clock(start + sum(each))} on one core, {together} with --jobs {jobs}")
     return "\n".join(lines)
 
 

@@ -23,8 +23,11 @@ from pathlib import Path
 from mdcore.runner import execution
 from mdcore.runner.backends import Backend, BackendLost
 from mdcore.runner.execution import StackJob, StackResult, StackSettings, Status, write_request
-from mdcore.runner.progress import Progress
-from mdcore.runner.stacks import Schedule, Stack, halve
+from mdcore.runner.stacks import Stack, halve
+from mdcore.runner.times import past
+from mdcore.runner.times.expected import spent
+from mdcore.runner.times.past import Spent
+from mdcore.runner.times.progress import Progress
 from mdcore.store.commits import (
     BAD,
     NOTEBOOK,
@@ -82,15 +85,12 @@ class RunnerSettings:
 class Runner:
     """The stacks of one run and what becomes of them. Only this class commits."""
 
-    def __init__(
-        self, run_dir: Path, progress: Progress, serial: int, settings: RunnerSettings, schedule: Schedule | None = None
-    ):
+    def __init__(self, run_dir: Path, progress: Progress, serial: int, settings: RunnerSettings):
         self.run_dir, self.progress, self.serial, self.settings = Path(run_dir), progress, serial, settings
         code = fingerprint(settings.code_parts)
         self.requests = StackSettings(code, settings.device, settings.plugin_dir, settings.data_dir)
         self.notebook = settings.notebook or execution.TRAIN_NOTEBOOK
         self.notebook_code = notebook_sha256(self.notebook)
-        self.schedule = schedule or Schedule()
         self.result = RunResult()
         self.stopping = threading.Event()
 
@@ -119,7 +119,7 @@ class Runner:
         return self.result
 
     def _longest(self, waiting: list[Stack]) -> Stack:
-        stack = self.schedule.longest(waiting)
+        stack = self.progress.expectation.longest(waiting)
         waiting.remove(stack)
         return stack
 
@@ -206,7 +206,7 @@ class Runner:
         return [Trial(half) for half in halves]
 
     def _commit(self, stack: Stack, result: StackResult, notes: dict) -> None:
-        notes["seconds"]["total"] = result.seconds
+        cost = self._cost(stack, result, notes)
         where = commit_stack(self.run_dir, stack.name, result.output, stack.cell_ids, notes, self._origin())
         bad = {cell: status for cell, status in notes["status"].items() if status in BAD}
         self.result.unconverged |= {cell for cell, status in bad.items() if status == UNCONVERGED}
@@ -214,13 +214,21 @@ class Runner:
             why = notes["messages"].get(cell) or status
             self.result.failed[cell] = (f"{status}: {printable(why)}", str(where / NOTEBOOK))
         self.result.trained += len(stack.cells) - len(bad)
-        self.schedule.learn(stack.cells, notes["steps"])
         self._remove(stack)
-        self.progress.ended(stack, len(stack.cells) - len(bad), len(bad), notes["seconds"].get("training"))
+        self.progress.ended(stack, len(stack.cells) - len(bad), len(bad), cost)
         for line in (f"{len(stack.cells)} cells committed, {result.seconds:.1f} s", *map(printable, notes["notes"])):
             self.progress.log.write(f"{where.name}: {line}")
         if bad and self.settings.fail_fast:
             self.stop()
+
+    def _cost(self, stack: Stack, result: StackResult, notes: dict) -> Spent | None:
+        """What the stack has cost, beside what was expected of it: for its record, and for the plans of later runs."""
+        seconds, waited = notes["seconds"], self.progress.waited(stack)
+        seconds |= {"total": result.seconds, "waited": waited, "expected": self.progress.expectation.seconds(stack)}
+        cost = spent(stack.cells, notes["steps"], seconds)
+        if cost and not any(note.startswith("resumed") for note in notes["notes"]):
+            past.write(cost)
+        return cost
 
     def _record_failure(self, executed: Stack, failed: Stack, result: StackResult) -> None:
         notebook = result.output / NOTEBOOK

@@ -1,9 +1,4 @@
-"""Which cells are trained together, and which stack is trained next.
-
-What is trained together is a matter of the grid and of what is done, never of the workers. Next is the stack expected
-to take longest, by what the run has seen of its data: a stopping rule ends the cells of some data early (a margin soon
-certified) and never those of others (data that overlap), however many components are kept of them.
-"""
+"""Which cells are trained together: a matter of the grid and of what is done, never of the workers or of the clock."""
 
 from __future__ import annotations
 
@@ -11,13 +6,10 @@ import hashlib
 import json
 import math
 import re
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
-from mdcore.config.cell import name_of, parameters_of
-from mdcore.math.potentials import BUILTIN, Potential
-from mdcore.problems.sources import SOURCES
+from mdcore.runner.times.cost import Model, layers_cost, model
 
 # Cells a stack holds at most. One pass over the data serves them all and a kernel's fixed cost (about 3 s) is
 # shared; a larger stack would leave workers idle at the end of a grid and lose more when a kernel dies.
@@ -25,11 +17,6 @@ MAX_CELLS = 18
 # What all cells of one stack have in common, besides their data.
 SHARED = ("epochs", "log_points", "loss", "step", "stop", "dtype", "svm_C", "logreg_C", "metrics")
 
-# Seconds of training on one thread, for plans, for cutting stacks and for an ETA's first guess; a run's own measured
-# seconds correct them. All are of one cell of a full stack and one step.
-SECONDS_PER_STEP = 6e-6
-SECONDS_PER_NUMBER = 1e-10  # for each of the n·d numbers of the data
-SECONDS_PER_WEIGHT = 2e-9  # for each entry of the layers, times `Potential.map_cost`
 # Layers that would take longer than this in one stack are shared out over several, so that all cores have some of
 # them. Cutting costs the layers nothing; passes over the data are cheaper together, and are no reason to cut.
 LONGEST = 60.0
@@ -57,34 +44,14 @@ class Stack:
         return f"{label}_{len(self.cells)}-{digest(self.cell_ids)}"
 
     @cached_property
+    def model(self) -> Model:
+        """What training it is expected to cost, before anything of this machine is known."""
+        return model(self.cells)
+
+    @property
     def cost(self) -> float:
-        """Expected seconds of training."""
-        return sum(cost(cell) for cell in self.cells)
-
-
-def data_size(config: dict) -> tuple[int, int]:
-    """(n, d) as far as the configuration tells; a plug-in's data are taken to be (1000, 100)."""
-    source = SOURCES.get(config["dataset"]["name"])
-    return (1000, 100) if source is None else source.size(config)
-
-
-def layers_cost(cell) -> float:
-    """Expected seconds for the layers: epochs · c · (entries of all layers), c by the inverse mirror map."""
-    config = cell.config
-    (_, d), depth, width = data_size(config), config["depth"], config.get("width") or 1
-    entries = d if depth == 1 else width * (d + (depth - 2) * width + 1)
-    potential = config["potential"]
-    each = potential if isinstance(potential, list) else [potential]
-    dearest = max(BUILTIN.get(name_of(entry), Potential).map_cost(parameters_of(entry)) for entry in each)
-    return config["epochs"] * SECONDS_PER_WEIGHT * dearest * entries
-
-
-def cost(cell) -> float:
-    """Expected seconds: epochs · (a·(1 + log₂(depth + 1)) + b·n·d) and the layers' own."""
-    n, d = data_size(cell.config)
-    calls = 1 + math.log2(cell.config["depth"] + 1)
-    passes = cell.config["epochs"] * (SECONDS_PER_STEP * calls + SECONDS_PER_NUMBER * n * d)
-    return passes + layers_cost(cell)
+        """The same in seconds, if no cell stops early."""
+        return self.model()
 
 
 def _key(value) -> str:
@@ -148,41 +115,3 @@ def halve(stack: Stack) -> list[Stack]:
     borders = [i for i in range(1, len(keys)) if keys[i] != keys[i - 1]]
     at = min(borders, key=lambda i: abs(i - middle)) if borders else math.ceil(middle)
     return [Stack(stack.cells[:at]), Stack(stack.cells[at:])]
-
-
-class Schedule:
-    """The share of their cap of epochs that finished stacks have used, by the source of their data."""
-
-    def __init__(self) -> None:
-        self._steps: dict[str, list[int]] = defaultdict(lambda: [0, 0])  # source -> [steps taken, steps at most]
-
-    def learn(self, cells, steps: int) -> None:
-        """`cells`, trained together, have taken `steps` in all; 0: nobody has counted them."""
-        if cells and steps > 0:
-            counted = self._steps[_source(cells[0])]
-            counted[0] += steps
-            counted[1] += sum(cell.config["epochs"] for cell in cells)
-
-    def expected(self, stack: Stack) -> float:
-        """The stack's cost times that share; all of its cost where none has finished: it never takes more."""
-        taken, most = self._steps.get(_source(stack.cells[0]), (1, 1))
-        return stack.cost * taken / most
-
-    def longest(self, waiting: list[Stack]) -> Stack:
-        """The stack to begin with; of equals the first."""
-        return max(waiting, key=self.expected)
-
-
-def _source(cell) -> str:
-    """What decides whether data are separable, whatever is made of them afterwards: data set and digits."""
-    return _key([cell.config["dataset"], cell.config.get("digits")])
-
-
-def schedule_from(cells, records) -> Schedule:
-    """What the committed stacks tell of a grid's cells."""
-    known = {cell.cell_id: cell for cell in cells}
-    schedule = Schedule()
-    for record in records:
-        if all(cell_id in known for cell_id in record.cells):
-            schedule.learn([known[cell_id] for cell_id in record.cells], record.steps)
-    return schedule

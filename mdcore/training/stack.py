@@ -9,7 +9,8 @@ import json
 import os
 import time
 import traceback
-from contextlib import chdir, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from mdcore.math.step_rules import StepRule
 from mdcore.problems import datasets, references
 from mdcore.training import measures, own_metrics
 from mdcore.training.failures import RequestRefused, one_line, refused
+from mdcore.training.telling import steps_taken, tell
 
 STEPS_BETWEEN_LOOKS = 256  # at most, between looks at the clock; numbers do not depend on it
 LOOK_EVERY_S = 0.5  # with fewer steps where they are slow: one step, if that takes longer
@@ -230,9 +232,11 @@ def _train(trainer: StackTrainer, request: dict, data: str, notes: list[str]) ->
             notes.append(f"resumed at epoch {trainer.epoch} from a saved training state")
         except Exception as error:  # a damaged state costs a restart of this stack, never a crash
             notes.append(f"saved training state not used ({error.__class__.__name__}: {error}); started again")
-    start = time.monotonic()
+    start, began = time.monotonic(), steps_taken(trainer)
     last_saved = last_told = start
     steps, looked = 1, start
+    if progress_path:  # that training has begun, and whether cells can stop early
+        tell(trainer, progress_path, began, 0.0)
     while not trainer.done:
         before = trainer.epoch
         trainer.advance(max_steps=steps)
@@ -240,7 +244,7 @@ def _train(trainer: StackTrainer, request: dict, data: str, notes: list[str]) ->
         each, looked = (now - looked) / max(1, trainer.epoch - before), now
         steps = max(1, min(STEPS_BETWEEN_LOOKS, 2 * steps, int(LOOK_EVERY_S / max(each, 1e-9))))
         if progress_path and now - last_told >= PROGRESS_EVERY_S:
-            _tell(trainer, progress_path)
+            tell(trainer, progress_path, began, now - start)
             last_told = now
         # saved when the next look would come too late: no more than state_every_s is ever trained again
         if state_path and now + steps * each - last_saved > request.get("state_every_s", STATE_EVERY_S):
@@ -252,7 +256,7 @@ def _train(trainer: StackTrainer, request: dict, data: str, notes: list[str]) ->
             _write_state(state_path, state)
             last_saved = looked = time.monotonic()
     if progress_path:
-        _tell(trainer, progress_path)
+        tell(trainer, progress_path, began, time.monotonic() - start)
     return spent_before + time.monotonic() - start
 
 
@@ -264,11 +268,16 @@ def _write_state(path: str, state: dict) -> None:
     _replace(path, lambda place: Path(place).write_bytes(sealed))
 
 
-def warm_up() -> None:
-    """Two steps of a small stack: what is compiled for training is then loaded, for this process and its forks."""
+def warm_up(compiling: Callable[[], None] | None = None) -> None:
+    """Two steps of a small stack: what is compiled for training is then loaded, for this process and its forks.
+
+    `compiling` is called where loops are not found and have to be compiled first.
+    """
+    compiled_code.BEFORE_COMPILING[:] = [compiling] if compiling else []
     cells = [CellPlan((Lp(p),) * 2, seed=0, width=2) for p in (1.5, 2.0, 3.0)]
     A = torch.ones(9, 16, dtype=torch.float64)
     StackTrainer(A, cells, StackPlan(StepRule("normalized", 1.0), 2, (2,))).advance()
+    compiled_code.BEFORE_COMPILING.clear()
 
 
 def _read_state(path: str) -> dict:
@@ -283,16 +292,6 @@ def _request_fingerprint(request: dict, data: str) -> str:
     decides = {key: request.get(key) for key in ("cells", "code", "device", "plugin_dir", "data_dir")}
     decides |= {"data": data, "plugins": loaded_plugins()}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-
-def _tell(trainer: StackTrainer, path: str) -> None:
-    """Rewrite the progress file: cell-epochs done and in all. An ended cell counts as done to its last epoch."""
-    total = trainer.plan.epochs * len(trainer.cells)
-    alive = len(trainer.alive)
-    done = trainer.epoch * alive + trainer.plan.epochs * (len(trainer.cells) - alive)
-    text = json.dumps({"done": done, "total": total, "epoch": trainer.epoch, "alive": alive})
-    with suppress(OSError):  # progress is a courtesy; a full disk is reported where results are written
-        _replace(path, lambda place: Path(place).write_text(text, encoding="utf-8"))
 
 
 def _replace(path: str | Path, write) -> None:

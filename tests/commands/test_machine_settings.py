@@ -27,9 +27,9 @@ from mdcore.runner.execution import run_stack
 from mdcore.runner.kernels.app import LEFT_OUT, MOST_PRINTED
 from mdcore.runner.kernels.servers import LISTED, LISTED_PREFIXES, PINNED, Kernels, kernel_environment
 from mdcore.runner.notebooks import KernelDied, KernelHung, Watch, execute, private_places
-from mdcore.runner.progress import Log, Progress, bounded_prints
 from mdcore.runner.runner import Trial
 from mdcore.runner.stacks import Stack, compose
+from mdcore.runner.times.progress import Log, Progress, bounded_prints
 from mdcore.store.runs import read_run
 
 LIGHT = ("ipykernel.kernelapp",)  # a server of kernels that imports no torch
@@ -499,7 +499,7 @@ def test_a_kernel_that_takes_no_step_is_ended_after_the_time_out(tmp_path, light
 def test_a_stack_that_takes_no_step_is_told_with_doubling_times(tmp_path, monkeypatch):
     (stack,) = compose(fake_cells(2))
     now = [0.0]
-    monkeypatch.setattr("mdcore.runner.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("mdcore.runner.times.progress.time.monotonic", lambda: now[0])
     progress = Progress([stack], 1, 0, Log(None))
     progress.began(stack, tmp_path)
     told = []

@@ -14,9 +14,10 @@ from fake_training import results
 from mdcore.runner import backends
 from mdcore.runner.backends import LocalBackend
 from mdcore.runner.execution import StackResult, Status
-from mdcore.runner.progress import Log, Progress
 from mdcore.runner.runner import Runner, RunnerSettings
-from mdcore.runner.stacks import Schedule, Stack, compose, schedule_from
+from mdcore.runner.stacks import Stack, compose
+from mdcore.runner.times.expected import Expectation, expectation_for, spent
+from mdcore.runner.times.progress import Log, Progress
 from mdcore.store.commits import NOTEBOOK, RECORD, Record, committed, read_record, seal
 from mdcore.store.runs import write_results
 
@@ -40,33 +41,37 @@ def four():
     return stacks
 
 
+def learnt(expectation, cells, steps, training=1.0):
+    expectation.learn(spent(cells, steps, {"training": training, "total": training}))
+
+
 def test_without_evidence_the_plan_s_order_stands(four):
-    schedule = Schedule()
-    schedule.learn(four[0].cells, 0)  # nobody counted
-    assert [schedule.expected(stack) for stack in four] == [stack.cost for stack in four]
-    assert schedule.longest(four) is four[0]
-    assert schedule.longest(four[2:]) is four[2]
+    expectation = Expectation()
+    learnt(expectation, four[0].cells, 0)  # nobody counted
+    assert [expectation.training(stack) for stack in four] == [stack.cost for stack in four]
+    assert expectation.longest(four) is four[0]
+    assert expectation.longest(four[2:]) is four[2]
 
 
 def test_data_that_ended_early_are_expected_to_end_early_again(four):
-    schedule = Schedule()
-    schedule.learn(four[0].cells, 2 * EPOCHS // 4)
-    assert schedule.expected(four[2]) == pytest.approx(four[2].cost / 4)
-    assert schedule.expected(four[3]) == four[3].cost
-    assert schedule.longest(four[2:]) is four[3]
-    schedule.learn(four[1].cells, 2 * EPOCHS // 10)  # and those ended earlier still
-    assert schedule.longest(four[2:]) is four[2]
-    schedule.learn(four[0].cells[:1], EPOCHS)  # a half that ran to its cap: 1500 of 3000 steps
-    assert schedule.expected(four[2]) == pytest.approx(four[2].cost / 2)
+    expectation = Expectation()
+    learnt(expectation, four[0].cells, 2 * EPOCHS // 4)
+    assert [expectation.share(stack) for stack in four] == [0.25, 1.0, 0.25, 1.0]
+    assert expectation.training(four[2]) == four[2].model(0.25)
+    assert expectation.longest(four[2:]) is four[3]
+    learnt(expectation, four[1].cells, 2 * EPOCHS // 10)  # and those ended earlier still
+    assert expectation.longest(four[2:]) is four[2]
+    learnt(expectation, four[0].cells[:1], EPOCHS)  # a half that ran to its cap
+    assert expectation.share(four[2]) == (0.25 + 1.0) / 2
 
 
 def test_committed_stacks_are_evidence_where_they_are_known(four):
     cells = [cell for stack in four for cell in stack.cells]
-    first = Record(None, cells=four[0].cell_ids, steps=EPOCHS)
+    first = Record(None, cells=four[0].cell_ids, steps=EPOCHS, seconds={"training": 3.0})
     strange = [Record(None, cells=["of another grid"], steps=1), Record(None, cells=[], steps=1), Record(None)]
-    schedule = schedule_from(cells, [*strange, first])
-    assert schedule.expected(four[2]) == pytest.approx(four[2].cost / 2)
-    assert schedule.expected(four[3]) == four[3].cost
+    expectation = expectation_for(cells, [*strange, first])
+    assert [expectation.share(stack) for stack in four] == [0.5, 1.0, 0.5, 1.0]
+    assert expectation.training(four[0]) == pytest.approx(3.0)
 
 
 def test_the_runner_begins_with_what_is_expected_to_take_longest(tmp_path, monkeypatch, four):
@@ -102,6 +107,7 @@ def train(run_dir, monkeypatch, stacks, steps: dict, dies: Stack | None = None) 
             return StackResult(Status.DIED, job.place / "none", 0.1, "gone")
         made = results(by_name[job.name].cell_ids)
         made.final["steps"] = steps.get(label.split("-")[1], 0)
+        made.seconds["training"] = 1.0
         write_results(job.place / "out", made)
         shutil.copy(job.notebook, job.place / "out" / NOTEBOOK)
         return StackResult(Status.DONE, job.place / "out", 0.1)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,9 +23,9 @@ from mdcore.runner.execution import StackJob, StackResult, StackSettings, Status
 from mdcore.runner.kernels.servers import PINNED, PREFIX, Kernels, sweep
 from mdcore.runner.notebooks import KernelDied, NotebookFailed, execute
 from mdcore.runner.plan import failure_table
-from mdcore.runner.progress import Log, Progress, clock
 from mdcore.runner.runner import Trial
 from mdcore.runner.stacks import MAX_CELLS, Stack, compose, group_key, halve
+from mdcore.runner.times.progress import Log, Progress, clock
 from mdcore.store.commits import committed, partial_dir
 from mdcore.store.lock import RunIsHeld, RunLock
 from mdcore.training.failures import MOST_LETTERS, Kind
@@ -394,32 +393,6 @@ def test_a_lock_of_a_dead_process_does_not_block(tmp_path):
 
 
 # progress
-
-
-def test_the_eta_moves_within_a_stack_and_leaves_out_what_is_skipped(tmp_path, monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    stacks = compose(fake_cells(4, epochs=10_000_000), max_cells=2)
-    progress = Progress(stacks, 1, 50, Log(None))
-    first = progress.eta()
-    more = Progress(stacks, 1, 5000, Log(None))
-    assert more.eta() == first
-    assert Progress(stacks, 2, 0, Log(None)).eta() == pytest.approx(first / 2)
-    progress.began(stacks[0], tmp_path)
-    etas = []
-    for share in (0.0, 0.25, 0.5, 0.75):  # four seconds a stack
-        (tmp_path / "progress.json").write_text(json.dumps({"done": share * 40, "total": 40, "epoch": 1}))
-        etas.append(progress.eta())
-        now[0] += 1.0
-    assert etas == sorted(etas, reverse=True)
-    now[0] += 0.5
-    progress.ended(stacks[0], done=2, train=4.0)
-    assert progress.eta() < etas[0]
-    progress.began(stacks[1], tmp_path / "absent")
-    progress.ended(stacks[1], done=2, train=4.0)
-    assert progress.eta() == 0.0
-    assert "4 done, 0 failed, 50 skipped" in progress.line()
-    assert "ETA" not in progress.line()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"done": 1}', '{"done": 1, "total": 0}', '{"done": "x", "total": 2}'])

@@ -11,8 +11,8 @@ import nbformat
 import psutil
 
 from mdcore.runner.execution import StackResult, Status
-from mdcore.runner.progress import Log, Progress
 from mdcore.runner.runner import Runner, RunnerSettings, Trial
+from mdcore.runner.times.progress import Log, Progress
 
 
 def runner_for(run_dir: Path, stacks, notebook=None, **options) -> Runner:

@@ -21,6 +21,7 @@ import sys
 
 from mdcore.store.fingerprint import remember, sources
 
+STATE = "server-state"  # a file of the private directory
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
 
 
@@ -75,8 +76,9 @@ def serve(listener: socket.socket, modules: list[str]) -> None:
     before = sources()
     for name in modules if sys.platform == "linux" else ():  # elsewhere a fork of what is imported may crash
         module = importlib.import_module(name)
-        getattr(module, "warm_up", lambda: None)()
+        getattr(module, "warm_up", lambda _: None)(lambda: say("compiling"))
     remember(before)
+    say("")
     gc.freeze()  # what is shared with the forks is not touched by their collector
     gc.enable()
     woken, wake = os.pipe()
@@ -110,6 +112,12 @@ def serve(listener: socket.socket, modules: list[str]) -> None:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
         _kill_group(pid)
+
+
+def say(state: str) -> None:
+    """What the server is doing, for `Kernels.starting`; its working directory is the private one."""
+    with contextlib.suppress(OSError), open(STATE, "w", encoding="ascii") as file:
+        file.write(state)
 
 
 def _children() -> list[int]:

@@ -24,6 +24,7 @@ from contextlib import suppress
 from importlib.metadata import distribution
 from pathlib import Path
 
+from mdcore.runner.kernels.main import STATE
 from mdcore.store.fingerprint import SOURCE_ROOT
 from mdcore.store.provenance import ONE_THREAD
 
@@ -150,6 +151,13 @@ class Kernels(PrivateDirectory):
         return manager_class(
             self, self.directory / str(next(self._numbers)), kernel_environment(self.directory), log or self.log
         )
+
+    def starting(self) -> str:
+        """'starting' or 'compiling' as long as the server does; '' once it can fork."""
+        try:
+            return (self.directory / STATE).read_text(encoding="ascii")
+        except OSError:
+            return "starting"
 
     @property
     def log(self) -> Path:

@@ -21,6 +21,7 @@ Array = NDArray[Any]  # the memory of a tensor: float32 or float64
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 NOTES: list[str] = []  # what there is to tell of the kept code
+BEFORE_COMPILING: list[Callable[[], None]] = []  # called when the code of a function is not there, and is compiled
 _FASTMATH, _ERRORS = ("contract", "nsz", "reassoc"), "numpy"
 
 
@@ -98,6 +99,13 @@ class CheckedCache(FunctionCache):
             note("compiled code is kept in the user's cache folder, as that of the package cannot be written")
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = self._load(sig, target_context)
+        if found is None:
+            for told in BEFORE_COMPILING:
+                told()
+        return found
+
+    def _load(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
         except Exception as error:  # damaged, unreadable, or of another numba

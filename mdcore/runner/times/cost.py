@@ -1,0 +1,85 @@
+"""The cost model: seconds that training is expected to take on one thread, from the grid alone.
+
+Plans and ETAs begin with it; what this machine has really measured corrects it (expected.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mdcore.config.cell import name_of, parameters_of
+from mdcore.math.potentials import BUILTIN, Potential
+from mdcore.problems.sources import SOURCES
+
+# Measured on a processor with AVX2. Of one step of a stack and of each of its depths, whatever it holds; of a cell:
+SECONDS_PER_STEP, SECONDS_PER_BLOCK, SECONDS_PER_CELL = 1e-4, 1.5e-5, 3e-6
+SECONDS_PER_MAP = 8e-6  # times `Potential.map_cost`, where the map is not one of the compiled ones
+SECONDS_PER_NUMBER = 2.4e-10  # for each of the n·d numbers of the data
+SECONDS_PER_WEIGHT = 2e-9  # for each entry of the layers, times `Potential.map_cost`
+# Of a cell and logged epoch: the metrics of its predictor and of its layers (singular values), and its certificate.
+SECONDS_PER_ROW, ROW_PER_WEIGHT, ROW_PER_NUMBER = 1e-3, 1.6e-7, 7e-10
+
+
+def data_size(config: dict) -> tuple[int, int]:
+    """(n, d) as far as the configuration tells; a plug-in's data are taken to be (1000, 100)."""
+    source = SOURCES.get(config["dataset"]["name"])
+    return (1000, 100) if source is None else source.size(config)
+
+
+def weights(config: dict) -> int:
+    """The number of entries of all layers."""
+    (_, d), depth, width = data_size(config), config["depth"], config.get("width") or 1
+    return d if depth == 1 else width * (d + (depth - 2) * width + 1)
+
+
+def map_cost(config: dict) -> float:
+    """That of the dearest inverse mirror map of the layers, in that of a simple power."""
+    potential = config["potential"]
+    each = potential if isinstance(potential, list) else [potential]
+    return max(BUILTIN.get(name_of(entry), Potential).map_cost(parameters_of(entry)) for entry in each)
+
+
+def rows(config: dict) -> int:
+    """Logged epochs, about; they are spaced evenly in log t."""
+    return min(config.get("log_points", 120), config["epochs"])
+
+
+def layers_cost(cell) -> float:
+    """Expected seconds for the layers of a cell: all its steps, and what is logged of them."""
+    config = cell.config
+    return weights(config) * (config["epochs"] * SECONDS_PER_WEIGHT * map_cost(config) + rows(config) * ROW_PER_WEIGHT)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Seconds that cells trained together are expected to take, as a function of the share of their steps they take.
+
+    share · steps + rows(share) / rows(1) · logged, where steps = epochs · (s + blocks + Σ (c + a·n·d + w·weights·map))
+    and logged = Σ rows · r, both sums over the cells. `kind`: what most of it goes to.
+    """
+
+    steps: float
+    logged: float
+    epochs: int
+    kind: str
+
+    def __call__(self, share: float = 1.0) -> float:
+        return share * self.steps + math.log1p(share * self.epochs) / math.log1p(self.epochs) * self.logged
+
+
+def model(cells: Sequence) -> Model:
+    """The model of cells in one stack."""
+    blocks = {(cell.config["depth"], cell.config.get("width")) for cell in cells}
+    epochs = cells[0].config["epochs"]
+    plain, passes, layers, logged = SECONDS_PER_STEP + SECONDS_PER_BLOCK * len(blocks), 0.0, 0.0, 0.0
+    for cell in cells:
+        config = cell.config
+        (n, d), entries, dear = data_size(config), weights(config), map_cost(config)
+        plain += SECONDS_PER_CELL + (SECONDS_PER_MAP * dear if dear > 1 else 0.0)
+        passes += SECONDS_PER_NUMBER * n * d
+        layers += SECONDS_PER_WEIGHT * dear * entries
+        logged += rows(config) * (SECONDS_PER_ROW + ROW_PER_WEIGHT * entries + ROW_PER_NUMBER * n * d)
+    kind = max((plain, "steps"), (passes, "passes"), (layers, "layers"))[1]
+    return Model(epochs * (plain + passes + layers), logged, epochs, kind)

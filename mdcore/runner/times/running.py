@@ -1,0 +1,98 @@
+"""A stack that is being trained: how far it is by its progress file, and how long it will still take."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from mdcore.runner.execution import read_json
+from mdcore.runner.times.expected import Expectation
+
+STALLED_AFTER = 120.0  # seconds without a step, after which it is told; then at twice the time, and so on
+TRUST = 2.0  # seconds of measured training that weigh as much as what was expected before
+BEFORE = 0.7  # of what a stack takes besides training, what comes before it; tables, figures and files come after
+
+
+class Running:
+    """A stack being trained; its progress file is written by mdcore.training.telling."""
+
+    def __init__(self, stack, path: Path):
+        self.stack, self.path = stack, path
+        self.start = time.monotonic()
+        self.told_at = STALLED_AFTER
+        self._last, self._since = -1.0, self.start  # the share at the last look that saw another one, and its time
+
+    def idle(self) -> float:
+        """Seconds since the last step that was seen; 0 once all steps are taken."""
+        share = self.share()
+        if share is not None and share != self._last:
+            self._last, self._since, self.told_at = share, time.monotonic(), STALLED_AFTER
+        return 0.0 if share == 1.0 else time.monotonic() - self._since
+
+    def share(self) -> float | None:
+        """Of its steps those that are taken, the steps that ended cells have left out among them; None: not known."""
+        told = self._told()
+        return None if told is None else told["done"] / told["total"]
+
+    def _told(self) -> dict[str, float] | None:
+        """What its progress file says, in numbers that make sense; None before it trains."""
+        told = read_json(self.path)
+        try:
+            total = float(told["total"])
+            done = min(total, max(0.0, float(told["done"])))
+            taken = min(total, max(0.0, float(told.get("taken", done))))
+            return (
+                {
+                    "total": total / 1.0,
+                    "done": done,
+                    "taken": taken,
+                    "expected": min(total, max(taken, float(told.get("expected", total)))),
+                    "began": min(taken, max(0.0, float(told.get("began", taken)))),
+                    "seconds": max(0.0, float(told.get("seconds", 0.0))),
+                    "stops": float(bool(told.get("stops", True))),
+                }
+                if total > 0
+                else None
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def trained(self, expectation: Expectation) -> tuple[float, float]:
+        """Seconds that it has trained, as measured and as expected for its steps."""
+        told = self._told()
+        if told is None or told["taken"] <= told["began"]:
+            return 0.0, 0.0
+        taken, began = (self.stack.model(told[key] / told["total"]) for key in ("taken", "began"))
+        return told["seconds"], (taken - began) * expectation.speed(self.stack)
+
+    def left(self, expectation: Expectation, pace: float, ready: float) -> float:
+        """Seconds to go. `pace`: that of the run, measured over expected; `ready`: when its kernel could start."""
+        besides, told = expectation.besides(self.stack), self._told()
+        if told is None:
+            start = still(BEFORE * besides, max(0.0, time.monotonic() - ready))
+            return start + expectation.training(self.stack) * pace + (1 - BEFORE) * besides
+        steps = self._steps(told, expectation.share(self.stack), expectation.knows(self.stack))
+        to_do = self.stack.model(steps / told["total"]) - self.stack.model(told["taken"] / told["total"])
+        seconds, expected = self.trained(expectation)
+        if seconds > 0 and expected > 0:
+            trust = seconds / (seconds + TRUST)
+            pace = (seconds / expected) ** trust * pace ** (1 - trust)
+        return to_do * expectation.speed(self.stack) * pace + (1 - BEFORE) * besides
+
+    @staticmethod
+    def _steps(told: dict[str, float], share: float, known: bool) -> float:
+        """The steps that it is expected to take in all."""
+        if told["done"] >= told["total"]:
+            return told["taken"]
+        if not told["stops"]:
+            return told["total"]
+        steps = share * told["total"]
+        if not known:  # its own gaps tell more and more
+            trust = max(0.5, told["taken"] / told["expected"])
+            steps = told["expected"] ** trust * steps ** (1 - trust)
+        return min(told["total"], max(steps, 1.02 * told["taken"]))
+
+
+def still(expected: float, passed: float) -> float:
+    """Seconds to go of what was expected to take so long, some of which have passed: it may take longer."""
+    return max(expected - passed, 0.3 * passed, 0.0)
