@@ -14,8 +14,10 @@ import nbformat
 import pytest
 from fake_grids import GRID_TEXT, ROOT, SUPPORT
 from fake_stacks import commit
+from fake_training import LIGHT_KERNELS
 
 from mdcore.config.grid import load_grid
+from mdcore.runner.kernels.servers import Kernels
 from mdcore.store.runs import open_run, write_head
 
 
@@ -51,7 +53,13 @@ def grid_file(tmp_path) -> Path:
 
 
 @pytest.fixture
-def grid_command(monkeypatch, fake_notebook, grid_file, tmp_path, capsys):
+def light_kernels(monkeypatch):
+    """Servers of kernels that import what the fake training needs, in a fifth of the time."""
+    monkeypatch.setattr(Kernels.__init__, "__defaults__", (LIGHT_KERNELS,))
+
+
+@pytest.fixture
+def grid_command(monkeypatch, light_kernels, fake_notebook, grid_file, tmp_path, capsys):
     """run_grid in this process, on `grid_file`, with the fake training: call(*flags) -> status, out, err."""
     from mdcore import run_grid
     from mdcore.runner import execution

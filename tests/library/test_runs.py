@@ -21,7 +21,7 @@ GRID = {
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, fake_notebook):
+def here(tmp_path, monkeypatch, fake_notebook, light_kernels):
     """A working directory of its own, where the training takes no time."""
     from mdcore.runner import execution
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from fake_grids import ROOT, fake_cells
+from fake_training import LIGHT_KERNELS
 from processes import follow, make_notebook, runner_for, wait_for
 
 from mdcore.runner import execution
@@ -208,7 +209,7 @@ def test_retries_and_halving_find_the_culprits(tmp_path, fake_notebook):
     (tmp_path / "behave.json").write_text(json.dumps(behave))
     stacks = compose(fake_cells(4), max_cells=2)
     runner = runner_for(run, stacks, fake_notebook)
-    with Kernels() as kernels:
+    with Kernels(LIGHT_KERNELS) as kernels:
         result = runner.run(LocalBackend(kernels, 2), stacks)
     state = committed(run)
     assert {c: state.status(c) for c in sorted(state.newest)} == {
@@ -244,7 +245,7 @@ def test_a_kernel_is_private_single_threaded_and_leaves_nothing(tmp_path, monkey
     monkeypatch.setenv("MY_TOKEN", "hush-hush")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     notebook = make_notebook(tmp_path / "probe.ipynb", PROBE)
-    with Kernels() as kernels:
+    with Kernels(LIGHT_KERNELS) as kernels:
         directory = kernels.directory
         assert directory.stat().st_mode & 0o777 == 0o700
         execute(notebook, tmp_path / "out.ipynb", {"word": "a/b"}, tmp_path, kernels)
@@ -264,7 +265,7 @@ def test_a_kernel_is_private_single_threaded_and_leaves_nothing(tmp_path, monkey
 def test_how_a_notebook_can_fail(tmp_path):
     raising = make_notebook(tmp_path / "raises.ipynb", "raise KeyError('what')")
     dying = make_notebook(tmp_path / "dies.ipynb", "import os; os._exit(3)")
-    with Kernels() as kernels:
+    with Kernels(LIGHT_KERNELS) as kernels:
         with pytest.raises(NotebookFailed, match="KeyError: 'what'"):
             execute(raising, tmp_path / "out.ipynb", {}, tmp_path, kernels)
         assert "KeyError" in (tmp_path / "out.ipynb").read_text()
@@ -332,7 +333,7 @@ def test_directories_of_killed_processes_are_swept(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         if text is not None:
             (tmp_path / name / "lock").write_text(text)
-    with Kernels() as kernels:
+    with Kernels(LIGHT_KERNELS) as kernels:
         sweep()
         assert not left.exists()  # its owner is gone
         assert kernels.directory.exists()  # its owner is here
@@ -358,7 +359,7 @@ def test_a_kernel_ends_with_its_parent_however_it_ends(tmp_path):
     notebook = make_notebook(tmp_path / "sleeps.ipynb", source)
     code = (
         "from pathlib import Path; from mdcore.runner.kernels.servers import Kernels; "
-        "from mdcore.runner.notebooks import execute; k = Kernels().__enter__(); "
+        "from mdcore.runner.notebooks import execute; k = Kernels(['ipykernel.kernelapp']).__enter__(); "
         f"execute(Path({str(notebook)!r}), Path('out.ipynb'), {{}}, Path.cwd(), k)"
     )
     env = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -12,5 +12,11 @@ if __name__ == "__main__":
     from mdcore.runner import execution
 
     execution.TRAIN_NOTEBOOK = Path(sys.argv[1])
+    if execution.TRAIN_NOTEBOOK.parent.name != "notebooks":  # the fake one
+        from fake_training import LIGHT_KERNELS
+
+        from mdcore.runner.kernels.servers import Kernels
+
+        Kernels.__init__.__defaults__ = (LIGHT_KERNELS,)
     execution.STATE_EVERY_S = float(os.environ.get("STATE_EVERY_S", execution.STATE_EVERY_S))
     sys.exit(run_grid.main(sys.argv[2:]))

@@ -19,6 +19,8 @@ import pandas as pd
 
 from mdcore.store.runs import HISTORY
 
+LIGHT_KERNELS = ("ipykernel.kernelapp", "pandas", "mdcore.store.runs")  # what a server of kernels for it imports
+
 
 def train_request(request):
     asked = json.loads(Path(request).read_text())
