@@ -7,12 +7,14 @@ import json
 import re
 import tempfile
 from pathlib import Path
-
-import nbformat
+from typing import TYPE_CHECKING
 
 from mdcore.analysis.data.results import newest_run
 from mdcore.store.drafts import MARK
 from mdcore.store.places import workplace
+
+if TYPE_CHECKING:
+    import nbformat  # imported where it is used: the notebooks choose their places with this module, and do not need it
 
 MOST_TOLD = 5  # lines in the terminal
 BY_HAND = ".by-hand"  # in a directory that a notebook opened by hand has begun
@@ -61,6 +63,7 @@ def publish(executed: str | Path, output_dir: str | Path) -> list[Path]:
 
     Raises ValueError when the notebook shows no section: it was not executed.
     """
+    import nbformat
     from nbconvert.exporters import HTMLExporter
 
     executed, output_dir = Path(executed), Path(output_dir)
