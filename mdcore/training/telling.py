@@ -63,12 +63,9 @@ def expected_epochs(trainer: StackTrainer, position: int) -> float:
     if goal is None:
         return cap
     logged = [t for t in trainer.plan.log_epochs if t <= epoch]
-    before = next((i for i, t in enumerate(logged) if 2 * t >= epoch), len(logged))
-    gaps = trainer.observer.values["gap"][position, : len(logged)]
-    if before >= len(logged) - 1 or not bool(gaps[[before, -1]].isfinite().all()):
-        return cap
-    then, now = float(gaps[: before + 1].nan_to_num(1.0).min()), float(gaps.nan_to_num(1.0).min())
-    if not goal < now < then:
-        return epoch if now <= goal else cap
-    slope = STEEPER * math.log(then / now) / math.log(logged[-1] / logged[before])
-    return min(cap, max(epoch, logged[-1] * math.exp(min(50.0, math.log(now / goal) / slope))))
+    gaps = trainer.observer.values["gap"][position, : len(logged)].nan_to_num(1.0).cummin(dim=0).values.tolist()
+    for i in reversed(range(len(logged) - 1)):  # since half the time, or as long as the gap has not moved
+        if 2 * logged[i] <= epoch and goal < gaps[-1] < gaps[i]:
+            slope = STEEPER * math.log(gaps[i] / gaps[-1]) / math.log(logged[-1] / logged[i])
+            return min(cap, max(epoch, logged[-1] * math.exp(min(50.0, math.log(gaps[-1] / goal) / slope))))
+    return cap

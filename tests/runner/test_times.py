@@ -7,15 +7,22 @@ import json
 import time
 
 import pytest
+import torch
 from fake_grids import fake_cells
 from simulated_runs import Run, World, stacks_of
 
+from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
+from mdcore.math.engine.trainer import StackTrainer
+from mdcore.math.potentials import Lp
+from mdcore.math.step_rules import StepRule
+from mdcore.problems.synthetic import synthetic_data
 from mdcore.runner.stacks import compose
 from mdcore.runner.times import past
 from mdcore.runner.times.expected import COMPILE, START, Expectation, makespan, spent
 from mdcore.runner.times.past import Spent
 from mdcore.runner.times.progress import Log, Progress
 from mdcore.runner.times.running import Running
+from mdcore.training.telling import tell
 
 GRIDS = {
     "quick_debug": (),
@@ -124,6 +131,24 @@ def test_a_torn_progress_file_is_no_error(tmp_path, text):
     run = Running(stack, tmp_path / "progress.json")
     assert run.share() is None
     assert run.left(Expectation(), 1.0, time.monotonic()) > 0
+
+
+def test_a_stack_tells_the_steps_it_has_taken_and_those_it_expects(tmp_path):
+    data = synthetic_data({"geometry": "gaussian", "dim": 5, "n": 40, "separation": 3.0, "noise": 1.0}, 0)
+    cells = [CellPlan((Lp(p),) * 2, seed=0, width=4) for p in (1.5, 2.0, 3.0)]
+    logged = log_spaced_epochs(3000, 60)
+    plan = StackPlan(StepRule("normalized", 1.0, decay=1.0), 3000, logged, stop_gap=0.002)
+    trainer, path, told = StackTrainer(torch.tensor(data.A), cells, plan), tmp_path / "progress.json", []
+    while not trainer.done:
+        trainer.advance()
+        tell(trainer, path, 0, 1.5)
+        told.append(json.loads(path.read_text()))
+    assert all(one["taken"] <= one["expected"] <= one["total"] == 9000 for one in told)
+    steps = [logged[int(index)] for index in trainer.observer.last]
+    assert len(trainer.ended) == 3 and told[-1]["taken"] == told[-1]["expected"] == sum(steps) < 9000
+    assert told[-1]["done"] == 9000 and told[-1]["stops"]
+    late = [one["expected"] / sum(steps) for one in told if one["taken"] > 0.2 * sum(steps)]
+    assert late and all(1 / 3 < ratio < 3 for ratio in late)
 
 
 # what is remembered
