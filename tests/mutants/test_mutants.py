@@ -46,8 +46,8 @@ def test_every_alternative_of_a_subject_is_a_module_and_every_word_picks_tests()
 WITHOUT = {  # how a thing looks, what it is called, where data come from, how files are made: no numbers of the results
     "math": "__init__ engine/__init__ engine/compiled/__init__",
     "problems": "__init__ solvers/__init__ proofs/__init__ datasets mnist preparing synthetic sources tables",
-    "analysis": "__init__ terminal data/__init__ figures/__init__ figures/drawings/__init__ report/__init__ tables/__init__ "
-    "report/findings/__init__ data/validate figures/captions figures/collection figures/layout figures/registry "
+    "analysis": "__init__ terminal data/__init__ figures/__init__ figures/drawings/__init__ report/__init__ "
+    "tables/__init__ report/findings/__init__ data/validate figures/captions figures/collection figures/layout figures/registry "
     "figures/study figures/style report/document report/methods report/paper report/provenance report/publishing "
     "tables/latex",
 }
