@@ -6,7 +6,7 @@ import argparse
 import sys
 from types import ModuleType
 
-from mdcore.store.places import grid_path
+from mdcore.store.locations import grid_path
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mdcore.store.places import shipped
+from mdcore.store.locations import shipped
 
 NOTEBOOK = shipped("notebooks") / "verify.ipynb"
 

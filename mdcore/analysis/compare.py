@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis.data import aggregate
-from mdcore.analysis.data.columns import STATUSES, USED, metric
 from mdcore.analysis.data.conditions import Condition, same_value, sortable
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.data.statistics import FEWEST, describe, excludes_zero
 from mdcore.analysis.report.document import Bullets, Section, Table, Text
-from mdcore.analysis.tables.numbers import DASH, is_number, plain
+from mdcore.analysis.tables.numbers import DASH, is_number, number_as_text
 from mdcore.config.cell import CONDITION_COLUMNS, PARAM, PARAMETERS
+from mdcore.store.columns import STATUSES, USED, metric
 
 # What a condition is about; it is never a setting that two runs may differ in.
 _SUBJECT = {*CONDITION_COLUMNS, *PARAMETERS, "potential_label", "dataset_geometry", "dataset_dim"}
@@ -186,7 +186,7 @@ def _cell(c: Change, m: str) -> str:
     if mean == 0:
         return "0"
     mark = " *" if excludes_zero(c.stats, m) else ""
-    return f"{sign}{plain(mean, (high - low) / 2 if is_number(low) else None, digits=2)}{mark}"
+    return f"{sign}{number_as_text(mean, (high - low) / 2 if is_number(low) else None, digits=2)}{mark}"
 
 
 def summary(a: Results, b: Results) -> tuple[Section, pd.DataFrame]:

@@ -87,15 +87,15 @@ def function_of(potential: Any, depth: int) -> tuple[str, ...]:
     return tuple(out)
 
 
-def plain(value: Any) -> str:
+def short_number(value: Any) -> str:
     """A number as in labels: 3.0 is 3, 1.5 is 1.5."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
 
 
 def word(value: Any) -> str:
-    """A parameter of a user's own as one word: numbers as `plain`, text as it is, the rest as JSON."""
+    """A parameter of a user's own as one word: numbers as `short_number`, text as it is, the rest as JSON."""
     if isinstance(value, str) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-        return plain(value)
+        return short_number(value)
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
@@ -109,10 +109,10 @@ def potential_label(potential: Any) -> str:
     if isinstance(potential, list):
         return "+".join(potential_label(layer) for layer in potential)
     name, parameters = name_of(potential), parameters_of(potential)
-    if is_own(name):
+    if is_user_defined(name):
         return sanitised(name + "".join(f"-{key}{word(value)}" for key, value in sorted(parameters.items())))
     values = [each for value in parameters.values() for each in (value if isinstance(value, list) else [value])]
-    return sanitised(name + "+".join(map(plain, values)))
+    return sanitised(name + "+".join(map(short_number, values)))
 
 
 def words_of(potential: Any, file: bool = False) -> str:
@@ -121,13 +121,18 @@ def words_of(potential: Any, file: bool = False) -> str:
     `file` names the file of a plug-in too: "mine:Mix, a = 2".
     """
     if isinstance(potential, list):
-        return " + ".join(words_of(each, file) if is_own(name_of(each)) else _short_words(each) for each in potential)
+        return " + ".join(
+            words_of(each, file) if is_user_defined(name_of(each)) else _short_words(each) for each in potential
+        )
     name, parameters = name_of(potential), parameters_of(potential)
     if name not in BUILTIN:
         shown = name if file else name.rsplit(":", 1)[-1]
         return ", ".join([shown, *(f"{key} = {word(value)}" for key, value in sorted(parameters.items()))])
     cls = BUILTIN[name]
-    said = {key: f"({', '.join(map(plain, v))})" if isinstance(v, list) else plain(v) for key, v in parameters.items()}
+    said = {
+        key: f"({', '.join(map(short_number, v))})" if isinstance(v, list) else short_number(v)
+        for key, v in parameters.items()
+    }
     return ", ".join([cls.title or name, *(f"{cls.parameters[key].symbol or key} = {v}" for key, v in said.items())])
 
 
@@ -154,7 +159,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def is_own(name: str) -> bool:
+def is_user_defined(name: str) -> bool:
     """Whether a potential, data set or step rule is the user's own, my_file:Name."""
     return ":" in name
 
@@ -201,20 +206,22 @@ def _entries(potential: Any) -> list[Any]:
     return potential if isinstance(potential, list) else [potential]
 
 
-def own_parameters(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def user_parameters(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Parameters of classes of the user's own, by kind: dataset, step, and potential with its layers joined by +."""
     chosen = {"dataset": ("name", config["dataset"]), "step": ("rule", config["step"])}
     out = {
-        group: {key: value for key, value in given.items() if key != choose} if is_own(given[choose]) else {}
+        group: {key: value for key, value in given.items() if key != choose} if is_user_defined(given[choose]) else {}
         for group, (choose, given) in chosen.items()
     }
     layered: dict[str, list[Any]] = {}
     for entry in _entries(config["potential"]):
-        for key, value in parameters_of(entry).items() if is_own(name_of(entry)) else ():
+        for key, value in parameters_of(entry).items() if is_user_defined(name_of(entry)) else ():
             layered.setdefault(key, []).append(value)
     several = isinstance(config["potential"], list)
     return out | {
-        "potential": {k: "+".join(plain(_cell(v)) for v in vs) if several else vs[0] for k, vs in layered.items()}
+        "potential": {
+            k: "+".join(short_number(_cell(v)) for v in vs) if several else vs[0] for k, vs in layered.items()
+        }
     }
 
 
@@ -222,7 +229,7 @@ def shared_names(configs: Iterable[dict[str, Any]]) -> frozenset[str]:
     """Parameter names that the user's own classes of several kinds have: their columns are told apart."""
     kinds: dict[str, set[str]] = {}
     for config in configs:
-        for kind, parameters in own_parameters(config).items():
+        for kind, parameters in user_parameters(config).items():
             for name in parameters:
                 kinds.setdefault(name, set()).add(kind)
     return frozenset(name for name, some in kinds.items() if len(some) > 1)
@@ -242,7 +249,7 @@ def flatten(config: dict[str, Any], shared: frozenset[str] | None = None) -> dic
     """
     config = without_place(config)
     dataset, potential, digits = config["dataset"], config["potential"], config.get("digits")
-    own = own_parameters(config)
+    own = user_parameters(config)
     nested = {
         f"{group}_{key}": _cell(value)
         for group in GROUPS
@@ -269,7 +276,7 @@ def _builtin_parameters(entries: list[Any]) -> dict[str, Any]:
     for position, entry in enumerate(entries):
         for name, value in parameters_of(entry).items() if name_of(entry) in BUILTIN else ():
             if PARAMETERS[name].per_layer:
-                out[name] = "+".join([*([out[name]] if name in out else []), *map(plain, value)])
+                out[name] = "+".join([*([out[name]] if name in out else []), *map(short_number, value)])
             elif position == 0:
                 out[name] = value
     return out

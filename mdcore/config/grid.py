@@ -26,7 +26,7 @@ from mdcore.config.cell import (
     flatten,
     grid_hash,
     identity,
-    is_own,
+    is_user_defined,
     make_cell,
     shared_names,
 )
@@ -119,7 +119,7 @@ def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
 def _reads(cell: Cell) -> bool:
     """Whether the data of the cell may come from files."""
     dataset = cell.config["dataset"]
-    return is_own(dataset["name"]) or any(dataset.get(key) for key in SOURCES[dataset["name"]].places)
+    return is_user_defined(dataset["name"]) or any(dataset.get(key) for key in SOURCES[dataset["name"]].places)
 
 
 def cell_from_config(config: dict[str, Any]) -> Cell:

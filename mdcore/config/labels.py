@@ -21,7 +21,7 @@ from mdcore.problems.sources import SOURCES
 _SAID = {"test_fraction": "test fraction"}
 
 
-def told_apart(candidates: dict[str, list[str]]) -> dict[str, str]:
+def unique_names(candidates: dict[str, list[str]]) -> dict[str, str]:
     """{key: name}: of each key's names, shortest first, the first that no other key has among its names of that rank.
 
     Where there is none, the last name and a short hash of the key.
@@ -45,12 +45,12 @@ def _hash(key: str) -> str:
 
 def potential_labels(configs: Iterable[dict[str, Any]]) -> dict[str, str]:
     """{potential key: label such as lp1.5 or mine.Mix-a2}."""
-    return told_apart({potential_key(c): [potential_label(c["potential"])] for c in configs})
+    return unique_names({potential_key(c): [potential_label(c["potential"])] for c in configs})
 
 
 def potential_words(configs: Iterable[dict[str, Any]]) -> dict[str, str]:
     """{potential key: words such as "lp, p = 1.5" or "Mix, a = 2"}; the file of a plug-in where it is needed."""
-    return told_apart(
+    return unique_names(
         {potential_key(c): [words_of(c["potential"]), words_of(c["potential"], file=True)] for c in configs}
     )
 
@@ -74,7 +74,7 @@ def _title(config: dict[str, Any], file: bool = False) -> str:
 
 def family_words(configs: Iterable[dict[str, Any]]) -> dict[str, str]:
     """{family key: title of its data}: parameters are not said."""
-    return told_apart({family_key(c): [_title(c), _title(c, file=True)] for c in configs})
+    return unique_names({family_key(c): [_title(c), _title(c, file=True)] for c in configs})
 
 
 def _differing(configs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -95,7 +95,7 @@ def _differing(configs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def data_labels(configs: list[dict[str, Any]]) -> dict[str, str]:
     """{data key: label such as mnist-3v5-pca50}, with parameters where a run has several of one family."""
     more = _differing(configs)
-    return told_apart(
+    return unique_names(
         {
             key: [dataset_label(c), dataset_label(c) + "".join(f"-{k}{word(v)}" for k, v in more[key].items())]
             for c in configs
@@ -107,7 +107,7 @@ def data_labels(configs: list[dict[str, Any]]) -> dict[str, str]:
 def data_words(configs: list[dict[str, Any]]) -> dict[str, str]:
     """{data key: title of the data with the parameters in which it differs from others of its family}."""
     more, family = _differing(configs), family_words(configs)
-    return told_apart(
+    return unique_names(
         {
             key: [", ".join([family[family_key(c)], *(f"{_SAID.get(k, k)} = {word(v)}" for k, v in more[key].items())])]
             for c in configs

@@ -14,7 +14,7 @@ from mdcore.library import pictures
 from mdcore.library.arrays import load_data
 from mdcore.library.fitting import fit
 from mdcore.library.runs import LoadedRun, load_run
-from mdcore.store.places import workplace
+from mdcore.store.locations import workplace
 from mdcore.store.runs import RunError
 
 QUANTITIES = (

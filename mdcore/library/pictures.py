@@ -29,7 +29,7 @@ def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
 
 def axis_label(column: str) -> str:
     """A column of a history with its unit, as in the report."""
-    from mdcore.analysis.data.columns import METRICS
+    from mdcore.store.columns import METRICS
 
     return LABELS.get(column) or (METRICS[column].axis if column in METRICS else column)
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from mdcore.config.cell import dataset_label, flatten
 from mdcore.config.errors import nearest
-from mdcore.store.places import grid_path
+from mdcore.store.locations import grid_path
 from mdcore.store.runs import RunError, read_run, run_of
 
 CONDITION = ("data", "dataset", "digits", "pca", "potential", "potential_label", "p", "depth", "seed", "status")

@@ -13,7 +13,7 @@ from mdcore.config.errors import GridError
 from mdcore.config.grid import cell_from_config
 from mdcore.config.plugins import check_potential, potentials_for
 from mdcore.config.schema import SYNONYMS
-from mdcore.library.arrays import plain
+from mdcore.library.arrays import plain_values
 from mdcore.math.engine.plans import CellPlan, StackPlan
 from mdcore.math.parameters import nearest, one_of
 from mdcore.math.potentials import BUILTIN, Hypentropy, Lp, Potential
@@ -74,7 +74,7 @@ def read(potential: PotentialEntry, depth: int, keys: Keys, A: np.ndarray) -> Se
         meant = SYNONYMS.get(unknown[0].lower(), "")
         hint = f"; did you mean {meant.split('.')[0]!r}?" if meant else nearest(unknown[0], names)
         raise TypeError(f"unknown keyword {unknown[0]!r}; expected {one_of(names)}{hint}")
-    given = {key: plain(value) for key, value in keys.items()}
+    given = {key: plain_values(value) for key, value in keys.items()}
     entry = _entry(potential, {key: given.pop(key) for key in PARAMETERS if key in given})
     own_steps = given.get("step") is not None
     horizons = (given["epochs"],) if "epochs" in given else (EPOCHS,) if own_steps else _horizons(A)
@@ -123,10 +123,14 @@ def _entry(potential: PotentialEntry, parameters: dict[str, Any]) -> Any:
     """The potential as a grid file has it, or the user's own objects. l_p without p is l_2."""
     if not isinstance(potential, str) or potential not in BUILTIN:
         if parameters:
-            what = f"potential {potential!r}" if isinstance(potential, str) else f"the potential {plain(potential)!r}"
+            what = (
+                f"potential {potential!r}"
+                if isinstance(potential, str)
+                else f"the potential {plain_values(potential)!r}"
+            )
             hint = nearest(potential, BUILTIN) if isinstance(potential, str) else ""
             raise ValueError(f"{what} was given with {one_of(parameters)}; expected one of {', '.join(BUILTIN)}{hint}")
-        return plain(potential)
+        return plain_values(potential)
     declared = BUILTIN[potential].parameters
     if potential == Lp.name:
         parameters = {"p": 2.0} | parameters

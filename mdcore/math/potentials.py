@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mdcore.math.engine.loops import runs_ahead
+from mdcore.math.engine.loops import is_asynchronous
 from mdcore.math.parameters import Number, nearest, one_of
 from mdcore.math.torch_later import torch
 
@@ -305,7 +305,7 @@ class Scaled(Potential):
             updated = torch.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
             moved = (updated - r).abs() > 2.0 * torch.finfo(r.dtype).eps * r
             r = updated
-            if not runs_ahead(z) and not bool(moved.any()):
+            if not is_asynchronous(z) and not bool(moved.any()):
                 break
         return torch.copysign(r, z, out=out)
 

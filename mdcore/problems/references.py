@@ -56,7 +56,7 @@ def solve_references(
         if not p >= 1:
             raise ValueError(f"p: got {p}; expected a number ≥ 1, or inf")
     A = data.A
-    keep = _Shelf(data.fingerprint, A, None if cache_dir is None else Path(cache_dir))
+    keep = _SolutionCache(data.fingerprint, A, None if cache_dir is None else Path(cache_dir))
     verdict = keep.separability()
     found = References(verdict.verdict, verdict.value, len(A), message=verdict.message)
     if verdict.verdict == SEPARABLE:
@@ -72,7 +72,7 @@ def solve_references(
     return found
 
 
-class _Shelf:
+class _SolutionCache:
     """The references of one data set, from disk where a whole file is there."""
 
     def __init__(self, fingerprint: str, A: np.ndarray, directory: Path | None):

@@ -23,8 +23,8 @@ from mdcore.runner.stacks import digest
 from mdcore.runner.times.progress import Log, Progress, bounded_prints
 from mdcore.store.commits import Committed, atomic_write, committed, set_aside, stacks_dir
 from mdcore.store.fingerprint import code_parts
+from mdcore.store.locations import by_make
 from mdcore.store.lock import RunIsHeld, RunLock
-from mdcore.store.places import by_make
 from mdcore.store.runs import Run, RunError, check_tag, open_run, write_head
 from mdcore.training.content import ContentNow
 

@@ -14,7 +14,7 @@ from mdcore.runner.kernels.servers import Kernels
 from mdcore.runner.notebooks import KernelDied, KernelHung, KernelNotStarted, NotebookFailed, Watch, execute
 from mdcore.runner.stacks import Stack
 from mdcore.store.commits import NOTEBOOK, atomic_write, partial_dir
-from mdcore.store.places import shipped
+from mdcore.store.locations import shipped
 from mdcore.training.failures import one_line
 
 TRAIN_NOTEBOOK = shipped("notebooks") / NOTEBOOK

@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mdcore.config.cell import METRIC
+from mdcore.store.columns import HISTORY
 from mdcore.store.commits import NOTES, RESULTS, atomic_write
 from mdcore.store.fingerprint import loaded_parts
 
@@ -25,10 +27,12 @@ def write_results(output: str | Path, results: Any) -> None:
     if list(results.final["cell_id"]) != ids or len(results.w) != len(ids):
         raise ValueError("results: final and w must have one row per cell, in the order of cell_ids")
     output.mkdir(parents=True, exist_ok=True)
+    metrics = [column for column in results.history if column.startswith(METRIC)]
+    history = results.history[["cell_id", "epoch", *HISTORY, *metrics]]
     predictors = io.BytesIO()
     certificate = {} if results.z is None else {"z": results.z, "z_rounding": results.z_rounding}
     np.savez(predictors, cell_id=np.array(ids, dtype=str), w=np.asarray(results.w), **certificate)
-    tables = (results.history.to_parquet(index=False), results.final.to_parquet(index=False), predictors.getvalue())
+    tables = (history.to_parquet(index=False), results.final.to_parquet(index=False), predictors.getvalue())
     files = {}
     for name, data in zip(RESULTS, tables, strict=True):
         files[name] = hashlib.sha256(data).hexdigest()  # of what was meant, not of what came to stand on the disk

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdcore.config.cell import make_cell, without_seed
 from mdcore.math.parameters import nearest
+from mdcore.store.columns import HISTORY
 from mdcore.store.commits import (
     NOTEBOOK,
     RESULTS,
@@ -22,7 +23,7 @@ from mdcore.store.commits import (
     seal,
 )
 from mdcore.store.fingerprint import changes
-from mdcore.store.readback.tables import HISTORY, failed_rows, read_tables
+from mdcore.store.reading.tables import failed_rows, read_tables
 from mdcore.store.results import write_results
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from mdcore.config.grid import Grid
 
 __all__ = [
-    "HISTORY", "NOTEBOOK", "RESULTS", "Run", "RunData", "RunError", "check_tag", "commit_stack", "committed",
+    "NOTEBOOK", "RESULTS", "Run", "RunData", "RunError", "check_tag", "commit_stack", "committed",
     "find_run", "open_run", "read_manifest", "read_record", "read_run", "run_of",
     "write_results",
 ]  # fmt: skip
@@ -240,7 +241,7 @@ def read_run(run_dir: str | Path) -> RunData:
     manifest = read_manifest(run_dir)
     order = {cell["cell_id"]: number for number, cell in enumerate(manifest["cells"])}
     configs = {cell["cell_id"]: cell["config"] for cell in manifest["cells"]}
-    own_ids(configs)
+    check_ids(configs)
     state = committed(run_dir)
     problems = [f"{r.path.name}: {r.problem}" for r in state.damaged]
     finals, histories, used = [], [], []
@@ -265,7 +266,7 @@ def read_run(run_dir: str | Path) -> RunData:
         histories.append(history)
         predictors |= w
     final = pd.concat(finals or [pd.DataFrame(columns=["cell_id", "status"])], ignore_index=True)
-    history = pd.concat(histories or [pd.DataFrame(columns=list(HISTORY))], ignore_index=True)
+    history = pd.concat(histories or [pd.DataFrame(columns=["cell_id", "epoch", *HISTORY])], ignore_index=True)
     final = final.sort_values("cell_id", key=lambda ids: ids.map(order), kind="stable").reset_index(drop=True)
     by = history["cell_id"].map(order).astype(float).argsort(kind="stable")
     text, question = _grid_text(run_dir, manifest, problems)
@@ -284,7 +285,7 @@ def read_run(run_dir: str | Path) -> RunData:
     )
 
 
-def own_ids(configs: dict[str, dict[str, Any]]) -> None:
+def check_ids(configs: dict[str, dict[str, Any]]) -> None:
     """RunError unless every cell's id is that of its configuration, and conditions that differ have different ids."""
     conditions: dict[str, str] = {}
     for cell_id, config in configs.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mdcore.config.cell import Cell, data_key, is_own, located
+from mdcore.config.cell import Cell, data_key, is_user_defined, located
 from mdcore.problems.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ContentNow:
 
     def _look(self, cell: Cell) -> dict:
         name = cell.config["dataset"]["name"]
-        if is_own(name):
+        if is_user_defined(name):
             return {"sha256": self.load(cell).fingerprint}
         return {"files": SOURCES[name].files(located(cell.config, self.grid.data_dir)["dataset"])}
 

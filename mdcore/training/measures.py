@@ -17,12 +17,6 @@ from mdcore.problems.proofs import directions, exact
 
 ANGLE_ROUNDING = 1e-11  # degrees: `metrics.angle` of two vectors errs by less, for up to a million coordinates
 
-HISTORY = [
-    "cell_id", "epoch", "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm", "margin_l2",
-    "margin_lp", "margin_ratio", "gap", "angle_max_margin", "angle_linear_md", "angle_linear_md_equal_loss",
-    "angle_svm", "angle_logreg", "angle_bound", "flow_time", "log_flow_time", "norm_balance", "norm_balance_frobenius",
-    "balance_drift", "layer_alignment", "stable_rank", "participation",
-]  # fmt: skip
 MAX_MARGIN_COLUMNS = ("angle_max_margin", "angle_bound", "margin_ratio")
 
 
@@ -51,8 +45,7 @@ def tables(cells, companions, trainer, data, found, extra: Mapping[str, Callable
         finals.append(final_row(cell, table, outcome, plans[position], found, data))
         predictors.append(w)
     history = pd.concat(histories, ignore_index=True).astype({"epoch": "float64"})
-    kept = HISTORY + [METRIC + name for name in extra]
-    return history[kept], typed_parameters(pd.DataFrame(finals)), np.array(predictors)
+    return history, typed_parameters(pd.DataFrame(finals)), np.array(predictors)
 
 
 def typed_parameters(final: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mdcore.config.cell import Cell, is_own, located, make_cell
+from mdcore.config.cell import Cell, is_user_defined, located, make_cell
 from mdcore.config.plugins import (
     companion_config,
     load_dataset,
@@ -110,7 +110,7 @@ def train_request(path: str | Path) -> StackOutput:
     ids, kept = [cell.cell_id for cell in cells], trainer.observer.certificates
     z, rounding = (None, None) if kept is None else (part[: len(ids)].numpy() for part in (kept.z, kept.rounding))
     content = {"label": cells[0].dataset_label, "sha256": data.fingerprint}
-    if not is_own(shared["dataset"]["name"]):
+    if not is_user_defined(shared["dataset"]["name"]):
         content["files"] = data.preprocessing.get("files", {})
     return StackOutput(history, final, ids, w, seconds, notes, z, rounding, content)
 
@@ -137,7 +137,7 @@ def load_data(config: dict, plugin_dir=None, data_dir=None) -> datasets.Dataset:
     the directory of its file where there is none. Raises DataError; whatever a user's function raises becomes one.
     """
     name = config["dataset"]["name"]
-    if not is_own(name):
+    if not is_user_defined(name):
         config = located(config, data_dir)
         return datasets.load_dataset(config["dataset"], config["digits"], config["pca"], config["seed"])
     keys = copy.deepcopy({key: value for key, value in config["dataset"].items() if key != "name"})
@@ -184,7 +184,7 @@ def plan_cells(cells: list[Cell], plugin_dir=None) -> tuple[list[CellPlan], dict
             width=config["width"],
             init_scale=config["init"]["scale"],
             init_distribution=config["init"]["distribution"],
-            follows=tuple(deep for deep, linear in companions.items() if linear == position),
+            companion_of=tuple(deep for deep, linear in companions.items() if linear == position),
         )
         for position, config in enumerate(configs)
     ]

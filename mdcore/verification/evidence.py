@@ -13,7 +13,7 @@ import pandas as pd
 from mdcore.config.grid import load_grid, make_cell, select
 from mdcore.problems.datasets import Dataset
 from mdcore.problems.references import References, solve_references
-from mdcore.store.places import shipped
+from mdcore.store.locations import shipped
 from mdcore.store.runs import RunData, find_run, read_run
 from mdcore.training.stack import load_data
 

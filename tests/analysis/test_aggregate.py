@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from mdcore.analysis.data import aggregate, pairs, validate
-from mdcore.analysis.data.columns import BASE, HISTORY, STATUSES, USED
 from mdcore.analysis.data.conditions import conditions_of
 from mdcore.analysis.data.facets import facets_of
 from mdcore.analysis.data.pairs import at_equal_loss, pairings
 from mdcore.analysis.data.results import load, newest_run
+from mdcore.store.columns import BASE, HISTORY, STATUSES, USED
 
 
 @pytest.fixture(scope="module")

@@ -179,7 +179,7 @@ def test_a_gap_that_does_not_fall_never_reaches(exponent):
     ],
 )
 def test_digits_follow_the_uncertainty(mean, spread, expected):
-    assert numbers.plain(mean, spread) == expected
+    assert numbers.number_as_text(mean, spread) == expected
 
 
 @given(st.floats(-1e5, 1e5), st.floats(1e-3, 1e3))

@@ -41,7 +41,7 @@ def test_the_fuzz_sees_a_number_that_changes_in_silence(place, monkeypatch):
         "mdcore.store.commits.sha256",
         lambda path: json.loads((path.parent / "stack.json").read_bytes())["files"][path.name],
     )
-    monkeypatch.setattr("mdcore.store.readback.recomputed.contradiction", lambda *_: "")
+    monkeypatch.setattr("mdcore.store.reading.recomputed.contradiction", lambda *_: "")
     (table, *_) = sorted(place.run.glob("stacks/[!.]*/final.parquet"))
     good = table.read_bytes()
     frame = pd.read_parquet(table)

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 USE = """
 import mdcore, sys
-from mdcore.store.places import shipped
+from mdcore.store.locations import shipped
 assert mdcore.__file__.startswith(sys.argv[1]) and str(shipped("grids")).startswith(sys.argv[1])
 only = "potential=quadratic,dataset_dim=2"
 run = mdcore.run_grid("quick_debug", tag="installed", jobs=1, only=only, set={"epochs": 50})

@@ -355,7 +355,7 @@ def test_an_address_that_is_no_scheduler_is_told_in_one_line(monkeypatch, addres
 
 def test_a_first_step_that_overflows_is_a_cell_that_diverged(tmp_path):
     from mdcore.config.grid import load_grid
-    from mdcore.store.runs import HISTORY
+    from mdcore.store.columns import HISTORY
     from mdcore.training.stack import train_request
 
     (tmp_path / "grid.yaml").write_text(
@@ -369,7 +369,7 @@ def test_a_first_step_that_overflows_is_a_cell_that_diverged(tmp_path):
     assert list(done.final["status"]) == ["diverged"]
     assert "first non-finite value at epoch 1" in done.final["message"][0]
     assert set(HISTORY) <= set(done.final.columns)
-    assert done.final[[name for name in HISTORY if name != "cell_id"]].isna().all(axis=None)
+    assert done.final[HISTORY].isna().all(axis=None)
     assert (len(done.history), np.isnan(done.w).all()) == (0, True)
 
 

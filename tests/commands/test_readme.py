@@ -13,7 +13,6 @@ from mdcore.analysis.figures.drawings.curves import own_metrics
 from mdcore.analysis.figures.study import Study
 from mdcore.analysis.report.sections import build
 from mdcore.analysis.tables import statistics_tables
-from mdcore.config.cell import METRIC, PARAM
 from mdcore.config.grid import GridError, load_grid
 from mdcore.training.content import ContentNow
 from mdcore.training.stack import train_request
@@ -132,12 +131,9 @@ def test_every_make_target_named_exists():
     assert named <= targets, named - targets
 
 
-def test_every_column_named_exists():
-    from mdcore.analysis.data.columns import METRICS, WORDS
+def test_the_list_of_files_and_columns_is_that_of_the_code():
+    from mdcore.store.columns import METRICS, page
 
-    section = README.split("### Columns\n")[1].split("\n## ")[0]
-    first = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    named = [name for cell in first for name in re.findall(r"`([\w.<>]+)`", cell)]
-    assert len(named) >= 10
-    for name in named:
-        assert name in METRICS or name in WORDS or name in (PARAM + "<name>", METRIC + "<name>"), name
+    text = (ROOT / "mdcore" / "store" / "README.md").read_text(encoding="utf-8")
+    assert text == page(), "python -m mdcore.store.columns writes it anew"
+    assert all(metric.meaning for metric in METRICS.values() if "_effect_" not in metric.name)

@@ -234,14 +234,14 @@ def test_data_sets_have_names_of_their_own(datasets):
 
 
 def test_a_name_is_told_apart_by_the_least_that_does():
-    assert labels.told_apart({"1": ["a", "f:a"], "2": ["a", "g:a"], "3": ["b", "f:b"]}) == {
+    assert labels.unique_names({"1": ["a", "f:a"], "2": ["a", "g:a"], "3": ["b", "f:b"]}) == {
         "1": "f:a",
         "2": "g:a",
         "3": "b",
     }
-    same = labels.told_apart({"1": ["a"], "2": ["a"]})
+    same = labels.unique_names({"1": ["a"], "2": ["a"]})
     assert len(set(same.values())) == 2 and all(re.fullmatch("a-[0-9a-f]{6}", name) for name in same.values())
-    assert len(set(labels.told_apart({"1": ["a", "b"], "2": ["a", "c"], "3": ["b"]}).values())) == 3
+    assert len(set(labels.unique_names({"1": ["a", "b"], "2": ["a", "c"], "3": ["b"]}).values())) == 3
 
 
 def test_condition_ids_are_the_same_with_and_without_results(tmp_path):

@@ -306,7 +306,7 @@ def test_stop_by_certificate_ends_cells_and_keeps_companions():
     cells, plan = mixed_plan(epochs=3000, stop_gap=0.03, step=StepRule("normalized", 0.1))
     cells = [cell for cell in cells if cell.potentials[0] != Lp(3.0)]  # far from the edge of stability
     cells = [
-        dataclasses.replace(cell, follows=tuple(
+        dataclasses.replace(cell, companion_of=tuple(
             j for j, other in enumerate(cells)
             if cell.depth == 1 < other.depth and (other.seed, other.potentials[0]) == (cell.seed, cell.potentials[0])
         ))

@@ -29,7 +29,7 @@ def passes(A, w, loss="logistic", **keys):
 @pytest.mark.parametrize("d", [3, 17])
 @pytest.mark.parametrize("scale", [0.1, 3.0, 100.0])
 def test_a_pass_by_the_formulas(monkeypatch, scale, d, loss, ahead, needs_risk):
-    monkeypatch.setattr(data_pass, "runs_ahead", lambda tensor: ahead)  # steps that are queued, as on a GPU
+    monkeypatch.setattr(data_pass, "is_asynchronous", lambda tensor: ahead)  # steps that are queued, as on a GPU
     A = data(d=d)
     w = scale * torch.stack([torch.ones(d, dtype=torch.float64), torch.linspace(0.5, 2, d, dtype=torch.float64)])
     of, now = passes(A, w, loss)
@@ -63,7 +63,7 @@ def test_a_pass_is_early_until_every_margin_is_above_forty(margin, early):
     [(65, False, True, True), (64, False, True, False), (65, True, True, False), (65, False, False, False)],
 )
 def test_when_points_may_be_left_out_at_all(monkeypatch, n, ahead, active, may):
-    monkeypatch.setattr(data_pass, "runs_ahead", lambda tensor: ahead)
+    monkeypatch.setattr(data_pass, "is_asynchronous", lambda tensor: ahead)
     of = DataPass(data(n), "logistic", active)
     assert of.may_be_active is may
     assert of.slack == pytest.approx(math.log(n * 2.0**53))

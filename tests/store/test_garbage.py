@@ -23,7 +23,7 @@ from spec_strategies import KEYS, OVERRIDES, VALUES
 
 from mdcore import run_analysis, run_grid
 from mdcore.analysis.data import results, validate
-from mdcore.analysis.data.columns import HISTORY, STATUSES
+from mdcore.store.columns import HISTORY, STATUSES
 from mdcore.store.commits import seal
 from mdcore.store.runs import RunError, check_tag, committed, find_run, read_run
 

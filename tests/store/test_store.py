@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from fake_training import results
 
 from mdcore.config.grid import load_grid
 from mdcore.store import commits
+from mdcore.store.columns import HISTORY
 from mdcore.store.commits import (
     NOTES,
     RECORD,
@@ -29,7 +31,6 @@ from mdcore.store.commits import (
 from mdcore.store.fingerprint import FOLDERS, NOTEBOOK, PACKAGE, PROCESSOR, WRITER, changes, code_parts, fingerprint
 from mdcore.store.provenance import provenance
 from mdcore.store.runs import (
-    HISTORY,
     RESULTS,
     RunError,
     check_tag,
@@ -67,7 +68,7 @@ def test_a_run_is_read_back(run):
     data = read_run(run.path)
     assert list(data.final["cell_id"]) == run.ids  # the manifest's order
     assert set(data.history["cell_id"]) == set(run.ids)
-    assert list(data.history.columns) == list(HISTORY)
+    assert list(data.history.columns) == ["cell_id", "epoch", *HISTORY]
     assert data.problems == []
     assert data.question == "Does it run?"
     expected = results(run.ids).w
@@ -128,8 +129,12 @@ def test_well_sealed_tables_are_still_validated(run):
     """Checksums only say that nothing changed; the tables must also be what stack.json says they are."""
     output = run.path / "stacks" / ".three.partial" / "out"
     made = results(run.ids[:2])
-    made.history = made.history.drop(columns="gap")
     write_results(output, made)
+    notes = json.loads((output / NOTES).read_text())
+    data = made.history.drop(columns="gap").to_parquet(index=False)
+    (output / "history.parquet").write_bytes(data)
+    notes["files"]["history.parquet"] = hashlib.sha256(data).hexdigest()
+    (output / NOTES).write_text(json.dumps(notes))
     (output / "train_cell.ipynb").write_text("{}")
     commit_stack(run.path, "three", output, run.ids[:2], read_notes(output, run.ids[:2]), Origin(PARTS, 9))
     data = read_run(run.path)

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from mdcore.analysis.data.columns import HISTORY
 from mdcore.config.cell import condition_id, flatten, make_cell
+from mdcore.store.columns import HISTORY
 
 POTENTIALS = ["quadratic", {"lp": {"p": 1.5}}, {"lp": {"p": 3.0}}]
 GAUSSIAN = {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1.0}

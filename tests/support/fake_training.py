@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from mdcore.store.runs import HISTORY
+from mdcore.store.columns import HISTORY
 
 LIGHT_KERNELS = ("ipykernel.kernelapp", "pandas", "mdcore.store.runs")  # what a server of kernels for it imports
 

@@ -12,7 +12,7 @@ from mdcore.config.plugins import potentials_for
 from mdcore.problems.references import solve_references
 from mdcore.verification.claims.limits import TRANSIENT
 from mdcore.verification.evidence import GRIDS, Evidence
-from mdcore.verification.own import least_potential
+from mdcore.verification.independent import least_potential
 
 ANGLES = {"constant": ([1e3, 1e4, 1e5], [16, 12, 9.4]), "loss_scaled": ([1e3, 1e4, 3e4], [1.0, 0.12, 0.046])}
 

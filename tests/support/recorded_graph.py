@@ -92,7 +92,7 @@ def take_the_place_of_cuda(monkeypatch):
     for module in (block, data_pass, engine):
         monkeypatch.setattr(module, "loops_for", lambda tensor: torch_loops)
     for module in (data_pass, engine, potentials):
-        monkeypatch.setattr(module, "runs_ahead", lambda tensor: True)
+        monkeypatch.setattr(module, "is_asynchronous", lambda tensor: True)
     monkeypatch.setattr(cuda_graph, "Graph", RecordedGraph)
     monkeypatch.setattr(cuda_graph, "reads_back", reads_back)
     monkeypatch.setattr(cuda_graph.CapturedSteps, "_side_stream", lambda self: NoStream())

@@ -11,19 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mdcore.analysis.data.columns import BASE, EFFECTS, FINAL_NUMBERS, HISTORY, STATUSES, USED
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.pairs import effects, pairings
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.data.statistics import describe_values
-from mdcore.config.cell import is_own
+from mdcore.config.cell import is_user_defined
 from mdcore.config.yaml_lines import dump
+from mdcore.store.columns import BASE, FINAL_NUMBERS, HISTORY, PAIRED, STATUSES, USED
 
-_PAIRED = [
-    "angle_reference_potential",
-    "angle_linear_md_ends",
-    *(f"{prefix}_{m}" for prefix, (_, ms) in EFFECTS.items() for m in ms),
-]
 _WORDS = ["separability", "reference_unique", "svm_kind", "logreg_kind", "message"]
 _DATA = ["separability", "reference_unique", "n_train", "n_test", "dim", "svm_kind", "logreg_kind"]
 _TAIL = ["limit_p", *_DATA, "message"]
@@ -36,7 +31,7 @@ def condition_columns(results: Results, flat: dict) -> dict:
 
 def metric_columns(results: Results) -> list[str]:
     """Every column that gets statistics: the final metrics, metrics of the user's own, paired differences."""
-    return [*HISTORY, *FINAL_NUMBERS, *results.own_metrics, *_PAIRED]
+    return [*HISTORY, *FINAL_NUMBERS, *results.own_metrics, *PAIRED]
 
 
 def master_table(results: Results) -> pd.DataFrame:
@@ -50,11 +45,11 @@ def master_table(results: Results) -> pd.DataFrame:
             row |= condition_columns(results, c.flat)
             row |= {"seed": seed, "status": results.status[cell]}
             row |= {k: found.get(k, np.nan) for k in numbers}
-            row |= {k: paired.get(cell, {}).get(k, np.nan) for k in _PAIRED}
+            row |= {k: paired.get(cell, {}).get(k, np.nan) for k in PAIRED}
             row |= {k: found.get(k, "" if k in _WORDS else np.nan) for k in _TAIL}
             rows.append(row)
     varied = ["loss_function" if k == "loss" else k for k in results.varied]
-    columns = ["cell_id", "condition_id", *BASE, *varied, "seed", "status", *numbers, *_PAIRED, *_TAIL]
+    columns = ["cell_id", "condition_id", *BASE, *varied, "seed", "status", *numbers, *PAIRED, *_TAIL]
     twice = sorted({c for c in columns if columns.count(c) > 1})
     if twice:
         raise ValueError(f"master.csv: columns that occur twice: {', '.join(twice)}")
@@ -99,7 +94,7 @@ def _clean(value):
 def grid_snippet(condition: Condition, question: str = "") -> dict:
     """A grid that runs this condition again, all its seeds: what load_grid reads."""
     keep = {k: v for k, v in condition.config.items() if v is not None}
-    if not is_own(keep["dataset"]["name"]):  # null is a value of a user's own parameter, not the default
+    if not is_user_defined(keep["dataset"]["name"]):  # null is a value of a user's own parameter, not the default
         keep["dataset"] = {k: v for k, v in keep["dataset"].items() if v is not None}
     return {
         "question": question or f"What does {condition.id} do?",

@@ -17,10 +17,10 @@ from mdcore.config.cell import (
     flatten,
     function_of,
     layers,
-    own_parameters,
     potential_key,
     sanitised,
     shared_names,
+    user_parameters,
     without_seed,
 )
 from mdcore.math.potentials import BUILTIN
@@ -119,12 +119,12 @@ def conditions_of(cells: list[dict], called: dict[str, str] | None = None) -> li
             c.flat["dataset"] = sanitised(name)
         c.cells = dict(sorted(c.cells.items()))
         c.flat |= {"potential_label": c.label} | {column: c.flat.get(column) for column in own}
-    data_names = sorted({name for config in configs for name in own_parameters(config)["dataset"]})
+    data_names = sorted({name for config in configs for name in user_parameters(config)["dataset"]})
     return sorted(
         found.values(),
         key=lambda c: (
             [sortable(c.flat[k]) for k in _DATA_ORDER],
-            [sortable(own_parameters(c.config)["dataset"].get(k)) for k in data_names],
+            [sortable(user_parameters(c.config)["dataset"].get(k)) for k in data_names],
             potential_order(c.label, c.flat),
             c.depth,
             [sortable(c.flat[k]) for k in _REST_ORDER],

@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from mdcore.analysis.data.columns import BASE
 from mdcore.analysis.data.conditions import Condition, same_value
-from mdcore.config.cell import PARAM, PARAMETERS, dataset_label, plain
-from mdcore.config.labels import told_apart
+from mdcore.config.cell import PARAM, PARAMETERS, dataset_label, short_number
+from mdcore.config.labels import unique_names
+from mdcore.store.columns import BASE
 
 _NOT_FACET = {"potential", "potential_label", *PARAMETERS, "depth", "seed"}
 
@@ -106,8 +106,8 @@ def facets_of(conditions: list[Condition]) -> list[Facet]:
     position = {c.id: i for i, c in enumerate(conditions)}
     parts = {key: _words(sorted(members, key=lambda c: position[c.id]), columns) for key, members in keys.items()}
     text = {key: (", ".join(words), _slug("-".join(slugs))) for key, (words, slugs) in parts.items()}
-    titles = told_apart({str(key): [title] for key, (title, _) in text.items()})
-    slugs = told_apart({str(key): [slug] for key, (_, slug) in text.items()})
+    titles = unique_names({str(key): [title] for key, (title, _) in text.items()})
+    slugs = unique_names({str(key): [slug] for key, (_, slug) in text.items()})
     out = [
         Facet(key, titles[str(key)], slugs[str(key)], sorted(members, key=lambda c: position[c.id]))
         for key, members in keys.items()
@@ -119,7 +119,7 @@ def _words(members: list[Condition], columns: list[str]) -> tuple[list[str], lis
     """(words of the title, words of the slug): the kind of data, then what divides this facet from others."""
     example = next((c for c in members if c.depth > 1), members[0])
     extra = [
-        _SAYS.get(k, _said(k)).format(plain(example.flat[k]))
+        _SAYS.get(k, _said(k)).format(short_number(example.flat[k]))
         for k in columns
         if example.flat.get(k) is not None and (k, example.flat[k]) not in _UNSAID
     ]

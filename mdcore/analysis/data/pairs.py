@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdcore.analysis.data.columns import EFFECT_METRICS, USED
 from mdcore.analysis.data.results import Results
 from mdcore.problems.proofs.directions import angle
+from mdcore.store.columns import EFFECT_METRICS, USED
 
 
 def _trace(results: Results, cell_id: str, column: str) -> tuple[np.ndarray, np.ndarray]:

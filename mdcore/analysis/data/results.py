@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from mdcore.analysis.data import validate
-from mdcore.analysis.data.columns import declare
 from mdcore.analysis.data.conditions import Condition, conditions_of
 from mdcore.analysis.data.facets import Facet, facets_of, varied_columns
 from mdcore.config.cell import METRIC, data_key
 from mdcore.config.yaml_lines import parse
+from mdcore.store.columns import declare
 
 
 def record_of(row: dict) -> dict:

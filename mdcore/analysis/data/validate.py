@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mdcore.analysis.data.columns import FINAL_NUMBERS, HISTORY, METRICS, SEPARABLE_ONLY, SIZES, STATUSES, WORDS
 from mdcore.config.cell import METRIC, Cell
 from mdcore.math.parameters import first_of
+from mdcore.store.columns import FINAL_NUMBERS, HISTORY, METRICS, SEPARABLE_ONLY, SIZES, STATUSES, WORDS
 
 
 def _some(ids) -> str:
@@ -77,7 +77,7 @@ def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame |
         # the column is then the name of the loss function, a column of the configuration
         final["loss"] = np.exp(-pd.to_numeric(final["log_inverse_loss"], errors="coerce"))
     empty = not len(final)
-    numbers = _numbers(final, HISTORY + FINAL_NUMBERS + SIZES + own, "final", [] if empty else problems)
+    numbers = _numbers(final, [*HISTORY, *FINAL_NUMBERS, *SIZES, *own], "final", [] if empty else problems)
     words = {
         c: final[c].astype(object).where(final[c].notna(), "").astype(str)
         if c in final
@@ -86,7 +86,7 @@ def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame |
     }
     condition = final["condition_id"] if "condition_id" in final else pd.Series([None] * len(final), dtype=object)
     out = pd.concat([final[["cell_id"]], condition.rename("condition_id"), pd.DataFrame(words), numbers], axis=1)
-    odd = ~out["status"].isin(STATUSES)
+    odd = ~out["status"].isin(list(STATUSES))
     if odd.any():
         problems.append(
             f"final: status {sorted(set(out['status'][odd]))} of {_some(out['cell_id'][odd])} is not one "

@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatter, MaxNLocator, NullLocator
 
-from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.directions import SAME
 from mdcore.problems.proofs.directions import CONVERGED_GAP
+from mdcore.store.columns import metric
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.report.findings.wording import listed
+from mdcore.store.columns import metric
 
 
 def why_empty(results: Results, conditions: list[Condition], column: str) -> str:

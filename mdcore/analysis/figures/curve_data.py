@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mdcore.analysis.data.columns import USED
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.figures.study import Study
+from mdcore.store.columns import USED
 
 AXES = {"epoch": "epochs (full batch)", "log_inverse_loss": "log(1/R), in nats"}
 EQUAL_LOSS = "angle_linear_md_equal_loss"

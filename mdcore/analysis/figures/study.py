@@ -27,7 +27,7 @@ from mdcore.analysis.data.pairs import pairings
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.figures import style
 from mdcore.config.errors import Problems, got, nearest
-from mdcore.config.labels import told_apart
+from mdcore.config.labels import unique_names
 from mdcore.config.yaml_lines import GridError, read_document
 
 
@@ -115,7 +115,7 @@ class Study:
         colours, markers = (f(list(labels.values())) for f in (style.colours, style.markers))
         self.colours = {key: colours[label] for key, label in labels.items()}
         self.markers = {key: markers[label] for key, label in labels.items()}
-        said = told_apart({c.potential_key: [_short(c.words), c.words] for c in everything})
+        said = unique_names({c.potential_key: [_short(c.words), c.words] for c in everything})
         self.names = {key: options.labels.get(labels[key]) or style.words(said[key]) for key in labels}
         titles = [f.title for f in self.results.facets]
         _chosen("labels", list(options.labels) or None, [*labels.values(), *titles])

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from mdcore.analysis.data.columns import USED
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results, record_of
 from mdcore.analysis.report.findings.wording import listed, plural
-from mdcore.analysis.tables.numbers import angle_at_most, count, is_number, percent, plain, rounded_up
+from mdcore.analysis.tables.numbers import angle_at_most, count, is_number, number_as_text, percent, rounded_up
 from mdcore.problems.proofs.directions import CONVERGED_GAP
 from mdcore.problems.sources import BY_SEED, SOURCES
+from mdcore.store.columns import USED
 
 # Rules and potentials that have a source.
 _STEPS = {
@@ -231,7 +231,7 @@ def _references(results: Results) -> str:
         if is_number(gap):
             text = (
                 "Each run is compared with the lp max-margin direction of its potential's own exponent, solved here to "
-                f"a relative duality gap of at most {plain(rounded_up(max(gap, 0.0)), digits=2)}"
+                f"a relative duality gap of at most {number_as_text(rounded_up(max(gap, 0.0)), digits=2)}"
             )
             if is_number(own):
                 unique = " where it is the only one" if ambiguous else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mdcore.analysis.data.results import newest_run
 from mdcore.store.drafts import MARK
-from mdcore.store.places import workplace
+from mdcore.store.locations import workplace
 
 if TYPE_CHECKING:
     import nbformat  # imported where it is used: the notebooks choose their places with this module, and do not need it

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from mdcore.analysis.data import aggregate
-from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.results import Results, load
 from mdcore.analysis.figures import collection
 from mdcore.analysis.figures.captions import NOT_UNIQUE, unique_notes
@@ -27,6 +26,7 @@ from mdcore.analysis.report.verdict_sections import verdict_section, waiting_sec
 from mdcore.analysis.tables.norms import norms_section
 from mdcore.analysis.tables.numbers import DASH, is_number, readable
 from mdcore.analysis.tables.statistics_tables import QUANTITIES, counts, numbers_of
+from mdcore.store.columns import metric
 
 __all__ = ["build", "publish"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from mdcore.analysis.data.columns import STATUSES
 from mdcore.analysis.data.directions import NO, OPEN, SAME, YES, norm_name, reference_name
 from mdcore.analysis.report.document import Bullets, Section, Table, Text
 from mdcore.analysis.report.findings.certainty import forecast_sentence
 from mdcore.analysis.report.findings.verdicts import Estimate, Verdict
 from mdcore.analysis.report.findings.wording import distinct, listed
 from mdcore.analysis.tables.numbers import DASH, aligned, angle, angle_at_most, percent, readable
+from mdcore.store.columns import STATUSES
 
 
 def waiting_section(found: list[Verdict]) -> Section:

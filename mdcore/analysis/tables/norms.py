@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mdcore.analysis.data.columns import USED
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.report.document import Section, Table, Text
@@ -18,6 +17,7 @@ from mdcore.analysis.tables import latex
 from mdcore.analysis.tables.layout import ASTERISK, Column, Float, tables
 from mdcore.analysis.tables.numbers import aligned, readable
 from mdcore.problems.proofs.certificates import norm
+from mdcore.store.columns import USED
 
 MOST_WITH_SPREAD = 5  # exponents of a LaTeX table that has room for standard deviations
 SAME = 1e-5  # relative difference under which two values of a column do not differ

@@ -49,7 +49,7 @@ def parts(mean: float, spread: float | None = None, digits: int = 3) -> tuple[st
     return _fixed(mean, decimals), (None if size is None else _fixed(size, decimals)), exponent
 
 
-def plain(mean: float, spread: float | None = None, unit: str = "", digits: int = 3) -> str:
+def number_as_text(mean: float, spread: float | None = None, unit: str = "", digits: int = 3) -> str:
     """ "12.31 ± 0.04°", "(3.1 ± 0.2)×10⁻⁵"; an en dash where there is no number."""
     if not is_number(mean):
         return DASH
@@ -123,7 +123,7 @@ def with_interval(mean: float, low: float, high: float, most: int = 3) -> tuple[
 
 def angle(degrees: float) -> str:
     """ "0.31°", two significant digits; what lies below any use is not spelt out: "under 10⁻⁶°"."""
-    return "under 10⁻⁶°" if 0 <= degrees < 1e-6 else plain(degrees, unit="°", digits=2)
+    return "under 10⁻⁶°" if 0 <= degrees < 1e-6 else number_as_text(degrees, unit="°", digits=2)
 
 
 def angle_at_most(degrees: float) -> str:
@@ -150,7 +150,7 @@ def percent(x: float) -> str:
         return "under 0.0001 %"
     if x == 0 or abs(x) >= 10:
         return f"{x:.0f} %".replace("-", "−")
-    return plain(float(f"{x:.2g}"), digits=2) + " %"
+    return number_as_text(float(f"{x:.2g}"), digits=2) + " %"
 
 
 def count(n: float, digits: int = 0) -> str:
@@ -160,7 +160,7 @@ def count(n: float, digits: int = 0) -> str:
     n = float(f"{n:.{digits}g}") if digits else n
     if n < 1e6:
         return f"{round(n):,}"
-    return plain(float(f"{n:.2g}"), digits=2)
+    return number_as_text(float(f"{n:.2g}"), digits=2)
 
 
 def duration(seconds: float) -> str:

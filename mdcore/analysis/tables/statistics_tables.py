@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.tables import latex
 from mdcore.analysis.tables.layout import DAGGER, DOUBLE, PREAMBLE, Column, Float, tables
 from mdcore.analysis.tables.norms import norms_table
 from mdcore.analysis.tables.numbers import aligned, is_number
+from mdcore.store.columns import metric
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mdcore.config.cell import COLUMNS, PARAM, Cell, plain
+from mdcore.config.cell import COLUMNS, PARAM, Cell, short_number
 from mdcore.config.errors import Problems, nearest, one_of
 from mdcore.config.yaml_lines import scalar
 
@@ -64,7 +64,7 @@ def _there(flats: list[dict[str, Any]], column: str, given: str) -> str:
     """The values that the cells have in a column, and the nearest to what was given."""
     columns = ("potential", "potential_label") if column == "potential" else (column,)
     found = dict.fromkeys(flat.get(name) for name in columns for flat in flats)
-    values = list(dict.fromkeys("null" if value is None else plain(value) for value in found))
+    values = list(dict.fromkeys("null" if value is None else short_number(value) for value in found))
     more = f", … ({len(values)} in all)" if len(values) > MOST_SHOWN else ""
     start = "there is " if len(values) == 1 else "there are "
     return start + ", ".join(values[:MOST_SHOWN]) + more + nearest(given, values)

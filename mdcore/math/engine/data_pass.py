@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mdcore.math import losses
 from mdcore.math.engine import torch_loops
-from mdcore.math.engine.loops import loops_for, runs_ahead
+from mdcore.math.engine.loops import is_asynchronous, loops_for
 
 BLOCK_BYTES = 1664 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
 LEAST_COLUMNS = 16  # d from which on the compiled products are faster than a BLAS; measured
@@ -99,8 +99,8 @@ class DataPass:
     def __init__(self, A: Tensor, loss: str, active: bool = True):
         self.A, self.loss = A, loss
         self.n = A.shape[0]
-        self.runs_ahead = runs_ahead(A)
-        self.may_be_active = active and self.n > 64 and not self.runs_ahead
+        self.is_asynchronous = is_asynchronous(A)
+        self.may_be_active = active and self.n > 64 and not self.is_asynchronous
         self.slack = math.log(self.n) - math.log(torch.finfo(A.dtype).eps / 2)
         self.loops = loops_for(A)
         self.products = self.loops if A.shape[1] >= LEAST_COLUMNS else torch_loops
@@ -121,7 +121,7 @@ class DataPass:
 
     def first(self, now: Pass, needs_risk: bool) -> None:
         """Fill `now` from now.w with a pass over every point."""
-        if self.runs_ahead:  # cell by cell, the sweep itself sees which sum is needed
+        if self.is_asynchronous:  # cell by cell, the sweep itself sees which sum is needed
             self._sweep(self.blocks, now, by_loss=needs_risk and self.loss == "logistic")
             return
         by_loss = needs_risk and self.early
@@ -237,5 +237,5 @@ class DataPass:
 
     def _cache_blocks(self, A: Tensor) -> list[Any]:
         """A cut into equal blocks of rows that fit the cache, as the products take them; a GPU takes them at once."""
-        rows = len(A) if self.runs_ahead else max(64, BLOCK_BYTES // (A.shape[1] * A.element_size()))
+        rows = len(A) if self.is_asynchronous else max(64, BLOCK_BYTES // (A.shape[1] * A.element_size()))
         return [self.products.view(part) for part in A.tensor_split(max(1, math.ceil(A.shape[0] / rows)))]

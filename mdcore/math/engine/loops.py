@@ -16,6 +16,6 @@ def loops_for(tensor: Tensor) -> ModuleType:
     return compiled if tensor.device.type == "cpu" else torch_loops
 
 
-def runs_ahead(tensor: Tensor) -> bool:
+def is_asynchronous(tensor: Tensor) -> bool:
     """Whether steps are queued on a GPU: nothing may then depend on a value that the processor reads back."""
     return tensor.device.type == "cuda"

@@ -14,8 +14,9 @@ from mdcore.math.step_rules import StepRule
 
 @dataclass(frozen=True)
 class CellPlan:
-    """What distinguishes a cell in its stack. `follows` lists stack positions whose linear companion this cell is.
+    """What distinguishes a cell in its stack.
 
+    `companion_of`: positions of the cells in the stack that are compared with this linear one.
     `start`: initial weights W_1 … W_L, each (out, in), instead of drawn ones.
     """
 
@@ -24,7 +25,7 @@ class CellPlan:
     width: int | None = None
     init_scale: float = 0.3
     init_distribution: str = "normal"
-    follows: tuple[int, ...] = ()
+    companion_of: tuple[int, ...] = ()
     start: tuple[torch.Tensor, ...] | None = field(default=None, compare=False)
 
     @property

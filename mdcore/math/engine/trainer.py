@@ -22,7 +22,7 @@ from torch import Tensor
 from mdcore.math.engine.block import Block
 from mdcore.math.engine.cuda_graph import CapturedSteps
 from mdcore.math.engine.data_pass import DataPass, Pass
-from mdcore.math.engine.loops import loops_for, runs_ahead
+from mdcore.math.engine.loops import is_asynchronous, loops_for
 from mdcore.math.engine.observer import Observer
 from mdcore.math.engine.plans import CellPlan, StackPlan
 from mdcore.math.models import initial_weights, layer_shapes
@@ -103,7 +103,7 @@ class StackTrainer:
     def _capture(self) -> None:
         """On a GPU, steps are captured anew whenever the cells have changed."""
         self.captured = None
-        if runs_ahead(self.A) and self.members:
+        if is_asynchronous(self.A) and self.members:
             potentials = (phi for block in self.blocks for own in block.potentials for phi in own)
             self.captured = CapturedSteps(self._step, lambda: self.now, self.epoch, potentials)
 
@@ -191,7 +191,7 @@ class StackTrainer:
         """Ended cells leave the stack, unless they are the linear companion of one that trains on."""
         keep = [
             self.ended.get(position) != "diverged"
-            and (position not in self.ended or any(f not in self.ended for f in self.cells[position].follows))
+            and (position not in self.ended or any(f not in self.ended for f in self.cells[position].companion_of))
             for position in self.alive
         ]
         if all(keep):

@@ -16,7 +16,7 @@ import numpy as np
 from mdcore.analysis.data import directions
 from mdcore.analysis.data.directions import NO, OPEN, SAME, YES
 from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, level
-from mdcore.verification.own import degrees
+from mdcore.verification.independent import degrees
 
 CLAIMS = Register()
 COUNT = 200

@@ -14,7 +14,7 @@ from mdcore.problems.datasets import load_dataset
 from mdcore.problems.references import solve_references
 from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, is_quick, largest
 from mdcore.verification.claims.shipped import SOLVED, residual_picture, second_opinion
-from mdcore.verification.own import degrees, least_factorisation, soft_margin_svm
+from mdcore.verification.independent import degrees, least_factorisation, soft_margin_svm
 
 CLAIMS = Register()
 G20 = {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1.0}

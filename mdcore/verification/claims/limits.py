@@ -8,7 +8,7 @@ import numpy as np
 
 from mdcore.analysis.tables.norms import norm_at_margin_one
 from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, largest, level
-from mdcore.verification.own import degrees, least_potential
+from mdcore.verification.independent import degrees, least_potential
 
 CLAIMS = Register()
 G20 = "G20, 5 seeds (QUICK: 1)"

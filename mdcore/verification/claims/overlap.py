@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, largest, within
-from mdcore.verification.own import degrees, newton_logistic
+from mdcore.verification.independent import degrees, newton_logistic
 
 CLAIMS = Register()
 SETTING = "MNIST 3v5, 500 a digit, PCA 50, standardised, 30k steps"

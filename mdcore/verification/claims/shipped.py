@@ -18,7 +18,7 @@ from mdcore.problems.solvers import conic
 from mdcore.training.stack import load_data
 from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, is_quick, largest, level
 from mdcore.verification.evidence import GRIDS
-from mdcore.verification.own import degrees, least_polyhedral
+from mdcore.verification.independent import degrees, least_polyhedral
 
 CLAIMS = Register()
 NEAR = (1.2, 1.5, 2.0, math.inf)  # margins up to which points go to the second solver, which breaks down on some sets

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from mdcore.analysis.data.columns import metric
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.figures import style
 from mdcore.analysis.figures.axes import clip_notes, line_across, line_notes, scale, set_axis
@@ -43,6 +42,7 @@ from mdcore.analysis.figures.layout import (
 )
 from mdcore.analysis.figures.registry import Absent, Drawn, figure
 from mdcore.analysis.figures.study import Study
+from mdcore.store.columns import metric
 
 LABELS = {  # of y axes: two short lines; other columns have their titles
     "angle_linear_md": "angle to linear\nMD, equal steps",

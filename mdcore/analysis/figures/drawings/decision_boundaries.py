@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mdcore.analysis.data.columns import USED
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.facets import Facet
 from mdcore.analysis.figures import style
@@ -31,6 +30,7 @@ from mdcore.analysis.figures.registry import Absent, Drawn, figure
 from mdcore.analysis.figures.study import Study
 from mdcore.analysis.tables.numbers import angle_at_most
 from mdcore.problems.proofs.directions import angle
+from mdcore.store.columns import USED
 
 _MOST_POINTS = 300
 _DOTTED = (0, (1, 1.4))

@@ -13,7 +13,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from mdcore.analysis.data.columns import USED, metric
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.figures import style
 from mdcore.analysis.figures.axes import clip_notes, line_across, line_notes, scale, set_axis
@@ -29,6 +28,7 @@ from mdcore.analysis.figures.layout import Group, Margins, even_parts, groups_of
 from mdcore.analysis.figures.registry import Absent, Drawn, figure
 from mdcore.analysis.figures.study import Study
 from mdcore.analysis.report.findings.wording import listed
+from mdcore.store.columns import USED, metric
 
 ANGLES = {
     "angle_max_margin": "lp max-margin",

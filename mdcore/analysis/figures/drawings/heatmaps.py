@@ -11,12 +11,12 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
-from mdcore.analysis.data.columns import metric
 from mdcore.analysis.figures import style
 from mdcore.analysis.figures.axes import number, scale, set_axis
 from mdcore.analysis.figures.layout import Group, Margins, Page, brief, even_parts, label, pages_of, panel_grid, wrapped
 from mdcore.analysis.figures.registry import Absent, Drawn, figure
 from mdcore.analysis.figures.study import Study
+from mdcore.store.columns import metric
 
 ROW = 0.17  # inches
 _LOST = {"missing": "not run", "failed": "failed", "diverged": "div."}

@@ -7,14 +7,14 @@ import re
 import numpy as np
 import pandas as pd
 
-from mdcore.analysis.data.columns import USED
 from mdcore.analysis.data.directions import NOTHING, SAME
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.report.findings.macros import macro_name, stated
 from mdcore.analysis.report.findings.verdicts import Forecast, Verdict
 from mdcore.analysis.report.findings.wording import counted, distinct, in_degrees, listed, scope
-from mdcore.analysis.tables.numbers import angle_at_most, count, duration, is_number, percent, plain
+from mdcore.analysis.tables.numbers import angle_at_most, count, duration, is_number, number_as_text, percent
 from mdcore.problems.proofs.directions import CONVERGED_GAP
+from mdcore.store.columns import USED
 
 # What is known of the limit of each potential on separable data (theory 2 and 5): words, names.
 _SHALLOW = (
@@ -64,7 +64,7 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
                 "The exact margin of an independent solver lies between a run's margin and its certified bound in "
                 f"{agree} of {counted(len(trio), 'SolverRuns', 'run', 'runs with an exact margin')}. The relative "
                 f"duality gap of this solver is at most "
-                f"{stated('SolverGap', plain(worst, digits=2), 'largest relative duality gap of the solver')}"
+                f"{stated('SolverGap', number_as_text(worst, digits=2), 'largest relative duality gap of the solver')}"
                 f"{_exact_angles(separable)}."
             )
     seeds = {len(c.cells) for c in results.conditions}

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from mdcore.analysis.data.columns import USED
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.directions import End, decide, differ, end_of, is_unique, over_runs
 from mdcore.analysis.data.facets import Facet
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.data.statistics import power_law, steps_to_reach
 from mdcore.problems.proofs.directions import CONVERGED_GAP
+from mdcore.store.columns import USED
 
 _STATISTICS = ("mean", "ci_low", "ci_high", "min", "max")
 

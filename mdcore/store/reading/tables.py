@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mdcore.store.columns import HISTORY, STATUSES
 from mdcore.store.commits import RESULTS, Record
 
 if TYPE_CHECKING:
@@ -12,14 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Tables = tuple[pd.DataFrame, pd.DataFrame, dict[str, NDArray[Any]]]
-
-HISTORY = (
-    "cell_id", "epoch", "loss", "log_inverse_loss", "train_accuracy", "test_accuracy", "weight_norm",
-    "margin_l2", "margin_lp", "margin_ratio", "gap", "angle_max_margin", "angle_linear_md",
-    "angle_linear_md_equal_loss", "angle_svm", "angle_logreg", "norm_balance", "norm_balance_frobenius",
-    "balance_drift", "layer_alignment", "stable_rank", "participation",
-)  # fmt: skip
-STATUSES = ("converged", "transient", "failed", "diverged", "overlap", "quasi-separable")
 
 
 def read_tables(
@@ -32,14 +25,14 @@ def read_tables(
     import numpy as np
     import pandas as pd
 
-    from mdcore.store.readback.recomputed import contradiction
+    from mdcore.store.reading.recomputed import contradiction
 
     history = pd.read_parquet(record.path / RESULTS[0])
     final = pd.read_parquet(record.path / RESULTS[1])
     with np.load(record.path / RESULTS[2], allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     ids, w = [str(c) for c in arrays["cell_id"]], arrays["w"]
-    missing = [name for name in HISTORY if name not in history.columns]
+    missing = [name for name in ("cell_id", "epoch", *HISTORY) if name not in history.columns]
     if missing:
         raise ValueError(f"history.parquet has no column {', '.join(missing)}")
     if list(final["cell_id"]) != ids or set(ids) != set(record.cells) or w.ndim != 2 or len(w) != len(ids):
@@ -48,9 +41,10 @@ def read_tables(
     if others or len(set(ids)) < len(ids):
         told = ", ".join(sorted(map(str, others))[:3])
         raise ValueError(f"history.parquet has rows of {told}; expected the cells of stack.json")
-    strange = sorted(set(final["status"]) - set(STATUSES))
+    expected = [status for status in STATUSES if status != "missing"]
+    strange = sorted(set(final["status"]) - set(expected))
     if strange:
-        raise ValueError(f"final.parquet: status {strange[0]!r}; expected one of {', '.join(STATUSES)}")
+        raise ValueError(f"final.parquet: status {strange[0]!r}; expected one of {', '.join(expected)}")
     if record.data:  # made by training, and not by hand
         tables = {"final": final, "history": history, "arrays": arrays}
         if wrong := contradiction(tables, configs, record.status, references):
