@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from mdcore.library import arrays
-from mdcore.problems.baselines import logistic_regression
 from mdcore.problems.proofs import exact
 from mdcore.problems.solvers import max_margin as solver
 from mdcore.problems.solvers import separability as program
@@ -21,8 +20,9 @@ class Separability:
     """Can a hyperplane through the origin separate the classes? The verdict and its certificate.
 
     verdict: "separable", "quasi-separable" or "overlapping". w (d,): Aw > 0 on the points `strict` (n,), and 0 on the
-    others; None where the data overlap. lam (n,): λ > 0 with A^Tλ = 0 to rounding, Σλ = 1, which proves that no w has
-    Aw ≥ 0, Aw ≠ 0; None unless the data overlap. message: how the verdict was certified. A has the rows y_n x_n.
+    others; None where the data overlap. lam (n,): λ > 0 with A^Tλ = 0 to rounding, Σλ = 1, next to which an exact one
+    is proved to exist, so that no w has Aw ≥ 0, Aw ≠ 0; None unless the data overlap, and where they do so to double
+    precision only. message: how the verdict was certified. A has the rows y_n x_n.
     """
 
     verdict: str
@@ -38,14 +38,9 @@ def separability(X: Any, y: Any) -> Separability:
     X (n, d), y (n,) with two values. There is no intercept: append a column of ones to X for one. See
     `mdcore.problems.solvers.separability` for how it is solved and certified. Raises ValueError for other data.
     """
-    A = arrays.read(X, y)[0].A
-    found = program.separability(A)
-    if found.verdict != program.OVERLAPPING:
-        return Separability(found.verdict, found.strict, found.w, None, found.message)
-    # at the minimiser of Σ log(1 + e^{−Aw}) the gradient −A^Tσ(−Aw) is zero: its weights are the λ
-    margins = A @ logistic_regression(A, None).w
-    lam = np.exp(-np.logaddexp(0.0, margins))
-    return Separability(found.verdict, found.strict, None, lam / lam.sum(), found.message)
+    found = program.separability(arrays.read(X, y)[0].A)
+    w = None if found.verdict == program.OVERLAPPING else found.w
+    return Separability(found.verdict, found.strict, w, found.lam, found.message)
 
 
 def max_margin(X: Any, y: Any, p: float = 2.0) -> solver.MaxMargin:

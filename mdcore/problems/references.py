@@ -84,7 +84,7 @@ class _SolutionCache:
 
     def separability(self) -> Separability:
         def solve():
-            return separability(self.A)._asdict()
+            return {name: value for name, value in separability(self.A)._asdict().items() if name != "lam"}
 
         return Separability(**self._cached("separability", {}, solve, self._fits("w", "strict")))
 

@@ -122,7 +122,13 @@ def test_every_verdict_of_separability_has_its_certificate(g20):
     X, y = rng.standard_normal((50, 3)), np.repeat([-1.0, 1.0], 25)
     found = mdcore.separability(X, y)
     assert found.verdict == "overlapping" and found.w is None and found.lam.min() > 0
-    assert np.abs((y * found.lam) @ X).max() < 1e-12
+    assert np.abs((y * found.lam) @ X).max() < 1e-12 and found.lam.sum() == pytest.approx(1)
+    assert "certified by λ > 0" in found.message
+    scaled = mdcore.separability(np.vstack([X * np.geomspace(1e-9, 1e9, 50)[:, None], [[0.0] * 3]]), [*y, 1])
+    assert (
+        np.abs(([*y, 1] * scaled.lam) @ np.vstack([X * np.geomspace(1e-9, 1e9, 50)[:, None], [[0.0] * 3]])).max()
+        < 1e-17
+    )
     X = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     found = mdcore.separability(X, [1, 1, 1 - 1])
     assert found.verdict == "separable"

@@ -450,7 +450,7 @@ def test_no_null_vector_is_certified_where_a_w_separates(size):
     turn = np.array([[np.cos(1.0), np.sin(1.0)], [-np.sin(1.0), np.cos(1.0)]])
     A = np.c_[x, np.full(40, size)] @ turn
     if min(exact.product(A, turn.T @ [0.0, 1.0])) > 0:  # rounding has left it separable
-        assert not certificates.has_positive_null(A, np.ones(40))
+        assert certificates.positive_null(A, np.ones(40)) is None
     found = separability.separability(A)
     assert found.verdict == "separable" or "double precision" in found.message
 
@@ -459,7 +459,7 @@ def test_a_null_vector_is_certified_of_data_that_overlap():
     A = np.random.default_rng(0).standard_normal((50, 4))
     A = np.hstack([A, -2.0 * A[:, :1], np.zeros((50, 1))])  # dependent columns, one of them empty
     assert separability.separability(A).message == "certified by λ > 0 with A^Tλ = 0"
-    assert not certificates.has_positive_null(A[:4], np.ones(4))  # no more points than columns
+    assert certificates.positive_null(A[:4], np.ones(4)) is None  # no more points than columns
 
 
 @pytest.mark.parametrize("pair", ["0v1", "3v5"])
@@ -514,7 +514,7 @@ def test_a_null_vector_certifies_overlap_alone(name):
     U, _, _ = logistic.row_space(separability._unit_rows(A))
     found = [lam for _, lam in separability._balance(U) if separability._null(U, lam)]
     assert verdict != "overlapping" or found
-    assert any(certificates.has_positive_null(A, lam) for lam in found) is (verdict == "overlapping")
+    assert any(certificates.positive_null(A, lam) is not None for lam in found) is (verdict == "overlapping")
     for lam in found:
         near = lam - U @ (U.T @ lam)
         assert near.min() > 0

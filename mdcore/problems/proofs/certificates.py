@@ -111,8 +111,10 @@ def powers_of_two(sizes: np.ndarray) -> np.ndarray:
     return np.where(sizes > 0, np.ldexp(1.0, 1 - exponents), 1.0)
 
 
-def has_positive_null(A: np.ndarray, lam: np.ndarray) -> bool:
-    """Is there, proved, a λ' > 0 with A^Tλ' = 0? Then no w has Aw ≥ 0, Aw ≠ 0: the data overlap. False proves nothing.
+def positive_null(A: np.ndarray, lam: np.ndarray) -> np.ndarray | None:
+    """λ' (n,), Σλ' = 1, next to which there is, proved, a λ > 0 with A^Tλ = 0; None proves nothing.
+
+    Where there is one, no w has Aw ≥ 0, Aw ≠ 0: the data overlap.
 
     λ (n,) belongs to the rows of A (n, d) scaled to length 1. With the rows scaled by powers of two (exactly) and λ to
     match, λ is first projected on the null space of A^T as well as rounding allows. With r = A^Tλ, λ − A(A^TA)^{-1}r
@@ -123,11 +125,13 @@ def has_positive_null(A: np.ndarray, lam: np.ndarray) -> bool:
     another one or its negative, constrain nothing and are left out first.
     """
     rows = np.abs(A).max(axis=1)
-    if not rows.all():
-        A, lam, rows = A[rows > 0], lam[rows > 0], rows[rows > 0]  # a point at 0 takes any λ
-    if not len(A):
-        return True
-    A = A * powers_of_two(rows)[:, None]
+    if not rows.all():  # a point at 0 takes any λ
+        found, inside = np.ones(len(A)), positive_null(A[rows > 0], lam[rows > 0]) if rows.any() else None
+        if inside is not None:
+            found[rows > 0] = inside * inside.size
+        return found / found.sum() if inside is not None or not rows.any() else None
+    powers = powers_of_two(rows)
+    A = A * powers[:, None]
     lam = lam / np.linalg.norm(A, axis=1)
     used = A[:, np.abs(A).max(axis=0) > 0]
     first = used[np.argmax(used != 0, axis=0), np.arange(used.shape[1])]
@@ -135,13 +139,16 @@ def has_positive_null(A: np.ndarray, lam: np.ndarray) -> bool:
     A = used[:, np.unique(alike, axis=1, return_index=True)[1]]
     n, d = A.shape
     if n <= d:
-        return False
+        return None
     Q = np.linalg.qr(A)[0]
     for _ in range(2):
         lam = lam - Q @ (Q.T @ lam)
     if not lam.min() > 0:
-        return False
+        return None
     unit = np.finfo(float).eps / 2
     rest = np.linalg.norm(np.abs(A.T @ lam) + 2 * (n + 2) * unit * (np.abs(A).T @ lam))
     least = np.linalg.svd(A, compute_uv=False)[-1] - 8 * (n + d) * unit * np.linalg.norm(A)
-    return bool(least > 0 and 1.01 * rest / least < lam.min())
+    if not (least > 0 and 1.01 * rest / least < lam.min()):
+        return None
+    lam = lam * (powers / powers.max())
+    return lam / lam.sum()

@@ -26,6 +26,7 @@ class Separability(NamedTuple):
 
     `strict` (n,) bool: ⟨a_n, w⟩ > 0 there, and ⟨a_n, w'⟩ = 0 elsewhere for every w' with Aw' ≥ 0.
     `message` says how the verdict was certified, or that it holds within the LP's tolerance only.
+    `lam` (n,): λ > 0, A^Tλ = 0 to rounding, Σλ = 1, where that there is such a λ was proved and is the certificate.
     """
 
     verdict: str
@@ -33,6 +34,7 @@ class Separability(NamedTuple):
     strict: np.ndarray
     w: np.ndarray
     message: str
+    lam: np.ndarray | None = None
 
 
 def separability(A: np.ndarray) -> Separability:
@@ -41,7 +43,7 @@ def separability(A: np.ndarray) -> Separability:
     A (n, d), rows y_n x_n. At the optimum every s_n is 0 or 1 (scale w up), so the value is a count.
     Certificates give it without the LP, and `_balance` finds them in most cases: for value n a w whose
     margins are positive beyond rounding; for 0 a λ > 0 with A^Tλ = 0 (Stiemke's theorem: then 0 = λ^T A w >
-    0 for any w with Aw ≥ 0, Aw ≠ 0), which `certificates.has_positive_null` proves to exist; between, both: a w
+    0 for any w with Aw ≥ 0, Aw ≠ 0), which `certificates.positive_null` proves to exist; between, both: a w
     positive on some points and 0 on the rest, a λ > 0 on the rest. That a margin is 0 no rounded w can prove, so
     between is a verdict to double precision. A verdict of 0 that is not proved is tried again with the columns
     brought to one size, which changes no verdict; what is proved by neither way is said to be at the edge of double
@@ -55,7 +57,7 @@ def separability(A: np.ndarray) -> Separability:
     again = _separability(A * powers)
     if EDGE in again.message or not np.isfinite(again.w * powers).all():
         return found
-    return _verdict(again.strict, again.w * powers, again.message)
+    return _verdict(again.strict, again.w * powers, again.message, again.lam)
 
 
 def _separability(original: np.ndarray) -> Separability:
@@ -63,16 +65,16 @@ def _separability(original: np.ndarray) -> Separability:
     n, d = original.shape
     A = _unit_rows(original)
     if not A.any():
-        return Separability(OVERLAPPING, 0.0, np.zeros(n, bool), np.zeros(d), "every point is 0")
+        return Separability(OVERLAPPING, 0.0, np.zeros(n, bool), np.zeros(d), "every point is 0", np.full(n, 1 / n))
     U, sizes, V = logistic.row_space(A)
     near = 0
     for step, (margins, lam) in enumerate(_balance(U)):
         if _null(U, lam):
             near += 1
-            proved = certificates.has_positive_null(original, lam)
-            if proved or near == ATTEMPTS:
-                how = NULL if proved else f"λ > 0 with A^Tλ = 0 to rounding: {EDGE}"
-                return Separability(OVERLAPPING, 0.0, np.zeros(n, bool), np.zeros(d), how)
+            proved = certificates.positive_null(original, lam)
+            if proved is not None or near == ATTEMPTS:
+                how = f"λ > 0 with A^Tλ = 0 to rounding: {EDGE}" if proved is None else NULL
+                return Separability(OVERLAPPING, 0.0, np.zeros(n, bool), np.zeros(d), how, proved)
         if margins.min() > 0:
             w = V @ (U.T @ margins / sizes)
             if _strictly_positive(A, w):
@@ -91,19 +93,22 @@ def separability_lp(A: np.ndarray) -> Separability:
     x, _, tolerance = linear_program.solve(cost, np.hstack([-A, np.eye(n)]), np.zeros(n), bounds)
     strict = x[d:] > 0.5
     w, certified = _check(A, strict, x[:d])
+    proved = None
     how = f"linear program, value {-cost @ x:.9g}, within its tolerance {tolerance:.0e} only: {EDGE}"
     if certified and strict.all():
         how = "linear program, certified by its separating w"
     elif certified and strict.any():
         how = f"linear program, with w and λ on the two parts, {TO_PRECISION}"
     elif certified:
-        how = f"linear program, {NULL}" if _proves_null(original) else f"linear program, λ > 0 to rounding: {EDGE}"
-    return _verdict(strict, w, how)
+        proved = _positive_null(original)
+        how = f"linear program, λ > 0 to rounding: {EDGE}" if proved is None else f"linear program, {NULL}"
+    return _verdict(strict, w, how, proved)
 
 
-def _proves_null(original) -> bool:
+def _positive_null(original) -> np.ndarray | None:
     U = logistic.row_space(_unit_rows(original))[0]
-    return any(certificates.has_positive_null(original, lam) for _, lam in _balance(U))
+    found = (certificates.positive_null(original, lam) for _, lam in _balance(U))
+    return next((lam for lam in found if lam is not None), None)
 
 
 def _split(A, margins, w) -> Separability | None:
@@ -116,11 +121,11 @@ def _split(A, margins, w) -> Separability | None:
     return _verdict(strict, w, f"by w and λ on the two parts, {TO_PRECISION}") if certified else None
 
 
-def _verdict(strict, w, message) -> Separability:
+def _verdict(strict, w, message, lam=None) -> Separability:
     size = float(np.abs(w).max())
     w = w / size if size > 0 else w
     verdict = SEPARABLE if strict.all() else QUASI if strict.any() else OVERLAPPING
-    return Separability(verdict, float(strict.sum()), strict, w, message)
+    return Separability(verdict, float(strict.sum()), strict, w, message, lam)
 
 
 def _balance(U: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
