@@ -37,7 +37,7 @@ from mdcore.analysis.tables import numbers
     ],
 )
 def test_plain_numbers(arguments, expected):
-    assert numbers.plain(*arguments) == expected
+    assert numbers.number_as_text(*arguments) == expected
 
 
 @pytest.mark.parametrize(
