@@ -195,14 +195,6 @@ def test_printed_mean_is_within_the_printed_digit_of_the_spread(mean, spread):
 
 
 @pytest.mark.parametrize(
-    ("x", "expected"),
-    [(0.9997526, "99.975 %"), (0.95, "95.0 %"), (0.5, "50 %"), (1.0, "100 %"), (-0.02, "−2.0 %"), (0.99, "99.0 %")],
-)
-def test_a_share_is_not_rounded_up_to_all(x, expected):
-    assert numbers.share(x) == expected
-
-
-@pytest.mark.parametrize(
     ("write", "x", "expected"),
     [
         (numbers.percent, 0.0031, "0.31 %"),
@@ -213,8 +205,6 @@ def test_a_share_is_not_rounded_up_to_all(x, expected):
         (numbers.percent, 0.0, "0 %"),
         (numbers.percent, 5e-7, "under 0.0001 %"),
         (numbers.percent, math.nan, "–"),
-        (numbers.share, 0.89, "89 %"),
-        (numbers.share, 1 - 1e-7, "over 99.9999 %"),
         (numbers.count, 12345, "12,345"),
         (numbers.count, 1e6, "1.0×10⁶"),
         (numbers.count, 3.42e7, "3.4×10⁷"),
