@@ -320,7 +320,7 @@ def test_stop_by_certificate_ends_cells_and_keeps_companions():
         assert gaps[last] <= 0.03 and (gaps[:last] > 0.03).all()
         agreed = stopped.observer.predictors[position, : last + 1]
         torch.testing.assert_close(agreed, full.observer.predictors[position, : last + 1], rtol=1e-6, atol=1e-6)
-        for deep in cell.companion_of:  # the companion goes on to where the deep cell ends, so equal steps can be compared
+        for deep in cell.companion_of:  # it goes on to where the deep cell ends: equal steps
             assert torch.isfinite(stopped.observer.predictors[position, int(stopped.observer.last[deep])]).all()
     assert stopped.epoch < plan.epochs
 

@@ -15,7 +15,7 @@ from mdcore.runner.stacks import Stack, compose
 from mdcore.runner.times.expected import Expectation, spent
 from mdcore.runner.times.past import Spent
 from mdcore.runner.times.progress import Log, Progress
-from mdcore.store.places import grid_path
+from mdcore.store.locations import grid_path
 
 
 @cache
