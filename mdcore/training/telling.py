@@ -55,7 +55,7 @@ def _last_epoch(trainer: StackTrainer, position: int) -> int:
 def expected_epochs(trainer: StackTrainer, position: int) -> float:
     """The epoch at which a cell is expected to end: where its gap, as a power of t, reaches the one that stops it."""
     cap, goal, epoch = trainer.plan.epochs, trainer.plan.stop_gap, trainer.epoch
-    followed = [i for i in trainer.cells[position].follows if i not in trainer.ended]
+    followed = [i for i in trainer.cells[position].companion_of if i not in trainer.ended]
     if position in trainer.ended:
         if position not in trainer.alive:
             return _last_epoch(trainer, position)

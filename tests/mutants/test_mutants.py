@@ -47,15 +47,9 @@ WITHOUT = {  # how a thing looks, what it is called, where data come from, how f
     "math": "__init__ engine/__init__ engine/compiled/__init__",
     "problems": "__init__ solvers/__init__ proofs/__init__ datasets mnist preparing synthetic sources tables",
     "analysis": "__init__ terminal data/__init__ figures/__init__ figures/drawings/__init__ report/__init__ "
-<<<<<<< HEAD
-    "tables/__init__ report/findings/__init__ data/validate figures/captions figures/collection figures/layout figures/registry "
-    "figures/study figures/style report/document report/methods report/paper report/provenance report/publishing "
-    "tables/latex",
-=======
     "tables/__init__ report/findings/__init__ data/validate figures/captions figures/collection figures/layout "
     "figures/registry figures/study figures/style report/document report/methods report/paper report/provenance "
     "report/publishing tables/latex",
->>>>>>> cf7618e (Tests: the subjects of make mutants follow the move)
 }
 
 
