@@ -160,10 +160,10 @@ def draw_together(study: Study, shown: Boundaries) -> plt.Figure:
     high = min(2.4, style.HEIGHT - margins.top - margins.bottom)
     fig, axes = panel_grid(1, 1, (width, high), margins)
     ax = axes[0][0]
-    reach = _points(ax, shown.data, 3.0, (width - margins.left - margins.right) / high)
+    _points(ax, shown.data, 3.0, (width - margins.left - margins.right) / high)
     for key in shown.keys:
-        _lines(ax, study, shown, key, reach)
-    _baselines(ax, shown.data, reach)
+        _lines(ax, study, shown, key)
+    _baselines(ax, shown.data)
     label(ax, style.words(shown.title), "first coordinate", "second coordinate")
     style.legend_below(fig, handles)
     return fig
@@ -182,9 +182,9 @@ def draw_each(study: Study, shown: Boundaries, keys: list[str]) -> plt.Figure:
     high = min(1.1, (style.HEIGHT - margins.top - margins.bottom - (down - 1) * margins.down) / down)
     fig, axes = panel_grid(down, across, (width, high), margins)
     for ax, key, title in zip(axes.flat, keys, titles, strict=True):
-        reach = _points(ax, shown.data, 1.6, each / high)
-        _lines(ax, study, shown, key, reach)
-        _baselines(ax, shown.data, reach)
+        _points(ax, shown.data, 1.6, each / high)
+        _lines(ax, study, shown, key)
+        _baselines(ax, shown.data)
         label(ax, title=title)
     size = plt.rcParams["legend.fontsize"]
     fig.supxlabel("first coordinate", y=(margins.bottom - 0.3) / fig.get_figheight(), va="bottom", fontsize=size)
@@ -193,46 +193,45 @@ def draw_each(study: Study, shown: Boundaries, keys: list[str]) -> plt.Figure:
     return fig
 
 
-def _points(ax: Axes, data: PlanarData, size: float, aspect: float) -> float:
-    """The data; returns half the height of the panel."""
+def _points(ax: Axes, data: PlanarData, size: float, aspect: float) -> None:
+    """The data, which set the limits of the panel."""
     keep = np.arange(len(data.y))
     if len(keep) > _MOST_POINTS:
         keep = np.random.default_rng(0).choice(keep, _MOST_POINTS, replace=False)
+    if data.support is not None:
+        near = np.abs(np.abs(data.X) - np.abs(data.support)).sum(axis=1).argmin()
+        keep = np.union1d(keep, near)
+        look = {"markerfacecolor": "none", "markersize": size + 3.2, "markeredgewidth": 0.8}
+        ax.plot(*data.X[near], "s", color="0.1", **look)
     for side, marker, colour in ((1, "o", "0.55"), (-1, "^", "0.25")):
         some = keep[data.y[keep] == side]
         face = "white" if side == 1 else colour
         look = {"markersize": size, "markeredgewidth": 0.4, "markerfacecolor": face, "zorder": 1, "linestyle": ""}
         ax.plot(data.X[some, 0], data.X[some, 1], marker, color=colour, **look)
-    if data.support is not None:
-        near = np.abs(np.abs(data.X) - np.abs(data.support)).sum(axis=1).argmin()
-        look = {"markerfacecolor": "none", "markersize": size + 3.2, "markeredgewidth": 0.8}
-        ax.plot(*data.X[near], "s", color="0.1", **look)
     reach = 1.06 * float(max(np.abs(data.X[keep, 1]).max(), np.abs(data.X[keep, 0]).max() / aspect))
     ax.set_xlim(-reach * aspect, reach * aspect)
     ax.set_ylim(-reach, reach)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    return reach
 
 
-def _line(ax: Axes, w: np.ndarray, reach: float, **look) -> None:
+def _line(ax: Axes, w: np.ndarray, **look) -> None:
     """The boundary {x: <w, x> = 0}, drawn through the whole panel."""
-    direction = np.array([-w[1], w[0]]) / np.linalg.norm(w)
-    ends = np.array([-direction, direction]) * reach * 2.5
-    ax.plot(ends[:, 0], ends[:, 1], **look)
+    end = np.array([-w[1], w[0]]) / np.linalg.norm(w) * np.hypot(ax.get_xlim()[1], ax.get_ylim()[1])
+    ax.plot([-end[0], end[0]], [-end[1], end[1]], **look)
 
 
-def _lines(ax: Axes, study: Study, shown: Boundaries, key: str, reach: float) -> None:
+def _lines(ax: Axes, study: Study, shown: Boundaries, key: str) -> None:
     """The boundaries of one potential, on its exact one."""
     colour = study.colours[key]
     exact = shown.exact(key)
     if exact is not None:
-        _line(ax, exact, reach, color=colour, linewidth=5, alpha=0.25, zorder=1.8, solid_capstyle="butt")
+        _line(ax, exact, color=colour, linewidth=5, alpha=0.25, zorder=1.8, solid_capstyle="butt")
     for c, w, _ in shown.of(key):
         look = style.line_of(c.depth) | {"alpha": 1.0, "linewidth": 1.3 if c.depth == 1 else 1.2}
         # deeper ones lie on the linear one in a darker shade, so that agreement is seen as an interrupted line
         tone = colour if c.depth == 1 else style.darker(colour)
-        _line(ax, w, reach, color=tone, zorder=2 + 0.1 * c.depth, **look)
+        _line(ax, w, color=tone, zorder=2 + 0.1 * c.depth, **look)
     right, up = ax.get_xlim()[1], ax.get_ylim()[1]
     direction = np.array([-w[1], w[0]])
     end = direction * 0.93 * min(right / max(abs(direction[0]), 1e-300), up / max(abs(direction[1]), 1e-300))
@@ -240,9 +239,9 @@ def _lines(ax: Axes, study: Study, shown: Boundaries, key: str, reach: float) ->
     ax.plot([-end[0], end[0]], [-end[1], end[1]], study.markers[key], color=colour, **look)
 
 
-def _baselines(ax: Axes, data: PlanarData, reach: float) -> None:
-    _line(ax, data.svm, reach, color=style.BASELINES["svm"], linewidth=0.7, zorder=1.6)
-    _line(ax, data.logreg, reach, color=style.BASELINES["logreg"], linewidth=0.9, linestyle=_DOTTED, zorder=1.6)
+def _baselines(ax: Axes, data: PlanarData) -> None:
+    _line(ax, data.svm, color=style.BASELINES["svm"], linewidth=0.7, zorder=1.6)
+    _line(ax, data.logreg, color=style.BASELINES["logreg"], linewidth=0.9, linestyle=_DOTTED, zorder=1.6)
 
 
 def _handles(shown: Boundaries) -> list[Line2D]:
