@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from mdcore.analysis.figures import style
-from mdcore.analysis.figures.axes import number, scale, set_axis
+from mdcore.analysis.figures.axes import scale, set_axis
 from mdcore.analysis.figures.layout import Group, Margins, Page, brief, even_parts, label, pages_of, panel_grid, wrapped
 from mdcore.analysis.figures.registry import Absent, Drawn, figure
 from mdcore.analysis.figures.study import Study
@@ -140,5 +140,7 @@ def _panel(ax: Axes, study: Study, group: Group, summary: pd.DataFrame, column: 
 
 
 def cell_text(value: float) -> str:
-    """A number of a cell, in at most five letters: "1.023", "95.4", "6.4e7"."""
-    return f"{value:.3f}" if value < 10 else f"{value:.3g}" if value < 1e3 else number(value)
+    """A number of a cell, in at most six letters: "1.023", "95.4", "6.4e7"."""
+    if value < 999.5:
+        return f"{value:.3f}" if value < 9.9995 else f"{value:.3g}"
+    return f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
