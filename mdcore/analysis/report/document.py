@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+SHORT = 24  # letters of a cell that is not broken into lines
+
 
 @dataclass(frozen=True)
 class Text:
@@ -67,14 +69,13 @@ class Table:
         keys: Sequence[Sequence[Any]] = self.keys or self.rows
         head = "".join(f'<th scope="col" tabindex="0" aria-sort="none">{escape(h)}</th>' for h in self.head)
         body = "".join(
-            "<tr>" + "".join(f"<td{_key(k)}>{escape(c)}</td>" for c, k in zip(row, key, strict=True)) + "</tr>"
+            "<tr>" + "".join(f"<td{_look(c, k)}>{escape(c)}</td>" for c, k in zip(row, key, strict=True)) + "</tr>"
             for row, key in zip(self.rows, keys, strict=True)
         )
         caption = f'<p class="caption">{escape(self.caption)}</p>' if self.caption else ""
         return (
-            f'{caption}<div class="scroll"><table class="sortable"><thead><tr>{head}</tr></thead>'
-            f'<tbody>{body}</tbody></table></div><p class="hint" hidden>The table goes on to the right: swipe or '
-            "scroll.</p>"
+            f'{caption}<p class="hint" hidden>The table goes on to the right: swipe or scroll.</p><div class="scroll">'
+            f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
         )
 
     def markdown(self) -> str:
@@ -146,11 +147,13 @@ class Section:
         return {"text/html": self.html(), "text/markdown": self.markdown(), "text/plain": self.title}
 
 
-def _key(key: float | str) -> str:
+def _look(text: str, key: float | str) -> str:
+    """Attributes of a cell: short ones stay on one line, numbers have their key."""
+    names = ["short"] * (len(text) <= SHORT) + ["num"] * isinstance(key, (int, float))
+    look = f' class="{" ".join(names)}"' if names else ""
     if isinstance(key, (int, float)):
-        value = f"{float(key)!r}" if key == key and abs(key) != float("inf") else ""
-        return f' class="num" data-key="{value}"'
-    return ""
+        look += f' data-key="{f"{float(key)!r}" if key == key and abs(key) != float("inf") else ""}"'
+    return look
 
 
 def escape(text: str) -> str:

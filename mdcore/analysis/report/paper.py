@@ -160,9 +160,10 @@ def document(results: Results, said: tuple[list[str], list[str]], figures: list[
             rf"\title{{{title}}}\author{{}}\date{{}}",
             r"\maketitle",
             r"\section{Results}",
-            "\n\n".join(cited(with_macros(s)) for s in answers),
+            cited(with_macros(answers[0])) + "\n",
             *[rf"\input{{../tables/{name}}}" for name in (*TABLES, *["own"] * bool(results.own_metrics))],
-            *[_figure(pdf, caption) for pdf, caption in figures],
+            *[_figure(pdf, caption) for pdf, caption in figures],  # early, so that they do not pile up at the end
+            "\n\n".join(cited(with_macros(s)) for s in answers[1:]) + "\n",
             rf"\paragraph{{Reading the figures.}} {latex.words(' '.join(notes))}",
             r"\subsection{Certainty}",
             "\n\n".join(cited(with_macros(s)) for s in certain),

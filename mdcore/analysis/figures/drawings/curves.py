@@ -236,11 +236,13 @@ def draw_panel(ax: Axes, study: Study, bands: list[tuple[Condition, Band]], colu
             if curves:  # all of them as one line, with gaps between
                 xs, ys = (np.concatenate([np.append(curve[k], np.nan) for curve in curves]) for k in (0, 1))
                 ax.plot(xs, clip(ys), **look, **thin)
-        for x, y, status in _ends(b):
+        ends = _ends(b)
+        for status in dict.fromkeys(e[2] for e in ends):
+            xs, ys = (np.array([e[k] for e in ends if e[2] == status]) for k in (0, 1))
             lost = status in ("failed", "diverged")
             face = "white" if status in ("transient", "quasi-separable") else colour
             size = {"markersize": 4 if lost else 3.4, "markeredgewidth": 0.9, "markerfacecolor": face, "zorder": 5}
-            ax.plot([x], clip(np.array([y])), "x" if lost else marker, color=colour, **size)
+            ax.plot(xs, clip(ys), "x" if lost else marker, color=colour, linestyle="", **size)
 
 
 def _ends(b: Band) -> list[tuple[float, float, str]]:

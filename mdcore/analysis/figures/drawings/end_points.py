@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -45,8 +44,8 @@ MARGINS = {
     "margin_lp": "lp margin",
 }
 BOX_SEEDS = 8  # fewer runs have no quartiles to speak of
-ROW = 0.118  # inches
-PANEL = 0.95  # inches: least width
+ROW = 0.107  # inches
+PANEL = 0.85  # inches: least width
 
 
 @figure("final_angles", section="Where the runs end")
@@ -206,18 +205,21 @@ def _page(study: Study, groups: list[Group], panels: dict, labels: dict[str, str
 def _points(ax: Axes, study: Study, v: pd.DataFrame, place: dict[str, int]) -> None:
     """The runs of one panel, open where the margin is not certified, over boxes where there are seeds enough."""
     key = {c.id: c.potential_key for c in study.conditions}
-    v = v.assign(row=v["condition_id"].map(place), potential=v["condition_id"].map(key))
-    colour = {k: c for k, c in study.colours.items() if k in set(v["potential"])}
+    v = v.assign(
+        row=v["condition_id"].map(place),
+        potential=v["condition_id"].map(key),
+        full=v["status"].isin(("converged", "overlap")),
+    )
     many = v[v.groupby("condition_id")["value"].transform("size") >= BOX_SEEDS]
-    axis = {"x": "value", "y": "row", "hue": "potential", "palette": colour, "ax": ax, "legend": False}
     if len(many):
+        import seaborn as sns  # here: the import takes a second
+
+        colour = {k: c for k, c in study.colours.items() if k in set(v["potential"])}
+        axis = {"x": "value", "y": "row", "hue": "potential", "palette": colour, "ax": ax, "legend": False}
         box = {"whis": (0, 100), "showcaps": False, "width": 0.6, "linewidth": 0.6, "boxprops": {"alpha": 0.3}}
         sns.boxplot(many, **axis, **box, orient="y", native_scale=True, dodge=False)
-    look = {"style": "potential", "markers": study.markers, "s": 11, "linewidth": 0.7, "zorder": 3}
-    for full in (True, False):
-        some = v[v["status"].isin(("converged", "overlap")) == full]
-        if len(some):
-            drawn = sns.scatterplot(some, **axis, **look).collections[-1]
-            tones = [colour[k] for k in some["potential"]]
-            drawn.set(edgecolor=tones, facecolor=tones if full else "white")
-    ax.set(xlabel="", ylabel="")
+        ax.set(xlabel="", ylabel="")
+    for (potential, full), some in v.groupby(["potential", "full"]):
+        tone = study.colours[potential]
+        look = {"marker": study.markers[potential], "s": 11, "linewidth": 0.7, "zorder": 3, "edgecolor": tone}
+        ax.scatter(some["value"], some["row"], facecolor=tone if full else "white", **look)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
@@ -111,6 +110,8 @@ def _page(study: Study, page: Page, name: str, column: str, look: tuple, across:
 
 def _panel(ax: Axes, study: Study, group: Group, summary: pd.DataFrame, column: str, look: tuple) -> None:
     """One panel. Hatched: the grid has no such condition."""
+    import seaborn as sns  # here: the import takes a second
+
     present, depths, cmap, norm = look
     values = pd.DataFrame(np.nan, present, depths)
     words = pd.DataFrame("", present, depths)
