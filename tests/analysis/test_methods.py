@@ -246,7 +246,7 @@ def test_clauses_that_differ_name_what_has_them(tmp_path):
         cell["cell_id"] = make_cell(c).cell_id
     _, model, *_ = method(tmp_path, cells)
     assert "start at zero (L = 1); entries 0.3·U(−1, 1)/√fan-in (L = 2 and L = 3)" in model
-    assert "decay a = 1 (quadratic and lp, p = 1.5); " in model
+    assert "decay a = 1 (quadratic; lp, p = 1.5); " in model
     assert "decay a = 2, annealed" in model and "c = 4 over the T steps of the run (lp, p = 3)" in model
     assert "Sun et al. 2022" in model
 

@@ -123,7 +123,7 @@ class Margins:
     """Inches around and between panels."""
 
     left: float = 0.62
-    right: float = 0.08
+    right: float = 0.13
     top: float = 0.2
     bottom: float = 0.3
     across: float = 0.1

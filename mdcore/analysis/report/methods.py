@@ -11,20 +11,28 @@ from collections.abc import Callable, Iterable
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results, record_of
 from mdcore.analysis.report.findings.wording import listed, plural
-from mdcore.analysis.tables.numbers import angle_at_most, count, is_number, number_as_text, percent, rounded_up
+from mdcore.analysis.tables.numbers import (
+    angle_at_most,
+    count,
+    is_number,
+    number_as_text,
+    percent,
+    rounded_up,
+    written,
+)
 from mdcore.problems.proofs.directions import CONVERGED_GAP
 from mdcore.problems.sources import BY_SEED, SOURCES
 from mdcore.store.columns import USED
 
 # Rules and potentials that have a source.
 _STEPS = {
-    "constant": "the constant rule s = η with η = {eta:g}",
-    "normalized": "the normalised rule s_t = η t^(a−1)/N with η = {eta:g} and decay a = {decay:g}",
+    "constant": "the constant rule s = η with η = {eta}",
+    "normalized": "the normalised rule s_t = η t^(a−1)/N with η = {eta} and decay a = {decay}",
     "adaptive": (
-        "the adaptive rule of Lyu & Li 2020: the length is h/N from h = η = {eta:g}, a step is taken only if the risk "
+        "the adaptive rule of Lyu & Li 2020: the length is h/N from h = η = {eta}, a step is taken only if the risk "
         "falls, and then h grows by 5 %, else it is halved"
     ),
-    "loss_scaled": "the loss-scaled rule s = η/R with η = {eta:g} (Ji & Telgarsky 2021)",
+    "loss_scaled": "the loss-scaled rule s = η/R with η = {eta} (Ji & Telgarsky 2021)",
 }
 _SOURCES = {
     "quadratic": "the quadratic potential gives gradient descent (Soudry et al. 2018)",
@@ -56,6 +64,11 @@ _FACTORS: tuple[Callable[[Condition], str], ...] = (
 )
 
 
+def _among(names: list[str]) -> str:
+    """Names in a list, kept apart by semicolons where they have commas."""
+    return "; ".join(names) if any(", " in name for name in names) and len(names) <= 7 else listed(names, 6)
+
+
 def _each(conditions: list[Condition], clause: Callable[[Condition], str]) -> str:
     """The clause where all conditions share it; else each one with what has it: "a (L = 1); b (L = 2 and L = 3)"."""
     groups: dict[str, list[Condition]] = {}
@@ -67,7 +80,7 @@ def _each(conditions: list[Condition], clause: Callable[[Condition], str]) -> st
     for factor in _FACTORS:
         names = [list(dict.fromkeys(map(factor, members))) for members in groups.values()]
         if len({n for some in names for n in some}) == sum(map(len, names)):
-            return "; ".join(f"{text} ({listed(some, 6)})" for text, some in zip(groups, names, strict=True))
+            return "; ".join(f"{text} ({_among(some)})" for text, some in zip(groups, names, strict=True))
     return "; ".join(f"{text} (in {plural(len(some), 'condition')})" for text, some in groups.items())
 
 
@@ -171,8 +184,9 @@ def _model(results: Results) -> str:
 
 def _step(c: Condition) -> str:
     step = c.config.get("step") or {}
+    numbers = {"decay": 1.0, "eta": 1.0, **step}
     text = _STEPS.get(str(step.get("rule")), "the rule " + str(step.get("rule"))).format(
-        **{"decay": 1.0, "eta": 1.0, **step}
+        **{key: written(value) if is_number(value) else value for key, value in numbers.items()}
     )
     if step.get("anneal"):
         text += f", annealed by the factor (1 − (t−1)/T)^c with c = {step['anneal']:g} over the T steps of the run"
@@ -325,10 +339,10 @@ def methods(results: Results) -> list[str]:
 
 
 def size_sentence(results: Results) -> str:
-    """ "72 runs: 24 conditions on 4 data conditions, 3 seeds each"."""
+    """ "72 runs: 24 conditions on 4 data sets, 3 seeds each"."""
     seeds = sorted({len(c.cells) for c in results.conditions})
     each = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}" if seeds else "no"
     return (
         f"{plural(len(results.cells), 'run')}: {plural(len(results.conditions), 'condition')} on "
-        f"{plural(len(results.facets), 'data condition')}, {each} seed{'s' * (seeds != [1])} each."
+        f"{plural(len({c.data_key for c in results.conditions}), 'data set')}, {each} seed{'s' * (seeds != [1])} each."
     )

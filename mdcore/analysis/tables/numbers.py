@@ -163,6 +163,14 @@ def count(n: float, digits: int = 0) -> str:
     return number_as_text(float(f"{n:.2g}"), digits=2)
 
 
+def written(x: float) -> str:
+    """A setting as it was written: "0.1", "1000", "10¹⁰"."""
+    mantissa, _, power = f"{x:g}".partition("e")
+    if not power:
+        return mantissa
+    return f"{'' if mantissa == '1' else mantissa + '×'}10{str(int(power)).translate(_SUPER)}"
+
+
 def duration(seconds: float) -> str:
     """ "45 s", "12 min", "3.5 h", "8 days"."""
     if not is_number(seconds):

@@ -30,6 +30,8 @@ from mdcore.analysis.report.findings.wording import (
 )
 from mdcore.analysis.tables.numbers import angle_at_most
 
+LEAST = 1e-6  # degrees: a largest angle below it is rounding, of which no sentence speaks
+
 
 def _evidence(verdicts: list[Verdict]) -> str:
     """What it rests on that these conditions have reached their directions."""
@@ -88,7 +90,8 @@ def depth_sentences(verdicts: list[Verdict]) -> tuple[list[str], list[str]]:
     head, rest = depth_head(paired) if paired else ("", [])
     out = [head] if head else []
     same = [v for v in paired if v.limit_changed == NO]
-    if worst := largest(same, lambda v: v.linear_ends):
+    worst = largest(same, lambda v: v.linear_ends)
+    if worst and worst[0].mean >= LEAST:
         far = degrees(worst[0], "EndAngle", "largest mean angle between the end predictors of deep and linear runs")
         out.append(f"Where the limit is the same, deep and linear end points differ most for {worst[1]}, by {far}.")
     known = [v for v in deep if v.equal_loss.n == v.used]
@@ -283,7 +286,8 @@ def potential_sentences(
         head += f" {undecided} {is_or_are(len(said[OPEN]))} open, as the bounds do not determine both directions."
     v, o, far, _ = max(pairs, key=lambda pair: pair[2].mean)
     words = degrees(far, "PotentialsAngle", "largest mean angle between the end predictors of two potentials")
-    return [f"{head} The end points are farthest apart for {whose(v)}: {words} from {potential_of(o)}."]
+    farthest = f" The end points are farthest apart for {whose(v)}: {words} from {potential_of(o)}."
+    return [head + farthest * (far.mean >= LEAST)]
 
 
 def depth_is_asked_first(question: str) -> bool:
