@@ -67,6 +67,7 @@ class Grid:
     plugin_dir: str | None = None  # where their files lie
     timeout: float | None = None  # seconds without a step, after which a stack counts as hung
     data_dir: str | None = None  # where relative paths start; None: no file is read
+    keep: bool = True  # whether the run keeps what exploring needs: layers, predictors along training, the basis
 
     @cached_property
     def grid_hash(self) -> str:
@@ -113,7 +114,8 @@ def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
     places = {"plugin_dir": folder if named else None, "data_dir": data_dir}
     raw = _resolved(layout, cells, {section: place for section, place in places.items() if place})
     varied = _varied(layout, cells)
-    return Grid(layout.question, Path(path), cells, raw, varied, named, timeout=layout.timeout, **places)
+    folder, timeout, keep = places["plugin_dir"], layout.timeout, layout.keep
+    return Grid(layout.question, Path(path), cells, raw, varied, named, folder, timeout, data_dir, keep)
 
 
 def _reads(cell: Cell) -> bool:
@@ -199,6 +201,7 @@ def _resolved(layout: Layout, cells: list[Cell], directories: dict[str, str]) ->
     raw = {
         "question": layout.question,
         "timeout": layout.timeout or {},
+        "keep": {} if layout.keep else False,
         **directories,
         "fixed": _nested({leaf: fixed[leaf] for leaf in (*LEAVES, *sorted(fixed.keys() - LEAVES)) if leaf in fixed}),
         "vary": {key: [written(key, row[key]) for row in axis.rows] for axis in vary for key in axis.keys},

@@ -81,6 +81,7 @@ def grid_file_schema() -> dict[str, Any]:
         only_if=(dict[str, wanted], Field(None, description="a key takes its default where its condition fails")),
         exclude=(list[wanted], Field(None, description="combinations to leave out")),
         timeout=(float, Field(None, gt=0, description="seconds without a step, after which a stack counts as hung")),
+        keep=(bool, Field(True, description="whether to keep layers, predictors along training and the basis")),
         **{name: (str, Field(None, description=words)) for name, words in DIRECTORIES.items()},
     )
     return {"$schema": DIALECT, **TypeAdapter(grid).json_schema(by_alias=True)}

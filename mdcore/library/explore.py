@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
 import numpy as np
+import pandas as pd
 
+from mdcore.analysis.figures import style
+from mdcore.config.cell import data_key, potential_key, potential_label, word
+from mdcore.config.labels import data_words, potential_words
 from mdcore.library import pictures
 from mdcore.library.arrays import load_data
 from mdcore.library.fitting import fit
@@ -20,7 +24,8 @@ from mdcore.store.runs import RunError
 QUANTITIES = (
     "gap", "angle_max_margin", "margin_ratio", "angle_linear_md", "log_inverse_loss", "norm_balance", "layer_alignment",
 )  # fmt: skip
-MOST_LINES = 12
+MOST_LINES, MOST_IMAGES = 12, 6
+FRAMES = 8  # of a training that is watched
 LIVE = {
     "a plane": {"name": "synthetic", "geometry": "planted", "dim": 2},
     "20 dimensions": {"name": "synthetic", "geometry": "gaussian", "dim": 20},
@@ -31,27 +36,30 @@ class View:
     """A figure that `draw(**values)` makes of the values of the controls, and makes anew when one of them changes.
 
     In a notebook the controls stand above it. The figure is an ordinary output, so that a notebook which papermill or
-    nbconvert has executed shows it too. What cannot be drawn is a sentence in its place.
+    nbconvert has executed shows it too. What cannot be drawn is a sentence in its place. `draw` may make several
+    figures, one after the other: they are shown so, and the last one stays.
     """
 
     def __init__(self, draw: Callable[..., Any], **controls: ipywidgets.Widget):
         self.draw, self.controls, self._handle = draw, controls, None
-        self.figure = self._drawn()
+        *_, self.figure = self._drawn()
         for control in controls.values():
             control.observe(self._changed, "value")
 
-    def _drawn(self) -> Any:
+    def _drawn(self) -> Iterator[Any]:
         from IPython.display import Markdown
 
         try:
-            return self.draw(**{name: control.value for name, control in self.controls.items()})
+            made = self.draw(**{name: control.value for name, control in self.controls.items()})
+            yield from made if isinstance(made, Iterator) else [made]
         except ValueError as error:
-            return Markdown(str(error))
+            yield Markdown(str(error))
 
     def _changed(self, _: Any) -> None:
-        self.figure = self._drawn()
-        if self._handle is not None:
-            self._handle.update(self.figure)
+        for figure in self._drawn():
+            self.figure = figure
+            if self._handle is not None:
+                self._handle.update(self.figure)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -70,65 +78,149 @@ def newest(runs_dir: str = "", tag: str = "") -> tuple[LoadedRun | None, str]:
     return run, f"{run.path.name}: {run.question} {len(run.cells)} cells, {len(run.missing)} missing."
 
 
-def _choice(history: Any, column: str, name: str) -> ipywidgets.SelectMultiple:
-    values = list(history[column].dropna().unique()) if column in history else []
-    options = [(f"{each:g}" if isinstance(each, int | float | np.number) else str(each), each) for each in values]
-    return ipywidgets.SelectMultiple(options=options, value=values, rows=4, description=name)
+def _cells(run: LoadedRun) -> pd.DataFrame:
+    """By cell_id, for each cell with a history: data, potential, depth, seed, what else varies; and its words."""
+    ids = [cell_id for cell_id in run.history["cell_id"].unique() if cell_id in run.configs]
+    configs = [run.configs[cell_id] for cell_id in ids]
+    data, potentials, others = data_words(configs), potential_words(configs), _others(configs)
+    rows = [
+        {
+            "data": data[data_key(config)],
+            "potential": potentials[potential_key(config)],
+            "label": potential_label(config["potential"]),
+            "depth": config["depth"],
+            "seed": config["seed"],
+            "other": other,
+        }
+        for config, other in zip(configs, others, strict=True)
+    ]
+    cells = pd.DataFrame(rows, index=ids)
+    cells["words"] = [
+        ", ".join(filter(None, [row.potential, f"depth {row.depth}", f"seed {row.seed}", row.other]))
+        for row in cells.itertuples()
+    ]
+    return cells
+
+
+def _others(configs: list[dict[str, Any]]) -> list[str]:
+    """For each cell the other keys in which cells of its depth differ, in words: "step.eta 0.1"."""
+    flats = [
+        {
+            f"{key}.{part}": word(inner)
+            for key in ("init", "step", "stop")
+            for part, inner in (config[key] or {}).items()
+        }
+        | {key: word(config[key]) for key in ("width", "loss", "epochs", "log_points", "dtype", "svm_C", "logreg_C")}
+        for config in configs
+    ]
+    seen: dict[tuple[int, str], set[str]] = {}
+    for config, flat in zip(configs, flats, strict=True):
+        for key, value in flat.items():
+            seen.setdefault((config["depth"], key), set()).add(value)
+    return [
+        ", ".join(f"{key} {value}" for key, value in flat.items() if len(seen[config["depth"], key]) > 1)
+        for config, flat in zip(configs, flats, strict=True)
+    ]
+
+
+def _choices(cells: pd.DataFrame) -> dict[str, ipywidgets.Widget]:
+    """A control for each column in which cells differ, the data always."""
+    controls: dict[str, ipywidgets.Widget] = {
+        "data": ipywidgets.Dropdown(options=list(cells["data"].unique()), description="data")
+    }
+    for column in ("potential", "depth", "seed", "other"):
+        values = list(cells[column].unique())
+        shown = [(str(value) or "as it is", value) for value in values]
+        first = values[:1] if column == "seed" else values
+        controls[column] = ipywidgets.SelectMultiple(options=shown, value=first, rows=4, description=column)
+    return {column: control for column, control in controls.items() if column != "other" or len(control.options) > 1}
+
+
+def _chosen(cells: pd.DataFrame, data: str, most: int, **wanted: tuple[Any, ...]) -> pd.DataFrame:
+    """At most so many cells that have one of the values that are wanted in each column. ValueError: none has."""
+    kept = cells[cells["data"].eq(data)]
+    for column, values in wanted.items():
+        kept = kept[kept[column].isin(values)]
+    if kept.empty:
+        raise ValueError("No cell is left: choose a value in each of the lists.")
+    return kept.iloc[:most]
+
+
+def _looks(cells: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """{words of a cell: its line}: a colour for each potential and a line style for each depth, as in the report."""
+    colours = style.colours(list(cells["label"].unique()))
+    return {row.words: {"color": colours[row.label], **style.line_of(row.depth)} for row in cells.itertuples()}
 
 
 def curves(run: LoadedRun | None) -> View | None:
-    """Curves of the cells of one data set, filtered by potential and depth, for one quantity at a time."""
+    """Curves of the cells of one data set, for one quantity at a time."""
     if run is None or run.history.empty:
         return None
-    history = run.history
+    cells, looks, history = _cells(run), _looks(_cells(run)), run.history
 
-    def draw(data, potential, depth, quantity):
-        kept = history[
-            history["data"].eq(data) & history["potential_label"].isin(potential) & history["depth"].isin(depth)
-        ]
-        cells = list(kept.groupby("cell_id", sort=False))
-        if not cells:
-            raise ValueError("No cell is left: choose a potential and a depth.")
-        lines = {_words(rows.iloc[0]): rows for _, rows in cells[:MOST_LINES]}
-        return pictures.history_curves(lines, quantity)
+    def draw(data, quantity, **wanted):
+        chosen = _chosen(cells, data, MOST_LINES, **wanted)
+        lines = {words: history[history["cell_id"].eq(cell_id)] for cell_id, words in chosen["words"].items()}
+        return pictures.history_curves(lines, quantity, looks)
 
     known = [(pictures.axis_label(q), q) for q in QUANTITIES if q in history and history[q].notna().any()]
-    return View(
-        draw,
-        data=ipywidgets.Dropdown(options=list(history["data"].unique()), description="data"),
-        potential=_choice(history, "potential_label", "potential"),
-        depth=_choice(history, "depth", "depth"),
-        quantity=ipywidgets.Dropdown(options=known, description="quantity"),
-    )
-
-
-def _words(row: Any) -> str:
-    return f"{row['potential_label']}, depth {row['depth']}, seed {row['seed']}"
+    return View(draw, **_choices(cells), quantity=ipywidgets.Dropdown(options=known, description="quantity"))
 
 
 def boundaries(run: LoadedRun | None) -> View | None:
     """Where the predictors of a run cut its data, for data in the plane; None where there are none."""
-    plane = {} if run is None else {i: c for i, c in run.configs.items() if len(run.predictors.get(i, ())) == 2}
+    plane = [] if run is None else [i for i in _cells(run).index if len(run.predictors.get(i, ())) == 2]
     if run is None or not plane:
         return None
-    described = run.history.drop_duplicates("cell_id").set_index("cell_id")
-    shown = described.loc[[cell_id for cell_id in plane if cell_id in described.index]]
+    cells = _cells(run).loc[plane]
+    looks = _looks(cells)
 
-    def draw(potential, depth, seed):
-        kept = shown[shown["potential_label"].isin(potential) & shown["depth"].isin(depth) & shown["seed"].eq(seed)]
-        if kept.empty:
-            raise ValueError("No cell is left: choose a potential and a depth.")
-        data = load_data(plane[kept.index[0]]["dataset"], seed=seed)
-        alike = kept[kept["data"].eq(kept["data"].iloc[0])]
-        lines = {_words(row): run.predictors[cell_id] for cell_id, row in alike.iterrows()}
-        return pictures.boundaries(data.X_train, data.y_train, dict(list(lines.items())[:MOST_LINES]))
+    def draw(data, **wanted):
+        chosen = _chosen(cells, data, MOST_LINES, **wanted)
+        config = run.configs[chosen.index[0]]
+        points = load_data(config["dataset"], config["digits"], config["pca"], config["seed"])
+        alike = chosen[chosen["seed"].eq(config["seed"])]  # another seed may have other points
+        lines = {words: run.predictors[cell_id] for cell_id, words in alike["words"].items()}
+        return pictures.boundaries(points.X_train, points.y_train, lines, looks)
 
-    return View(
-        draw,
-        potential=_choice(shown, "potential_label", "potential"),
-        depth=_choice(shown, "depth", "depth"),
-        seed=ipywidgets.Dropdown(options=sorted(shown["seed"].unique()), description="seed"),
-    )
+    return View(draw, **_choices(cells))
+
+
+def predictors(run: LoadedRun | None) -> View | None:
+    """The predictors of a run along training, as weights on the pixels or the columns of its data."""
+    if run is None or not run.predictors:
+        return None
+    cells = _cells(run)
+    epochs = sorted({int(epoch) for epoch in run.history["epoch"]})
+
+    def draw(data, step, **wanted):
+        weights, basis = {}, None
+        for cell_id, words in _chosen(cells, data, MOST_IMAGES, **wanted)["words"].items():
+            kept = run.kept(str(cell_id))
+            now = max(int(np.searchsorted(kept.epochs, step, side="right")) - 1, 0)  # it may have ended before
+            weights[f"{words}\nstep {kept.epochs[now]:,}"] = kept.on_features(kept.path[now])
+            basis = kept.basis
+        return pictures.predictors(weights, *((basis.image, basis.names) if basis else ()))
+
+    wide: Any = {"continuous_update": False, "layout": {"width": "420px"}}
+    slider = ipywidgets.SelectionSlider(options=epochs, value=epochs[-1], description="step", **wide)
+    return View(draw, **_choices(cells), step=slider)
+
+
+def layers(run: LoadedRun | None) -> View | None:
+    """The layers of one deep cell at its end; None where no cell is deep."""
+    cells = None if run is None or run.history.empty else _cells(run).query("depth > 1")
+    if run is None or cells is None or cells.empty:
+        return None
+
+    def draw(cell):
+        kept = run.kept(cell)
+        if not kept.layers:
+            raise ValueError(f"The layers of {cell} are not kept: its stack has too many.")
+        return pictures.layers(kept)
+
+    options = [(f"{row.data}: {row.words}", row.Index) for row in cells.itertuples()]
+    return View(draw, cell=ipywidgets.Dropdown(options=options, description="cell", layout={"width": "560px"}))
 
 
 def live() -> View:
@@ -140,7 +232,9 @@ def live() -> View:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the title says what has become of it
             trained = fit(points.X_train, points.y_train, "lp", depth, p=p, epochs=steps, stop=None, width=10, **keys)
-        return pictures.training(trained)
+        last = len(trained.history)
+        for rows in sorted({round(last ** (frame / FRAMES)) for frame in range(1, FRAMES + 1)}):
+            yield pictures.training(trained, rows)
 
     slider = {"continuous_update": False}
     return View(

@@ -16,6 +16,7 @@ import pandas as pd
 from mdcore.config.cell import dataset_label, flatten
 from mdcore.config.errors import nearest
 from mdcore.store.locations import grid_path
+from mdcore.store.reading.exploring import Kept, read_kept
 from mdcore.store.runs import RunError, read_run, run_of
 
 CONDITION = ("data", "dataset", "digits", "pca", "potential", "potential_label", "p", "depth", "seed", "status")
@@ -43,6 +44,7 @@ class LoadedRun:
     cells : a row for each finished cell: its configuration flattened, and every final metric (final.parquet).
     history : a row for each cell and logged epoch, with the columns that say which condition it is, ready to plot.
     predictors : {cell_id: w (d,)}, in the coordinates that the cell was trained in.
+    kept(cell_id) : its predictors along training, its layers, and the way back to the features of the data.
     configs : {cell_id: the cell's configuration}. question : the grid's. problems : what could not be read, in words.
     missing : cell_ids without a result.
     """
@@ -55,6 +57,19 @@ class LoadedRun:
     configs: dict[str, dict] = field(repr=False)
     problems: list[str]
     missing: list[str]
+    stacks: dict[str, Path] = field(repr=False, default_factory=dict)
+
+    def kept(self, cell_id: str) -> Kept:
+        """What the run keeps of a cell for exploring: `.epochs`, `.path`, `.layers`, `.basis`, `.on_features(w)`.
+
+        Raises ValueError where it keeps nothing (`keep: false` in the grid), or what it keeps was altered.
+        """
+        if cell_id not in self.stacks:
+            hint = nearest(cell_id, self.stacks)
+            raise ValueError(f"{self.path.name} has no result of the cell {cell_id!r}{hint}")
+        mine = self.history[self.history["cell_id"].eq(cell_id)]
+        norms = dict(zip(mine["epoch"], mine["weight_norm"], strict=True))
+        return read_kept(self.stacks[cell_id], cell_id, self.predictors[cell_id], norms)
 
     @property
     def tag(self) -> str:
@@ -110,7 +125,8 @@ def _read(path: Path) -> LoadedRun:
     said = pd.DataFrame(flat, columns=["cell_id", *CONDITION]).dropna(axis="columns", how="all")
     history = run.history.merge(said, on="cell_id", how="left", validate="many_to_one")
     missing = [cell_id for cell_id in configs if cell_id not in status]
-    return LoadedRun(run.path, run.question, run.final, history, run.predictors, configs, run.problems, missing)
+    results = (run.final, history, run.predictors)
+    return LoadedRun(run.path, run.question, *results, configs, run.problems, missing, run.stacks)
 
 
 def run_grid(grid: str | Path | Mapping[str, Any], tag: str, **options: Unpack[GridOptions]) -> LoadedRun:

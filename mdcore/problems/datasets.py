@@ -22,13 +22,45 @@ class DataError(Exception):
 
 
 @dataclass(frozen=True)
+class Basis:
+    """How the coordinates x (d,) that train were made of features f (D,): x = axes (f − mean) / scale.
+
+    mean (D,), of the training points; axes (d, D), the principal components, or (d,), the numbers of the features that
+    were kept; scale (d,). names : of the D features, or (); image : (rows, columns) where features are pixels, or ().
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    scale: np.ndarray
+    names: tuple[str, ...] = ()
+    image: tuple[int, ...] = ()
+
+    def on_features(self, w: np.ndarray) -> np.ndarray:
+        """Weights u on the features: ⟨w, x⟩ = ⟨u, f − mean⟩. w (…, d), u (…, D)."""
+        w = np.asarray(w, dtype=np.float64) / self.scale
+        if self.axes.ndim == 2:
+            return w @ self.axes
+        weights = np.zeros((*w.shape[:-1], len(self.mean)))
+        weights[..., self.axes] = w
+        return weights
+
+    def fits(self, dim: int) -> bool:
+        """Whether it is a basis of `dim` coordinates, of arrays whose shapes and numbers fit each other."""
+        D = len(self.mean)
+        arrays = self.mean.shape == (D,) and self.scale.shape == (dim,) and bool((self.scale > 0).all())
+        kept = self.axes.shape == (dim,) and self.axes.dtype.kind == "i"
+        axes = self.axes.shape == (dim, D) or (kept and bool(((self.axes >= 0) & (self.axes < D)).all()))
+        return arrays and axes and len(self.names) in (0, D) and (not self.image or math.prod(self.image) == D)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Training points X_train (n, d) float64 C-contiguous, labels y_train (n,) in {−1, +1}; test the same.
 
     The arrays are read-only copies of what was given: nobody who still holds the originals can change them.
     X_test is (0, d) where every point trains. `preprocessing` records how the data came about (JSON-able);
     `planted` is {"support": a_0} for planted geometry, else None: then ψ_p(a_0) is the l_p max-margin
-    direction.
+    direction. `basis` leads from the coordinates back to the features; None: they are the features.
     """
 
     label: str
@@ -38,6 +70,7 @@ class Dataset:
     y_test: np.ndarray
     preprocessing: dict
     planted: dict | None = None
+    basis: Basis | None = None
 
     def __post_init__(self):
         """Coerce to contiguous float64 and a record that JSON holds. DataError: shapes that do not fit, labels not ±1
@@ -65,6 +98,8 @@ class Dataset:
         if len(np.unique(self.y_train)) < 2:
             raise DataError(f"{self.label}: y_train has only the label {self.y_train[0]:+g}; expected both -1 and +1")
         self._check_size()
+        if self.basis is not None and not self.basis.fits(self.X_train.shape[1]):
+            raise DataError(f"{self.label}: basis does not fit {self.X_train.shape[1]} coordinates; see datasets.Basis")
         object.__setattr__(self, "preprocessing", _record(self.label, self.preprocessing))
 
     def _check_size(self) -> None:

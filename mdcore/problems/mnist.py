@@ -10,6 +10,7 @@ import re
 import tempfile
 import urllib.request
 import zlib
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mdcore.problems import preparing
-from mdcore.problems.datasets import DataError, Dataset
+from mdcore.problems.datasets import Basis, DataError, Dataset
 from mdcore.problems.preparing import read_at_rest
 from mdcore.problems.sources import BY_SEED, IMAGES_A_DIGIT, PUBLISHED
 
@@ -239,7 +240,7 @@ def mnist_data(dataset: dict, digits: list | None, pca: int | None, seed: int = 
         split = f"stratified, generator {preparing.SPLIT_SEED}" if fraction else "all points train"
     if len(np.unique(of[train])) < 2:
         raise DataError(f"digits {list(pair)}: the training split has only one of the two")
-    X_train, X_test, reduced = _reduce(pixels[train], pixels[test], pca)
+    X_train, X_test, basis, reduced = _reduce(pixels[train], pixels[test], pca)
     record |= reduced | {
         "split": split,
         "test_fraction": fraction,
@@ -250,7 +251,8 @@ def mnist_data(dataset: dict, digits: list | None, pca: int | None, seed: int = 
     }
     label = f"mnist-{first}v{second}" + ("" if pca is None else f"-pca{pca}")
     y_train, y_test = (np.where(of[part] == first, 1.0, -1.0) for part in (train, test))
-    return Dataset(label, X_train, y_train, X_test, y_test, record)
+    basis = replace(basis, image=(28, 28))
+    return Dataset(label, X_train, y_train, X_test, y_test, record, basis=basis)
 
 
 def _full(path: str | None) -> tuple[np.ndarray, np.ndarray, int, dict]:
@@ -269,16 +271,15 @@ def _full(path: str | None) -> tuple[np.ndarray, np.ndarray, int, dict]:
     return pixels, np.concatenate([train_digits, test_digits]).astype(np.int64), len(train), record
 
 
-def _reduce(X_train: np.ndarray, X_test: np.ndarray, pca: int | None) -> tuple[np.ndarray, np.ndarray, dict]:
+def _reduce(X_train: np.ndarray, X_test: np.ndarray, pca: int | None) -> tuple[np.ndarray, np.ndarray, Basis, dict]:
     """PCA (or the pixels that vary), then every coordinate to mean 0, population std 1; fitted on X_train."""
     X_train, X_test = X_train.astype(np.float64), X_test.astype(np.float64)
     if pca is None:
-        X_train, X_test, varies = preparing.standardise(X_train, X_test)
-        record = {"dropped_constant_pixels": int((~varies).sum())}
+        X_train, X_test, basis = preparing.standardise(X_train, X_test)
+        record = {"dropped_constant_pixels": PIXELS - len(basis.axes)}
     else:
-        X_train, X_test, record = preparing.principal_components(X_train, X_test, pca)
-        X_train, X_test = preparing.scale(X_train, X_test)
-    return X_train, X_test, {"pca": pca, "standardisation": preparing.SCALED, **record}
+        X_train, X_test, basis, record = preparing.principal_components(X_train, X_test, pca)
+    return X_train, X_test, basis, {"pca": pca, "standardisation": preparing.SCALED, **record}
 
 
 def _digit_pair(digits) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mdcore.math.parameters import nearest
-from mdcore.problems.datasets import DataError
+from mdcore.problems.datasets import Basis, DataError
 from mdcore.problems.sources import BY_SEED
 
 SPLIT_SEED = 20250319  # of the stratified test split; changing it changes every number of MNIST and of files
@@ -96,23 +96,27 @@ def _members(classes: np.ndarray, of: np.ndarray) -> dict[int, np.ndarray]:
     return {int(kind): of[classes[of] == kind] for kind in np.unique(classes[of])}
 
 
-def standardise(X_train: np.ndarray, X_test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(X_train, X_test, varies): the coordinates that vary in training, scaled."""
+def standardise(X_train: np.ndarray, X_test: np.ndarray) -> tuple[np.ndarray, np.ndarray, Basis]:
+    """(X_train, X_test, basis): the coordinates that vary in training, scaled."""
     std = X_train.std(axis=0)
     varies = std > ZERO_STD * std.max(initial=0.0)
     if not varies.any():
         raise DataError(f"all {X_train.shape[1]} features are constant in training; expected one that varies")
-    return *scale(X_train[:, varies], X_test[:, varies]), varies
+    mean = X_train.mean(axis=0)
+    X_train, X_test, std = _scaled(X_train[:, varies], X_test[:, varies])
+    return X_train, X_test, Basis(mean, np.flatnonzero(varies), std)
 
 
-def scale(X_train: np.ndarray, X_test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every coordinate to mean 0 and population std 1 in training."""
+def _scaled(X_train: np.ndarray, X_test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every coordinate to mean 0 and population std 1 in training; the std."""
     mean, std = X_train.mean(axis=0), X_train.std(axis=0)
-    return (X_train - mean) / std, (X_test - mean) / std
+    return (X_train - mean) / std, (X_test - mean) / std, std
 
 
-def principal_components(X_train: np.ndarray, X_test: np.ndarray, pca: int) -> tuple[np.ndarray, np.ndarray, dict]:
-    """The first `pca` principal components of X_train, and a record. Raises DataError beyond its rank."""
+def principal_components(
+    X_train: np.ndarray, X_test: np.ndarray, pca: int
+) -> tuple[np.ndarray, np.ndarray, Basis, dict]:
+    """The first `pca` principal components of X_train, scaled; a record. Raises DataError beyond its rank."""
     from sklearn.decomposition import PCA  # here: the import takes a second that others need not pay
 
     if pca > min(X_train.shape):
@@ -127,10 +131,11 @@ def principal_components(X_train: np.ndarray, X_test: np.ndarray, pca: int) -> t
         raise DataError(f"pca: got {pca}; the centred training split has rank {rank}, expected at most that")
     strongest = np.abs(fit.components_).argmax(axis=1)
     signs = np.sign(fit.components_[np.arange(pca), strongest])  # the largest loading is positive
-    X_train, X_test = (signs * fit.transform(X) if len(X) else np.empty((0, pca)) for X in (X_train, X_test))
+    reduced = (signs * fit.transform(X) if len(X) else np.empty((0, pca)) for X in (X_train, X_test))
+    X_train, X_test, std = _scaled(*reduced)
     record = {
         "svd_solver": "full",
         "component_signs": "largest loading positive",
         "explained_variance": float(fit.explained_variance_ratio_.sum()),
     }
-    return X_train, X_test, record
+    return X_train, X_test, Basis(fit.mean_, signs[:, None] * fit.components_, std), record

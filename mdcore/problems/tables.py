@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ import numpy as np
 
 from mdcore.math.parameters import nearest
 from mdcore.problems import preparing
-from mdcore.problems.datasets import DataError, Dataset
+from mdcore.problems.datasets import Basis, DataError, Dataset
 from mdcore.problems.preparing import read_at_rest
 from mdcore.problems.sources import Sklearn
 
@@ -72,6 +73,7 @@ def sklearn_data(dataset: dict, seed: int) -> Dataset:
         "source": f"scikit-learn's {dataset['set']}, {len(X):,} points",
         "labels": f"{plus} is +1, {minus} is -1",
         "features": [str(name) for name in bunch.feature_names],
+        "image": bunch.images.shape[1:] if "images" in bunch else (),
     }
     return _prepared(dataset["set"], X, is_plus, dataset, seed, record)
 
@@ -79,17 +81,19 @@ def sklearn_data(dataset: dict, seed: int) -> Dataset:
 def _prepared(label: str, X: np.ndarray, plus: np.ndarray, dataset: dict, seed: int, record: dict) -> Dataset:
     train, test = preparing.divide(plus.astype(np.int64), dataset, seed)
     X_train, X_test = X[train], X[test]
-    names = record.pop("features")
+    names, image = record.pop("features"), record.pop("image", ())
     if dataset.get("standardize", True):
-        X_train, X_test, varies = preparing.standardise(X_train, X_test)
+        X_train, X_test, basis = preparing.standardise(X_train, X_test)
         record["standardisation"] = preparing.SCALED
-        if not varies.all():
-            record["dropped_constant"] = [name for name, kept in zip(names, varies, strict=True) if not kept][:100]
+        if dropped := [names[number] for number in np.setdiff1d(np.arange(len(names)), basis.axes)]:
+            record["dropped_constant"] = dropped[:100]
     else:
+        basis = Basis(np.zeros(len(names)), np.arange(len(names)), np.ones(len(names)))
         record["standardisation"] = "none"
     y = np.where(plus, 1.0, -1.0)
     record |= {"n_train": len(train), "n_test": len(test)}
-    return Dataset(label, X_train, y[train], X_test, y[test], record)
+    basis = replace(basis, names=tuple(names), image=tuple(image))
+    return Dataset(label, X_train, y[train], X_test, y[test], record, basis=basis)
 
 
 # ---------------------------------------------------------------- files

@@ -266,7 +266,7 @@ def train(work: GridRun, plan: Plan, state: Committed, progress: Progress, kerne
         cells = [cell for stack in plan.stacks for cell in stack.cell_ids]
         atomic_write(work.path / RERUN, json.dumps({"cells": cells, "since": state.next_serial}))
     settings = RunnerSettings(
-        work.parts, request.device, grid.plugin_dir, grid.data_dir, request.fail_fast, grid.timeout
+        work.parts, request.device, grid.plugin_dir, grid.data_dir, grid.keep, request.fail_fast, grid.timeout
     )
     runner = Runner(work.path, progress, state.next_serial, settings)
     if kernels is not None:

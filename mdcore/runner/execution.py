@@ -69,6 +69,7 @@ class StackSettings:
     device: str = "auto"
     plugin_dir: str | None = None
     data_dir: str | None = None  # where relative paths start
+    keep: bool = True  # what exploring needs
 
 
 def write_request(run_dir: Path, stack: Stack, settings: StackSettings) -> Path:
@@ -85,6 +86,7 @@ def write_request(run_dir: Path, stack: Stack, settings: StackSettings) -> Path:
         "state_every_s": STATE_EVERY_S,
         "plugin_dir": settings.plugin_dir,
         "data_dir": settings.data_dir,
+        "keep": settings.keep,
         "code": settings.code,
     }
     left = read_json(place / REQUEST)

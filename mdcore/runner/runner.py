@@ -77,6 +77,7 @@ class RunnerSettings:
     device: str = "auto"
     plugin_dir: str | None = None
     data_dir: str | None = None
+    keep: bool = True  # what exploring needs
     fail_fast: bool = False
     timeout: float | None = None  # seconds without a step, after which a stack counts as hung
     notebook: Path | None = None  # train_cell.ipynb, if no other is named
@@ -88,7 +89,7 @@ class Runner:
     def __init__(self, run_dir: Path, progress: Progress, serial: int, settings: RunnerSettings):
         self.run_dir, self.progress, self.serial, self.settings = Path(run_dir), progress, serial, settings
         code = fingerprint(settings.code_parts)
-        self.requests = StackSettings(code, settings.device, settings.plugin_dir, settings.data_dir)
+        self.requests = StackSettings(code, settings.device, settings.plugin_dir, settings.data_dir, settings.keep)
         self.notebook = settings.notebook or execution.TRAIN_NOTEBOOK
         self.notebook_code = notebook_sha256(self.notebook)
         self.result = RunResult()

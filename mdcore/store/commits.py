@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from mdcore.store.fingerprint import fingerprint, sha256
 
 RESULTS = ("history.parquet", "final.parquet", "predictors.npz")
+EXPLORING = "exploring.npz"  # beside them, unless the grid keeps nothing
 NOTES = "results.json"  # tells the runner how the cells ended, without opening a table
 RECORD = "stack.json"
 NOTEBOOK = "train_cell.ipynb"

@@ -10,7 +10,7 @@ from typing import Any
 
 from mdcore.config.cell import METRIC
 from mdcore.store.columns import HISTORY
-from mdcore.store.commits import NOTES, RESULTS, atomic_write
+from mdcore.store.commits import EXPLORING, NOTES, RESULTS, atomic_write
 from mdcore.store.fingerprint import loaded_parts
 
 
@@ -19,6 +19,7 @@ def write_results(output: str | Path, results: Any) -> None:
 
     history.parquet, final.parquet, predictors.npz: cell_id (K,) and w (K, d) in final.parquet's order; on separable
     data also the certificates' z = A^Tλ (K, d), Σλ = 1, and their rounding κ (K,), see `math.certificate`.
+    exploring.npz, where something is kept: the arrays of `training.exploring`.
     """
     import numpy as np
 
@@ -29,12 +30,15 @@ def write_results(output: str | Path, results: Any) -> None:
     output.mkdir(parents=True, exist_ok=True)
     metrics = [column for column in results.history if column.startswith(METRIC)]
     history = results.history[["cell_id", "epoch", *HISTORY, *metrics]]
-    predictors = io.BytesIO()
+    names = np.array(ids, dtype=str)
     certificate = {} if results.z is None else {"z": results.z, "z_rounding": results.z_rounding}
-    np.savez(predictors, cell_id=np.array(ids, dtype=str), w=np.asarray(results.w), **certificate)
-    tables = (history.to_parquet(index=False), results.final.to_parquet(index=False), predictors.getvalue())
+    predictors = _npz({"cell_id": names, "w": np.asarray(results.w), **certificate})
+    tables = (history.to_parquet(index=False), results.final.to_parquet(index=False), predictors)
+    written = dict(zip(RESULTS, tables, strict=True))
+    if results.kept is not None:
+        written[EXPLORING] = _npz({"cell_id": names, **results.kept})
     files = {}
-    for name, data in zip(RESULTS, tables, strict=True):
+    for name, data in written.items():
         files[name] = hashlib.sha256(data).hexdigest()  # of what was meant, not of what came to stand on the disk
         (output / name).write_bytes(data)
     messages = results.final["message"] if "message" in results.final else [""] * len(ids)
@@ -50,6 +54,14 @@ def write_results(output: str | Path, results: Any) -> None:
         "loaded": loaded_parts(),
     }
     atomic_write(output / NOTES, json.dumps(told))
+
+
+def _npz(arrays: dict[str, Any]) -> bytes:
+    import numpy as np
+
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
 def _loaded_blas() -> list[dict[str, Any]]:

@@ -68,6 +68,7 @@ class RunData:
     references_dir: Path
     grid_yaml: str
     question: str
+    stacks: dict[str, Path] = field(default_factory=dict)  # cell_id -> the directory that its results come from
     mixed: str = ""  # what tells apart the versions of the code that its stacks were trained with
 
 
@@ -246,6 +247,7 @@ def read_run(run_dir: str | Path) -> RunData:
     problems = [f"{r.path.name}: {r.problem}" for r in state.damaged]
     finals, histories, used = [], [], []
     predictors: dict[str, Any] = {}
+    stacks: dict[str, Path] = {}
     taken: set[str] = set()
     for record in reversed(state.records):  # the one that counts first
         wanted = [c for c in record.cells if c in order and c not in taken]
@@ -265,6 +267,7 @@ def read_run(run_dir: str | Path) -> RunData:
         finals.append(final)
         histories.append(history)
         predictors |= w
+        stacks |= dict.fromkeys(wanted, record.path)
     final = pd.concat(finals or [pd.DataFrame(columns=["cell_id", "status"])], ignore_index=True)
     history = pd.concat(histories or [pd.DataFrame(columns=["cell_id", "epoch", *HISTORY])], ignore_index=True)
     final = final.sort_values("cell_id", key=lambda ids: ids.map(order), kind="stable").reset_index(drop=True)
@@ -281,6 +284,7 @@ def read_run(run_dir: str | Path) -> RunData:
         references_dir=run_dir / "references",
         grid_yaml=text,
         question=question,
+        stacks=stacks,
         mixed=_versions(used),
     )
 

@@ -34,7 +34,7 @@ from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Lp, Potential
 from mdcore.math.step_rules import StepRule
 from mdcore.problems import datasets, references
-from mdcore.training import measures, own_metrics
+from mdcore.training import exploring, measures, own_metrics
 from mdcore.training.failures import RequestRefused, one_line, refused
 from mdcore.training.telling import steps_taken, tell
 
@@ -57,13 +57,14 @@ class StackOutput:
     z: np.ndarray | None = None  # (K, d): A^Tλ of the best certificate, Σλ = 1
     z_rounding: np.ndarray | None = None  # (K,): its κ, see math.certificate
     data: dict = field(default_factory=dict)  # {"sha256": of the arrays, "files": {name: sha256}}: what was trained on
+    kept: dict[str, np.ndarray] | None = None  # for exploring, see training.exploring; None: the grid keeps nothing
 
 
 def train_request(path: str | Path) -> StackOutput:
     """Train the stack that the request file describes.
 
     The request is JSON: cells (canonical configurations that share data, loss, step rule, epochs and stop),
-    references_dir, state_path, progress_path (each may be null), device, state_every_s, plugin_dir, data_dir.
+    references_dir, state_path, progress_path (each may be null), device, state_every_s, plugin_dir, data_dir, keep.
     """
     request = json.loads(Path(path).read_bytes())
     clock = {"start": time.monotonic()}
@@ -107,12 +108,16 @@ def train_request(path: str | Path) -> StackOutput:
     }
     notes += [f"l{p:g} max-margin: {m.message}" for p, m in found.max_margin.items() if m.message]
     notes += compiled_code.NOTES
-    ids, kept = [cell.cell_id for cell in cells], trainer.observer.certificates
-    z, rounding = (None, None) if kept is None else (part[: len(ids)].numpy() for part in (kept.z, kept.rounding))
+    kept = None
+    if request.get("keep", True):
+        kept, left_out = exploring.kept(len(cells), trainer, data.basis)
+        notes += left_out
+    ids, proofs = [cell.cell_id for cell in cells], trainer.observer.certificates
+    z, rounding = (None, None) if proofs is None else (part[: len(ids)].numpy() for part in (proofs.z, proofs.rounding))
     content = {"label": cells[0].dataset_label, "sha256": data.fingerprint}
     if not is_user_defined(shared["dataset"]["name"]):
         content["files"] = data.preprocessing.get("files", {})
-    return StackOutput(history, final, ids, w, seconds, notes, z, rounding, content)
+    return StackOutput(history, final, ids, w, seconds, notes, z, rounding, content, kept)
 
 
 @contextmanager

@@ -273,3 +273,18 @@ def test_a_time_out_that_is_none_is_refused(tmp_path, text):
     (tmp_path / "grid.yaml").write_text(f"{GRID_TEXT}timeout: {text}\n")
     with pytest.raises(GridError, match=r"timeout: got .*; expected seconds without a step, a number > 0"):
         load_grid(tmp_path / "grid.yaml")
+
+
+def test_whether_to_keep_is_read_and_is_no_part_of_the_identity(tmp_path):
+    (tmp_path / "grid.yaml").write_text(f"{GRID_TEXT}keep: false\n")
+    grid = load_grid(tmp_path / "grid.yaml")
+    (tmp_path / "again.yaml").write_text(grid.resolved_yaml())
+    (tmp_path / "without.yaml").write_text(GRID_TEXT)
+    without = load_grid(tmp_path / "without.yaml")
+    assert not grid.keep and not load_grid(tmp_path / "again.yaml").keep and without.keep
+    assert grid.cells == without.cells and not wrong({"question": "q", "keep": False})
+    (tmp_path / "grid.yaml").write_text(f"{GRID_TEXT}keep: 10\n")
+    with pytest.raises(
+        GridError, match=r"keep: got 10.*; expected true or false: whether to keep what exploring needs"
+    ):
+        load_grid(tmp_path / "grid.yaml")

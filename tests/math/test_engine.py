@@ -289,6 +289,8 @@ def test_a_restart_is_bit_identical(rule, stop_gap, tmp_path):
         torch.testing.assert_close(broken.observer.values[name], values, rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(broken.observer.predictors, whole.predictors, rtol=0, atol=0, equal_nan=True)
     assert torch.equal(broken.observer.last, whole.last)
+    assert broken.observer.layers.keys() == whole.layers.keys() != set()
+    assert all(torch.equal(broken.observer.layers[position], layers) for position, layers in whole.layers.items())
 
 
 def test_a_cell_that_diverges_leaves_and_harms_no_other():

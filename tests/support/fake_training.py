@@ -49,7 +49,7 @@ def results(ids: list[str], ended: dict = {}) -> SimpleNamespace:  # noqa: B006
     final = history[history["epoch"] == 100.0].reset_index(drop=True)
     final[["status", "message"]] = [ended.get(cell, ("converged", "")) for cell in ids]
     w = np.outer(values, [1.0, 2.0])
-    told = {"seconds": {"training": 0.1}, "notes": ["fake"], "z": None, "z_rounding": None}
+    told = {"seconds": {"training": 0.1}, "notes": ["fake"], "z": None, "z_rounding": None, "kept": None}
     return SimpleNamespace(history=history, final=final, cell_ids=ids, w=w, **told)
 
 

@@ -38,7 +38,8 @@ def train(grid_file: Path, run_dir: Path, monkeypatch) -> Results:
     (run_dir / "stacks").mkdir(parents=True)
     write_head(Run(run_dir, new=True), grid, {"commit": None, "packages": {}})
     for serial, stack in enumerate(compose(grid.cells)):
-        place = write_request(run_dir, stack, StackSettings(fingerprint(parts), "cpu", grid.plugin_dir, grid.data_dir))
+        settings = StackSettings(fingerprint(parts), "cpu", grid.plugin_dir, grid.data_dir, grid.keep)
+        place = write_request(run_dir, stack, settings)
         monkeypatch.chdir(run_dir)
         output = place / "out-test"
         write_results(output, train_request(place / "request.json"))

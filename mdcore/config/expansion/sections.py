@@ -30,7 +30,7 @@ from mdcore.math.potentials import BUILTIN
 from mdcore.problems.sources import SOURCES
 
 DIRECTORIES = {"plugin_dir": "the directory of the plug-in files", "data_dir": "the directory that paths start at"}
-SECTIONS = ("question", "fixed", "vary", "zip", "only_if", "exclude", "timeout", *DIRECTORIES)
+SECTIONS = ("question", "fixed", "vary", "zip", "only_if", "exclude", "timeout", "keep", *DIRECTORIES)
 LISTS = (  # keys whose values are lists themselves
     "digits", "metrics",
     *(f"dataset.{k}" for each in SOURCES.values() for k, kind in each.parameters.items() if type(kind) is Names),
@@ -73,6 +73,7 @@ class Layout:
     user_groups: set[str] = field(default_factory=set)
     question: str = ""
     timeout: float | None = None  # seconds
+    keep: bool = True
     directories: dict[str, str] = field(default_factory=dict)  # plugin_dir and data_dir, where the file has them
     fixed: dict[str, Setting] = field(default_factory=dict)
     axes: list[Axis] = field(default_factory=list)
@@ -103,7 +104,7 @@ def read_layout(data: dict[str, Any], spot: Spot) -> Layout:
         if name not in SECTIONS:
             spot.at(name).tell(f"unknown key; expected {one_of(SECTIONS)}{_meant(name)}", of_key=True)
     layout.question = read_question(data, spot)
-    layout.timeout = read_timeout(data, spot)
+    layout.timeout, layout.keep = read_timeout(data, spot), read_keep(data, spot)
     for section, words in DIRECTORIES.items():
         folder = data.get(section, "-")
         if not isinstance(folder, str) or not folder.strip() or not folder.isprintable():
@@ -161,6 +162,14 @@ def read_timeout(data: Mapping[str, Any], spot: Spot) -> float | None:
     if "timeout" in data:
         spot.at("timeout").tell(f"got {got(value)}; expected seconds without a step, a number > 0")
     return None
+
+
+def read_keep(data: Mapping[str, Any], spot: Spot) -> bool:
+    """Whether a run keeps what exploring needs. It is no part of a cell's identity."""
+    value = data.get("keep", True)
+    if not isinstance(value, bool):
+        spot.at("keep").tell(f"got {got(value)}; expected true or false: whether to keep what exploring needs")
+    return value is not False
 
 
 def user_groups(data: Any) -> set[str]:

@@ -20,12 +20,15 @@ LOGGED = (
     "gamma_bound", "flow_time", "log_flow_time", "norm_balance", "norm_balance_frobenius", "balance_drift",
     "layer_alignment", "stable_rank", "participation",
 )  # fmt: skip
+MOST_LAYERS = 16_000_000  # bytes of the layers of a stack, kept for looking at them; above, none are
 
 
 class Observer:
     """Logged values of the K cells of a stack at its T logged epochs, NaN where a cell was not logged.
 
     `values[name]` is (K, T), `predictors` (K, T, d). `last` (K,) is the index of a cell's last row; -1: none.
+    `layers` holds W_1 … W_L at that row, flat in float64, by stack position; {} where all, `layer_bytes`, are above
+    MOST_LAYERS.
     """
 
     def __init__(self, cells: Sequence[CellPlan], plan: StackPlan, A: Tensor, A_test: Tensor | None):
@@ -42,9 +45,12 @@ class Observer:
         self.closed = torch.zeros(K, dtype=torch.bool)  # ended by certificate; still trained where it is a companion
         self.diverged_at: dict[int, int] = {}
         self.invariants: dict[int, Tensor] = {}
+        self.layers: dict[int, Tensor] = {}
+        self.layer_bytes = 0
 
     def start(self, blocks: Sequence[Block], members: Sequence[Sequence[int]]) -> None:
         """Keep the invariants of the initial layers, which `balance_drift` compares with."""
+        self.layer_bytes = 8 * sum(block.w.flat.numel() for block in blocks)
         for block, inside in zip(blocks, members):
             for segment in block.segments if block.depth > 1 else ():
                 Z = [z[segment.rows] for z in block.Z]
@@ -91,6 +97,9 @@ class Observer:
                 row = self._layer_metrics(segment.potentials, Z, W, inside[segment.rows])
                 for name, values in row.items():
                     self.values[name][inside[segment.rows], index] = values.double().cpu()
+            if self.layer_bytes <= MOST_LAYERS:
+                flat, alive = block.w.flat.cpu(), [(r, p) for r, p in enumerate(inside) if not self.closed[p]]
+                self.layers.update({p: flat[r].to(torch.float64, copy=True) for r, p in alive})
 
     def _layer_metrics(
         self, potentials: Sequence[Potential], Z: list[Tensor], W: list[Tensor], positions: Sequence[int]
@@ -126,7 +135,7 @@ class Observer:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything logged so far."""
-        names = ("values", "predictors", "last", "closed", "diverged_at", "invariants")
+        names = ("values", "predictors", "last", "closed", "diverged_at", "invariants", "layers")
         state = {name: getattr(self, name) for name in names}
         return state | {"certificates": self.certificates.state_dict() if self.certificates else None}
 
