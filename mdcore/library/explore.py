@@ -27,7 +27,7 @@ QUANTITIES = (
 MOST_LINES, MOST_IMAGES = 12, 6
 FRAMES = 8  # of a training that is watched
 LIVE = {
-    "a plane": {"name": "synthetic", "geometry": "planted", "dim": 2},
+    "a plane": {"name": "synthetic", "geometry": "gaussian", "dim": 2},
     "20 dimensions": {"name": "synthetic", "geometry": "gaussian", "dim": 20},
 }
 
@@ -132,7 +132,9 @@ def _choices(cells: pd.DataFrame) -> dict[str, ipywidgets.Widget]:
         values = list(cells[column].unique())
         shown = [(str(value) or "as it is", value) for value in values]
         first = values[:1] if column == "seed" else values
-        controls[column] = ipywidgets.SelectMultiple(options=shown, value=first, rows=4, description=column)
+        controls[column] = ipywidgets.SelectMultiple(
+            options=shown, value=first, rows=min(len(values), 5), description=column
+        )
     return {column: control for column, control in controls.items() if column != "other" or len(control.options) > 1}
 
 
@@ -161,10 +163,16 @@ def curves(run: LoadedRun | None) -> View | None:
     def draw(data, quantity, **wanted):
         chosen = _chosen(cells, data, MOST_LINES, **wanted)
         lines = {words: history[history["cell_id"].eq(cell_id)] for cell_id, words in chosen["words"].items()}
+        if not any(rows[quantity].notna().any() for rows in lines.values()):
+            raise ValueError(f"The {pictures.axis_label(quantity)} of {data} is not known: choose another quantity.")
         return pictures.history_curves(lines, quantity, looks)
 
-    known = [(pictures.axis_label(q), q) for q in QUANTITIES if q in history and history[q].notna().any()]
-    return View(draw, **_choices(cells), quantity=ipywidgets.Dropdown(options=known, description="quantity"))
+    known = [q for q in QUANTITIES if q in history and history[q].notna().any()]
+    first = history[history["cell_id"].isin(cells.index[cells["data"].eq(cells["data"].iloc[0])])]
+    start = next((q for q in known if first[q].notna().any()), known[0])
+    options = [(pictures.axis_label(q), q) for q in known]
+    quantity = ipywidgets.Dropdown(options=options, value=start, description="quantity", layout={"width": "360px"})
+    return View(draw, **_choices(cells), quantity=quantity)
 
 
 def boundaries(run: LoadedRun | None) -> View | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def draw_curves(axis: Axes, histories: Mapping[str, pd.DataFrame], column: str, 
             mark = "." if len(history) == 1 else ""
             axis.plot(history["epoch"], history[column], label=label or None, marker=mark, **looks.get(label, {}))
     scale = "log" if column in LOGARITHMIC else "linear"
-    axis.set(xscale="log", yscale=scale, xlabel=LABELS["epoch"], ylabel=axis_label(column))
+    axis.set(xscale="log", yscale=scale, xlabel=LABELS["epoch"], ylabel=textwrap.fill(axis_label(column), 32))
     axis.grid(alpha=0.3)
     if labels := axis.get_legend_handles_labels()[1]:
         beside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdcore.math.engine.observer import MOST_LAYERS
 from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.models import layer_shapes
 from mdcore.problems.datasets import Basis
@@ -34,8 +33,8 @@ def kept(count: int, trainer: StackTrainer, basis: Basis | None) -> tuple[dict[s
         "epoch": np.array(trainer.plan.log_epochs, dtype=np.int64)[at],
         "w": observer.predictors.numpy()[of, at],
     }
-    if observer.layer_bytes > MOST_LAYERS:
-        notes.append(f"layers of {_mb(observer.layer_bytes)} are not kept for exploring; expected {_mb(MOST_LAYERS)}")
+    if not observer.keeps_layers:
+        notes.append(f"the layers ({_mb(observer.layer_bytes)}) are too large to be kept for exploring")
     there = [cell for cell in range(count) if cell in observer.layers]
     d = observer.predictors.shape[2]
     shapes = [

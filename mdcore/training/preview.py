@@ -65,8 +65,10 @@ def _picture(history) -> bytes:
     panels = {"angle_max_margin": "angle to max-margin (degrees)", "margin_ratio": "margin / exact margin"}
     if history["angle_max_margin"].isna().all():  # overlapping data have no margin to speak of
         panels = {"angle_logreg": "angle to the MLE (degrees)", "log_inverse_loss": "log(1 / loss)"}
-    figure = Figure(figsize=(8, 2.8), dpi=70)
-    axes = figure.subplots(1, 2, gridspec_kw={"left": 0.1, "right": 0.98, "bottom": 0.18, "top": 0.96, "wspace": 0.24})
+    named = 1 <= history["cell_id"].nunique() <= 4
+    figure = Figure(figsize=(8, 3.2 if named else 2.8), dpi=70)
+    place = {"left": 0.1, "right": 0.98, "bottom": 0.3 if named else 0.18, "top": 0.96, "wspace": 0.24}
+    axes = figure.subplots(1, 2, gridspec_kw=place)
     for axis, (column, label) in zip(axes, panels.items(), strict=True):
         for cell_id, rows in history.groupby("cell_id", sort=False):
             axis.plot(rows["epoch"].clip(lower=1), rows[column], lw=1, label=cell_id)
@@ -75,8 +77,8 @@ def _picture(history) -> bytes:
     axes[0].set_yscale("log")
     if "margin_ratio" in panels:  # what is far below 0, a point misclassified, is of no interest
         axes[1].set_ylim(-0.1, 1.05)
-    if 1 <= history["cell_id"].nunique() <= 4:
-        axes[1].legend(fontsize=6)
+    if named:
+        figure.legend(*axes[0].get_legend_handles_labels(), fontsize=7, ncols=2, loc="lower center", frameon=False)
     png = io.BytesIO()
     figure.savefig(png)
     return png.getvalue()

@@ -75,7 +75,7 @@ def test_its_size_is_bounded_and_what_is_left_out_is_told(run, tmp_path, monkeyp
         kept, whole = small.kept(cell_id), run.kept(cell_id)
         assert np.array_equal(kept.path, whole.path[::-1][::3][::-1]) and kept.layers == ()
     (stack,) = committed(small.path).records
-    assert "is kept for exploring" in (text := (stack.path / "stack.json").read_text()) and "layers of" in text
+    assert "is kept for exploring" in (text := (stack.path / "stack.json").read_text()) and "the layers (0 MB)" in text
 
 
 EDITS = {

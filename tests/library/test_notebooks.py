@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import browser
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
@@ -12,15 +15,21 @@ import mdcore
 from mdcore.library import explore
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-G20 = {"name": "synthetic", "geometry": "gaussian", "dim": 20}
 GRID = {
     "question": "Is there something to explore?",
-    "fixed": {"step": {"rule": "normalized", "eta": 1000, "anneal": 5}, "epochs": 60, "width": 4},
+    "fixed": {
+        "step": {"rule": "normalized", "eta": 1000, "anneal": 5},
+        "epochs": 60,
+        "width": 4,
+        "digits": [3, 5],
+        "pca": 10,
+    },
     "vary": {
-        "dataset": [{"name": "synthetic", "geometry": "planted", "dim": 2}, G20],
+        "dataset": [{"name": "mnist"}, {"name": "synthetic", "geometry": "planted", "dim": 2}],
         "potential": ["quadratic", {"lp": {"p": 3}}],
         "depth": [1, 2],
     },
+    "only_if": {"digits": {"dataset": "mnist"}, "pca": {"dataset": "mnist"}},
 }
 
 
@@ -51,15 +60,26 @@ def test_the_tutorial_runs_and_shows_what_it_says(tmp_path, monkeypatch):
     assert len(mdcore.load_run("tutorial", tmp_path).cells) == 4
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A directory with one run: images of MNIST, and points in the plane."""
+    place = tmp_path_factory.mktemp("runs")
+    mdcore.run_grid(GRID, "mine", jobs=1, output_dir=place)
+    return place
+
+
 @pytest.mark.slow
-def test_explore_shows_the_newest_run_and_its_controls_move_the_figures(tmp_path, monkeypatch):
-    mdcore.run_grid(GRID, "mine", jobs=1, output_dir=tmp_path)
-    cells = executed("explore", monkeypatch, runs_dir=str(tmp_path))
+def test_explore_shows_the_newest_run_and_its_controls_move_the_figures(runs, monkeypatch):
+    cells = executed("explore", monkeypatch, runs_dir=str(runs))
     assert "Is there something to explore? 8 cells, 0 missing." in printed(cells)
-    assert sum("image/png" in data for data in shown(cells)) == 3  # what a static page shows
-    assert sum("application/vnd.jupyter.widget-view+json" in data for data in shown(cells)) == 3
-    run, _ = explore.newest(str(tmp_path))
+    assert sum("image/png" in data for data in shown(cells)) == 5  # what a static page shows
+    assert sum("application/vnd.jupyter.widget-view+json" in data for data in shown(cells)) == 5
+    run, _ = explore.newest(str(runs))
     curves = explore.curves(run)
+    assert curves.controls["quantity"].value == "angle_linear_md"  # MNIST 3 vs 5 overlaps here: there is no gap
+    curves.controls["quantity"].value = "gap"
+    assert "certified gap of MNIST 3 vs 5, PCA 10 is not known" in curves.figure.data
+    curves.controls["data"].value = "Planted, d = 2"
     (axis,) = curves.figure.axes
     assert len(axis.lines) == 4 and axis.get_ylabel() == "certified gap"
     curves.controls["quantity"].value = "margin_ratio"
@@ -72,12 +92,74 @@ def test_explore_shows_the_newest_run_and_its_controls_move_the_figures(tmp_path
     assert len(boundaries.figure.axes[0].lines) == 4
     boundaries.controls["depth"].value = (1,)
     assert len(boundaries.figure.axes[0].lines) == 2
+    predictors, cell_id = explore.predictors(run), next(iter(run.configs))
+    for step, w in zip((60, 1), run.kept(cell_id).path[[-1, 0]]):
+        predictors.controls["step"].value = step
+        assert len(predictors.figure.axes) == 4 and predictors.figure.axes[0].get_title().endswith(f"step {step}")
+        image = run.kept(cell_id).on_features(w).reshape(28, 28)
+        np.testing.assert_allclose(predictors.figure.axes[0].images[0].get_array(), image / abs(image).max())
+    predictors.controls["data"].value = "Planted, d = 2"  # no images: bars
+    assert [len(axis.patches) for axis in predictors.figure.axes] == [2] * 4
+    layers = explore.layers(run)
+    panels = [axis for axis in layers.figure.subfigs[0].axes if axis.images]
+    assert [axis.images[0].get_array().shape for axis in panels] == [(4, 10), (1, 4)]
+    assert len(layers.figure.subfigs[1].axes) == 4  # hidden units as images
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium on this machine: the notebook is not driven")
+def test_in_a_browser_the_controls_of_explore_are_moved_and_the_figures_follow(runs, tmp_path):
+    notebook = nbformat.read(NOTEBOOKS / "explore.ipynb", as_version=4)
+    notebook.cells[1].source += f"\nruns_dir = {str(runs)!r}"
+    nbformat.write(notebook, tmp_path / "explore.ipynb")
+    with browser.lab(tmp_path, "explore.ipynb") as address, browser.Page(tmp_path, height=3000) as page:
+        page.ask("Page.navigate", url=address)
+        page.wait("document.querySelectorAll('.jp-CodeCell').length == 7 && !!window.jupyterapp")
+        page.wait("!!document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')")
+        page.value("jupyterapp.commands.execute('notebook:run-all-cells'), 0")
+        cells = [f"document.querySelectorAll('.jp-CodeCell')[{number}]" for number in range(7)]
+        curves, boundaries, predictors, layers, live = cells[2:]
+        image = "{}.querySelector('.jp-OutputArea-output img')".format
+        for cell in cells[2:]:
+            page.wait(f"{image(cell)}?.naturalWidth > 100", 240)
+        control = "[...{}.querySelectorAll('.widget-inline-hbox')].find(e => e.innerText.startsWith('{}'))".format
+
+        def after(cell, act):
+            """The width of the image that follows what was done."""
+            before = page.value(f"{image(cell)}?.src")
+            act()
+            page.wait(f"{image(cell)}?.src != {json.dumps(before)} && {image(cell)}?.naturalWidth > 100")
+            return page.value(f"{image(cell)}.naturalWidth")
+
+        deep = f"{control(predictors, 'depth')}.querySelectorAll('option')[1]"
+        four = page.value(f"{image(predictors)}.naturalWidth")
+        assert after(predictors, lambda: page.click(deep)) < 0.6 * four  # of four images two are left
+        handle = f"{control(predictors, 'step')}.querySelector('.noUi-handle')"
+        page.click(handle)
+        after(predictors, lambda: page.key("Home"))
+        assert page.value(f"{control(predictors, 'step')}.querySelector('.widget-readout').innerText") == "1"
+        for cell, name in ((curves, "quantity"), (layers, "cell"), (live, "step")):
+            page.value(f"{control(cell, name)}.querySelector('select').focus()")
+            after(cell, lambda: page.key("ArrowDown"))
+        option = f"{control(boundaries, 'potential')}.querySelectorAll('option')[0]"
+        after(boundaries, lambda: page.click(option))
+        page.click(option, modifiers=browser.CTRL)  # nothing is chosen any more
+        page.wait(f"{boundaries}.innerText.includes('No cell is left: choose a value in each of the lists.')")
+        page.value(
+            f"window.seen = new Set(); new MutationObserver(() => window.seen.add({image(live)}?.src))"
+            f".observe({live}, {{childList: true, subtree: true}}), 0"
+        )
+        page.click(f"{control(live, 'p')}.querySelector('.noUi-base')", across=0.7)
+        page.wait("window.seen.size > 3")  # the training is watched
+        assert float(page.value(f"{control(live, 'p')}.querySelector('.widget-readout').innerText")) > 3
+        page.screenshot(tmp_path / "explore.png")
 
 
 def test_without_a_run_explore_says_so(tmp_path):
     run, said = explore.newest(str(tmp_path))
     assert run is None and "no complete run" in said and "make demo" in said
-    assert explore.curves(run) is None and explore.boundaries(run) is None
+    assert {view(run) for view in (explore.curves, explore.boundaries, explore.predictors, explore.layers)} == {None}
     assert explore.show(explore.curves(run), said).data == said
 
 

@@ -27,8 +27,8 @@ class Observer:
     """Logged values of the K cells of a stack at its T logged epochs, NaN where a cell was not logged.
 
     `values[name]` is (K, T), `predictors` (K, T, d). `last` (K,) is the index of a cell's last row; -1: none.
-    `layers` holds W_1 … W_L at that row, flat in float64, by stack position; {} where all, `layer_bytes`, are above
-    MOST_LAYERS.
+    `layers` holds W_1 … W_L at that row, flat in float64, by stack position; {} unless `keeps_layers`: all of them,
+    `layer_bytes`, are at most MOST_LAYERS.
     """
 
     def __init__(self, cells: Sequence[CellPlan], plan: StackPlan, A: Tensor, A_test: Tensor | None):
@@ -46,11 +46,11 @@ class Observer:
         self.diverged_at: dict[int, int] = {}
         self.invariants: dict[int, Tensor] = {}
         self.layers: dict[int, Tensor] = {}
-        self.layer_bytes = 0
 
     def start(self, blocks: Sequence[Block], members: Sequence[Sequence[int]]) -> None:
         """Keep the invariants of the initial layers, which `balance_drift` compares with."""
         self.layer_bytes = 8 * sum(block.w.flat.numel() for block in blocks)
+        self.keeps_layers = self.layer_bytes <= MOST_LAYERS
         for block, inside in zip(blocks, members):
             for segment in block.segments if block.depth > 1 else ():
                 Z = [z[segment.rows] for z in block.Z]
@@ -97,7 +97,7 @@ class Observer:
                 row = self._layer_metrics(segment.potentials, Z, W, inside[segment.rows])
                 for name, values in row.items():
                     self.values[name][inside[segment.rows], index] = values.double().cpu()
-            if self.layer_bytes <= MOST_LAYERS:
+            if self.keeps_layers:
                 flat, alive = block.w.flat.cpu(), [(r, p) for r, p in enumerate(inside) if not self.closed[p]]
                 self.layers.update({p: flat[r].to(torch.float64, copy=True) for r, p in alive})
 
