@@ -276,7 +276,7 @@ def _reduce(X_train: np.ndarray, X_test: np.ndarray, pca: int | None) -> tuple[n
     X_train, X_test = X_train.astype(np.float64), X_test.astype(np.float64)
     if pca is None:
         X_train, X_test, basis = preparing.standardise(X_train, X_test)
-        record = {"dropped_constant_pixels": PIXELS - len(basis.axes)}
+        record = {"dropped_constant_pixels": len(basis.mean) - len(basis.axes)}
     else:
         X_train, X_test, basis, record = preparing.principal_components(X_train, X_test, pca)
     return X_train, X_test, basis, {"pca": pca, "standardisation": preparing.SCALED, **record}

@@ -321,7 +321,7 @@ def test_raw_pixels_lose_the_constant_ones():
 
 def test_a_coordinate_without_variance_gives_no_nan():
     X = np.array([[1.0, 5.0, 0.3], [2.0, 5.0, 0.3], [4.0, 5.0, 3 * 0.1]])
-    train, test, _ = mnist._reduce(X, np.array([[3.0, 6.0, 0.3]]), None)
+    train, test, *_ = mnist._reduce(X, np.array([[3.0, 6.0, 0.3]]), None)
     assert train.shape == (3, 1)
     assert np.isfinite(test).all()
 
