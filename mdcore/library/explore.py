@@ -132,9 +132,8 @@ def _choices(cells: pd.DataFrame) -> dict[str, ipywidgets.Widget]:
         values = list(cells[column].unique())
         shown = [(str(value) or "as it is", value) for value in values]
         first = values[:1] if column == "seed" else values
-        controls[column] = ipywidgets.SelectMultiple(
-            options=shown, value=first, rows=min(len(values), 5), description=column
-        )
+        look = {"rows": min(len(values), 5), "layout": {"width": "180px" if column in ("depth", "seed") else "300px"}}
+        controls[column] = ipywidgets.SelectMultiple(options=shown, value=first, description=column, **look)
     return {column: control for column, control in controls.items() if column != "other" or len(control.options) > 1}
 
 

@@ -52,6 +52,10 @@ def test_every_kind_of_file_gives_the_same_points(tmp_path, suffix):
     np.testing.assert_allclose(found.X_train, scaled[train], atol=1e-12)
     np.testing.assert_allclose(found.X_test, scaled[test], atol=1e-12)
     assert np.array_equal(found.y_train > 0, Y[train] == "yes") and np.array_equal(found.y_test > 0, Y[test] == "yes")
+    w, named = np.array([0.5, -2.0]), found.basis.names.index("one")  # back to the columns of the file, by their names
+    weights = np.delete(found.basis.on_features(w), named)
+    np.testing.assert_allclose((X - X[train].mean(axis=0))[train] @ weights, found.X_train @ w, atol=1e-12)
+    assert len(found.basis.names) == 3 and found.basis.on_features(w)[named] == 0
     record = found.preprocessing
     assert record["labels"] == "yes is +1, no is -1" and record["dropped_constant"] == ["one"]
     content = (tmp_path / f"survey{suffix}").read_bytes()
