@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import browser
@@ -125,25 +124,24 @@ def test_in_a_browser_the_controls_of_explore_are_moved_and_the_figures_follow(r
             page.wait(f"{image(cell)}?.naturalWidth > 100", 240)
         control = "[...{}.querySelectorAll('.widget-inline-hbox')].find(e => e.innerText.startsWith('{}'))".format
 
-        def after(cell, act):
+        def after(cell, act, *given):
             """The width of the image that follows what was done."""
-            before = page.value(f"{image(cell)}?.src")
-            act()
-            page.wait(f"{image(cell)}?.src != {json.dumps(before)} && {image(cell)}?.naturalWidth > 100")
+            page.value(f"window.before = {image(cell)}.src, 0")
+            act(*given)
+            page.wait(f"{image(cell)}?.src != window.before && {image(cell)}?.naturalWidth > 100")
             return page.value(f"{image(cell)}.naturalWidth")
 
         deep = f"{control(predictors, 'depth')}.querySelectorAll('option')[1]"
         four = page.value(f"{image(predictors)}.naturalWidth")
-        assert after(predictors, lambda: page.click(deep)) < 0.6 * four  # of four images two are left
+        assert after(predictors, page.click, deep) < 0.6 * four  # of four images two are left
         handle = f"{control(predictors, 'step')}.querySelector('.noUi-handle')"
         page.click(handle)
-        after(predictors, lambda: page.key("Home"))
+        after(predictors, page.key, "Home")
         assert page.value(f"{control(predictors, 'step')}.querySelector('.widget-readout').innerText") == "1"
         for cell, name in ((curves, "quantity"), (layers, "cell"), (live, "step")):
-            page.value(f"{control(cell, name)}.querySelector('select').focus()")
-            after(cell, lambda: page.key("ArrowDown"))
+            after(cell, page.choose_next, f"{control(cell, name)}.querySelector('select')")
         option = f"{control(boundaries, 'potential')}.querySelectorAll('option')[0]"
-        after(boundaries, lambda: page.click(option))
+        after(boundaries, page.click, option)
         page.click(option, modifiers=browser.CTRL)  # nothing is chosen any more
         page.wait(f"{boundaries}.innerText.includes('No cell is left: choose a value in each of the lists.')")
         page.value(

@@ -22,7 +22,7 @@ from fake_grids import ROOT
 
 CHROMIUM = next((c for c in ("chromium", "chromium-browser", "google-chrome") if shutil.which(c)), None)
 LOCATE = "(r => [r.x + r.width * {across}, r.y + r.height / 2])({element}.getBoundingClientRect())"
-KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36}
+KEYS = {"Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
 CTRL = 2
 
 
@@ -90,6 +90,10 @@ class Page:
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             button = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
             self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, modifiers=modifiers, **button)
+
+    def choose_next(self, select: str) -> None:
+        """The next option of a drop-down list, which the system shows outside of the page."""
+        self.value(f"{select}.selectedIndex += 1, {select}.dispatchEvent(new Event('change', {{bubbles: true}}))")
 
     def key(self, name: str) -> None:
         """A key pressed and let go."""
