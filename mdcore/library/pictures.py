@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mdcore.library.fitting import Fit
-    from mdcore.store.readback.exploring import Kept
+    from mdcore.store.reading.exploring import Kept
 
 LABELS = {"epoch": "step", "gap": "certified gap", "angle_max_margin": "angle to max-margin (degrees)"}
 LOGARITHMIC = ("gap", "angle_max_margin", "angle_bound", "weight_norm", "loss")

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from mdcore.config.cell import COLUMNS, CONDITION_COLUMNS, METRIC, PARAM
-from mdcore.store.commits import NOTEBOOK, RECORD, RESULTS
+from mdcore.store.commits import EXPLORING, NOTEBOOK, RECORD, RESULTS
 
 STATUSES = {
     "converged": "every training point is classified and the certified gap is at most 1 %: the margin is certified",
@@ -201,6 +201,10 @@ _RUN_FILES = {
     f"stacks/<stack>/{RESULTS[1]}": "a row for each cell: the last row of its history, its configuration and verdict",
     f"stacks/<stack>/{RESULTS[2]}": "`cell_id` (K,) and the last predictors `w` (K, d) in the order of final.parquet; "
     "on separable data also the certificates z = A^Tλ (K, d) and their rounding κ (K,)",
+    f"stacks/<stack>/{EXPLORING}": "unless the grid says `keep: false`: predictors `w` (R, d) at the logged epochs "
+    "`epoch` (R,) of the cells `cell` (R,), positions in `cell_id` (K,); the layers as they ended, flat `layers` (S,), "
+    "and of each `layer_shape` (N, 3): cell, rows, columns; how the coordinates were made of the D features: `mean` "
+    "(D,), `axes` (d, D) or the numbers of those that were kept (d,), `scale` (d,), `names`, shape of the `image`",
     f"stacks/<stack>/{RECORD}": "cells, statuses, messages, seconds, versions and the checksums of the files above",
 }
 _ANALYSIS_FILES = {

@@ -10,7 +10,7 @@ import mdcore
 from mdcore.math.engine import observer
 from mdcore.problems import datasets, mnist, preparing
 from mdcore.store.commits import committed
-from mdcore.store.readback.exploring import read_kept
+from mdcore.store.reading.exploring import read_kept
 from mdcore.training import exploring
 
 GRID = (
