@@ -110,9 +110,20 @@ def test_null_vectors_are_given_for_rows_of_length_one():
     assert list(certificates.powers_of_two(np.array([0.0, 1.0, 3.0, 0.75]))) == [1.0, 1.0, 0.5, 2.0]
 
 
+@pytest.mark.parametrize("more", [[], [[0.0, 0.0]]])
+def test_the_weights_of_a_null_vector_balance_the_points_as_they_are(more):
+    """2 (1, 0) + 4 (0, 1000) + (−2, −4000) = 0; a point at 0 takes any weight."""
+    A = np.array([[1.0, 0.0], [0.0, 1e3], [-2.0, -4e3], *more])
+    lam = certificates.positive_null(
+        A, np.array([2.0, 4.0, 1.0, 1.0])[: len(A)] * np.maximum(np.linalg.norm(A, axis=1), 1)
+    )
+    assert lam.sum() == pytest.approx(1.0) and lam.min() > 0
+    assert lam[:3] / lam[2] == pytest.approx([2.0, 4.0, 1.0])
+
+
 @pytest.mark.parametrize("A", [np.eye(2), np.ones((3, 1)), np.array([[1.0, 1.0], [1.0, 1.0], [2.0, 3.0]])])
 def test_of_separable_points_no_null_vector_is_proved(A):
-    assert not certificates.has_positive_null(A, np.arange(1.0, 1.0 + len(A)))
+    assert certificates.positive_null(A, np.arange(1.0, 1.0 + len(A))) is None
 
 
 U = 2.0**-53
