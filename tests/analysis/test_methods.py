@@ -71,23 +71,23 @@ CHANGES = {
     "dataset.dim": [(SYNTHETIC, 30, "d = 20", "d = 30", {})],
     "dataset.n": [(SYNTHETIC, 61, "n = 60", "n = 61", {})],
     "dataset.separation": [(SYNTHETIC, 3, "separation 2.5", "separation 3", {})],
-    "dataset.noise": [(SYNTHETIC, 0.5, "noise 1,", "noise 0.5,", {})],
+    "dataset.noise": [(SYNTHETIC, 0.5, "noise 1;", "noise 0.5;", {})],
     "dataset.source": [
         (MNIST, "full", "bundled sample of 500 images a digit", "70,000 images", {}),
         (MNIST, "full", "20 % of the images", "the official split", {}),
     ],
     "dataset.split": [
         (leaves, "by_seed", f"held out for testing{then}", f"for testing, drawn anew for every seed{then}", {})
-        for leaves, then in ((MNIST, ", PCA"), (FILE, ";"), (SKLEARN, ";"))
+        for leaves, then in ((MNIST, "; PCA"), (FILE, ";"), (SKLEARN, ";"))
     ],
     "dataset.subsample": [
         (leaves, 60, f"held out for testing{then}", "and 60 of the others drawn for every seed", {})
-        for leaves, then in ((MNIST, ", PCA"), (FILE, ";"), (SKLEARN, ";"))
+        for leaves, then in ((MNIST, "; PCA"), (FILE, ";"), (SKLEARN, ";"))
     ],
     "dataset.path": [(FILE, "poll.parquet", "the file survey.csv", "the file poll.parquet", {})],
     "dataset.label": [(FILE, "answer", "labels in outcome", "labels in answer", {})],
-    "dataset.features": [(FILE, ["age", "height"], "labels in outcome, 60", "features age, height", {})],
-    "dataset.standardize": [(leaves, False, "for testing;", "standardisation: none", {}) for leaves in (FILE, SKLEARN)],
+    "dataset.features": [(FILE, ["age", "height"], "labels in outcome; 60", "features age, height", {})],
+    "dataset.standardize": [(leaves, False, "for testing; separable", "standardisation: none", {}) for leaves in (FILE, SKLEARN)],
     "dataset.set": [
         (
             SKLEARN | {"dataset.set": "breast_cancer", "dataset.classes": None},
@@ -225,7 +225,7 @@ def test_what_a_users_data_set_records_of_itself_is_said(tmp_path):
     results = load(run)
     results.final["preprocessing"] = json.dumps({"source": "a survey", "split": "by year", "standardisation": "none"})
     text = methods.methods(results)[0]
-    assert "source: a survey, split: by year, standardisation: none" in text
+    assert "source: a survey; split: by year; standardisation: none" in text
 
 
 def test_two_data_sets_of_one_label_are_both_described(tmp_path):

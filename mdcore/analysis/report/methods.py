@@ -156,7 +156,7 @@ def _data_sentence(members: list[Condition], rows: list[dict]) -> str:
         parts += _in_its_own_words(record)
     verdicts = sorted({r["separability"] for r in rows if r.get("separability")})
     title = "" if source is None else f"{c.data_words}: "
-    text = title + ", ".join(parts) + (f"; {' or '.join(verdicts)}" if verdicts else "") + "."
+    text = title + "; ".join(parts) + (f"; {' or '.join(verdicts)}" if verdicts else "") + "."
     return text[0].upper() + text[1:] if source is None or not source.places else text
 
 

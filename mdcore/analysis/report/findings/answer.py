@@ -247,7 +247,7 @@ def potential_sentences(
     """Whether the limits of different potentials differ, and how far apart the ends are: same data, depth and seed."""
     by_id = {v.condition.id: v for v in found}
     rows = {r["condition_id"]: r for r in summary.to_dict("records")}
-    ends, angles = known_ends(master), angles_of(master, "angle_reference_potential")
+    ends, angles = known_ends(master.to_dict("records")), angles_of(master, "angle_reference_potential")
     pairs = []
     for kind, c, other in pairings(results):
         distance = estimate(rows[c.id], "angle_reference_potential") if kind == "potential" else Estimate()

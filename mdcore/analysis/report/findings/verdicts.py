@@ -161,34 +161,34 @@ def answers(c: Condition, other: Condition, ends: dict[str, End], angles: dict[s
     return [decide(angles[i], ends[i], ends[j]) for i, j in pairs if i in ends and j in ends]
 
 
-def verdict(results: Results, facet: Facet, c: Condition, row: dict, rows: pd.DataFrame) -> Verdict:
+def verdict(results: Results, facet: Facet, c: Condition, row: dict, rows: list[dict]) -> Verdict:
     """The Verdict of condition `c` but for its pairs: `row` is its line of summary.csv, `rows` those of master.csv."""
-    came = rows[rows["status"].isin(USED)]
+    came = [r for r in rows if r["status"] in USED]
     overlap = row["separability"] == "overlapping"
-    exact = overlap and set(came["logreg_kind"]) == {"unregularised"}
+    exact = overlap and {r["logreg_kind"] for r in came} == {"unregularised"}
     angle = "angle_logreg" if exact else "angle_max_margin"  # the latter is empty on overlapping data
-    limits = {float(p) for p in came["limit_p"]}
+    limits = {float(r["limit_p"]) for r in came}
     return Verdict(
         c,
         facet.title,
         c.words,
         str(row["separability"]),
         len(rows),
-        rows["status"].value_counts().to_dict(),
-        [end_of(r) for r in rows.to_dict("records") if r["status"] != "missing"],
+        dict(Counter(r["status"] for r in rows)),
+        list(known_ends(rows).values()),
         estimate(row, "gap"),
         estimate(row, "margin_ratio"),
         estimate(row, angle),
-        bool(len(came)) and all(is_unique(r) for r in came.to_dict("records")),
+        bool(came) and all(map(is_unique, came)),
         limits.pop() if len(limits) == 1 else float("nan"),
         forecast=forecast(results, c),
-        messages=sorted({m for m in rows["message"] if isinstance(m, str) and m}),
+        messages=sorted({r["message"] for r in rows if isinstance(r["message"], str) and r["message"]}),
     )
 
 
-def known_ends(master: pd.DataFrame) -> dict[str, End]:
-    """The End of every run that ended somehow, by cell_id."""
-    return {r["cell_id"]: end_of(r) for r in master.to_dict("records") if r["status"] != "missing"}
+def known_ends(rows: list[dict]) -> dict[str, End]:
+    """The End of every run that ended somehow, by cell_id; rows of master.csv."""
+    return {r["cell_id"]: end_of(r) for r in rows if r["status"] != "missing"}
 
 
 def angles_of(master: pd.DataFrame, column: str) -> dict[str, float]:
@@ -200,16 +200,19 @@ def angles_of(master: pd.DataFrame, column: str) -> dict[str, float]:
 def verdicts(results: Results, master: pd.DataFrame, summary: pd.DataFrame) -> list[Verdict]:
     """One Verdict per condition and facet, in reading order."""
     by_id = {r["condition_id"]: r for r in summary.to_dict("records")}
-    groups = dict(list(master.groupby("condition_id", sort=False)))
-    ends, apart = known_ends(master), angles_of(master, "angle_linear_md_ends")
+    rows = master.to_dict("records")
+    groups: dict[str, list[dict]] = {}
+    for r in rows:
+        groups.setdefault(r["condition_id"], []).append(r)
+    ends, apart = known_ends(rows), angles_of(master, "angle_linear_md_ends")
     found = []
     for facet in results.facets:
         for c in facet.conditions:
             v = verdict(results, facet, c, by_id[c.id], groups[c.id])
             if c.depth > 1:
                 v.equal_loss = estimate(by_id[c.id], "angle_linear_md_equal_loss")
-                used = groups[c.id][groups[c.id]["status"].isin(USED)]
-                v.path_pairs = [differ(x) for x in used["angle_linear_md_equal_loss"].astype(float)]
+                used = [r for r in groups[c.id] if r["status"] in USED]
+                v.path_pairs = [differ(float(r["angle_linear_md_equal_loss"])) for r in used]
                 if (linear := facet.linear(c)) is not None:
                     v.linear, v.linear_ends = linear.id, estimate(by_id[c.id], "angle_linear_md_ends")
                     v.limit_pairs = answers(c, linear, ends, apart)
