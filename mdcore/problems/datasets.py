@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -106,8 +107,9 @@ class Dataset:
         """DataError unless ‖X‖_F and its square can be computed with."""
         for name in ("X_train", "X_test"):
             X = getattr(self, name)
-            largest = float(np.abs(X).max(initial=0.0))
-            size = largest * math.sqrt(float(np.square(X / largest).sum())) if largest else 0.0
+            largest = max(float(X.max(initial=0.0)), -float(X.min(initial=0.0)))
+            squares = (float(np.square(rows / largest).sum()) for rows in in_parts(X)) if largest else ()
+            size = largest * math.sqrt(sum(squares))
             if name == "X_train" and not size:
                 raise DataError(f"{self.label}: X_train is zero everywhere; expected features that differ from 0")
             if size > LARGEST or (name == "X_train" and size < SMALLEST):
@@ -129,8 +131,17 @@ class Dataset:
         digest = hashlib.sha256()
         for array in (self.X_train, self.y_train, self.X_test, self.y_test):
             digest.update(repr(array.shape).encode())
-            digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+            digest.update(np.ascontiguousarray(array, dtype="<f8").reshape(-1).view(np.uint8))
         return digest.hexdigest()
+
+
+PART = 2 * 10**7  # numbers, 160 MB
+
+
+def in_parts(X: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows of large data some at a time: what is computed of them on the way is then not as large as they are."""
+    step = max(1, PART // max(1, X.shape[1]))
+    return (X[start : start + step] for start in range(0, max(1, len(X)), step))
 
 
 def _floats(label: str, name: str, array) -> np.ndarray:

@@ -22,7 +22,11 @@ def gaussian(dim: int, n: int, separation: float, noise: float, seed: int) -> tu
     y = _labels(n)
     mu = rng.standard_normal(dim)
     mu *= separation / np.linalg.norm(mu)
-    return y[:, None] * mu + noise * rng.standard_normal((n, dim)), y
+    X = rng.standard_normal((n, dim))
+    X *= noise  # in place: large data are held once
+    X[: n // 2] += mu
+    X[n // 2 :] -= mu
+    return X, y
 
 
 def planted(dim: int, n: int, separation: float, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

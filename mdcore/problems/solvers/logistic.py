@@ -9,6 +9,8 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.special import expit
 
+from mdcore.problems.datasets import in_parts
+
 MAX_STEPS = 200
 
 
@@ -29,19 +31,24 @@ def row_space(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if not A.any():
         return np.zeros((n, 0)), np.zeros(0), np.zeros((d, 0))
     if n > 2 * d:  # QR first: the singular vectors of the small factor, then one product
-        R = np.linalg.qr(A, mode="r")
+        R = np.vstack([np.linalg.qr(part, mode="r") for part in in_parts(A)])
+        R = np.linalg.qr(R, mode="r") if len(R) > d else R
         _, sizes, Vt = np.linalg.svd(R, full_matrices=False)
     else:
         _, sizes, Vt = np.linalg.svd(A, full_matrices=False)
     rank = int((sizes > max(n, d) * np.finfo(float).eps * sizes[0]).sum())
     V = np.ascontiguousarray(Vt[:rank].T)
-    return (A @ V) / sizes[:rank], sizes[:rank], V
+    U = A @ V
+    U /= sizes[:rank]
+    return U, sizes[:rank], V
 
 
 def gradient(A: np.ndarray, w: np.ndarray, ridge: float, weight: float) -> tuple[np.ndarray, float]:
     """∇ of (ridge/2)‖w‖² + weight Σ log(1 + e^{−Aw}) (d,), and the size of the terms that cancel in it."""
     lam = weight * expit(-(A @ w))
-    return ridge * w - A.T @ lam, float(np.linalg.norm(np.abs(A).T @ lam))
+    ends = np.cumsum([len(part) for part in in_parts(A)])[:-1]
+    terms = sum(np.abs(part).T @ some for part, some in zip(in_parts(A), np.split(lam, ends)))
+    return ridge * w - A.T @ lam, float(np.linalg.norm(terms))
 
 
 def minimise(A: np.ndarray, C: float | None = None) -> LogisticFit:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from mdcore.problems.datasets import in_parts
 from mdcore.problems.proofs import certificates
 from mdcore.problems.solvers import linear_program, logistic
 
@@ -141,15 +142,23 @@ def _balance(U: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         lam = _tail(margins)
         yield margins, lam
         curvature = 1 / (lam**-2 + _tail(-margins) ** -2)  # 1 − λ(m) = λ(−m)
-        weighted = np.sqrt(curvature)[:, None] * U
         try:
-            direction = cho_solve(cho_factor(weighted.T @ weighted), U.T @ lam)
+            direction = cho_solve(cho_factor(_gram(U, np.sqrt(curvature))), U.T @ lam)
         except LinAlgError:
             return
         x = x + _line_minimum(margins, U @ direction) * direction
         margins = U @ x
         if not np.isfinite(margins).all() or np.abs(margins).max() > 1e30:
             return
+
+
+def _gram(U, weights):
+    """U^T diag(weights²) U."""
+    total, start = 0.0, 0
+    for part in in_parts(U):
+        weighted = weights[start : start + len(part), None] * part
+        total, start = total + weighted.T @ weighted, start + len(part)
+    return total
 
 
 def _tail(margins):
@@ -198,13 +207,14 @@ def _check(A, strict, w) -> tuple[np.ndarray, bool]:
 
 def _unit_rows(A):
     """Neither signs nor counts depend on the sizes of the rows."""
-    largest = np.abs(A).max(axis=1, keepdims=True)
+    largest = np.maximum(A.max(axis=1, keepdims=True), -A.min(axis=1, keepdims=True))
     A = A / np.where(largest > 0, largest, 1.0)
     sizes = np.linalg.norm(A, axis=1, keepdims=True)
-    return A / np.where(sizes > 0, sizes, 1.0)
+    A /= np.where(sizes > 0, sizes, 1.0)
+    return A
 
 
 def _strictly_positive(A, w) -> bool:
     """All margins above the rounding error of their own sum."""
-    margins = A @ w
-    return bool((margins > ROUNDING * A.shape[1] * (np.abs(A) @ np.abs(w))).all())
+    sizes = np.concatenate([np.abs(part) @ np.abs(w) for part in in_parts(A)])
+    return bool((A @ w > ROUNDING * A.shape[1] * sizes).all())
