@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mdcore.problems import baselines
+from mdcore.problems import baselines, datasets
 from mdcore.problems.proofs import certificates
 from mdcore.problems.solvers import (
     interior_point,
@@ -217,3 +217,19 @@ def test_quasi_separable_data_need_no_linear_program(monkeypatch):
 def test_points_at_zero_have_no_gradient():
     fit = logistic.minimise(np.zeros((3, 2)), 1.0)
     assert (list(fit.w), fit.relative) == ([0.0, 0.0], 0.0)
+
+
+def test_large_data_are_factorised_in_parts(monkeypatch):
+    rng = np.random.default_rng(0)
+    A, lam = rng.standard_normal((60, 5)) + 1.0, rng.random(60)
+    whole = logistic.row_space(A), separability._gram(A, lam), logistic.gradient(A, np.ones(5), 0.5, 2.0)
+    verdict = separability.separability(A)
+    monkeypatch.setattr(datasets, "PART", 36)  # seven rows
+    assert [len(part) for part in datasets.in_parts(A)] == [7] * 8 + [4]
+    U, sizes, V = logistic.row_space(A)
+    np.testing.assert_allclose(U * sizes @ V.T, A, atol=1e-12)
+    np.testing.assert_allclose(sizes, whole[0][1], rtol=1e-12)
+    np.testing.assert_allclose(separability._gram(A, lam), whole[1], rtol=1e-12)
+    for found, before in zip(logistic.gradient(A, np.ones(5), 0.5, 2.0), whole[2]):
+        np.testing.assert_allclose(found, before, rtol=1e-12)
+    assert separability.separability(A).verdict == verdict.verdict
