@@ -53,6 +53,10 @@ GOALS = (
     Goal("grid_memory", "memory of that", 500, "MB", most=True),
     Goal("analysis_seconds", "analysis of 10,000 finished cells", 60, "s", most=True),
     Goal("analysis_memory", "memory of that", 1500, "MB", most=True),
+    Goal("runner_memory", "make grid GRID=mnist_pairs: memory of the runner", 500, "MB", most=True),
+    Goal("kernel_memory", "of the largest of its kernels", 1000, "MB", most=True),
+    Goal("analysing_memory", "make analysis of it: memory of the largest process", 1000, "MB", most=True),
+    Goal("large_memory", "training on n = 60,000, d = 784, float64, 18 cells: memory", 2000, "MB", most=True),
 )
 
 

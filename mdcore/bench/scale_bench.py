@@ -14,6 +14,7 @@ from mdcore.bench.timing import wall_seconds
 from mdcore.bench.workloads import gaussian
 from mdcore.problems import references
 from mdcore.store.fingerprint import SOURCE_ROOT
+from mdcore.store.places import shipped
 from mdcore.store.provenance import ONE_THREAD
 
 GRID = """\
@@ -72,10 +73,34 @@ statistics_tables.write(results, master, summary, output)
 collection.write(Study(results, master, summary), output)
 sections.build(source, output)
 """
+# A command in this process, its kernels in others: the largest of them counts.
+COMMAND = """
+import importlib, json, resource, sys, time
+start = time.monotonic()
+command = importlib.import_module(sys.argv[1])
+status = command.main(sys.argv[2:])
+assert not status, f"{sys.argv[1]} ended with status {status}"
+kernels = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+print(json.dumps({"kernels": kernels}))
+"""
+LARGE = """
+import json, sys, time
+start = time.monotonic()
+import torch
+from mdcore.bench.workloads import POTENTIALS, gaussian, stack
+from mdcore.math.engine.plans import StackPlan
+from mdcore.math.engine.trainer import StackTrainer
+from mdcore.math.step_rules import StepRule
+data = gaussian(int(sys.argv[1]), 784, 80.0)
+plan = StackPlan(StepRule("normalized", 1.0), 6, (1, 2, 6), stop_gap=1e-3)
+trainer = StackTrainer(torch.tensor(data.A), stack(POTENTIALS, (1, 2), 50, 18), plan)
+while not trainer.done:
+    trainer.advance()
+"""
 
 
-def script(source: str, *arguments: Path) -> dict:
-    """Run a script in a process of its own, from the clone's directory; what it tells of itself."""
+def script(source: str, *arguments: Path | str) -> dict:
+    """Run a script in a process of its own, from the clone's directory; what its last lines tell of itself."""
     done = subprocess.run(
         [sys.executable, "-c", source + TOLD, *map(str, arguments)],
         capture_output=True, encoding="utf-8", cwd=SOURCE_ROOT,
@@ -83,7 +108,8 @@ def script(source: str, *arguments: Path) -> dict:
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"a script of the benchmark failed: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {key: value for one in told for key, value in one.items()}
 
 
 def measure_references(bench: Bench) -> None:
@@ -117,3 +143,21 @@ def measure_scale(bench: Bench, seeds: int) -> None:
         said = f"Tables, figures and report sections in one process; {analysed['cpu']:.0f} s of CPU."
         bench.find("analysis_seconds", [analysed["seconds"]], said, setting)
         bench.find("analysis_memory", [analysed["megabytes"]], "", setting)
+
+
+def measure_memory(bench: Bench) -> None:
+    """Peak memory of a run of mnist_pairs and of its analysis, of their kernels, and of training on large data."""
+    setting = "quick form: 6 cells" if bench.quick else ""
+    few = ["--only", "digits=3v5,seed=0,pca=50"] if bench.quick else ["--set", "epochs=3000"]
+    with tempfile.TemporaryDirectory(prefix="mdcore-bench-") as place:
+        grid, tag = str(shipped("grids") / "mnist_pairs.yaml"), ["--tag", "memory"]
+        run = script(COMMAND, "mdcore.run_grid", "--config", grid, *tag, "--output_dir", place, *few)
+        bench.find("runner_memory", [run["megabytes"]], "", setting)
+        bench.find("kernel_memory", [run["kernels"]], "The largest: data, references, 6 cells trained.", setting)
+        output = ["--output_dir", str(Path(place, "analysis"))]
+        analysis = script(COMMAND, "mdcore.run_analysis", "--runs_dir", place, *tag, *output)
+        bench.find("analysing_memory", [max(analysis["kernels"], analysis["megabytes"])], "", setting)
+    n = 6_000 if bench.quick else 60_000
+    large = script(LARGE, str(n))
+    said = f"The points are {n * 784 * 8 / 1e6:.0f} MB; held as drawn, as y x, and by the trainer."
+    bench.find("large_memory", [large["megabytes"]], said, f"quick form: n = {n:,}" if bench.quick else "")

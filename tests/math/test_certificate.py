@@ -86,15 +86,15 @@ def train(A, rule, dtype=torch.float64, log_points=30, epochs=300, stack=STACK, 
     return trainer
 
 
-def held_to_the_exact_margin(name, trainer):
-    """γ_p(w) ≤ γ_p* ≤ bound and gap ≥ the true share, without a tolerance, at every logged epoch; how many."""
+def held_to_the_exact_margin(name, trainer, most=8):
+    """γ_p(w) ≤ γ_p* ≤ bound and gap ≥ the true share, without a tolerance, at about `most` logged epochs; how many."""
     A, held = DATA[name], 0
     for position, cell in enumerate(trainer.cells):
         best = reference(name, cell.limit_p)
         least = exact.margin_lower_bound(A, best.w, cell.limit_p)  # γ_p* is at least this
         values = {key: trainer.observer.values[key][position].numpy() for key in ("gamma_bound", "gap")}
         rows = int(trainer.observer.last[position]) + 1
-        for row in {*range(0, rows, max(1, rows // 25)), rows - 1} - {-1}:
+        for row in {*range(0, rows, max(1, rows // most)), rows - 1} - {-1}:
             w = trainer.observer.predictors[position, row].numpy()
             if not np.isfinite(values["gap"][row]) or not w.any():
                 continue
@@ -112,7 +112,7 @@ def held_to_the_exact_margin(name, trainer):
 def test_the_bound_is_never_below_the_exact_margin(name, dtype):
     for rule in ("normalized", "anneal 30"):
         trainer = train(DATA[name], RULES[rule], dtype)
-        assert held_to_the_exact_margin(name, trainer) > 100
+        assert held_to_the_exact_margin(name, trainer) > 40
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -127,9 +127,9 @@ def test_whatever_the_rule_and_the_logged_epochs(rule, log_points):
 def test_the_bound_holds_over_everything(name, rule, log_points, dtype):
     if log_points == 5000:
         rule = StepRule("normalized", 10.0, 1.0, anneal=30.0, horizon=5000)
-        held_to_the_exact_margin(name, train(DATA[name], rule, dtype, log_points, 5000, stack=STACK[:4]))
+        held_to_the_exact_margin(name, train(DATA[name], rule, dtype, log_points, 5000, stack=STACK[:4]), most=25)
     else:
-        held_to_the_exact_margin(name, train(DATA[name], RULES[rule], dtype, log_points))
+        held_to_the_exact_margin(name, train(DATA[name], RULES[rule], dtype, log_points), most=25)
 
 
 def test_a_resumed_run_has_the_certificates_of_one_that_was_not():
