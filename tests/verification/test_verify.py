@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import copy
 import dataclasses
+import functools
 import math
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -368,7 +368,7 @@ def turned_reference(best):
 CONSERVED = "the whole matrix is conserved for p=2 only"
 
 
-@cache
+@functools.cache
 def small_cases():
     """The references of the shipped grids without those of images, which take a minute."""
     with pytest.MonkeyPatch.context() as patch:
