@@ -14,7 +14,7 @@ from mdcore.bench.timing import wall_seconds
 from mdcore.bench.workloads import gaussian
 from mdcore.problems import references
 from mdcore.store.fingerprint import SOURCE_ROOT
-from mdcore.store.places import shipped
+from mdcore.store.locations import shipped
 from mdcore.store.provenance import ONE_THREAD
 
 GRID = """\
