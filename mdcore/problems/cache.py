@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from mdcore.files import atomic_write
 
 CHECKSUM = "sha256"
 SOLVER_VERSION = 4  # raised whenever a solver may answer differently: old files are then left alone
@@ -42,15 +43,9 @@ def write(path: Path, record: dict) -> None:
     """Write `record` with the checksum of its contents; readers see the old file or the whole new one."""
     arrays = {name: np.asarray(value) for name, value in record.items()}
     arrays[CHECKSUM] = np.asarray(_checksum(path.name, arrays))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes no names here
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    data = io.BytesIO()
+    np.savez(data, **arrays)  # type: ignore[arg-type]  # numpy's stub takes no names here
+    atomic_write(path, data.getvalue(), durable=False, alone=False)
 
 
 def read(path: Path) -> dict | None:

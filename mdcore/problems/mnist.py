@@ -5,9 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.client
-import os
 import re
-import tempfile
 import urllib.request
 import zlib
 from dataclasses import replace
@@ -17,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mdcore.files import atomic_write
 from mdcore.problems import preparing
 from mdcore.problems.datasets import Basis, DataError, Dataset
 from mdcore.problems.preparing import read_at_rest
@@ -193,7 +192,7 @@ def download(name: str, directory: Path) -> Path:
         if md5 != FILES[name]:
             answers.append(f"{url}: wrong checksum: md5 {md5}, expected {FILES[name]}")
             continue
-        _write_atomically(target, raw)
+        atomic_write(target, raw, alone=False)
         return target
     raise DataError(
         f"dataset.path: {directory} has neither {name} nor {name}.gz, and it could not be downloaded:\n  "
@@ -201,18 +200,6 @@ def download(name: str, directory: Path) -> Path:
         + f"\nPut the four files {', '.join(FILES)} (.gz or not) into {directory}, or use source: bundled, "
         "which needs no network."
     )
-
-
-def _write_atomically(target: Path, raw: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def mnist_data(dataset: dict, digits: list | None, pca: int | None, seed: int = 0) -> Dataset:

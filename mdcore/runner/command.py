@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mdcore.files import atomic_write
 from mdcore.runner.execution import REQUEST, read_json
 from mdcore.runner.plan import Plan, Rerun, describe, failure_table, make_plan
 from mdcore.runner.stacks import digest
 from mdcore.runner.times.progress import Log, Progress, bounded_prints
-from mdcore.store.commits import Committed, atomic_write, committed, set_aside, stacks_dir
+from mdcore.store.commits import Committed, committed, set_aside, stacks_dir
 from mdcore.store.fingerprint import code_parts
 from mdcore.store.locations import by_make
 from mdcore.store.lock import RunIsHeld, RunLock

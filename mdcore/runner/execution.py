@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from mdcore.files import atomic_write
 from mdcore.runner.kernels.servers import Kernels
 from mdcore.runner.notebooks import KernelDied, KernelHung, KernelNotStarted, NotebookFailed, Watch, execute
 from mdcore.runner.stacks import Stack
-from mdcore.store.commits import NOTEBOOK, atomic_write, partial_dir
+from mdcore.store.commits import NOTEBOOK, partial_dir
 from mdcore.store.locations import shipped
 from mdcore.training.failures import one_line
 

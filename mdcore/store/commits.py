@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mdcore.files import atomic_write
 from mdcore.store.fingerprint import fingerprint, sha256
 
 RESULTS = ("history.parquet", "final.parquet", "predictors.npz")
@@ -51,20 +52,6 @@ class Record:
     @property
     def has_tables(self) -> bool:
         return self.files.keys() >= set(RESULTS)
-
-
-def atomic_write(path: Path, data: str | bytes) -> None:
-    """The file holds the old content or the new, never a part: temporary name, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def sync(path: Path) -> None:

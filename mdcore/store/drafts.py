@@ -19,8 +19,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mdcore.files import atomic_write
 from mdcore.math.parameters import first_of
-from mdcore.store.commits import atomic_write, seal, sync
+from mdcore.store.commits import seal, sync
 from mdcore.store.fingerprint import sha256
 from mdcore.store.runs import RunError
 

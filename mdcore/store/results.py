@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mdcore.config.cell import METRIC
+from mdcore.files import atomic_write
 from mdcore.store.columns import HISTORY
-from mdcore.store.commits import EXPLORING, NOTES, RESULTS, atomic_write
+from mdcore.store.commits import EXPLORING, NOTES, RESULTS
 from mdcore.store.fingerprint import loaded_parts
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdcore.config.cell import make_cell, without_seed
+from mdcore.files import atomic_write
 from mdcore.math.parameters import nearest
 from mdcore.store.columns import HISTORY
 from mdcore.store.commits import (
     NOTEBOOK,
     RESULTS,
     Record,
-    atomic_write,
     commit_stack,
     committed,
     read_record,

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import io
 import json
-import os
 import time
 import traceback
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from mdcore.config.plugins import (
     potentials_for,
     rule_for,
 )
+from mdcore.files import atomic_write
 from mdcore.math.engine.compiled import jit as compiled_code
 from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.engine.trainer import StackTrainer
@@ -270,7 +270,7 @@ def _write_state(path: str, state: dict) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     sealed = hashlib.sha256(buffer.getbuffer()).digest() + buffer.getvalue()
-    _replace(path, lambda place: Path(place).write_bytes(sealed))
+    atomic_write(path, sealed, durable=False)
 
 
 def warm_up(compiling: Callable[[], None] | None = None) -> None:
@@ -297,9 +297,3 @@ def _request_fingerprint(request: dict, data: str) -> str:
     decides = {key: request.get(key) for key in ("cells", "code", "device", "plugin_dir", "data_dir")}
     decides |= {"data": data, "plugins": loaded_plugins()}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-
-def _replace(path: str | Path, write) -> None:
-    temporary = f"{path}.tmp"
-    write(temporary)
-    os.replace(temporary, path)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
+from mdcore.files import atomic_write
 from mdcore.math.engine.trainer import StackTrainer
 
 # Gaps fall faster than the power of t seen so far: the steps shrink, and the last support vectors are found. At a
@@ -35,9 +34,7 @@ def tell(trainer: StackTrainer, path: str, began: int, seconds: float) -> None:
         "seconds": round(seconds, 3),
     }
     with suppress(OSError):  # progress is a courtesy; a full disk is reported where results are written
-        temporary = f"{path}.tmp"
-        Path(temporary).write_text(json.dumps(counts), encoding="utf-8")
-        os.replace(temporary, path)
+        atomic_write(path, json.dumps(counts), durable=False)
 
 
 def steps_taken(trainer: StackTrainer) -> int:

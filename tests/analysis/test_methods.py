@@ -87,7 +87,9 @@ CHANGES = {
     "dataset.path": [(FILE, "poll.parquet", "the file survey.csv", "the file poll.parquet", {})],
     "dataset.label": [(FILE, "answer", "labels in outcome", "labels in answer", {})],
     "dataset.features": [(FILE, ["age", "height"], "labels in outcome; 60", "features age, height", {})],
-    "dataset.standardize": [(leaves, False, "for testing; separable", "standardisation: none", {}) for leaves in (FILE, SKLEARN)],
+    "dataset.standardize": [
+        (leaves, False, "for testing; separable", "standardisation: none", {}) for leaves in (FILE, SKLEARN)
+    ],
     "dataset.set": [
         (
             SKLEARN | {"dataset.set": "breast_cancer", "dataset.classes": None},

@@ -14,6 +14,7 @@ from fake_stacks import FILES, PARTS, commit, spoil
 from fake_training import results
 
 from mdcore.config.grid import load_grid
+from mdcore.files import atomic_write
 from mdcore.store import commits
 from mdcore.store.columns import HISTORY
 from mdcore.store.commits import (
@@ -21,7 +22,6 @@ from mdcore.store.commits import (
     RECORD,
     Origin,
     ResultError,
-    atomic_write,
     commit_failure,
     commit_stack,
     committed,
@@ -196,10 +196,11 @@ def test_an_atomic_write_that_fails_leaves_the_old_content(tmp_path, monkeypatch
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(commits.os, "replace", full)
-    with pytest.raises(OSError):
-        atomic_write(file, "new")
-    assert file.read_text() == "old"
+    monkeypatch.setattr(os, "replace", full)
+    for alone in (True, False):
+        with pytest.raises(OSError):
+            atomic_write(file, "new", alone=alone)
+    assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("missing", [*RESULTS, "train_cell.ipynb", NOTES])

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdcore.store.commits import atomic_write
+from mdcore.files import atomic_write
 
 FILE = "seconds.jsonl"
 KEPT = 500  # lines; twice as many are cut down to these
