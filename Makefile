@@ -15,14 +15,14 @@ STYLE ?= $(wildcard $(CONFIG:.yaml=.style.yaml))
 ANALYSE = MDCORE_BY_MAKE=1 $(PY) -m mdcore.run_analysis --tag "$(TAG)" $(if $(STYLE),--style "$(STYLE)")
 
 # What is missing is told before anything is set up.
-NEEDED := $(if $(filter grid plan paper,$(MAKECMDGOALS)),GRID TAG,$(if $(filter analysis paper-pdf,$(MAKECMDGOALS)),TAG)$(if $(filter compare,$(MAKECMDGOALS)),TAGS))
+NEEDED := $(if $(filter grid plan paper,$(MAKECMDGOALS)),GRID TAG,$(if $(filter analysis paper-pdf bundle,$(MAKECMDGOALS)),TAG)$(if $(filter compare,$(MAKECMDGOALS)),TAGS))
 MISSING := $(strip $(foreach name,$(NEEDED),$(if $($(name)),,$(name))))
 ifneq ($(MISSING),)
 $(error $(MISSING) missing. Example: make $(firstword $(MAKECMDGOALS)) $(if $(filter GRID,$(NEEDED)),GRID=mnist_pairs )$(if $(filter TAGS,$(NEEDED)),TAGS="first second",TAG=first) (GRID: a file of grids/; TAG: the name of the run))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-all chaos fuzz mutants lint grid plan analysis paper paper-pdf compare bench verify schema lab
+.PHONY: help setup demo test test-fast test-all chaos fuzz mutants lint grid plan analysis paper paper-pdf bundle reproduce compare bench verify schema lab
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,12 @@ paper-pdf: $(STAMP)  ## the Results section of an analysed run as PDF, with late
 
 paper: $(STAMP)  ## grid, then analysis (GRID, TAG)
 	@$(RUN); status=$$?; [ $$status -le 1 ] || exit $$status; $(ANALYSE) && exit $$status
+
+bundle: $(STAMP)  ## one archive that reproduces an analysed run elsewhere (TAG, ARGS="--leave_out data.csv")
+	@$(PY) -m mdcore.run_bundle --tag "$(TAG)" $(ARGS)
+
+reproduce: $(STAMP)  ## in an unpacked bundle: check it, train the quickest condition (ALL=1: all), analyse, compare
+	@$(PY) -m mdcore.run_bundle --reproduce . $(if $(ALL),--all)
 
 bench: $(STAMP)  ## the performance report; QUICK=1 ends in two minutes
 	@$(PY) -m mdcore.run_bench $(if $(QUICK),--quick)

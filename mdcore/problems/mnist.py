@@ -129,7 +129,7 @@ def read_files(path: str | Path, fetch: bool = False) -> Files:
     directory = Path(path).resolve()
     if directory.exists() and not directory.is_dir():
         raise DataError(f"dataset.path: {directory} is not a directory; name the one that holds the MNIST IDX files")
-    places = {name: _find(directory, name) for name in FILES}
+    places = find_files(directory)
     if fetch:
         places = {name: place or download(name, directory) for name, place in places.items()}
     missing = [name for name, place in places.items() if place is None]
@@ -159,6 +159,11 @@ def read_files(path: str | Path, fetch: bool = False) -> Files:
 
 def _md5(raw: bytes) -> str:
     return hashlib.md5(raw, usedforsecurity=False).hexdigest()
+
+
+def find_files(directory: Path) -> dict[str, Path | None]:
+    """{MNIST's name for it: the file in the directory, or None}."""
+    return {name: _find(directory, name) for name in FILES}
 
 
 def _find(directory: Path, name: str) -> Path | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from mdcore.math.parameters import REQUIRED, Choice, Flag, Integer, Names, Number, Parameter, Text, one_of
@@ -78,6 +78,10 @@ class Source(ABC):
     def files(self, dataset: Config) -> dict[str, str]:
         """{name: sha256} of the files that are read now. Raises DataError."""
         return {}
+
+    def lie(self, dataset: Config) -> list[Path]:
+        """Where these files lie, as far as they are there."""
+        return [Path(dataset[key]) for key in self.places if Path(dataset[key]).is_file()]
 
     @abstractmethod
     def load(self, dataset: dict, digits: list | None, pca: int | None, seed: int) -> Dataset:
@@ -208,6 +212,11 @@ class Mnist(Source):
         from mdcore.problems import mnist
 
         return mnist.read_files(dataset["path"]).digests if dataset["source"] == "full" else {}
+
+    def lie(self, dataset):
+        from mdcore.problems import mnist
+
+        return [place for place in mnist.find_files(Path(dataset["path"])).values() if place]
 
     def load(self, dataset, digits, pca, seed):
         from mdcore.problems import mnist

@@ -15,8 +15,8 @@ from mdcore.analysis.data import validate
 from mdcore.analysis.data.conditions import Condition, conditions_of
 from mdcore.analysis.data.facets import Facet, facets_of, varied_columns
 from mdcore.config.cell import METRIC, data_key
-from mdcore.config.yaml_lines import parse
 from mdcore.store.columns import declare
+from mdcore.store.data_places import data_dir_of, without_places
 
 
 def record_of(row: dict) -> dict:
@@ -95,9 +95,12 @@ class Results:
     @cached_property
     def data_dir(self) -> str | None:
         """Where the grid's relative paths start; None where the run's grid.yaml does not say."""
-        document = parse(self.grid_yaml, "grid.yaml", lambda *_: None, lines=False) if self.grid_yaml else None
-        found = document.data.get("data_dir") if document and isinstance(document.data, dict) else None
-        return found if isinstance(found, str) else None
+        return data_dir_of(self.grid_yaml, self.references_dir.parent if self.references_dir else Path())
+
+    @cached_property
+    def grid_shown(self) -> str:
+        """The grid as resolved, without the directories of the machine that ran it."""
+        return without_places(self.grid_yaml, self.cells)
 
     @cached_property
     def facets(self) -> list[Facet]:

@@ -13,6 +13,7 @@ A style file, any <grid>.style.yaml, says how figures look and what is in them; 
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,8 @@ from mdcore.analysis.figures import style
 from mdcore.config.errors import Problems, got, nearest
 from mdcore.config.labels import unique_names
 from mdcore.config.yaml_lines import GridError, read_document
+
+KEPT = "style.yaml"  # its copy with the results
 
 
 class Look(BaseModel):
@@ -80,6 +83,15 @@ def read_options(path: str | Path | None) -> Options:
             problems.add(document.place(detail["loc"]), ".".join(map(str, detail["loc"])), message)
     problems.raise_if_any()
     raise AssertionError("unreachable")
+
+
+def keep_style(path: str | Path, output_dir: Path) -> None:
+    """Leave a copy of a style file, and of the files of its own figures, with the results: they can be made again."""
+    options = read_options(path)
+    own = {reference.split(":")[0] for reference in options.figures or () if ":" in reference}
+    for name in own:
+        shutil.copyfile(Path(options.directory, f"{name}.py"), output_dir / f"{name}.py")
+    shutil.copyfile(path, output_dir / KEPT)
 
 
 def _chosen(what: str, wanted: list | None, there: list) -> list:

@@ -29,7 +29,7 @@ def provenance(results: Results, output_dir: Path) -> dict:
         "training": run,
         "analysis": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "sha256": {"grid.yaml": hashlib.sha256(results.grid_yaml.encode()).hexdigest()}
+        "sha256": {"grid.yaml": hashlib.sha256(results.grid_shown.encode()).hexdigest()}
         | {name: _sha(output_dir / name) for name in ("master.csv", "summary.csv")},
         "problems": results.problems,
         "date": time.strftime("%Y-%m-%d"),

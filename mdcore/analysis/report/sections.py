@@ -157,7 +157,7 @@ def build(input_dir: str | Path, output_dir: str | Path) -> dict[str, Section]:
                 "whose cell_id names the run; conditions/*.json hold what is needed to run one condition again."
             ),
             Table(["what", "value"], record_rows(record)),
-            Folded("grid.yaml, as resolved", [Code(results.grid_yaml.strip() or "(not readable)", "yaml")]),
+            Folded("grid.yaml, as resolved", [Code(results.grid_shown.strip() or "(not readable)", "yaml")]),
         ],
     )
     again = Section(
