@@ -91,6 +91,8 @@ def gather(request: BundleRequest) -> Bundle:
         "data": data,
     }
     files["README.md"] = letter(index, manifest, sum(cell["cell_id"] in state.newest for cell in manifest["cells"]))
+    if base is not None:  # a directory in which a data set of one's own is called, also without files
+        files[f"{DATA}/README.md"] = b"The data files that the run reads. ../README.md says what belongs here.\n"
     index["files"] = {name: _sum(files[name]) for name in sorted(files)}
     index["sha256"] = seal(index)
     return Bundle(f"mdcore-{request.tag}", files, index, told)

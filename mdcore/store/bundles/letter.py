@@ -9,7 +9,7 @@ from mdcore.config.cell import dataset_label, is_own
 from mdcore.config.yaml_lines import parse
 from mdcore.problems.sources import SOURCES
 
-TEXT = """# {tag}: a run of mdcore, with all that reproduces it
+TEXT = """# {tag}: a run of mdcore, with what reproduces it
 
 {question}
 This is the run `{run}`: {cells} cells, {finished} of them with results. Its report is
@@ -22,8 +22,9 @@ In this directory, with Python {python} and `make`:
     make reproduce
 
 It builds `.venv/` from requirements.txt (the one step that needs a network), checks every file of this archive
-against its sha256, trains one condition again, analyses the run again, and compares both with what is here, to the bit.
-`make reproduce ALL=1` trains all of it. Where the packages of requirements.txt are installed already, the same is
+against its sha256, trains the quickest condition again (with what was trained together with it), analyses the run
+again, and compares both with what is here, to the bit. `make reproduce ALL=1` trains all of it. Where the packages of
+requirements.txt are installed already, the same is
 
     python -m mdcore.run_bundle --reproduce .
 
@@ -39,9 +40,9 @@ with the same vector instructions; it says where these differ. The run was made 
 {data}| `mdcore/`, `notebooks/`, … | the code that made it; `README-mdcore.md` explains it |
 | `bundle.json` | sha256 and size of every file, and of the data |
 
-Because the layout is that of mdcore's own directory, its commands work here: `make plan GRID=runs_out/{run}/grid.yaml
-TAG={tag}`, `make analysis TAG={tag}`, `make lab`. They write into these directories; `make reproduce` then tells that
-files have changed.
+Because the layout is that of mdcore's own directory, its commands work here, such as `make lab` and
+`make plan GRID=runs_out/{run}/grid.yaml TAG={tag}`. Those that write into the run or the analysis change what
+`make reproduce` checks: give them another TAG.
 
 ## Data
 

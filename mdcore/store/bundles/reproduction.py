@@ -197,4 +197,9 @@ def _dated(place: Path) -> dict[str, bytes | str]:
 def _run(root: Path, command: str, *words: str) -> int:
     """The exit status of one of the package's commands, with the code that lies in `root`."""
     tell(f"$ python -m mdcore.{command} {shlex.join(words)}")
-    return subprocess.run([sys.executable, "-m", f"mdcore.{command}", *words], cwd=root, check=False).returncode
+    argv = [sys.executable, "-m", f"mdcore.{command}", *words]
+    with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE, encoding="utf-8", errors="replace") as process:
+        for line in process.stdout or ():
+            if not line.startswith("analyse: "):  # what it proposes would replace the bundle's own analysis
+                print(line, end="", flush=True)
+    return process.returncode
