@@ -23,6 +23,7 @@ import pandas as pd
 from mdcore.analysis.figures import style
 from mdcore.analysis.figures.registry import Absent, Drawn, Kind, kinds
 from mdcore.analysis.figures.study import Study
+from mdcore.config.cell import without_place
 from mdcore.config.yaml_lines import GridError
 from mdcore.store.fingerprint import PACKAGE, installed, sha256
 
@@ -81,7 +82,8 @@ def _key(study: Study) -> str:
         digest.update(name.encode() + np.ascontiguousarray(values).tobytes())
     for cell, w in sorted(results.predictors.items()):
         digest.update(cell.encode() + np.ascontiguousarray(w).tobytes())
-    digest.update(json.dumps([results.cells, results.own_metrics], sort_keys=True).encode())
+    configs = [without_place(cell["config"]) for cell in results.cells]
+    digest.update(json.dumps([configs, results.own_metrics], sort_keys=True).encode())
     sources = [p for folder in _FOLDERS for p in sorted((PACKAGE / folder).rglob("*.py"))]
     plugins = [f"{name.split(':')[0]}.py" for name in study.options.figures or () if ":" in name]
     sources += [Path(study.options.directory, name) for name in plugins]

@@ -57,7 +57,7 @@ MISSING = """
 Put them where the table says, and `make reproduce` finds them, checks them, and trains with them. Without them it
 compares what does not need them.
 
-| put it at | what it is | sha256 | why it is not here |
+| put it at | what it is | sha256 (of the content, where files are packed) | why it is not here |
 |---|---|---|---|
 {rows}
 """
