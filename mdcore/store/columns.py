@@ -217,6 +217,7 @@ _ANALYSIS_FILES = {
     "results.tex": "a macro for each number of the report's sentences",
     "paper/": "a Results section in two columns, with its bibliography",
     "report.md, report.html, report.ipynb": "the report",
+    "style.yaml, *.py": "the style file that the figures were made with, and the files of its own figures",
     "provenance.json": "what the analysis read and which code wrote it",
 }
 

@@ -20,8 +20,8 @@ from fake_grids import ROOT
 
 from mdcore import run_bundle
 from mdcore.store.bundles import archive, contents, reproduction
+from mdcore.store.bundles.data_places import moved_grid, without_places
 from mdcore.store.commits import committed, seal
-from mdcore.store.data_places import moved_grid, without_places
 from mdcore.store.drafts import Draft
 from mdcore.store.runs import RunError, read_manifest, read_run
 

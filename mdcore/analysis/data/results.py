@@ -15,8 +15,8 @@ from mdcore.analysis.data import validate
 from mdcore.analysis.data.conditions import Condition, conditions_of
 from mdcore.analysis.data.facets import Facet, facets_of, varied_columns
 from mdcore.config.cell import METRIC, data_key
+from mdcore.store.bundles.data_places import data_dir_of, without_places
 from mdcore.store.columns import declare
-from mdcore.store.data_places import data_dir_of, without_places
 
 
 def record_of(row: dict) -> dict:

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mdcore.config.cell import is_own
+from mdcore.config.cell import is_user_defined
 from mdcore.config.plugins import references
 from mdcore.math.parameters import first_of, nearest
+from mdcore.store.bundles.data_places import DataPlace, data_dir_of, data_places, moved_grid, places_of
 from mdcore.store.bundles.letter import letter
 from mdcore.store.commits import RECORD, Committed, committed, seal
-from mdcore.store.data_places import DataPlace, data_dir_of, data_places, moved_grid, places_of
 from mdcore.store.drafts import LISTING, listing
 from mdcore.store.fingerprint import PACKAGE, PROCESSOR, SOURCE_ROOT, changes, code_parts, installed, sha256
-from mdcore.store.places import shipped
+from mdcore.store.locations import shipped
 from mdcore.store.provenance import required_packages
 from mdcore.store.runs import RunError, read_manifest, read_run, run_of
 
@@ -79,7 +79,9 @@ def gather(request: BundleRequest) -> Bundle:
     base = data_dir_of(manifest["grid_yaml"], run_dir)
     travelling, moves, data = data_files(request, data_places(run_dir, manifest, state), base)
     files |= travelling | run_files(run_dir, manifest, state, moves) | code_files()
-    own = sorted({c["config"]["dataset"]["name"] for c in manifest["cells"] if is_own(c["config"]["dataset"]["name"])})
+    own = sorted(
+        {c["config"]["dataset"]["name"] for c in manifest["cells"] if is_user_defined(c["config"]["dataset"]["name"])}
+    )
     told = [f"left out: {each['place']}: {each['why']}" for each in data if each["why"]]
     if own and not request.add:
         told.append(f"{', '.join(own)}: what it reads beside its own source is not known: name such files with --add")

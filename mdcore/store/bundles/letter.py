@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
-from mdcore.config.cell import dataset_label, is_own
+from mdcore.config.cell import dataset_label, is_user_defined
 from mdcore.config.yaml_lines import parse
 from mdcore.problems.sources import SOURCES
 
@@ -97,7 +97,7 @@ def letter(index: dict[str, Any], manifest: dict[str, Any], finished: int) -> by
 
 def _from(config: dict[str, Any]) -> str:
     dataset = config["dataset"]
-    if is_own(dataset["name"]):
+    if is_user_defined(dataset["name"]):
         return f"the function `{dataset['name']}` of the run's plug-in"
     return SOURCES[dataset["name"]].read(
         config, {"source": f"IDX files in {PurePath(dataset.get('path') or '').name}/"}
@@ -106,7 +106,7 @@ def _from(config: dict[str, Any]) -> str:
 
 def _whether(config: dict[str, Any], data: list[dict[str, Any]]) -> str:
     dataset = config["dataset"]
-    if is_own(dataset["name"]):
+    if is_user_defined(dataset["name"]):
         return "its source"
     name = PurePath(dataset.get("path") or "").name
     found = next((each for each in data if each["name"] == name), None)

@@ -16,8 +16,8 @@ from mdcore.config.cell import make_cell
 from mdcore.math.parameters import first_of
 from mdcore.store.bundles.archive import parse_index, verify
 from mdcore.store.bundles.contents import INDEX
+from mdcore.store.bundles.data_places import data_places
 from mdcore.store.commits import BAD, Committed, committed
-from mdcore.store.data_places import data_places
 from mdcore.store.drafts import listing
 from mdcore.store.fingerprint import changes, code_parts
 from mdcore.store.runs import RunData, RunError, read_manifest, read_run, run_of

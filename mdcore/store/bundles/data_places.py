@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from mdcore.config.cell import is_own, located
+from mdcore.config.cell import is_user_defined, located
 from mdcore.config.yaml_lines import dump, parse
 from mdcore.problems.sources import SOURCES
 from mdcore.store.commits import Committed
@@ -67,7 +67,11 @@ def data_places(run_dir: Path, manifest: Manifest, state: Committed) -> list[Dat
 
 def places_of(dataset: dict[str, Any]) -> list[str]:
     """The keys of a data set that name files or directories."""
-    return [key for key in (SOURCES[dataset["name"]].places if not is_own(dataset["name"]) else ()) if dataset.get(key)]
+    return [
+        key
+        for key in (SOURCES[dataset["name"]].places if not is_user_defined(dataset["name"]) else ())
+        if dataset.get(key)
+    ]
 
 
 def data_dir_of(grid_yaml: str, run_dir: Path) -> str | None:
