@@ -131,7 +131,7 @@ class Dataset:
         digest = hashlib.sha256()
         for array in (self.X_train, self.y_train, self.X_test, self.y_test):
             digest.update(repr(array.shape).encode())
-            digest.update(np.ascontiguousarray(array, dtype="<f8").reshape(-1).view(np.uint8))
+            digest.update(np.ascontiguousarray(array, dtype="<f8").reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
 
 

@@ -203,6 +203,17 @@ def test_speeds_are_medians_of_the_newest_by_kind_of_work():
     assert Expectation([some_spent(kind=START), some_spent(kind=COMPILE)]).speed(stack) == 1.0
 
 
+def test_on_a_crowded_machine_more_is_expected_until_something_is_known(monkeypatch):
+    (stack,) = compose(fake_cells(2))
+    quiet, crowded = Expectation(), Expectation(crowd=3.0)
+    assert crowded.seconds(stack) == pytest.approx(3 * quiet.seconds(stack))
+    assert crowded.start(compiles=True) == 3 * quiet.start(compiles=True)
+    assert Expectation([some_spent(training=10.0)], crowd=3.0).speed(stack) == 5.0
+    monkeypatch.setattr(past.os, "getloadavg", lambda: (8.0, 0.0, 0.0))
+    monkeypatch.setattr(past.os, "cpu_count", lambda: 2)
+    assert past.crowd() == 4.0
+
+
 def test_stacks_are_the_same_whatever_is_remembered(tmp_path, monkeypatch):
     """What is trained together rests on the grid alone."""
     monkeypatch.setenv("MDCORE_CACHE", str(tmp_path))

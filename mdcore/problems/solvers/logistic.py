@@ -31,8 +31,8 @@ def row_space(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if not A.any():
         return np.zeros((n, 0)), np.zeros(0), np.zeros((d, 0))
     if n > 2 * d:  # QR first: the singular vectors of the small factor, then one product
-        R = np.vstack([np.linalg.qr(part, mode="r") for part in in_parts(A)])
-        R = np.linalg.qr(R, mode="r") if len(R) > d else R
+        factors = np.vstack([np.linalg.qr(part, mode="r") for part in in_parts(A)])
+        R = np.linalg.qr(factors, mode="r") if len(factors) > d else factors
         _, sizes, Vt = np.linalg.svd(R, full_matrices=False)
     else:
         _, sizes, Vt = np.linalg.svd(A, full_matrices=False)

@@ -64,9 +64,13 @@ def spent(cells: Sequence, steps: int, seconds: Mapping[str, float]) -> Spent | 
 
 
 class Expectation:
-    """`past`: what earlier runs have spent, oldest first. What this run spends is told to `learn`, and counts first."""
+    """`past`: what earlier runs have spent, oldest first. What this run spends is told to `learn`, and counts first.
 
-    def __init__(self, past: Sequence[Spent] = ()):
+    `crowd`: by how much a machine that others use is slower now; it counts where the past tells nothing.
+    """
+
+    def __init__(self, past: Sequence[Spent] = (), crowd: float = 1.0):
+        self._crowd = crowd
         self._past, self._now = self._by_key(past), self._by_key(())
         self._keys: dict[str, tuple[str, ...]] = {}
         speeds: dict[str, list[float]] = defaultdict(list)
@@ -113,7 +117,7 @@ class Expectation:
 
     def speed(self, stack: Stack) -> float:
         """Seconds measured in earlier runs over those of the cost model, for the kind of its work."""
-        return self._speeds.get(stack.model.kind) or (median(self._speeds.values()) if self._speeds else 1.0)
+        return self._speeds.get(stack.model.kind) or (median(self._speeds.values()) if self._speeds else self._crowd)
 
     def training(self, stack: Stack) -> float:
         """Expected seconds of training."""
@@ -122,7 +126,7 @@ class Expectation:
     def besides(self, stack: Stack) -> float:
         """Expected seconds of all else; its references may be solved already."""
         known = self._known(stack, 4)
-        return median(one.besides for one in known) if known else BESIDES
+        return median(one.besides for one in known) if known else BESIDES * self._crowd
 
     def seconds(self, stack: Stack) -> float:
         """Expected seconds of the stack as a whole."""
@@ -132,7 +136,7 @@ class Expectation:
         """Expected seconds until kernels can start: imports, and once for a clone the compiling of the loops."""
         what = COMPILE if compiles else START
         known = [one.besides for one in self._past.get(what, ())]
-        return median(known[-NEWEST:]) if known else STARTS[what]
+        return median(known[-NEWEST:]) if known else STARTS[what] * self._crowd
 
     def longest(self, waiting: list[Stack]) -> Stack:
         """The stack to begin with; of equals the first."""
@@ -148,12 +152,12 @@ def makespan(seconds: Iterable[float], workers: int, busy: Sequence[float] = ())
     return max(free)
 
 
-def expectation_for(cells, records, past: Sequence[Spent] = ()) -> Expectation:
+def expectation_for(cells, records, past: Sequence[Spent] = (), crowd: float = 1.0) -> Expectation:
     """`past`, and what the committed stacks tell of a grid's cells."""
     known = {cell.cell_id: cell for cell in cells}
     ours = [record for record in records if all(cell_id in known for cell_id in record.cells)]
     made = [spent([known[cell_id] for cell_id in one.cells], one.steps, one.seconds) for one in ours]
-    expectation = Expectation([*past, *filter(None, made)])
+    expectation = Expectation([*past, *filter(None, made)], crowd)
     for one in made:
         expectation.learn(one)
     return expectation

@@ -47,6 +47,13 @@ def machine() -> str:
     return hashlib.sha256(f"{platform.node()} {os.cpu_count()} {platform.machine()}".encode()).hexdigest()[:8]
 
 
+def crowd() -> float:
+    """Processes that have wanted a core in the last minute, for each core; at least 1."""
+    with suppress(OSError, AttributeError):
+        return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return 1.0
+
+
 def read() -> list[Spent]:
     """The newest lines of this machine, oldest first; what cannot be read is left out."""
     here, found = machine(), []
