@@ -6,6 +6,7 @@ import sys
 
 import places
 import pytest
+import yaml
 
 PROGRAM = 'x: int = 3\ndef f(a, b):\n    return g(a + b, Margins(1), {"zorder": 1, "alpha": 2}, linewidth=1)\n'
 
@@ -58,6 +59,13 @@ def test_what_computes_or_places_a_number_is_a_subject(room):
     """A new module of these folders wants a line in mutants.toml, or a reason to stand here."""
     names = {places.name_of(p) for p in (places.SOURCES / room).rglob("*.py")}
     assert {name for name in names if not places.subject_of(name)} == {f"{room}/{x}" for x in WITHOUT[room].split()}
+
+
+def test_what_is_accepted_is_a_change_of_a_line_that_is_still_there():
+    for told in yaml.safe_load((places.HERE / "mutants_accepted.yaml").read_text(encoding="utf-8")):
+        texts = [file.read_text(encoding="utf-8") for file in places.SOURCES.rglob(f"{told['module']}.py")]
+        assert any(told["was"] in "\n".join(map(str.strip, text.splitlines())) for text in texts), told
+        assert told["was"] != told["becomes"] and told["why"]
 
 
 def test_operators_find_places_in_every_way_they_can():

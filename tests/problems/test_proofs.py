@@ -170,6 +170,7 @@ def test_the_smallest_margin_is_found_among_all_that_rounding_leaves_open(more):
     """The second margin, 1 + more, cancels 2^60: what float64 makes of it could be anything within ±1000."""
     A = np.array([[1.0, 0.0, 0.0], [2.0**60, -(2.0**60), 1.0 + more]])
     assert exact.smallest_margin(A, np.ones(3)) == Fraction(min(1.0, 1.0 + more))
+    assert exact.smallest_margin(np.zeros((2, 3)), np.ones(3)) == 0
 
 
 def test_products_of_numbers_of_all_sizes_are_exact():
