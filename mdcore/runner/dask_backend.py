@@ -181,16 +181,18 @@ def _local_cluster(jobs: int, directory):
 
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
-    try:
-        with dask.config.set({"temporary-directory": str(directory)}):
+    # A killed worker is started again; on a loaded machine that takes longer than the 15 s after which Dask would give
+    # it up for good, and with the last one the run would wait for ever. Read when a worker is lost, not here.
+    with dask.config.set({"temporary-directory": str(directory), "distributed.deploy.lost-worker-timeout": "1 day"}):
+        try:
             cluster = LocalCluster(
                 n_workers=jobs, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
                 local_directory=directory, env={"TMPDIR": str(directory)}, silence_logs="CRITICAL",
             )  # fmt: skip
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
+        finally:
+            if main:
+                signal.signal(signal.SIGINT, before)
+        try:
+            yield cluster
+        finally:
+            cluster.close()

@@ -311,7 +311,7 @@ def test_an_output_place_that_cannot_be_written(grid_command, monkeypatch):
 
 def training(call, runner, count=2):
     """The kernels, once `count` stacks are being trained."""
-    wait_for(lambda: len(list(call.place.glob("runs/*/stacks/.*/progress.json"))) >= count)
+    wait_for(lambda: len(list(call.place.glob("runs/*/stacks/.*/progress.json"))) >= count, 600)
     return kernels_of(runner.pid)
 
 
@@ -448,6 +448,7 @@ def test_a_dask_cluster_runs_a_grid_and_survives_what_is_killed(process, which):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_dask_cluster_ends_with_its_runner(process, number):
     (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')

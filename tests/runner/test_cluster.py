@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 
+import dask
 import numpy as np
 import pytest
+from dask.utils import parse_timedelta
 from fake_grids import GRID_TEXT, ROOT, SUPPORT, fake_cells
 from processes import gone, kernels_of, runner_for, wait_for
 
-from mdcore.runner.dask_backend import DaskBackend
+from mdcore.runner.dask_backend import DaskBackend, _local_cluster
 from mdcore.runner.stacks import Stack
 from mdcore.store.commits import committed
 from mdcore.store.runs import read_run
@@ -100,6 +103,16 @@ def test_a_scheduler_that_does_not_answer_ends_the_run_with_the_reason(tmp_path)
     result = runner.run(backend, [stack])
     assert result.fatal == "the Dask scheduler has not answered for 60 s (TimeoutError: timed out)"
     assert (result.failed, committed(tmp_path).newest) == ({}, {})
+
+
+def test_a_killed_worker_may_take_long_to_come_back(monkeypatch, tmp_path):
+    """Dask reads the limit when a worker is lost, and gives up one that is not back by then."""
+    monkeypatch.setattr("distributed.LocalCluster", lambda **_: SimpleNamespace(close=lambda: None))
+    limit = partial(dask.config.get, "distributed.deploy.lost-worker-timeout")
+    before = limit()
+    with _local_cluster(2, tmp_path):
+        assert parse_timedelta(limit()) >= 3600
+    assert limit() == before
 
 
 @pytest.mark.slow
