@@ -285,3 +285,35 @@ def test_stationarity_of_the_soft_margin_is_a_relative_length():
 def test_a_coordinate_at_zero_counts_by_its_size():
     assert certificates.max_margin_kkt(np.array([[1.0, -1.0]]), np.array([1.0, 0.0]), np.ones(1), INF) == 0.5
     assert certificates.max_margin_kkt(np.array([[1.0, 0.0]]), np.array([1.0, 0.0]), np.ones(1), INF) == 0.0
+
+
+def test_margins_bounds_and_gaps_by_hand():
+    A, w = np.array([[3.0, 4.0], [4.0, 3.0]]) / 100, np.array([0.1, 0.1])
+    assert certificates.margin(A, w, 2.0) == pytest.approx(0.07 / 2**0.5)
+    assert certificates.margin(A, 0 * w, 2.0) == -INF
+    for lam, bound in (([0.1, 0.1], 0.07 / 2**0.5), ([0.1, 0.3], 394**0.5 / 400), ([0.0, 0.1], 0.05)):
+        lam = np.array(lam)
+        assert certificates.margin_bound(A, lam, 2.0) == pytest.approx(bound)
+        assert certificates.max_margin_gap(A, w, lam, 2.0) == pytest.approx(1 - 0.07 / 2**0.5 / bound, abs=1e-12)
+    for v, weights in ((-w, [1, 1]), (np.array([4.0, -3.0]), [1, 1]), (w, [1, -1e-9]), (w, [0, 0])):
+        assert certificates.max_margin_gap(A, v, np.array(weights, float), 2.0) == INF
+
+
+@pytest.mark.parametrize(
+    ("sizes", "p", "length"),
+    [([3, -4, 5, 0], 3.0, 6), ([1, 4], 1.5, 9 ** (2 / 3)), ([0, 0], 3.0, 0), ([-2, 1], 1.0, 3)],
+)
+def test_lengths_by_hand(sizes, p, length):
+    low, high = exact.norm_bounds([Fraction(x) for x in sizes], p)
+    assert float(low) == pytest.approx(length, rel=1e-15) == float(high) and low <= high
+    assert certificates.norm(np.array(sizes, float), p) == pytest.approx(length)
+
+
+def test_complementarity_and_the_soft_gap_by_hand():
+    A, ones = np.array([[1.0, 1.0], [2.0, 2.0]]), np.ones(2)
+    assert certificates.max_margin_kkt(A, ones, 2 * ones, 2.0) == pytest.approx(0.5)  # margins 1 and 2, by their mean λ
+    assert (
+        certificates.max_margin_kkt(A, -ones, ones, 2.0) == certificates.max_margin_kkt(A, ones, 0 * ones, 2.0) == INF
+    )
+    assert certificates.soft_margin_gap(np.eye(2) / 2, ones, ones, 4.0) == pytest.approx((1 + 4 - 2 + 0.25) / 5)
+    assert certificates.soft_margin_gap(np.eye(2), ones, np.array([0.0, 4.0]), 4.0) < INF  # both ends are allowed
