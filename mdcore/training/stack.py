@@ -36,7 +36,7 @@ from mdcore.math.step_rules import StepRule
 from mdcore.problems import datasets, references
 from mdcore.training import exploring, measures, own_metrics
 from mdcore.training.failures import RequestRefused, one_line, refused
-from mdcore.training.telling import steps_taken, tell
+from mdcore.training.progress import steps_taken, tell
 
 STEPS_BETWEEN_LOOKS = 256  # at most, between looks at the clock; numbers do not depend on it
 LOOK_EVERY_S = 0.5  # with fewer steps where they are slow: one step, if that takes longer

@@ -22,7 +22,7 @@ from mdcore.runner.times.expected import COMPILE, START, Expectation, makespan, 
 from mdcore.runner.times.past import Spent
 from mdcore.runner.times.progress import Log, Progress
 from mdcore.runner.times.running import Running
-from mdcore.training.telling import tell
+from mdcore.training.progress import tell
 
 GRIDS = {
     "quick_debug": (),

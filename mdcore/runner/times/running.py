@@ -14,7 +14,7 @@ BEFORE = 0.7  # of what a stack takes besides training, what comes before it; ta
 
 
 class Running:
-    """A stack being trained; its progress file is written by mdcore.training.telling."""
+    """A stack being trained; its progress file is written by mdcore.training.progress."""
 
     def __init__(self, stack, path: Path):
         self.stack, self.path = stack, path

@@ -13,7 +13,7 @@ from mdcore.config.cell import is_user_defined
 from mdcore.config.plugins import references
 from mdcore.math.parameters import first_of, nearest
 from mdcore.store.bundles.data_places import DataPlace, data_dir_of, data_places, moved_grid, places_of
-from mdcore.store.bundles.letter import letter
+from mdcore.store.bundles.readme import readme
 from mdcore.store.commits import RECORD, Committed, committed, seal
 from mdcore.store.drafts import LISTING, listing
 from mdcore.store.fingerprint import PACKAGE, PROCESSOR, SOURCE_ROOT, changes, code_parts, installed, sha256
@@ -92,7 +92,7 @@ def gather(request: BundleRequest) -> Bundle:
         "reservations": reservations,
         "data": data,
     }
-    files["README.md"] = letter(index, manifest, sum(cell["cell_id"] in state.newest for cell in manifest["cells"]))
+    files["README.md"] = readme(index, manifest, sum(cell["cell_id"] in state.newest for cell in manifest["cells"]))
     if base is not None:  # a directory in which a data set of one's own is called, also without files
         files[f"{DATA}/README.md"] = b"The data files that the run reads. ../README.md says what belongs here.\n"
     index["files"] = {name: _sum(files[name]) for name in sorted(files)}

@@ -63,7 +63,7 @@ compares what does not need them.
 """
 
 
-def letter(index: dict[str, Any], manifest: dict[str, Any], finished: int) -> bytes:
+def readme(index: dict[str, Any], manifest: dict[str, Any], finished: int) -> bytes:
     """The text of the README for what bundle.json and the manifest of the run say."""
     document = parse(manifest["grid_yaml"], "grid.yaml", lambda *_: None, lines=False)
     question = document.data.get("question") if document and isinstance(document.data, dict) else ""
