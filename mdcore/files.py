@@ -7,13 +7,12 @@ from pathlib import Path
 
 
 def atomic_write(path: str | Path, data: str | bytes, durable: bool = True, alone: bool = True) -> None:
-    """The file holds the old content or the new, never a part: temporary name, rename. Makes its directory.
+    """The file holds the old content or the new, never a part: temporary name, rename.
 
     durable: it is on the disk before the old content is given up, also if the power fails.
     alone: no other process writes this file at the same time, so that what a killed one left is replaced by the next.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new" if alone else f".{path.name}.{os.urandom(6).hex()}.new")
     try:
         with open(temporary, "wb") as file:

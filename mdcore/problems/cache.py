@@ -43,6 +43,7 @@ def write(path: Path, record: dict) -> None:
     """Write `record` with the checksum of its contents; readers see the old file or the whole new one."""
     arrays = {name: np.asarray(value) for name, value in record.items()}
     arrays[CHECKSUM] = np.asarray(_checksum(path.name, arrays))
+    path.parent.mkdir(parents=True, exist_ok=True)
     data = io.BytesIO()
     np.savez(data, **arrays)  # type: ignore[arg-type]  # numpy's stub takes no names here
     atomic_write(path, data.getvalue(), durable=False, alone=False)

@@ -197,6 +197,7 @@ def download(name: str, directory: Path) -> Path:
         if md5 != FILES[name]:
             answers.append(f"{url}: wrong checksum: md5 {md5}, expected {FILES[name]}")
             continue
+        target.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(target, raw, alone=False)
         return target
     raise DataError(

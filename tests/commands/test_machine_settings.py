@@ -53,12 +53,12 @@ def without_encoding(text: str) -> list[int]:
     for call in (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)):
         name = getattr(call.func, "attr", getattr(call.func, "id", ""))
         given = {word.arg: word.value for word in call.keywords}
-        of_os = isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", "") == "os"
+        of_bytes = isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", "") in ("os", "tarfile")
         is_text = name in ("read_text", "write_text")
         if name in ("open", "fdopen", "makefile", "TextIOWrapper", "NamedTemporaryFile"):
             modes = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
             mode = getattr(given.get("mode"), "value", None) or (modes[-1] if modes else "r")
-            is_text = "b" not in mode and not (of_os and name == "open")
+            is_text = "b" not in mode and not (of_bytes and name == "open")
         elif name in ("run", "Popen", "check_output", "check_call"):
             is_text = bool(given.keys() & {"text", "universal_newlines"})
         if is_text and "encoding" not in given and not (name == "TextIOWrapper" and len(call.args) > 1):
@@ -67,7 +67,7 @@ def without_encoding(text: str) -> list[int]:
 
 
 def test_every_text_is_read_and_written_in_a_named_encoding():
-    known = "open('a')\nPath(p).read_text()\nrun(w, text=True)\nopen(p, 'rb')\nos.open(p, 1)"
+    known = "open('a')\nPath(p).read_text()\nrun(w, text=True)\nopen(p, 'rb')\nos.open(p, 1)\ntarfile.open(p)"
     assert without_encoding(known) == [1, 2, 3]
     assert [f"{name}:{line}" for name, text in sources() for line in without_encoding(text)] == []
 

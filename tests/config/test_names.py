@@ -269,12 +269,12 @@ def test_keys_hold_what_decides_and_nothing_else():
 def test_parameters_of_a_potential_are_named_everywhere(tmp_path, monkeypatch):
     grid = (
         f'question: "?"\n{STEPS}  dataset: {{name: synthetic, geometry: planted, dim: 2, n: 20}}\n'
-        'vary:\n  potential: ["mine:Mix", {"mine:Mix": {a: 2}}, {"mine:Mix": {b: 2}}]\n  depth: [1, 2]\n'
+        'vary:\n  potential: ["mine:Mix", {"mine:Mix": {a: 2}}, {"mine:Mix": {b: 2}}]\n  depth: [1, 2, 3]\n'
     )
     file = small_runs.write(tmp_path / "g", grid, mine=MIX)
     results = small_runs.train(file, tmp_path / "20250101_t", monkeypatch)
     assert load_grid(file).varied == ["depth", "param.a", "param.b"]
-    assert len(select(load_grid(file).cells, ["param.a=2"])) == 2
+    assert len(select(load_grid(file).cells, ["param.a=2"])) == 3
     master, summary = aggregate.write(results, tmp_path / "out")
     told = {(r["param.a"], r["param.b"]) for r in master.fillna(0).to_dict("records")}
     assert told == {(0, 0), (2, 0), (0, 2)} and {"param.a", "param.b"} <= set(summary)
@@ -283,7 +283,7 @@ def test_parameters_of_a_potential_are_named_everywhere(tmp_path, monkeypatch):
     (figure,) = [item.figure for item in norm_balance(Study(results, master, summary)) if hasattr(item, "figure")]
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["Mix", "Mix, a = 2", "Mix, b = 2"]
     changes, different, only_a, only_b = compare.compare(results, load(tmp_path / "20250101_t"))
-    assert len(changes) == 6 and all(c.same for c in changes) and (different, only_a, only_b) == ({}, [], [])
+    assert len(changes) == 9 and all(c.same for c in changes) and (different, only_a, only_b) == ({}, [], [])
     # trained with their own parameters: φ = c w²/2 is gradient descent with 1/c times the step
     norm = master[(master["depth"] == 1)].set_index("potential_label")["weight_norm"]
     assert norm["mine.Mix"] == pytest.approx(2 * norm["mine.Mix-a2"]) == pytest.approx(2 * norm["mine.Mix-b2"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 
 import numpy as np
 import pytest
@@ -808,7 +809,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError("disk full")
 
-    monkeypatch.setattr(cache.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         cache.write(tmp_path / "one.npz", {"w": np.zeros(3)})
     assert not list(tmp_path.iterdir())
