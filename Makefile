@@ -104,7 +104,10 @@ $(STAMP): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed, and $(PYTHON) is not. Name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; \
 	  exit 2; }
+	@echo "set-up: the packages of requirements.txt go into $(VENV)/, once; a few minutes"
 	$(PYTHON) -m venv --clear $(VENV)
+	@date +%s > $(VENV)/began
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(PY) -c 'import os, sysconfig; open(sysconfig.get_path("purelib") + "/mdcore.pth", "w").write(os.getcwd() + "\n")'
+	@echo "set-up took $$(($$(date +%s) - $$(cat $(VENV)/began))) s"
 	@touch $@
