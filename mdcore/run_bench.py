@@ -5,12 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mdcore.store.locations import shipped
-
-if TYPE_CHECKING:
-    from mdcore.store.drafts import Draft
 
 NOTEBOOK = shipped("notebooks") / "benchmark.ipynb"
 
@@ -22,18 +18,17 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def measure(draft: Draft, quick: bool) -> None:
+def measure(output: Path, quick: bool) -> None:
     """Execute the notebook in a kernel of one thread and publish its report."""
     from mdcore.analysis.report.publishing import publish
     from mdcore.runner.kernels.servers import Kernels
     from mdcore.runner.notebooks import execute
 
-    executed = draft.workspace / "report.ipynb"
-    draft.keep = True  # for a look, until it is whole
+    output.mkdir(parents=True, exist_ok=True)
+    executed = output / "report.ipynb"
     with Kernels() as kernels:
-        execute(NOTEBOOK, executed, {"quick": quick, "output_dir": str(draft.path)}, Path.cwd(), kernels)
-    publish(executed, draft.path)
-    draft.keep = False
+        execute(NOTEBOOK, executed, {"quick": quick, "output_dir": str(output.resolve())}, Path.cwd(), kernels)
+    publish(executed, output)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,21 +37,16 @@ def main(argv: list[str] | None = None) -> int:
     steady_streams()
     from mdcore.bench.goals import table_text
     from mdcore.runner.notebooks import KernelDied, NotebookFailed
-    from mdcore.store.drafts import Draft
-    from mdcore.store.runs import RunError
 
     options = parser().parse_args(argv)
-    output, draft = Path(options.output_dir), Draft(options.output_dir)
-    try:
-        with draft:
-            measure(draft, options.quick)
-    except RunError as error:
-        print(f"--output_dir: {error}", file=sys.stderr)
+    output = Path(options.output_dir)
+    if output.exists() and not output.is_dir():
+        print(f"--output_dir: {output} is not a directory", file=sys.stderr)
         return 2
+    try:
+        measure(output, options.quick)
     except (NotebookFailed, KernelDied, OSError) as error:
-        print(f"the benchmark failed: {error}", file=sys.stderr)
-        if draft.keep:
-            print(f"Its notebook is in {draft.workspace} until the next benchmark.", file=sys.stderr)
+        print(f"the benchmark failed: {error}\nThe notebook is in {output}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

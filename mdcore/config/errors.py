@@ -83,7 +83,10 @@ class Spot:
     def report(self, error: ValidationError, accepts: Mapping[str, Accepts]) -> None:
         """Record everything that pydantic found. `accepts` words what each potential takes, by its name."""
         for detail in error.errors(include_url=False):
-            loc = [name for name in detail["loc"] if not str(name).startswith("<")]  # <…> are tags of unions
+            *above, last = detail["loc"] or ("",)
+            loc = [name for name in above if not str(name).startswith("<")]  # <…> are tags of unions
+            if detail["loc"] and (detail["type"] == "extra_forbidden" or not str(last).startswith("<")):
+                loc.append(last)  # a key of the user's may look like a tag
             if detail["type"] in ("missing", "extra_forbidden"):
                 owner, name = str(loc[-2]), str(loc[-1])
                 spot = self.at(*loc[:-1])

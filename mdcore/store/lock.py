@@ -17,13 +17,17 @@ class RunIsHeld(Exception):
     """Another process runs this directory; the text says which, and since when."""
 
 
+def _at_once(text: str) -> None:
+    print(text, flush=True)  # a pipe would keep it until the end
+
+
 class RunLock:
     """Context manager. `wait` True: until the other runner is done; False: RunIsHeld at once.
 
     The lock is on `.lock`; `.lock.holder` only tells people who holds it, and may be stale without harm.
     """
 
-    def __init__(self, run_dir: Path, wait: bool = False, say: Callable[[str], Any] = print):
+    def __init__(self, run_dir: Path, wait: bool = False, say: Callable[[str], Any] = _at_once):
         self.path, self.holder, self.wait, self.say = run_dir / ".lock", run_dir / ".lock.holder", wait, say
         self._lock = FileLock(self.path)
 

@@ -288,3 +288,10 @@ def test_whether_to_keep_is_read_and_is_no_part_of_the_identity(tmp_path):
         GridError, match=r"keep: got 10.*; expected true or false: whether to keep what exploring needs"
     ):
         load_grid(tmp_path / "grid.yaml")
+
+
+@pytest.mark.parametrize("key", ["<<", "<p>", "<own>"])
+def test_a_key_that_looks_like_a_tag_is_an_unknown_key(tmp_path, key):
+    (tmp_path / "g.yaml").write_text(f"question: '?'\nvary:\n  potential: [{{lp: {{'{key}': 1.5}}}}]\n")
+    with pytest.raises(GridError, match=f"got the unknown key '{key}'; expected the parameter p"):
+        load_grid(tmp_path / "g.yaml")

@@ -23,7 +23,7 @@ from mdcore.config.grid import load_grid
 from mdcore.config.plugins import potentials_for
 from mdcore.math import metrics
 from mdcore.math.potentials import Lp, signed_power
-from mdcore.problems import datasets, synthetic
+from mdcore.problems import mnist, synthetic
 from mdcore.training.stack import load_data
 from mdcore.verification import figures, report
 from mdcore.verification.claim import (
@@ -314,14 +314,14 @@ def test_an_svm_with_an_intercept_is_seen(monkeypatch):
 
 def sample_deviation(monkeypatch):
     """Coordinates standardised by n − 1."""
-    right = datasets._reduce
+    right = mnist._reduce
 
     def wrong(X_train, *rest):
-        train, test, record = right(X_train, *rest)
+        train, test, *others = right(X_train, *rest)
         share = math.sqrt(1 - 1 / len(X_train))
-        return share * train, share * test, record
+        return share * train, share * test, *others
 
-    monkeypatch.setattr(datasets, "_reduce", wrong)
+    monkeypatch.setattr(mnist, "_reduce", wrong)
 
 
 def points_before_the_planted_one(monkeypatch):
