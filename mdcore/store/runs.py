@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdcore.config.cell import make_cell, without_seed
 from mdcore.files import atomic_write
-from mdcore.math.parameters import nearest
+from mdcore.math.parameters import first_of, nearest
 from mdcore.store.columns import HISTORY
 from mdcore.store.commits import (
     NOTEBOOK,
@@ -316,8 +316,7 @@ def _versions(used: list[tuple[Record, int]]) -> str:
     for code, records in codes.items():
         if code != newest.code:
             words = changes(records[0][0].code_parts, newest.code_parts)
-            more = f" and {len(words) - 4} more" if len(words) > 4 else ""
-            parts.append(f"{sum(count for _, count in records)} before this: {', '.join(words[:4])}{more}")
+            parts.append(f"{sum(count for _, count in records)} before this: {first_of(words, 4)}")
     return (
         f"This run mixes {len(codes)} versions of what decides its numbers. Of its {sum(n for _, n in used)} trained "
         f"cells, {'; '.join(parts)}. Do not compare them with the others: `--rerun stale` trains them again."

@@ -112,8 +112,7 @@ def of_other_code(run_dir: Path, manifest: dict[str, Any], state: Committed) -> 
     words: dict[str, None] = {}
     for record in {r.path: r for r in state.newest.values() if r.has_tables}.values():
         words |= dict.fromkeys(changes(record.code_parts | {PROCESSOR: now[PROCESSOR]}, now))
-    more = f" and {len(words) - 6} more" if len(words) > 6 else ""
-    return [f"since it was trained: {', '.join(list(words)[:6])}{more}"] if words else []
+    return [f"since it was trained: {first_of(list(words), 6)}"] if words else []
 
 
 def plugin_files(run_dir: Path, manifest: dict[str, Any]) -> list[Path]:

@@ -74,19 +74,24 @@ def places_of(dataset: dict[str, Any]) -> list[str]:
     ]
 
 
+def sections_of(grid_yaml: str) -> dict[str, Any]:
+    """The sections of a resolved grid; {} where its text cannot be read."""
+    document = parse(grid_yaml, "grid.yaml", lambda *_: None, lines=False)
+    return document.data if document and isinstance(document.data, dict) else {}
+
+
 def data_dir_of(grid_yaml: str, run_dir: Path) -> str | None:
     """Where the relative paths of a run's grid start; None where it reads no file."""
-    document = parse(grid_yaml, "grid.yaml", lambda *_: None, lines=False) if "data_dir" in grid_yaml else None
-    found = document.data.get("data_dir") if document and isinstance(document.data, dict) else None
+    found = sections_of(grid_yaml).get("data_dir") if "data_dir" in grid_yaml else None
     return str(run_dir / found) if isinstance(found, str) else None
 
 
 def moved_grid(grid_yaml: str, data_dir: str | None, moves: dict[str, str]) -> str:
     """The text of a resolved grid with its data elsewhere: `data_dir` (None: not said), paths as `moves` maps them."""
-    document = parse(grid_yaml, "grid.yaml", lambda *_: None, lines=False) if "data_dir" in grid_yaml else None
-    if document is None or not isinstance(document.data, dict) or "data_dir" not in document.data:
+    sections = sections_of(grid_yaml) if "data_dir" in grid_yaml else {}
+    if "data_dir" not in sections:
         return grid_yaml
-    data = {key: data_dir if key == "data_dir" else _moved(value, key, moves) for key, value in document.data.items()}
+    data = {key: data_dir if key == "data_dir" else _moved(value, key, moves) for key, value in sections.items()}
     head = "".join(f"{line}\n" for line in grid_yaml.splitlines() if line.startswith("#"))
     return head + dump({key: value for key, value in data.items() if value is not None})
 

@@ -6,8 +6,8 @@ from pathlib import PurePath
 from typing import Any
 
 from mdcore.config.cell import dataset_label, is_user_defined
-from mdcore.config.yaml_lines import parse
 from mdcore.problems.sources import SOURCES
+from mdcore.store.bundles.data_places import sections_of
 
 TEXT = """# {tag}: a run of mdcore, with what reproduces it
 
@@ -65,8 +65,7 @@ compares what does not need them.
 
 def readme(index: dict[str, Any], manifest: dict[str, Any], finished: int) -> bytes:
     """The text of the README for what bundle.json and the manifest of the run say."""
-    document = parse(manifest["grid_yaml"], "grid.yaml", lambda *_: None, lines=False)
-    question = document.data.get("question") if document and isinstance(document.data, dict) else ""
+    question = sections_of(manifest["grid_yaml"]).get("question", "")
     provenance = manifest.get("provenance", {})
     configs = {dataset_label(cell["config"]): cell["config"] for cell in manifest["cells"]}
     rows = [f"| {label} | {_from(config)} | {_whether(config, index['data'])} |" for label, config in configs.items()]
