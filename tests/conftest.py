@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GRID", "TAG", "JOBS", "SET", "ONLY", "ARGS"):
+    os.environ.pop(name, None)  # `make test` hands them on, and a make that a test starts would follow them
 
 import nbformat
 import pytest

@@ -31,9 +31,8 @@ def make(tmp_path):
     (tmp_path / "fakepython").chmod(0o755)
 
     def call(*words, **environment):
-        env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k not in ("GRID", "TAG", "JOBS")}
         argv = ["make", "PYTHON=./fakepython", *words]
-        return subprocess.run(argv, cwd=tmp_path, env=env | environment, capture_output=True, text=True)
+        return subprocess.run(argv, cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True)
 
     call.place = tmp_path
     call.calls = lambda: (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
