@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mdcore.config import plugins
 from mdcore.config.cell import (
     COLUMNS,
     CONDITION_COLUMNS,
@@ -35,6 +34,7 @@ from mdcore.config.expansion.cells import Configurations, expand
 from mdcore.config.expansion.overrides import apply_overrides
 from mdcore.config.expansion.sections import Layout, read_layout, user_groups, written
 from mdcore.config.expansion.selection import select
+from mdcore.config.plugins import loading as plugins
 from mdcore.config.schema import CHOOSE, LEAVES, leaves_of, read_key
 from mdcore.config.yaml_lines import DEEPEST, Document, dump, read_document
 from mdcore.problems.sources import SOURCES
@@ -76,9 +76,8 @@ class Grid:
 
     @property
     def plugin_files(self) -> list[Path]:
-        """The files of the plug-ins; their content decides numbers."""
-        folder = Path(self.plugin_dir or ".")
-        return sorted({Path(folder, name.partition(":")[0] + ".py") for name in self.plugins})
+        """The files of the plug-ins and of what they import beside them; their content decides numbers."""
+        return plugins.source_files(self.plugins, self.plugin_dir)
 
     def resolved_yaml(self, beside: bool = False) -> str:
         """Text of a grid file with the same cells: overrides applied, shared defaults written out.

@@ -11,7 +11,8 @@ import numpy as np
 from mdcore.config.cell import PARAMETERS
 from mdcore.config.errors import GridError
 from mdcore.config.grid import cell_from_config
-from mdcore.config.plugins import check_potential, potentials_for
+from mdcore.config.plugins.conformance import check_potential
+from mdcore.config.plugins.loading import potentials_for
 from mdcore.config.schema import SYNONYMS
 from mdcore.library.arrays import plain_values
 from mdcore.math.engine.plans import CellPlan, StackPlan

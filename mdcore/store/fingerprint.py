@@ -85,7 +85,7 @@ def remember(before: dict[str, str]) -> None:
 
 def loaded_parts() -> dict[str, str]:
     """`code_parts` of what this process has loaded and runs: of modules loaded since `remember`, as they are now."""
-    from mdcore.config.plugins import loaded_plugins
+    from mdcore.config.plugins.sources import loaded_plugins
 
     now = sources()
     parts = {name: _loaded.get(name, now.get(name, "gone")) for name in _modules()}

@@ -197,7 +197,7 @@ def write_head(run: Run, grid: Grid, provenance: dict[str, Any]) -> None:
     The manifest's "data" are those that what is committed was trained on: {sha256 of the arrays: {label, files: {name:
     sha256}, cells}}.
     """
-    from mdcore.config.plugins import declarations
+    from mdcore.config.plugins.loading import declarations
 
     cells = [{"cell_id": cell.cell_id, "config": cell.config} for cell in grid.cells]
     manifest: dict[str, Any] = {

@@ -109,7 +109,7 @@ class ContentNow:
         return lines + ([f"  … and {more} more, not looked at"] if more > 0 else []), wrong
 
     def _limits(self, cells) -> list[float]:
-        from mdcore.config.plugins import potentials_for
+        from mdcore.config.plugins.loading import potentials_for
 
         potentials = [phi for cell in cells for phi in potentials_for(cell.config, self.grid.plugin_dir)]
         return sorted({float(phi.limit_p) for phi in potentials if phi.limit_p is not None})

@@ -19,14 +19,14 @@ import pandas as pd
 import torch
 
 from mdcore.config.cell import Cell, is_user_defined, located, make_cell
-from mdcore.config.plugins import (
+from mdcore.config.plugins.loading import (
     companion_config,
     load_dataset,
     load_metric,
-    loaded_plugins,
     potentials_for,
     rule_for,
 )
+from mdcore.config.plugins.sources import loaded_plugins
 from mdcore.files import atomic_write
 from mdcore.math.engine.compiled import jit as compiled_code
 from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs

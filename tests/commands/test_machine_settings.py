@@ -22,7 +22,7 @@ from processes import gone, make_notebook, runner_for, wait_for
 
 from mdcore import run_grid, streams
 from mdcore.config.errors import GridError
-from mdcore.config.plugins import load_metric
+from mdcore.config.plugins.loading import load_metric
 from mdcore.runner.execution import run_stack
 from mdcore.runner.kernels.app import LEFT_OUT, MOST_PRINTED
 from mdcore.runner.kernels.servers import LISTED, LISTED_PREFIXES, PINNED, Kernels, kernel_environment

@@ -28,7 +28,7 @@ from mdcore.config import labels
 from mdcore.config.cell import data_key, flatten, make_cell, potential_key
 from mdcore.config.errors import GridError
 from mdcore.config.grid import load_grid, select
-from mdcore.config.plugins import load_potential, potentials_for
+from mdcore.config.plugins.loading import load_potential, potentials_for
 from mdcore.config.yaml_lines import dump
 from mdcore.math import metrics
 from mdcore.math.potentials import BUILTIN, Cosh, Hypentropy, Lp, Quadratic, Scaled
@@ -354,7 +354,7 @@ def test_potentials_that_conform_are_taken(tmp_path):
     "phi", [Quadratic(), Lp(1.1), Lp(6), Scaled(), Hypentropy(0.1), Cosh(1.0), BUILTIN["layer_scaled"](4.0)]
 )
 def test_every_potential_of_the_framework_conforms(phi):
-    from mdcore.config.plugins import check_potential
+    from mdcore.config.plugins.conformance import check_potential
 
     check_potential(phi, "built-in")
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mdcore.config import plugins
 from mdcore.config.grid import GridError, cell_from_config, load_grid, select
+from mdcore.config.plugins import loading as plugins
+from mdcore.config.plugins.sources import loaded_plugins
 from mdcore.math.step_rules import Moment
+from mdcore.store.fingerprint import changes, code_parts
 from mdcore.store.runs import Run, write_head
 
 POTENTIAL = '''\
@@ -452,3 +454,67 @@ def test_a_run_directory_repeats_itself_wherever_it_lies(folder, tmp_path):
     assert str(folder) not in (moved / "grid.yaml").read_text()
     write_head(Run(moved, new=False), again, {})  # a file copied onto itself
     assert (moved / "mine.py").read_text() == POTENTIAL
+
+
+# ---- what a plug-in imports beside it
+
+
+def beside(folder: Path, value: int) -> Path:
+    """mine:value gives a number that far.py decides, by way of near.py."""
+    folder.mkdir(exist_ok=True)
+    (folder / "mine.py").write_text(
+        "import numpy\nfrom near import far\n\ndef value(w):\n    return float(far.VALUE)\n"
+    )
+    (folder / "near.py").write_text("import far, near\n")
+    (folder / "far.py").write_text(f"VALUE = {value}\n")
+    return folder
+
+
+def test_what_a_plugin_imports_beside_it_decides_with_it(tmp_path):
+    """Each directory's own, by its present content; none stays where another plug-in could import it."""
+    first, second = beside(tmp_path / "a", 1), beside(tmp_path / "b", 2)
+    assert [plugins.load_metric("mine:value", folder)(None) for folder in (first, second)] == [1, 2]
+    config = {**grid(first, "quadratic").cells[0].config, "metrics": ["mine:value"]}
+    before = plugins.plugin_fingerprint(config, first)
+    beside(first, 3)
+    assert plugins.load_metric("mine:value", first)(None) == 3 and plugins.plugin_fingerprint(config, first) != before
+    assert [path.name for path in plugins.source_files(["mine:value"], first)] == ["far.py", "mine.py", "near.py"]
+    assert loaded_plugins().keys() >= {"far.py", "near.py", "mine.py"}
+    assert not {"far", "near", "mine"} & sys.modules.keys() and not list(first.glob("__pycache__"))
+
+
+def test_a_module_that_python_finds_elsewhere_is_none_of_the_plugins(tmp_path):
+    beside(tmp_path, 1)
+    (tmp_path / "numpy.py").write_text("raise ValueError('taken from beside')\n")
+    (tmp_path / "mine.py").write_text("import numpy\nimport json\nvalue = lambda w: float(numpy.sqrt(4))\n")
+    assert plugins.load_metric("mine:value", tmp_path)(None) == 2
+    assert [path.name for path in plugins.source_files(["mine:value"], tmp_path)] == ["mine.py"]
+
+
+@pytest.mark.parametrize("form", ["module", "package", "by text"])
+def test_what_would_decide_without_being_known_is_refused(tmp_path, monkeypatch, form):
+    """A module of the working directory that is not beside the plug-in, a package, an import that no text names."""
+    plugin, work = tmp_path / "grids", tmp_path / "work"
+    plugin.mkdir()
+    (work / "helping").mkdir(parents=True)
+    (work / ("helping/__init__.py" if form == "package" else "helping.py")).write_text("VALUE = 1\n")
+    line = "import importlib; importlib.import_module('helping')" if form == "by text" else "import helping"
+    (plugin / "mine.py").write_text(f"{line}\nvalue = lambda w: 1.0\n")
+    monkeypatch.chdir(work)
+    monkeypatch.syspath_prepend("")
+    for _ in range(2):
+        with pytest.raises(GridError, match=r"mine.py: imports helping from .*; expected one file helping.py beside"):
+            plugins.load_metric("mine:value", plugin)
+
+
+def test_a_run_keeps_what_its_plugins_import(tmp_path):
+    """So that the run repeats its grid wherever it lies, and a changed neighbour makes its cells stale."""
+    folder = beside(tmp_path / "grids", 1)
+    loaded = grid(folder, "quadratic", "metrics=[mine:value]")
+    run = Run(tmp_path / "run", new=True)
+    run.path.mkdir()
+    write_head(run, loaded, {})
+    assert plugins.load_metric("mine:value", run.path)(None) == 1
+    before = code_parts(loaded.plugin_files)
+    beside(folder, 2)
+    assert changes(before, code_parts(loaded.plugin_files)) == ["plug-in far.py changed"]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import multiprocessing
 import os
 import re
 import sys
@@ -75,6 +76,9 @@ def main() -> int:
     spots = [spot for name in names for spot in places.mutants_of(name)]
     spots.sort(key=lambda spot: places.digest(repr((options.seed, *spot))))  # one place more or less moves no other
     known, sample, groups = results.read(), [], defaultdict(list)
+    if not options.sample:  # all of them are wanted: the texts are made side by side
+        with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
+            made = dict(zip(spots, pool.starmap(places.mutated, spots, chunksize=20)))
     for name, kind, occurrence in spots:
         if options.sample and len(sample) == options.sample:
             break
@@ -84,7 +88,7 @@ def main() -> int:
         if before == "none":
             continue
         if not before or (before == "survived" and options.again):
-            code = places.mutated(name, kind, occurrence)
+            code = places.mutated(name, kind, occurrence) if options.sample else made[name, kind, occurrence]
             if code is None:
                 results.add(mutant, "none")
                 continue

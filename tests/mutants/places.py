@@ -80,13 +80,20 @@ def mutants_of(name: str) -> list[tuple[str, str, int]]:
 
 def mutated(name: str, kind: str, occurrence: int) -> str | None:
     """The code of a mutant; None where it is no other program, or none at all."""
-    old = text_of(name)
-    new = mutating.mutate_code(old, plugins.get_operator(kind)(), occurrence)
+    new = mutating.mutate_code(text_of(name), plugins.get_operator(kind)(), occurrence)
     try:
-        differ = len({ast.dump(Essence().visit(ast.parse(text))) for text in (old, new)}) == 2
+        return new if essence(new) != essence_of(name) else None
     except SyntaxError:
         return None
-    return new if differ else None
+
+
+def essence(code: str) -> str:
+    return ast.dump(Essence().visit(ast.parse(code)))
+
+
+@cache
+def essence_of(name: str) -> str:
+    return essence(text_of(name))
 
 
 def difference(name: str, code: str) -> tuple[int, str, str]:

@@ -10,7 +10,7 @@ import pytest
 from fake_stacks import results
 from processes import runner_for
 
-from mdcore.config import plugins
+from mdcore.config.plugins import loading as plugins
 from mdcore.runner.execution import StackResult, Status
 from mdcore.runner.runner import Trial
 from mdcore.runner.stacks import Stack
@@ -35,7 +35,7 @@ def test_a_plugin_is_known_by_the_bytes_that_were_run(tmp_path):
 
 def test_a_module_is_known_as_it_was_when_it_was_imported(monkeypatch):
     """The server of kernels remembers what it has imported; what changes on the disk later is not what runs."""
-    name, on_disk = "mdcore/config/plugins.py", fingerprint.sources()
+    name, on_disk = "mdcore/config/plugins/loading.py", fingerprint.sources()
     monkeypatch.setattr(fingerprint, "_loaded", {})
     fingerprint.remember(on_disk)
     assert loaded_parts().items() >= {name: on_disk[name], PROCESSOR: code_parts()[PROCESSOR]}.items()

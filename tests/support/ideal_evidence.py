@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mdcore.config.cell import make_cell
-from mdcore.config.plugins import potentials_for
+from mdcore.config.plugins.loading import potentials_for
 from mdcore.problems.references import solve_references
 from mdcore.verification.claims.limits import TRANSIENT
 from mdcore.verification.evidence import GRIDS, Evidence

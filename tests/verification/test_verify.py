@@ -20,7 +20,7 @@ from scipy.special import erfinv, stdtrit
 from mdcore import run_verify
 from mdcore.analysis.data import statistics
 from mdcore.config.grid import load_grid
-from mdcore.config.plugins import potentials_for
+from mdcore.config.plugins.loading import potentials_for
 from mdcore.math import metrics
 from mdcore.math.potentials import Lp, signed_power
 from mdcore.problems import mnist, synthetic

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from mdcore.analysis.figures.study import Study
 from mdcore.config.errors import nearest
-from mdcore.config.plugins import load_figure
+from mdcore.config.plugins.loading import load_figure
 from mdcore.config.yaml_lines import GridError
 
 SECTIONS = (

@@ -10,7 +10,7 @@ import numpy as np
 
 from mdcore.config.cell import data_key
 from mdcore.config.grid import load_grid
-from mdcore.config.plugins import potentials_for
+from mdcore.config.plugins.loading import potentials_for
 from mdcore.problems.datasets import Dataset
 from mdcore.problems.proofs import certificates
 from mdcore.problems.references import References, solve_references

@@ -1,8 +1,8 @@
 """Potentials, step rules, data sets and metrics of the user's own, named in a grid as my_file:Name.
 
-my_file.py lies beside the grid file or in the working directory. It is run only when a grid names it, under
-a private module name, so that it shadows nothing. A reference is two identifiers: it cannot leave its
-directory.
+my_file.py lies beside the grid file or in the working directory. It is run only when a grid names it, under a private
+module name, so that it shadows nothing, and may import modules beside it. A reference is two identifiers: it cannot
+leave its directory.
 """
 
 from __future__ import annotations
@@ -10,29 +10,24 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import math
-import os
-import sys
-import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mdcore.config.cell import Cell, layers, name_of, parameters_of, per_layer
 from mdcore.config.errors import GridError, nearest
+from mdcore.config.plugins.conformance import check_potential, check_rule
+from mdcore.config.plugins.sources import digest_of, load_module, read_sources, reason
 from mdcore.config.schema import INVALID, Setting
 from mdcore.config.values import REFERENCE
 from mdcore.math.parameters import Number
 from mdcore.math.potentials import BUILTIN, Potential
-from mdcore.math.step_rules import RULES, Moment, Rule, StepRule
-from mdcore.math.torch_later import torch
+from mdcore.math.step_rules import RULES, Rule, StepRule
 
 if TYPE_CHECKING:
     from mdcore.config.grid import Grid
 
-SIZES = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)  # of the weights tried, both signs; 0 is tried too
 # What a metric may declare of itself, as attributes of its function: what holds of it, in words.
 DECLARED: dict[str, tuple[Callable[[str], bool], str]] = {
     "label": (
@@ -43,8 +38,6 @@ DECLARED: dict[str, tuple[Callable[[str], bool], str]] = {
     "better": (lambda text: text in ("low", "high", ""), "'low' or 'high': which values are better, or '' for neither"),
 }
 Base = TypeVar("Base")
-_loaded: dict[tuple[str, str], types.ModuleType] = {}  # (path, content hash): one file gives one class
-_last: dict[str, str] = {}  # file name -> content hash
 _conform: set[tuple[type, str]] = set()  # (class, parameters) that have been tried out
 
 
@@ -93,7 +86,7 @@ def rule_for(config: dict[str, Any], plugin_dir: str | Path | None = None) -> St
         rule = StepRule.of(step, config["epochs"], found)
     except (TypeError, ValueError) as error:
         given = {key: value for key, value in step.items() if key != "rule"}
-        raise GridError(f"{name}: cannot be made with the parameters {given}: {_reason(error)}") from error
+        raise GridError(f"{name}: cannot be made with the parameters {given}: {reason(error)}") from error
     if found.deepest is not None and depth > found.deepest:
         raise GridError(f"{name}: is for depth ≤ {found.deepest}; got depth {depth}: exclude the pair")
     check_rule(rule)
@@ -157,21 +150,20 @@ def references(config: dict[str, Any]) -> dict[str, str]:
     return out | dict.fromkeys(config.get("metrics", ()), "metric")
 
 
-def loaded_plugins() -> dict[str, str]:
-    """{file name: sha256 of the very bytes that this process has run last}."""
-    return dict(_last)
-
-
 def plugin_fingerprint(config: dict[str, Any], plugin_dir: str | Path | None = None) -> str:
-    """sha256 over the files of the plug-ins that a configuration names, "" for none. Raises GridError.
+    """sha256 over the sources of the plug-ins that a configuration names, "" for none. Raises GridError.
 
     Not part of a cell's identity, which is what was asked for: a changed file makes a finished cell stale.
     """
-    files = sorted({reference.split(":")[0] for reference in references(config)})
-    digest = hashlib.sha256()
-    for name in files:
-        digest.update(name.encode() + b"\0" + hashlib.sha256(_read(name, plugin_dir)[1]).digest())
-    return digest.hexdigest() if files else ""
+    stems = sorted({reference.split(":")[0] for reference in references(config)})
+    digest = hashlib.sha256(b"".join(digest_of(read_sources(stem, plugin_dir)) for stem in stems))
+    return digest.hexdigest() if stems else ""
+
+
+def source_files(references: Iterable[str], plugin_dir: str | Path | None) -> list[Path]:
+    """The files of plug-ins and of what they import beside them. Raises GridError where one cannot be read."""
+    stems = {reference.split(":")[0] for reference in references}
+    return sorted({path for stem in stems for path in read_sources(stem, plugin_dir)})
 
 
 def check(
@@ -244,7 +236,7 @@ def _make(entry: Any, plugin_dir: str | Path | None) -> Potential:
     try:
         made = found(**copy.deepcopy(parameters))
     except Exception as error:
-        raise GridError(f"{name}: cannot be made with the parameters {parameters}: {_reason(error)}") from error
+        raise GridError(f"{name}: cannot be made with the parameters {parameters}: {reason(error)}") from error
     tried = (found, json.dumps(parameters, sort_keys=True))
     if tried not in _conform:
         check_potential(made, name if not parameters else f"{name} with {parameters}")
@@ -260,150 +252,12 @@ def _load_callable(reference: str, plugin_dir: str | Path | None, what: str) -> 
     return callable_
 
 
-def _read(stem: str, plugin_dir: str | Path | None) -> tuple[Path, bytes]:
-    path = (Path.cwd() if plugin_dir is None else Path(plugin_dir)) / f"{stem}.py"
-    try:
-        return path, path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise GridError(
-            f"{path}: cannot be read ({_reason(error)}); expected the file of the plug-in {stem}:…"
-        ) from error
-
-
 def _load(reference: str, plugin_dir: str | Path | None) -> Any:
     if not isinstance(reference, str) or not REFERENCE.fullmatch(reference):
         raise GridError(f"{str(reference)[:80]!r}: expected a plug-in as my_file:Name, no directories, no dots")
     stem, name = reference.split(":")
-    path, source = _read(stem, plugin_dir)
-    key = (str(path.resolve()), hashlib.sha256(source).hexdigest())
-    _last[path.name] = key[1]
-    if key not in _loaded:
-        _loaded[key] = _run(stem, path, source, key)
-    module = _loaded[key]
+    module = load_module(stem, plugin_dir)
     if not hasattr(module, name):
         public = [other for other in vars(module) if not other.startswith("_")]
-        raise GridError(f"{path}: has no {name}" + nearest(name, public))
+        raise GridError(f"{module.__file__}: has no {name}" + nearest(name, public))
     return getattr(module, name)
-
-
-def _run(stem: str, path: Path, source: bytes, key: tuple[str, str]) -> types.ModuleType:
-    """The module of the very bytes that were read; no cache file is left beside the user's own."""
-    module = types.ModuleType(f"_mdcore_plugin_{stem}_{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # dataclasses and pickle look their module up
-    try:
-        with _staying():
-            exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        del sys.modules[module.__name__]
-        raise GridError(f"{path}: cannot be imported: {_reason(error)}") from error
-    return module
-
-
-@contextmanager
-def _staying() -> Iterator[None]:
-    """os._exit raises SystemExit, as sys.exit does: a plug-in that is imported does not end the command."""
-
-    def leave(status: int) -> NoReturn:
-        raise SystemExit(f"os._exit({status})")
-
-    real, os._exit = os._exit, leave
-    try:
-        yield
-    finally:
-        os._exit = real
-
-
-def _reason(error: BaseException) -> str:
-    try:
-        text = " ".join(str(error)[:3000].split())[:300]
-    except Exception:
-        text = "its text cannot be had"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-# ---------------------------------------------------------------- what trains is tried out before
-
-
-def check_rule(rule: StepRule) -> None:
-    """Ask a step rule of the user's own for the first step of two cells: two numbers > 0, or GridError."""
-    one = torch.ones(2, dtype=torch.float64)
-    moment = Moment(1, norm=0.5 * one, log_scale=0.0 * one, log_risk=-0.7 * one, h=rule.eta * one)
-    try:
-        got = rule.coefficient(moment)
-    except Exception as error:
-        raise _wrong(rule.rule, f"coefficient raises {_reason(error)}") from error
-    if not isinstance(got, torch.Tensor) or got.shape != one.shape:
-        shape = f" of shape {tuple(got.shape)}" if isinstance(got, torch.Tensor) else ""
-        raise _wrong(rule.rule, f"coefficient gives a {type(got).__name__}{shape}; expected a tensor (K,) for K cells")
-    if not bool((torch.isfinite(got) & (got > 0)).all()):
-        raise _wrong(rule.rule, f"coefficient gives {got.tolist()} at the first step; expected numbers > 0")
-
-
-def check_potential(phi: Potential, name: str) -> None:
-    """Try the four methods of a Potential on weights up to 2 in size; GridError names the first thing wrong.
-
-    Each method gives a tensor of its argument's shape and dtype, finite, and leaves the argument as it was;
-    inverse_mirror_map writes into `out`; mirror_map rises, is the derivative of value_per_entry (by central
-    differences) and the inverse of inverse_mirror_map; φ is even, so that mirror_map(0) = 0; limit_p is None or ≥ 1.
-    """
-    half = torch.tensor(SIZES, dtype=torch.float64)
-    # as the engine passes them: cells × rows × columns
-    w = torch.cat([-half.flip(0), torch.zeros(1, dtype=torch.float64), half]).expand(2, 3, -1).contiguous()
-    z = _result(phi.mirror_map, w, name, "mirror_map")
-    back = _result(phi.inverse_mirror_map, z, name, "inverse_mirror_map")
-    value = _result(phi.value_per_entry, w, name, "value_per_entry")
-    conjugate = _result(phi.conjugate_per_entry, z, name, "conjugate_per_entry")
-    out = torch.full_like(z, math.nan)
-    _result(lambda dual: phi.inverse_mirror_map(dual, out=out), z, name, "inverse_mirror_map with out")
-    if not torch.equal(out, back):
-        raise _wrong(name, "inverse_mirror_map(z, out) does not write the result into out; end it with out.copy_(w)")
-    if not bool((z.diff() > 0).all()):
-        raise _wrong(name, "mirror_map does not rise strictly; expected φ' of a strictly convex φ")
-    if float(z[0, 0, len(SIZES)].abs()) > 1e-9:
-        raise _wrong(name, f"mirror_map(0) is {float(z[0, 0, len(SIZES)]):g}; expected 0, as φ is even")
-    if not torch.allclose(back, w, rtol=1e-5, atol=1e-9):
-        raise _wrong(name, f"inverse_mirror_map(mirror_map(w)) is not w: {_example(w, back)}")
-    legendre = w * z - value
-    if not torch.allclose(conjugate, legendre, rtol=1e-5, atol=1e-9 + 1e-6 * float(legendre.abs().max())):
-        raise _wrong(name, f"conjugate_per_entry(φ'(w)) is not wφ'(w) − φ(w): {_example(legendre, conjugate)}")
-    step = 1e-5 * w.abs() + 1e-7
-    slope = (phi.value_per_entry(w + step) - phi.value_per_entry(w - step)) / (2 * step)
-    if not torch.allclose(slope, z, rtol=1e-3, atol=1e-3 * float(z.abs().max())):
-        raise _wrong(name, f"mirror_map is not the derivative of value_per_entry: {_example(slope, z)}")
-    for dtype in (torch.float64, torch.float32):
-        _result(phi.inverse_mirror_map, z.to(dtype), name, "inverse_mirror_map")
-        _result(phi.mirror_map, w.to(dtype), name, "mirror_map")
-    p = phi.limit_p
-    if p is not None and not (isinstance(p, (int, float)) and not isinstance(p, bool) and p >= 1):
-        raise _wrong(name, f"limit_p is {p!r}; expected a number ≥ 1 (inf for l_∞), or None where no limit is known")
-
-
-def _result(method: Callable[..., Any], given: torch.Tensor, name: str, what: str) -> torch.Tensor:
-    """method(given), checked; GridError says what is wrong."""
-    before = given.clone()
-    try:
-        result = method(given)
-    except Exception as error:
-        raise _wrong(name, f"{what} raises {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
-    if not torch.equal(given, before):
-        raise _wrong(name, f"{what} changes its argument; expected a new tensor, or one written into out")
-    if not isinstance(result, torch.Tensor):
-        raise _wrong(name, f"{what} gives a {type(result).__name__}; expected a tensor")
-    if result.shape != given.shape or result.dtype != given.dtype:
-        told = f"{tuple(result.shape)} {result.dtype} for {tuple(given.shape)} {given.dtype}"
-        raise _wrong(name, f"{what} gives {told}; expected the shape and dtype of its argument")
-    if not bool(torch.isfinite(result).all()):
-        raise _wrong(name, f"{what} gives NaN or infinity for weights up to {SIZES[-1]:g}; expected finite numbers")
-    return result.clone()
-
-
-def _example(expected: torch.Tensor, got: torch.Tensor) -> str:
-    at = int((expected - got).abs().flatten().argmax())
-    return f"{float(got.flatten()[at]):.6g} where {float(expected.flatten()[at]):.6g} is expected"
-
-
-def _wrong(name: str, what: str) -> GridError:
-    return GridError(f"{name}: {what}")
