@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import types
-from numba.extending import intrinsic
 
 from mdcore.math.engine.compiled.jit import Array, compiled
 from mdcore.math.losses import weight_edge
@@ -92,16 +90,6 @@ def add_weighted_points(V: Array, A: Array, g: Array) -> None:
                 g[k, j] += a0 * A[n, j]
 
 
-@intrinsic
-def _bits_as_float(typing: Any, bits: Any) -> Any:
-    """The float64 with the bits of an int64."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.bitcast(values[0], context.get_value_type(types.float64))
-
-    return types.float64(types.int64), generate
-
-
 # 2^f = Σ_k (f ln 2)^k/k!: from k = 13 on below 1e-17 for |f| ≤ ½
 C1, C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12 = (math.log(2.0) ** k / math.factorial(k) for k in range(1, 13))
 
@@ -116,7 +104,7 @@ def _exp2(x: float) -> Any:
     f = x - whole
     high = C7 + f * (C8 + f * (C9 + f * (C10 + f * (C11 + f * C12))))
     series = 1.0 + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * (C5 + f * (C6 + f * high))))))
-    return series * _bits_as_float((np.int64(whole) + 1023) << 52)  # type: ignore[call-arg]  # numba gives the other
+    return series * np.int64((np.int64(whole) + 1023) << 52).view(np.float64)
 
 
 @compiled
