@@ -97,13 +97,17 @@ def main() -> int:
             groups[places.subject_of(name), "compiled" in name].append(mutant)
         sample.append(key(mutant))
     print(f"{len(spots)} places; {sum(map(len, groups.values()))} of {len(sample)} mutants to judge", flush=True)
+    failing = []
     for (words, plain), mutants in sorted(groups.items()):
         group = judging.Group(words, plain, options.jobs, options.seconds)
-        if not group.record():
-            print(f"these tests fail without a mutant: {words}")
-            return 2
-        group.judge(mutants, results.add)
-    return report([results.read()[name] for name in sample], options)
+        if group.record():
+            group.judge(mutants, results.add)
+        else:
+            failing.append(words)
+            print(f"these tests fail without a mutant: {words}", flush=True)
+    judged = results.read()
+    status = report([judged[name] for name in sample if name in judged], options)
+    return 2 if failing else status
 
 
 def report(mutants: list[dict], options: argparse.Namespace) -> int:
