@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     try:
         with draft:
-            told = analyse(run_dir, draft, options.style)
+            messages = analyse(run_dir, draft, options.style)
     except RunError as error:
         print(error, file=sys.stderr)
         return 2
@@ -110,8 +110,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"interrupted; the run and what stood in {output} are untouched", file=sys.stderr)
         return 130
-    told += [f"kept in {place}: what came into {output} while it was replaced" for place in draft.left]
-    print("".join(f"warning: {line}\n" for line in told), end="", file=sys.stderr)
+    messages += [f"kept in {place}: what came into {output} while it was replaced" for place in draft.left]
+    print("".join(f"warning: {line}\n" for line in messages), end="", file=sys.stderr)
     print(f"report: {output / 'report.html'}")
     return 0
 

@@ -129,11 +129,11 @@ def words_of(potential: Any, file: bool = False) -> str:
         shown = name if file else name.rsplit(":", 1)[-1]
         return ", ".join([shown, *(f"{key} = {word(value)}" for key, value in sorted(parameters.items()))])
     cls = BUILTIN[name]
-    said = {
+    stated = {
         key: f"({', '.join(map(short_number, v))})" if isinstance(v, list) else short_number(v)
         for key, v in parameters.items()
     }
-    return ", ".join([cls.title or name, *(f"{cls.parameters[key].symbol or key} = {v}" for key, v in said.items())])
+    return ", ".join([cls.title or name, *(f"{cls.parameters[key].symbol or key} = {v}" for key, v in stated.items())])
 
 
 def _short_words(entry: Any) -> str:

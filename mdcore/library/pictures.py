@@ -119,8 +119,8 @@ def training(fit: Fit, rows: int | None = None) -> Figure:
             axis.plot(so_far["epoch"].iloc[-1], so_far[column].iloc[-1], "o", color="C0")
     last = so_far.iloc[-1] if len(so_far) else {"gap": fit.gap, "margin_lp": fit.margin, "epoch": fit.steps}
     state = fit.status if len(so_far) == len(fit.history) else "training"
-    said = f"certified gap {last['gap']:.2g}, margin {last['margin_lp']:.4g}"
-    figure.suptitle(f"{state}: {said} after {int(last['epoch']):,} steps", fontsize=10)
+    caption = f"certified gap {last['gap']:.2g}, margin {last['margin_lp']:.4g}"
+    figure.suptitle(f"{state}: {caption} after {int(last['epoch']):,} steps", fontsize=10)
     return figure
 
 

@@ -122,8 +122,8 @@ def _read(path: Path) -> LoadedRun:
         {"cell_id": cell_id, "data": dataset_label(config), **flatten(config), "status": status.get(cell_id)}
         for cell_id, config in configs.items()
     ]
-    said = pd.DataFrame(flat, columns=["cell_id", *CONDITION]).dropna(axis="columns", how="all")
-    history = run.history.merge(said, on="cell_id", how="left", validate="many_to_one")
+    conditions = pd.DataFrame(flat, columns=["cell_id", *CONDITION]).dropna(axis="columns", how="all")
+    history = run.history.merge(conditions, on="cell_id", how="left", validate="many_to_one")
     missing = [cell_id for cell_id in configs if cell_id not in status]
     results = (run.final, history, run.predictors)
     return LoadedRun(run.path, run.question, *results, configs, run.problems, missing, run.stacks)
@@ -186,6 +186,6 @@ def analyse(
     request = SimpleNamespace(input_dir=str(path), tag=None, runs_dir=None, output_dir=str(output_dir))
     run_dir, output = command.places(request)
     with Draft(output) as draft:
-        told = command.analyse(run_dir, draft)
+        messages = command.analyse(run_dir, draft)
     master, summary = (pd.read_csv(output / f"{name}.csv") for name in ("master", "summary"))
-    return Analysis(output, output / "report.html", master, summary, told)
+    return Analysis(output, output / "report.html", master, summary, messages)

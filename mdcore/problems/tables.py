@@ -108,8 +108,8 @@ def _table(raw: bytes, place: Path) -> pd.DataFrame:
     try:
         table = readers[place.suffix.lower()](raw, place)
     except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        said = " ".join(str(error).split())[:200]
-        raise DataError(f"dataset.path: {place} is no readable {place.suffix[1:].upper()} file: {said}") from None
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"dataset.path: {place} is no readable {place.suffix[1:].upper()} file: {reason}") from None
     table.columns = [str(name) for name in table.columns]
     twice = sorted({name for name in table.columns if list(table.columns).count(name) > 1})
     if twice:

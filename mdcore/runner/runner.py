@@ -184,8 +184,8 @@ class Runner:
         """In words, what the kernel had loaded that is not what the run began with; its processor may be another."""
         parts = self.settings.code_parts
         then = {name: parts[name] for name in loaded if name in parts and name != PROCESSOR}
-        told = changes(then, {name: loaded[name] for name in then})
-        return told + [f"{self.notebook.name} changed"] * (notebook_sha256(output / NOTEBOOK) != self.notebook_code)
+        edited = changes(then, {name: loaded[name] for name in then})
+        return edited + [f"{self.notebook.name} changed"] * (notebook_sha256(output / NOTEBOOK) != self.notebook_code)
 
     def _not_trained(self, trial: Trial, result: StackResult) -> list[Trial]:
         stack, cells = trial.stack, trial.stack.cells

@@ -79,14 +79,14 @@ def read_record(path: Path) -> Record:
     """stack.json of one stack and the checksums of its files. Never raises for what stands on the disk."""
     record = Record(path)
     try:
-        told = json.loads((path / RECORD).read_bytes())
-        checksum = told.pop("sha256")
-        if checksum != seal(told):
+        saved = json.loads((path / RECORD).read_bytes())
+        checksum = saved.pop("sha256")
+        if checksum != seal(saved):
             raise _Mismatch(f"{RECORD} does not match its own checksum")
         for key in ("cells", "status", "messages", "files", "code", "code_parts", "seconds", "serial"):
-            setattr(record, key, told[key])
-        record.data = data if isinstance(data := told.get("data"), dict) else {}
-        record.steps = steps if isinstance(steps := told.get("steps"), int) else 0
+            setattr(record, key, saved[key])
+        record.data = data if isinstance(data := saved.get("data"), dict) else {}
+        record.steps = steps if isinstance(steps := saved.get("steps"), int) else 0
         for name, digest in record.files.items():
             if sha256(path / name) != digest:
                 raise _Mismatch(f"{name} does not match its checksum")
@@ -184,7 +184,7 @@ def commit_stack(
     code_parts = {part: loaded.get(part, digest) for part, digest in code_parts.items()}
     files = sorted(p.name for p in output.iterdir() if p.is_file() and p.name[0] != "." and p.name != RECORD)
     written = notes.get("files", {})  # as the notebook wrote them: what was altered since is found on reading
-    told = {
+    saved = {
         "cells": list(cells),
         "status": notes["status"],
         "messages": notes["messages"],
@@ -199,7 +199,7 @@ def commit_stack(
         "serial": serial,
         "committed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    atomic_write(output / RECORD, json.dumps(told | {"sha256": seal(told)}, indent=1))
+    atomic_write(output / RECORD, json.dumps(saved | {"sha256": seal(saved)}, indent=1))
     for file in files:
         sync(output / file)
     sync(output)

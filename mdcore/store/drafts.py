@@ -74,8 +74,8 @@ class Draft:
             self._lock.close()
 
     def _mark(self, stage: str) -> None:
-        told = {"token": self.token, "target": self.target.name, "stage": stage}
-        atomic_write(self.workspace / MARK, json.dumps(told))
+        record = {"token": self.token, "target": self.target.name, "stage": stage}
+        atomic_write(self.workspace / MARK, json.dumps(record))
         self.stage = stage
 
     def _publish(self) -> None:
@@ -83,8 +83,8 @@ class Draft:
         listed = {name: sha256(self.path / name) for name in _files(self.path)}
         for name in listed:
             sync(self.path / name)
-        told = {"files": listed}
-        atomic_write(self.path / LISTING, json.dumps(told | {"sha256": seal(told)}, indent=1))
+        record = {"files": listed}
+        atomic_write(self.path / LISTING, json.dumps(record | {"sha256": seal(record)}, indent=1))
         with _held(self.target.parent):
             kept = foreign(self.target)
             if in_the_way := sorted(set(listed) & set(kept)):
@@ -130,8 +130,8 @@ def foreign(target: Path) -> list[str]:
 def listing(place: Path) -> dict[str, str] | None:
     """{name: sha256} of the files that were written there as a whole; None where there is no listing of ours."""
     try:
-        told = json.loads((place / LISTING).read_bytes())
-        return told["files"] if told.pop("sha256") == seal(told) else None
+        record = json.loads((place / LISTING).read_bytes())
+        return record["files"] if record.pop("sha256") == seal(record) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

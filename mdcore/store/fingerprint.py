@@ -58,8 +58,8 @@ def _vectors() -> list[str]:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    told = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
-    return sorted({flag for flag in told.split() if flag.startswith(VECTORS)})
+    supported = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
+    return sorted({flag for flag in supported.split() if flag.startswith(VECTORS)})
 
 
 def notebook_sha256(path: Path) -> str:

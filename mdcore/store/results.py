@@ -43,7 +43,7 @@ def write_results(output: str | Path, results: Any) -> None:
         files[name] = hashlib.sha256(data).hexdigest()  # of what was meant, not of what came to stand on the disk
         (output / name).write_bytes(data)
     messages = results.final["message"] if "message" in results.final else [""] * len(ids)
-    told = {
+    record = {
         "status": dict(zip(ids, map(str, results.final["status"]), strict=True)),
         "messages": {i: str(m) for i, m in zip(ids, messages, strict=True) if m},
         "seconds": {what: float(seconds) for what, seconds in results.seconds.items()},
@@ -54,7 +54,7 @@ def write_results(output: str | Path, results: Any) -> None:
         "files": files,  # the runner seals these and no others
         "loaded": loaded_parts(),
     }
-    atomic_write(output / NOTES, json.dumps(told))
+    atomic_write(output / NOTES, json.dumps(record))
 
 
 def _npz(arrays: dict[str, Any]) -> bytes:

@@ -227,8 +227,8 @@ def trained_on(run_dir: Path, cell_ids: list[str]) -> dict[str, dict[str, Any]]:
     for cell_id in cell_ids:
         data = newest[cell_id].data if cell_id in newest else {}
         if data.get("sha256"):
-            told = {"label": data.get("label", ""), "files": data.get("files", {}), "cells": []}
-            found.setdefault(data["sha256"], told)["cells"].append(cell_id)
+            described = {"label": data.get("label", ""), "files": data.get("files", {}), "cells": []}
+            found.setdefault(data["sha256"], described)["cells"].append(cell_id)
     return found
 
 

@@ -69,8 +69,8 @@ def sections(verdicts: list[JudgedClaim], output_dir: Path, quick: bool) -> dict
     (output_dir / "figures").mkdir(parents=True, exist_ok=True)
     by_name = {verdict.claim.name: verdict for verdict in verdicts}
     failed = [verdict for verdict in verdicts if verdict.verdict == FAIL]
-    said = f"{len(verdicts) - len(failed)} of {len(verdicts)} claims pass."
-    blocks = [Text(said, lead=True)]
+    headline = f"{len(verdicts) - len(failed)} of {len(verdicts)} claims pass."
+    blocks = [Text(headline, lead=True)]
     blocks += [Text(f"FAILED: {v.claim.name}: {v.measured}; expected {v.claim.expected}") for v in failed]
     if quick:
         blocks.append(Text("Quick suite: one seed of each experiment."))

@@ -177,8 +177,8 @@ def _model(results: Results) -> str:
         + "."
     )
     if sources:
-        said = listed(sources)
-        text += f" {said[0].upper()}{said[1:]}."
+        cited = listed(sources)
+        text += f" {cited[0].upper()}{cited[1:]}."
     return text
 
 

@@ -100,8 +100,8 @@ def warnings(output_dir: Path) -> list[str]:
     """What whoever asked for the analysis is to be told at once: problems of the run, figures that failed."""
     record = json.loads((output_dir / "provenance.json").read_text(encoding="utf-8"))
     index = json.loads((output_dir / "figures" / "index.json").read_text(encoding="utf-8"))
-    told = [*record["problems"], *(f"{a['name']}: {a['reason']}" for a in index["absent"] if a.get("failed"))]
-    return told[:MOST_TOLD] + [f"{len(told) - MOST_TOLD} more are in the report"] * (len(told) > MOST_TOLD)
+    problems = [*record["problems"], *(f"{a['name']}: {a['reason']}" for a in index["absent"] if a.get("failed"))]
+    return problems[:MOST_TOLD] + [f"{len(problems) - MOST_TOLD} more are in the report"] * (len(problems) > MOST_TOLD)
 
 
 def repository() -> Path:

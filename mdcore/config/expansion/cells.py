@@ -153,10 +153,10 @@ class Configurations:
         return None if any(value is INVALID or value is REQUIRED for value in values.values()) else values
 
     def _checked(self, combination: Combination, wrong: Wrong) -> bool:
-        told = list(wrong)
-        for leaf, message in told:
+        messages = list(wrong)
+        for leaf, message in messages:
             self._tell(combination, leaf, message)
-        return not told
+        return not messages
 
     def _group(self, combination: Combination, group: str) -> dict[str, Any] | None:
         """The chosen data set or step rule with what it takes, defaults included; a key that is another's is told."""

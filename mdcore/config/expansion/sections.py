@@ -238,8 +238,8 @@ def _read_axis(layout: Layout, entry: dict[str, Any], spot: Spot, taken: dict[st
         _poison(layout, taken, key, inner)
     lengths = {key: len(column) for key, column in columns.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-        spot.tell(f"lists that move together differ in length: {told}; expected equal lengths")
+        listed = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+        spot.tell(f"lists that move together differ in length: {listed}; expected equal lengths")
         for key in entry:
             _poison(layout, taken, key, spot.at(key))
     elif columns:
@@ -268,8 +268,8 @@ def _refuse_duplicates(rows: list[Row]) -> None:
         if not settings or any(setting.value is INVALID for setting in settings):
             continue
         if typed(row) in seen:
-            told = ", ".join(str(written(key, leaves))[:80] for key, leaves in row.items() if leaves)
-            settings[0].spot.tell(f"got {told} twice; expected every value once")
+            listed = ", ".join(str(written(key, leaves))[:80] for key, leaves in row.items() if leaves)
+            settings[0].spot.tell(f"got {listed} twice; expected every value once")
         seen.add(typed(row))
 
 

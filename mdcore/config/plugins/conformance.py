@@ -81,8 +81,8 @@ def _result(method: Callable[..., Any], given: torch.Tensor, name: str, what: st
     if not isinstance(result, torch.Tensor):
         raise _wrong(name, f"{what} gives a {type(result).__name__}; expected a tensor")
     if result.shape != given.shape or result.dtype != given.dtype:
-        told = f"{tuple(result.shape)} {result.dtype} for {tuple(given.shape)} {given.dtype}"
-        raise _wrong(name, f"{what} gives {told}; expected the shape and dtype of its argument")
+        given_and_got = f"{tuple(result.shape)} {result.dtype} for {tuple(given.shape)} {given.dtype}"
+        raise _wrong(name, f"{what} gives {given_and_got}; expected the shape and dtype of its argument")
     if not bool(torch.isfinite(result).all()):
         raise _wrong(name, f"{what} gives NaN or infinity for weights up to {SIZES[-1]:g}; expected finite numbers")
     return result.clone()

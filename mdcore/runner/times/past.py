@@ -59,9 +59,9 @@ def read() -> list[Spent]:
     here, found = machine(), []
     for line in _lines()[-KEPT:]:
         with suppress(ValueError, TypeError, KeyError, AttributeError):
-            told = json.loads(line)
-            if told.pop("machine") == here:
-                found.append(_checked(Spent(**told)))
+            entry = json.loads(line)
+            if entry.pop("machine") == here:
+                found.append(_checked(Spent(**entry)))
     return found
 
 

@@ -31,25 +31,25 @@ class Running:
 
     def share(self) -> float | None:
         """Of its steps those that are taken, the steps that ended cells have left out among them; None: not known."""
-        told = self._told()
-        return None if told is None else told["done"] / told["total"]
+        progress = self._progress()
+        return None if progress is None else progress["done"] / progress["total"]
 
-    def _told(self) -> dict[str, float] | None:
+    def _progress(self) -> dict[str, float] | None:
         """What its progress file says, in numbers that make sense; None before it trains."""
-        told = read_json(self.path)
+        progress = read_json(self.path)
         try:
-            total = float(told["total"])
-            done = min(total, max(0.0, float(told["done"])))
-            taken = min(total, max(0.0, float(told.get("taken", done))))
+            total = float(progress["total"])
+            done = min(total, max(0.0, float(progress["done"])))
+            taken = min(total, max(0.0, float(progress.get("taken", done))))
             return (
                 {
                     "total": total / 1.0,
                     "done": done,
                     "taken": taken,
-                    "expected": min(total, max(taken, float(told.get("expected", total)))),
-                    "began": min(taken, max(0.0, float(told.get("began", taken)))),
-                    "seconds": max(0.0, float(told.get("seconds", 0.0))),
-                    "stops": float(bool(told.get("stops", True))),
+                    "expected": min(total, max(taken, float(progress.get("expected", total)))),
+                    "began": min(taken, max(0.0, float(progress.get("began", taken)))),
+                    "seconds": max(0.0, float(progress.get("seconds", 0.0))),
+                    "stops": float(bool(progress.get("stops", True))),
                 }
                 if total > 0
                 else None
@@ -59,20 +59,20 @@ class Running:
 
     def trained(self, expectation: Expectation) -> tuple[float, float]:
         """Seconds that it has trained, as measured and as expected for its steps."""
-        told = self._told()
-        if told is None or told["taken"] <= told["began"]:
+        progress = self._progress()
+        if progress is None or progress["taken"] <= progress["began"]:
             return 0.0, 0.0
-        taken, began = (self.stack.model(told[key] / told["total"]) for key in ("taken", "began"))
-        return told["seconds"], (taken - began) * expectation.speed(self.stack)
+        taken, began = (self.stack.model(progress[key] / progress["total"]) for key in ("taken", "began"))
+        return progress["seconds"], (taken - began) * expectation.speed(self.stack)
 
     def left(self, expectation: Expectation, pace: float, ready: float) -> float:
         """Seconds to go. `pace`: that of the run, measured over expected; `ready`: when its kernel could start."""
-        besides, told = expectation.besides(self.stack), self._told()
-        if told is None:
+        besides, progress = expectation.besides(self.stack), self._progress()
+        if progress is None:
             start = still(BEFORE * besides, max(0.0, time.monotonic() - ready))
             return start + expectation.training(self.stack) * pace + (1 - BEFORE) * besides
-        steps = self._steps(told, expectation.share(self.stack), expectation.knows(self.stack))
-        to_do = self.stack.model(steps / told["total"]) - self.stack.model(told["taken"] / told["total"])
+        steps = self._steps(progress, expectation.share(self.stack), expectation.knows(self.stack))
+        to_do = self.stack.model(steps / progress["total"]) - self.stack.model(progress["taken"] / progress["total"])
         seconds, expected = self.trained(expectation)
         if seconds > 0 and expected > 0:
             trust = seconds / (seconds + TRUST)
@@ -80,17 +80,17 @@ class Running:
         return to_do * expectation.speed(self.stack) * pace + (1 - BEFORE) * besides
 
     @staticmethod
-    def _steps(told: dict[str, float], share: float, known: bool) -> float:
+    def _steps(progress: dict[str, float], share: float, known: bool) -> float:
         """The steps that it is expected to take in all."""
-        if told["done"] >= told["total"]:
-            return told["taken"]
-        if not told["stops"]:
-            return told["total"]
-        steps = share * told["total"]
+        if progress["done"] >= progress["total"]:
+            return progress["taken"]
+        if not progress["stops"]:
+            return progress["total"]
+        steps = share * progress["total"]
         if not known:  # its own gaps tell more and more
-            trust = max(0.5, told["taken"] / told["expected"])
-            steps = told["expected"] ** trust * steps ** (1 - trust)
-        return min(told["total"], max(steps, 1.02 * told["taken"]))
+            trust = max(0.5, progress["taken"] / progress["expected"])
+            steps = progress["expected"] ** trust * steps ** (1 - trust)
+        return min(progress["total"], max(steps, 1.02 * progress["taken"]))
 
 
 def still(expected: float, passed: float) -> float:

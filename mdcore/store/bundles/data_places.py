@@ -46,8 +46,8 @@ class DataPlace:
         except DataError as error:
             return str(error).removeprefix("dataset.path: ")
         changed = [name for name in now if self.digests and now[name] != self.digests.get(name)]
-        said = [f"{name} (sha256 {self.digests.get(name, '')[:8]} then, {now[name][:8]} now)" for name in changed]
-        return f"{self.path} has changed since the run: {', '.join(said)}" if said else ""
+        differing = [f"{name} (sha256 {self.digests.get(name, '')[:8]} then, {now[name][:8]} now)" for name in changed]
+        return f"{self.path} has changed since the run: {', '.join(differing)}" if differing else ""
 
 
 def data_places(run_dir: Path, manifest: Manifest, state: Committed) -> list[DataPlace]:

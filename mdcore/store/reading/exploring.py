@@ -52,8 +52,8 @@ def read_kept(stack: Path, cell_id: str, w: np.ndarray, norms: dict[float, float
     except (OSError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{stack.name}/{EXPLORING} cannot be read ({error}); run the grid again") from None
     if wrong := _contradiction(kept, w, norms):
-        told = f"{stack.name}/{EXPLORING}: {wrong} of {cell_id} contradicts the other results; it was altered"
-        raise ValueError(f"{told}: remove this stack and run the grid again")
+        altered = f"{stack.name}/{EXPLORING}: {wrong} of {cell_id} contradicts the other results; it was altered"
+        raise ValueError(f"{altered}: remove this stack and run the grid again")
     return kept
 
 
@@ -86,8 +86,8 @@ def _contradiction(kept: Kept, w: np.ndarray, norms: dict[float, float]) -> str:
     """What of a cell cannot be, "" where all can."""
     if len(norms) and not (len(kept.path) and np.array_equal(kept.path[-1], w, equal_nan=True)):
         return "the last predictor"
-    told = [norms.get(float(epoch), np.nan) for epoch in kept.epochs]
-    if not np.allclose(np.linalg.norm(kept.path, axis=1), told, rtol=ROUNDING, atol=0.0):
+    logged = [norms.get(float(epoch), np.nan) for epoch in kept.epochs]
+    if not np.allclose(np.linalg.norm(kept.path, axis=1), logged, rtol=ROUNDING, atol=0.0):
         return "a predictor"
     if kept.layers:
         sizes, product = 1.0, np.eye(len(w))

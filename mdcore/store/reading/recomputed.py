@@ -43,9 +43,9 @@ def contradiction(
     rows = [dict(zip(final.columns, values)) for values in zip(*columns, strict=True)]
     for row, before, predictor, certificate in zip(rows, last, w, z, strict=True):
         name = row["cell_id"]
-        told = _differences(row, before, configs.get(name), status.get(name))
+        differences = _differences(row, before, configs.get(name), status.get(name))
         for what, expected, tolerance in (
-            *told,
+            *differences,
             *_of_predictor(row, predictor, certificate),
             *_of_data(row, predictor, configs.get(name)),
             *_of_references(row, predictor, references),

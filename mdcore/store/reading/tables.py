@@ -39,8 +39,8 @@ def read_tables(
         raise ValueError("final.parquet, predictors.npz and stack.json name different cells")
     others = set(history["cell_id"]) - set(ids)
     if others or len(set(ids)) < len(ids):
-        told = ", ".join(sorted(map(str, others))[:3])
-        raise ValueError(f"history.parquet has rows of {told}; expected the cells of stack.json")
+        names = ", ".join(sorted(map(str, others))[:3])
+        raise ValueError(f"history.parquet has rows of {names}; expected the cells of stack.json")
     expected = [status for status in STATUSES if status != "missing"]
     strange = sorted(set(final["status"]) - set(expected))
     if strange:
@@ -66,6 +66,6 @@ def failed_rows(manifest: dict[str, Any], record: Record, wanted: list[str]) -> 
     rows = []
     for cell_id in wanted:
         cell = cell_from_config(configs[cell_id])
-        told = {"status": record.status.get(cell_id, "failed"), "message": record.messages.get(cell_id, "")}
-        rows.append({"cell_id": cell_id, "condition_id": cell.condition_id} | cell.flat() | told)
+        outcome = {"status": record.status.get(cell_id, "failed"), "message": record.messages.get(cell_id, "")}
+        rows.append({"cell_id": cell_id, "condition_id": cell.condition_id} | cell.flat() | outcome)
     return pd.DataFrame(rows)

@@ -114,8 +114,8 @@ def never_below(evidence) -> Measurement:
         y_scale="log",
     )
     enough = count >= (250 if is_quick(evidence) else 2000)
-    said = f"{below} of {count:,} cells below; the nearest is {order[0]:.1e} above"
-    return Measurement(said, below == 0 and enough, figure)
+    summary = f"{below} of {count:,} cells below; the nearest is {order[0]:.1e} above"
+    return Measurement(summary, below == 0 and enough, figure)
 
 
 @CLAIMS.add(
@@ -135,5 +135,5 @@ def angles_within(evidence) -> Measurement:
         (Series("predictors", share, np.maximum(order, 1e-12)), level("1°", 1.0, share)),
         y_scale="log",
     )
-    said = f"{beyond} of {len(room):,} predictors beyond; the nearest has {order[0]:.1e}° to spare"
-    return Measurement(said, beyond == 0 and len(room) > 100, figure)
+    summary = f"{beyond} of {len(room):,} predictors beyond; the nearest has {order[0]:.1e}° to spare"
+    return Measurement(summary, beyond == 0 and len(room) > 100, figure)

@@ -37,5 +37,5 @@ def level_of_the_interval(evidence) -> Measurement:
     error = math.sqrt(0.95 * 0.05 / samples)
     series = [Series(family, SEEDS, [100 * x for x in shares]) for family, shares in found.items()]
     figure = ClaimFigure("seeds n", "coverage (%)", (*series, level("expected", 95.0, SEEDS)))
-    said = "; ".join(f"{family} {'/'.join(f'{x:.2%}' for x in shares)}" for family, shares in found.items())
-    return Measurement(said.replace("%", " %"), within(found["normal"], 0.95, 4 * error), figure)
+    summary = "; ".join(f"{family} {'/'.join(f'{x:.2%}' for x in shares)}" for family, shares in found.items())
+    return Measurement(summary.replace("%", " %"), within(found["normal"], 0.95, 4 * error), figure)

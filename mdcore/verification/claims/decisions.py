@@ -52,8 +52,8 @@ class Trial:
     @property
     def false(self) -> bool:
         """Whether that is false."""
-        said = self.verdict()
-        return (said == YES and self.truth <= SAME) or (said == NO and self.truth > SAME)
+        verdict = self.verdict()
+        return (verdict == YES and self.truth <= SAME) or (verdict == NO and self.truth > SAME)
 
 
 def turned(u: np.ndarray, towards: np.ndarray, angle: float) -> np.ndarray:
@@ -125,14 +125,14 @@ def trials(count: int, tight: bool = False, seed: int = 0) -> tuple[Trial, ...]:
 )
 def no_false_verdict(evidence) -> Measurement:
     loose, tight = trials(COUNT), trials(COUNT, tight=True)
-    said = [t.verdict() for t in loose]
+    verdicts = [t.verdict() for t in loose]
     false = sum(t.false for t in (*loose, *tight))
-    trusting = sum(v != OPEN and not t.trusted for v, t in zip(said, loose, strict=True))
+    trusting = sum(v != OPEN and not t.trusted for v, t in zip(verdicts, loose, strict=True))
     undecided = sum(t.verdict() == OPEN for t in tight)
     words = {YES: "changes", NO: "does not change", OPEN: "open"}
     points = []
     for v, word in words.items():
-        mine = [t for t, answer in zip(loose, said, strict=True) if answer == v]
+        mine = [t for t, answer in zip(loose, verdicts, strict=True) if answer == v]
         points.append(Series(word, [t.truth for t in mine], [_widest(t) for t in mine]))
     figure = ClaimFigure(
         "true angle between the limits (°)",
@@ -141,11 +141,11 @@ def no_false_verdict(evidence) -> Measurement:
         "linear",
         "log",
     )
-    counts = ", ".join(f"{said.count(v)} {word}" for v, word in words.items())
+    counts = ", ".join(f"{verdicts.count(v)} {word}" for v, word in words.items())
     return Measurement(
         f"{false} false of {COUNT} ({counts}) and of {COUNT} with tight bounds; {trusting} decided by runs that count "
         f"for nothing; {undecided} of {COUNT} with tight bounds left open",
-        false == trusting == undecided == 0 and min(map(said.count, words)) > 0,
+        false == trusting == undecided == 0 and min(map(verdicts.count, words)) > 0,
         figure,
     )
 

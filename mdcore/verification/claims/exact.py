@@ -130,8 +130,8 @@ def mnist_margins(evidence) -> Measurement:
             Series("expected", names, list(expected.values()), "prediction"),
         ),
     )
-    said = ", ".join("not separable" if x != x else f"{x:.5f}" for x in found.values())
-    return Measurement(said, at_most(off, 1.01e-5) and math.isnan(found[(3, 5), 50]), figure)
+    summary = ", ".join("not separable" if x != x else f"{x:.5f}" for x in found.values())
+    return Measurement(summary, at_most(off, 1.01e-5) and math.isnan(found[(3, 5), 50]), figure)
 
 
 @CLAIMS.add(

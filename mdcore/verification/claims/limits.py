@@ -188,8 +188,8 @@ def cosh_run(evidence) -> Measurement:
         ),
     )
     good = at_most([2 * a - b for a, b in zip(path, limit, strict=True)], 0)
-    said = f"at most {largest(path):.2f}° to the path, {largest(limit):.2f}° to l∞"
-    return Measurement(said, good, figure)
+    summary = f"at most {largest(path):.2f}° to the path, {largest(limit):.2f}° to l∞"
+    return Measurement(summary, good, figure)
 
 
 @CLAIMS.add(

@@ -25,9 +25,9 @@ def minimiser(evidence) -> Measurement:
     size, loss = float(np.linalg.norm(w)), float(np.logaddexp(0, -A @ w).mean())
     apart = degrees(w, newton_logistic(A))
     good = found.separability == "overlapping" and abs(size - 9.687) <= 5e-4 and abs(loss - 0.088) <= 5e-6
-    said = f"{found.separability}; ‖w‖ = {size:.4f}, loss {loss:.6f}; {apart:.1e}° to Newton"
+    summary = f"{found.separability}; ‖w‖ = {size:.4f}, loss {loss:.6f}; {apart:.1e}° to Newton"
     return Measurement(
-        said,
+        summary,
         good and apart <= 1e-3,
         bars(["‖w‖/10", "loss"], [size / 10, loss], "value", {"expected ‖w‖/10": 0.9687, "expected loss": 0.088}),
     )
@@ -67,8 +67,8 @@ def _to_minimiser(evidence, rows, bound, depths) -> Measurement:
     good = at_most(found, bound) and {row["depth"] for row in rows} == depths
     sizes = [float(np.linalg.norm(each)) for each in w.values()]
     good &= bound > 0.001 or within(sizes, 9.687, 5e-4)
-    said = f"{largest(found):.2g}°; ‖w‖ {min(sizes):.4f} … {max(sizes):.4f}"
-    return Measurement(said, good, figure)
+    summary = f"{largest(found):.2g}°; ‖w‖ {min(sizes):.4f} … {max(sizes):.4f}"
+    return Measurement(summary, good, figure)
 
 
 @CLAIMS.add(
@@ -101,5 +101,6 @@ def quasi(evidence) -> Measurement:
         "linear",
     )
     good = row["separability"] == "quasi-separable" and off <= 1e-4 and apart < 10 and abs(growth - 1) <= 0.1
-    said = f"offset off by {off:.1e} of {np.linalg.norm(known.offset):.3f}; {apart:.2f}° to the ray; slope {growth:.3f}"
-    return Measurement(said, good, figure)
+    size = np.linalg.norm(known.offset)
+    summary = f"offset off by {off:.1e} of {size:.3f}; {apart:.2f}° to the ray; slope {growth:.3f}"
+    return Measurement(summary, good, figure)

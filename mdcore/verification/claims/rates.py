@@ -59,8 +59,8 @@ def _three(paths, epochs, expected, tolerances) -> tuple[str, bool]:
 )
 def constant_step(evidence) -> Measurement:
     paths, epochs, expected = _paths(evidence, "constant"), (1e3, 1e4, 1e5), (16, 12, 9.3)
-    said, good = _three(paths, epochs, expected, (1, 1, 1))
-    return Measurement(said, good, _angles(paths, epochs, expected))
+    summary, good = _three(paths, epochs, expected, (1, 1, 1))
+    return Measurement(summary, good, _angles(paths, epochs, expected))
 
 
 @CLAIMS.add(
@@ -103,8 +103,8 @@ def loss_rate(evidence) -> Measurement:
 )
 def loss_scaled(evidence) -> Measurement:
     paths, epochs, expected = _paths(evidence, "loss_scaled"), (1e3, 1e4, 3e4), (1.0, 0.13, 0.048)
-    said, good = _three(paths, epochs, expected, [0.1 * x for x in expected])
-    return Measurement(said, good, _angles(paths, epochs, expected))
+    summary, good = _three(paths, epochs, expected, [0.1 * x for x in expected])
+    return Measurement(summary, good, _angles(paths, epochs, expected))
 
 
 @CLAIMS.add(
@@ -115,8 +115,8 @@ def loss_scaled_rate(evidence) -> Measurement:
     found = [slope(path, "angle_max_margin", 1e3) for path in paths.values()]
     t = np.geomspace(1e2, 3e4, 30)
     line = Series("∝ 1/t", t, _at(paths[0], "angle_max_margin", [1e4])[0] * 1e4 / t, "prediction")
-    said = f"mean {np.mean(found):.3f} (single {min(found):.3f} … {max(found):.3f})"
-    return Measurement(said, within([float(np.mean(found))], -1, 0.15), _angles(paths, [], [], [line]))
+    summary = f"mean {np.mean(found):.3f} (single {min(found):.3f} … {max(found):.3f})"
+    return Measurement(summary, within([float(np.mean(found))], -1, 0.15), _angles(paths, [], [], [line]))
 
 
 @CLAIMS.add(

@@ -102,8 +102,8 @@ def exact_everywhere(evidence) -> Measurement:
     gradients = [case.known.logreg.kkt for case in cases(is_quick(evidence))]
     figure = residual_picture("reference", gaps, residuals)
     good = at_most(map(abs, gaps), 1e-7) and at_most(residuals, 1e-6) and at_most(gradients, 1e-6)
-    said = f"{len(gaps)} references: gap ≤ {largest(map(abs, gaps)):.1e}, KKT ≤ {largest(residuals):.1e}; "
-    return Measurement(said + f"{len(gradients)} gradients ≤ {largest(gradients):.1e}", good, figure)
+    summary = f"{len(gaps)} references: gap ≤ {largest(map(abs, gaps)):.1e}, KKT ≤ {largest(residuals):.1e}; "
+    return Measurement(summary + f"{len(gradients)} gradients ≤ {largest(gradients):.1e}", good, figure)
 
 
 @CLAIMS.add(

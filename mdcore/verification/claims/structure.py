@@ -65,8 +65,8 @@ def neurons(evidence) -> Measurement:
     figure = bars(names, [row["participation"] for row in rows], "participation", {"p < 2": 1.0, "p > 2": 10.0})
     good = at_most(by_p[1.5], 1.1) and at_most([-x for x in by_p[3.0]], -9.9)
     good &= at_most([abs(x - 5.55) for x in by_p[2.0]], 4.35)  # from 1.2 to 9.9
-    said = "; ".join(f"p={p:g}: {min(v):.2f} … {max(v):.2f}" for p, v in by_p.items())
-    return Measurement(said, good, figure)
+    summary = "; ".join(f"p={p:g}: {min(v):.2f} … {max(v):.2f}" for p, v in by_p.items())
+    return Measurement(summary, good, figure)
 
 
 @CLAIMS.add(
@@ -104,8 +104,8 @@ def _halving(found, most, fastest) -> Measurement:
     series.append(Series("∝ η", first, [top * e / first[0] for e in first], "prediction"))
     drift = max(y for s in series[:-1] for y in s.y)
     good = len(found) == 6 and at_most([1.8 - x for x in ratios], 0) and at_most(ratios, fastest) and drift < most
-    said = f"ratios {min(ratios):.3f} … {max(ratios):.3f}; drift at most {drift:.1e}"
-    return Measurement(said, good, ClaimFigure("step η", "relative drift", tuple(series), "log", "log"))
+    summary = f"ratios {min(ratios):.3f} … {max(ratios):.3f}; drift at most {drift:.1e}"
+    return Measurement(summary, good, ClaimFigure("step η", "relative drift", tuple(series), "log", "log"))
 
 
 @CLAIMS.add(
@@ -146,8 +146,8 @@ def whole_matrix(evidence) -> Measurement:
     series = tuple(Series(f"p={p}", etas, values) for p, values in drift.items())
     expected = (Series("∝ η", etas, [drift[2][0], drift[2][0] / 2], "prediction"), level("constant", drift[3][0], etas))
     good = abs(ratio[2] - 2) <= 0.2 and abs(ratio[3] - 1) <= 0.05 and drift[3][1] > 10 * drift[2][1]
-    said = f"ratio p=2 {ratio[2]:.3f}, p=3 {ratio[3]:.3f}; drift {drift[2][1]:.1e} and {drift[3][1]:.1e}"
-    return Measurement(said, good, ClaimFigure("step η", "off-diagonal drift", (*series, *expected), "log", "log"))
+    summary = f"ratio p=2 {ratio[2]:.3f}, p=3 {ratio[3]:.3f}; drift {drift[2][1]:.1e} and {drift[3][1]:.1e}"
+    return Measurement(summary, good, ClaimFigure("step η", "off-diagonal drift", (*series, *expected), "log", "log"))
 
 
 def _matrix_drift(p: float, eta: float) -> float:
@@ -181,8 +181,8 @@ def layer_scaled(evidence) -> Measurement:
     rows = list(evidence.each("layers", potential="layer_scaled"))
     ratio, apart = [row["norm_balance_frobenius"] for row in rows], [row["angle_max_margin"] for row in rows]
     figure = bars([f"seed {row['seed']}" for row in rows], ratio, "‖W_1‖_F/‖W_2‖_F", {"√(α_2/α_1)": math.sqrt(4)})
-    said = f"{min(ratio):.4f} … {max(ratio):.4f}; {largest(apart):.3f}°"
-    return Measurement(said, within(ratio, 2.0, 0.005) and at_most(apart[:1], 0.1) and at_most(apart, 0.15), figure)
+    summary = f"{min(ratio):.4f} … {max(ratio):.4f}; {largest(apart):.3f}°"
+    return Measurement(summary, within(ratio, 2.0, 0.005) and at_most(apart[:1], 0.1) and at_most(apart, 0.15), figure)
 
 
 @CLAIMS.add(
@@ -211,5 +211,5 @@ def brackets(evidence) -> Measurement:
         ),
     )
     good = at_most(below, 1 + 1e-7) and at_most([-x for x in above], -1 + 1e-7)
-    said = f"{count} cells; γ(w)/γ* ≤ 1 {max(below) - 1:+.1e}, bound/γ* ≥ 1 {min(above) - 1:+.1e}"
-    return Measurement(said, good, figure)
+    summary = f"{count} cells; γ(w)/γ* ≤ 1 {max(below) - 1:+.1e}, bound/γ* ≥ 1 {min(above) - 1:+.1e}"
+    return Measurement(summary, good, figure)
