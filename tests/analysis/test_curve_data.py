@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mdcore.analysis.figures import curve_data
-from mdcore.analysis.figures.curve_data import Band, band, common_level, smoothed
+from mdcore.analysis.figures.curve_data import Band, band, common_level, seeds_text, smoothed
 
 NAN, LOSS = np.nan, "log_inverse_loss"
 
@@ -104,3 +104,24 @@ def test_curves_on_overlapping_data_are_smoothed():
     assert list(band(study, condition_of("a"), "epoch", "gap").mean) == [1.0] * 11 + [2.0]
     study.results.status["a"] = "transient"
     assert list(band(study, condition_of("a"), "epoch", "gap").mean) == values
+
+
+def test_one_run_is_its_own_band():
+    curve = {LOSS: [1, 3, 4], "gap": [5, 2, 8]}
+    found = band(study_of({"a": curve}), condition_of("a"), LOSS, "gap")
+    assert list(found.x) == [1, 3, 4] and list(found.mean) == list(found.low) == list(found.high) == [5, 2, 8]
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({3}, "Line: mean of n = 3 seeds; band: minimum to maximum."),
+        ({0, 1, 3, 2}, "Line: mean of n = 1 to 3 seeds; band: minimum to maximum."),
+        ({2}, "Line: mean of n = 2 seeds; band: minimum to maximum."),
+        ({0, 1}, "Lines are single runs (one seed)."),
+        ({0}, "No run came through: lines are single runs."),
+        (set(), "No run came through: lines are single runs."),
+    ],
+)
+def test_what_a_band_is_over(counts, said):
+    assert seeds_text(counts) == said

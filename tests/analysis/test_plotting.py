@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 from fake_grids import ROOT
+from figure_checks import overlaps, texts
 from matplotlib import pyplot as plt
 
 from mdcore.analysis.data import aggregate
@@ -18,7 +19,7 @@ from mdcore.analysis.data.results import load
 from mdcore.analysis.figures import collection, style
 from mdcore.analysis.figures.axes import ANGLE, SCALES, Scale, number, scale, set_axis
 from mdcore.analysis.figures.captions import end_notes
-from mdcore.analysis.figures.curve_data import band, seeds_text, smoothed
+from mdcore.analysis.figures.curve_data import band, smoothed
 from mdcore.analysis.figures.drawings.decision_boundaries import Boundaries, draw_together, short_angle
 from mdcore.analysis.figures.layout import Group, even_parts, pages_of, split
 from mdcore.analysis.figures.planar_data import PlanarData
@@ -59,43 +60,6 @@ def pairs(tmp_path_factory):
     return make(
         tmp_path_factory.mktemp("pairs"), fake.mnist_cells(), overlap=lambda c: c["digits"] == [3, 5] and c["pca"] == 50
     )
-
-
-def texts(figure):
-    """Every text that is drawn, with its box on the page."""
-    figure.canvas.draw()
-    renderer = figure.canvas.get_renderer()
-    found = [*figure.texts, figure._suptitle] if figure._suptitle else [*figure.texts]
-    for legend in figure.legends:
-        found += legend.get_texts()
-    for ax in figure.axes:
-        if ax.get_visible():
-            found += [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts]
-            for axis in (ax.xaxis, ax.yaxis):  # matplotlib keeps labels of ticks outside the limits; they are not drawn
-                found += [axis.get_offset_text(), *(t.label1 for t in axis._update_ticks())]
-    boxes = {
-        id(t): (t.get_text(), t.get_window_extent(renderer)) for t in found if t.get_visible() and t.get_text().strip()
-    }
-    return list(boxes.values())
-
-
-def overlaps(figure):
-    """Pairs of texts whose boxes meet, texts that leave the page, legends that lie on a panel."""
-    wrong, seen = [], texts(figure)
-    page = figure.bbox
-    for text, box in seen:
-        if box.x0 < page.x0 - 1 or box.x1 > page.x1 + 1 or box.y0 < page.y0 - 1 or box.y1 > page.y1 + 1:
-            wrong.append(f"{text!r} leaves the page")
-    for (a, box), (b, other) in itertools.combinations(seen, 2):
-        width = min(box.x1, other.x1) - max(box.x0, other.x0)
-        height = min(box.y1, other.y1) - max(box.y0, other.y0)
-        if width > 1 and height > 1:  # a pixel of a hundredth of an inch is the rim of a box
-            wrong.append(f"{a!r} on {b!r}")
-    for legend in figure.legends:
-        for ax in figure.axes:
-            if ax.get_visible() and legend.get_window_extent().overlaps(ax.get_window_extent()):
-                wrong.append("the legend lies on a panel")
-    return wrong
 
 
 def test_the_check_for_overlaps_finds_one():
@@ -669,20 +633,6 @@ def test_a_figure_is_registered_where_it_is_written(pairs, monkeypatch):
         yield Drawn("mine", plt.figure(), "Nothing.")
 
     assert "mine" in [k.name for k in kinds(pairs)] and [i.name for i in draw(pairs, "mine")] == ["mine"]
-
-
-@pytest.mark.parametrize(
-    ("counts", "words"),
-    [
-        ({3}, "Line: mean of n = 3 seeds; band: minimum to maximum."),
-        ({0, 1, 3}, "of n = 1 to 3 seeds;"),
-        ({1}, "(one seed)"),
-        ({0}, "No run came through"),
-        (set(), "No run came through"),
-    ],
-)
-def test_bands_say_over_what_they_are(counts, words):
-    assert words in seeds_text(counts)
 
 
 @pytest.mark.parametrize(
