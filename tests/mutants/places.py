@@ -34,7 +34,7 @@ class Essence(ast.NodeTransformer):
         if isinstance(node, ast.Call):
             node.keywords = [k for k in node.keywords if k.arg not in LOOKS]
             if isinstance(node.func, ast.Name) and node.func.id in LOOKS:
-                node.args = []
+                node.args, node.keywords = [], []
         if isinstance(node, ast.Dict):  # but alpha, which is a parameter of a potential too
             keys = [key.value if isinstance(key, ast.Constant) else "" for key in node.keys]
             told = [i for i, key in enumerate(keys) if key not in LOOKS - {"alpha"}]

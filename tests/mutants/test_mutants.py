@@ -8,7 +8,7 @@ import places
 import pytest
 import yaml
 
-PROGRAM = 'x: int = 3\ndef f(a, b):\n    return g(a + b, Margins(1), {"zorder": 1, "alpha": 2}, linewidth=1)\n'
+PROGRAM = 'x: int = 3\ndef f(a, b):\n    return g(a + b, Margins(1, top=1), {"zorder": 1, "alpha": 2}, linewidth=1)\n'
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,8 @@ PROGRAM = 'x: int = 3\ndef f(a, b):\n    return g(a + b, Margins(1), {"zorder": 
         ("int", "str", False),
         ("linewidth=1", "linewidth=2", False),
         ('"zorder": 1', '"zorder": 2', False),
-        ("Margins(1)", "Margins(2)", False),
+        ("Margins(1", "Margins(2", False),
+        ("top=1", "top=2", False),
         ("x: int = 3", "x: int = 4", True),
         ("a + b", "a - b", True),
         ('"alpha": 2', '"alpha": 3', True),
