@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -154,6 +155,42 @@ def test_a_potential_that_reads_back_is_told_and_trained_all_the_same(monkeypatc
     trainer = train(A, plans, rule)
     assert RecordedGraph.made == 0 and "Peeking()" in trainer.captured.why_not
     assert_same(trainer, train(A, cells((Quadratic(), Lp(1.5)), (1, 2)), rule), rtol=0, atol=0)
+
+
+def test_two_steps_are_launched_before_a_graph_takes_two_at_a_time(monkeypatch):
+    """Of 4 steps 2 are launched, of 3 more one: the graph begins in the one of two states that it was captured in."""
+    take_the_place_of_cuda(monkeypatch)
+    states, total, calls = (
+        [SimpleNamespace(smallest=torch.ones(2), w=torch.ones(2, 3)) for _ in range(2)],
+        torch.zeros(()),
+        [],
+    )
+
+    def step(number):
+        calls.append(1)
+        total.add_(number)
+
+    steps = cuda_graph.CapturedSteps(step, lambda: states[len(calls) % 2], 10, [Quadratic()])
+    for most, launched in ((4, 2), (3, 3), (1, 4), (2, 4)):
+        assert steps.take(most) == (most, [most] * 2)
+        assert (steps.launched, RecordedGraph.made) == (launched, 1)
+    assert float(total) == sum(range(11, 21)) and float(steps.number) == 20.0
+
+
+def test_an_inverse_map_that_reads_back_is_named(monkeypatch):
+    """By what torch says where the processor is made to wait; the mode is then what it was."""
+
+    class Waits(Quadratic):
+        def inverse_mirror_map(self, z, out=None):
+            raise RuntimeError("called a synchronizing operation\nat line 3\nof a file")
+
+    modes = ["warn"]
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: modes[-1])
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    assert cuda_graph.reads_back([Quadratic(), Lp(1.5)], torch.ones(2)) == ""
+    told = cuda_graph.reads_back([Quadratic(), Waits()], torch.ones(2))
+    assert told == f"{Waits()!r}: called a synchronizing operation"
+    assert modes == ["warn", *["error", "warn"] * 4]
 
 
 def test_the_recorder_refuses_what_cuda_refuses():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from mdcore.math.engine import block, compiled, data_pass, torch_loops
 from mdcore.math.engine import trainer as engine
+from mdcore.math.engine.compiled.layers import _add_outer as add_outer
 from mdcore.math.engine.compiled.points import _exp2 as exp2
 from mdcore.math.engine.plans import CellPlan, StackPlan
 from mdcore.math.engine.trainer import StackTrainer
@@ -70,7 +72,7 @@ def test_loops_over_the_layers(cells, depth, width, d, dtype):
     assert_equal_to_rounding("left_products", [W, left, torch.zeros_like(g)])
     assert_equal_to_rounding("right_products", [W, g, right])
     assert_equal_to_rounding("entry_scale", [left, s])
-    for q in (1.1, 1.5, 2.0, 3.0, 11.0):
+    for q in (1.0, 1.1, 1.5, 2.0, 2.5, 3.0, 4.0, 11.0):
         assert_equal_to_rounding("gradient_norm", [left, right, g, torch.full_like(s, q), s])
 
 
@@ -204,14 +206,54 @@ def test_the_bound_of_the_active_set(slack):
     w, u = random(6, 20), torch.nn.functional.normalize(random(6, 20) + 0.3 * random(6, 20, seed=4))
     smallest = 0.5 * random(6, seed=8)
     smallest[2] = math.nan
-    for cell in range(6):  # one cell alone, so that one verdict does not hide another's
-        parts = [w[cell : cell + 1], u[cell : cell + 1], random(6, seed=5)[cell : cell + 1]]
-        answers = [
-            module.still_below_rounding(*map(module.view, parts), 1.5, module.view(smallest[cell : cell + 1]), slack)
+
+    def answers(rows):
+        parts = [tensor[rows] for tensor in (w, u, random(6, seed=5), smallest)]
+        return [
+            module.still_below_rounding(*map(module.view, parts[:3]), 1.5, module.view(parts[3]), slack)
             for module in (compiled, torch_loops)
         ]
-        assert answers[0] == answers[1]
-        assert cell != 2 or answers[0]
+
+    alone = [answers(slice(cell, cell + 1)) for cell in range(6)]  # so that one verdict does not hide another's
+    assert all(one == twin for one, twin in alone) and all(alone[2])
+    for pair in ([0, 1], [1, 3], [4, 5], [0, 2]):
+        assert answers(pair) == [all(alone[cell][0] for cell in pair)] * 2
+
+
+@pytest.mark.parametrize("module", [compiled, torch_loops], ids=["compiled", "plain"])
+def test_the_bound_of_the_active_set_by_hand(module):
+    """w = 2u + 3v, u ⊥ v: 2·10 − 1.5·3 − 1 = 14.5 is enough for a slack of 14.5, and for no more; in every cell."""
+    w, u = torch.tensor([[2.0, 3.0, 0.0], [3.0, 0.0, 2.0]]), torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    parts = [*map(module.view, (w, u, torch.full((2,), 10.0))), 1.5, module.view(torch.ones(2))]
+    assert module.still_below_rounding(*parts, 14.5)
+    assert not module.still_below_rounding(*parts, 14.75)
+
+
+@pytest.mark.parametrize("module", [compiled, torch_loops], ids=["compiled", "plain"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_steps_are_added_up_in_double_precision(module, dtype):
+    """z = Σ c g, mass = Σ c Σ v, log Σ s of two steps; s = step·e^{log_scale}, and a refused step, 0, adds none."""
+    c, v, shift, g = (random(2, *shape, seed=seed, dtype=dtype) for seed, shape in enumerate([(3,)] * 3 + [(3, 5)]))
+    step = torch.tensor([[2.0, 0.0, 0.5], [0.25, 3.0, 0.0]], dtype=dtype)
+    z, mass, log_time = random(3, 5, seed=7), random(3, seed=8), torch.tensor([-math.inf, 0.5, 1.0]).double()
+    found = [tensor.clone() for tensor in (z, mass, log_time)]
+    for i in range(2):
+        passed = {"log_scale": shift[i], "weight_sum": v[i], "g": g[i]}
+        before = SimpleNamespace(**{name: module.view(value) for name, value in passed.items()})
+        module.accumulate(*map(module.view, (c[i], step[i])), before, *map(module.view, found))
+    c, v, shift, g, step = (tensor.double() for tensor in (c, v, shift, g, step))
+    z, mass = z + (c[:, :, None] * g).sum(0), mass + (c * v).sum(0)
+    log_time = (log_time.exp() + (step * shift.exp()).sum(0)).log()
+    for mine, want in zip(found, (z, mass, log_time), strict=True):
+        torch.testing.assert_close(mine, want, rtol=1e-6 if mine is found[2] else 1e-14, atol=1e-14)
+
+
+def test_an_outer_product_is_added_in_place():
+    """By itself: only the compiled loop sees that two views are the same memory."""
+    z, b, a = random(2, 3).numpy(), random(2, seed=1).numpy(), random(3, seed=2).numpy()
+    want = z + 0.5 * np.outer(b, a)
+    add_outer(z, 0.5, b, a)
+    np.testing.assert_allclose(z, want, rtol=1e-14)
 
 
 @pytest.mark.parametrize("rule", ["constant", "normalized", "adaptive"])

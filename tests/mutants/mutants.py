@@ -94,7 +94,8 @@ def main() -> int:
                 continue
             line, was, becomes = places.difference(name, code)
             mutant |= {"line": line, "was": was, "becomes": becomes, "code": code}
-            groups[places.subject_of(name), "compiled" in name].append(mutant)
+            plain = bool(re.fullmatch(places.CONFIG["plain"], name))
+            groups[places.subject_of(name), plain].append(mutant)
         sample.append(key(mutant))
     print(f"{len(spots)} places; {sum(map(len, groups.values()))} of {len(sample)} mutants to judge", flush=True)
     failing = []

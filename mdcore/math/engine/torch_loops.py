@@ -80,7 +80,7 @@ def ascend(before: Tensor, z: Tensor, coefficient: Tensor, left: Tensor, right: 
     """z = before + coefficient b_l^T a_l^T in every layer; left (K, L−1, k): b_1 … b_{L−1}, right: a_2 … a_L."""
     _, hidden, width = left.shape
     s = coefficient.unsqueeze(1)
-    b = [*(left * s.unsqueeze(2)).unbind(1), s]
+    b = [*(left * s[:, None]).unbind(1), s]
     a = [g, *right.unbind(1)]
     shape = hidden, width, g.shape[1]
     for old, new, b_l, a_l in zip(layers(before, *shape), layers(z, *shape), b, a):
@@ -123,9 +123,9 @@ def _norm(x: Tensor, q: Tensor) -> Tensor:
 def gradient_norm(left: Tensor, right: Tensor, g: Tensor, q: Tensor, out: Tensor) -> bool:
     """out (K,) = (Σ_l ‖b_l‖_q^q ‖a_l‖_q^q)^{1/q}, q (K,). True: no sum of these leaves the range that is safe."""
     one = torch.ones_like(out).unsqueeze(1)
-    b = torch.cat([_norm(left, q), one], dim=1) if left.shape[1] else one
-    a = [_norm(g, q).unsqueeze(1), *([_norm(right, q)] if right.shape[1] else [])]
-    out.copy_(_norm(b * torch.cat(a, dim=1), q))
+    b = torch.cat([_norm(left, q), one], dim=1)
+    a = torch.cat([_norm(g, q).unsqueeze(1), _norm(right, q)], dim=1)
+    out.copy_(_norm(b * a, q))
     return True
 
 
