@@ -118,7 +118,7 @@ def test_the_weights_of_a_null_vector_balance_the_points_as_they_are(more):
         A, np.array([2.0, 4.0, 1.0, 1.0])[: len(A)] * np.maximum(np.linalg.norm(A, axis=1), 1)
     )
     assert lam.sum() == pytest.approx(1.0) and lam.min() > 0
-    assert lam[:3] / lam[2] == pytest.approx([2.0, 4.0, 1.0])
+    assert lam[:3] / lam[2] == pytest.approx([2.0, 4.0, 1.0]) and list(lam[3:]) == [0.25] * len(more)
 
 
 @pytest.mark.parametrize("A", [np.eye(2), np.ones((3, 1)), np.array([[1.0, 1.0], [1.0, 1.0], [2.0, 3.0]])])
@@ -141,6 +141,15 @@ def test_a_null_vector_is_proved_down_to_the_rounding_of_the_singular_value(s, p
     """σ_min = 2s, ‖A‖_F = 2, |A|^Tλ = (4, 4s): proved where 1.01 · 48 u/(2s − 8(n + d)2u) < 1, for s above 72.24 u."""
     A = np.array([[1.0, s * U], [-1.0, s * U], [1.0, -s * U], [-1.0, -s * U]])
     assert (certificates.positive_null(A, np.ones(4)) is not None) is proved
+
+
+@pytest.mark.parametrize(("t", "proved"), [(16.0, False), (28.0, False), (28.5, True)])
+def test_what_a_projection_leaves_counts_beside_its_rounding(monkeypatch, t, proved):
+    """As above, without a projection: A^Tλ = 32 u, so that 1.01 · (32 + 24) u/2 = 28.28 u has to be less than t u."""
+    monkeypatch.setattr(np.linalg, "qr", lambda A: (0 * A, None))
+    A = np.array([[1.0], [-1.0], [1.0], [-1.0]])
+    lam = np.array([1.0 + 32 * U, 1.0, t * U, t * U])
+    assert (certificates.positive_null(A, lam) is not None) is proved
 
 
 @pytest.mark.parametrize("kappa", [0.25, 2.0**-20])
@@ -276,8 +285,11 @@ def test_complementarity_of_the_soft_margin_by_hand(A, lam, C, violation):
 
 
 def test_stationarity_of_the_soft_margin_is_a_relative_length():
-    """w = (1, 1), A^Tλ = (2, 2), both margins 1: ‖w − A^Tλ‖_2/‖w‖_2 = 1."""
-    assert certificates.soft_margin_kkt(np.eye(2), np.ones(2), 2 * np.ones(2), 4.0) == pytest.approx(1.0)
+    """A^Tλ = 2w, both margins 1: ‖w − A^Tλ‖_2/‖w‖_2 = 1, however long w is; w = 0 = λ leaves margins of 0."""
+    for size in (1.0, 10.0, 0.1):
+        w = np.ones(2) / size
+        assert certificates.soft_margin_kkt(size * np.eye(2), w, 2 * w / size, 400.0) == pytest.approx(1.0)
+    assert certificates.soft_margin_kkt(np.eye(2), np.zeros(2), np.zeros(2), 4.0) == 1.0
     assert certificates.soft_margin_gap(np.eye(2), np.ones(2), 2 * np.ones(2), 4.0) == pytest.approx((1 - 4 + 4) / 1)
     assert certificates.soft_margin_gap(np.eye(2), np.ones(2), 5 * np.ones(2), 4.0) == INF
 
@@ -307,13 +319,14 @@ def test_lengths_by_hand(sizes, p, length):
     low, high = exact.norm_bounds([Fraction(x) for x in sizes], p)
     assert float(low) == pytest.approx(length, rel=1e-15) == float(high) and low <= high
     assert certificates.norm(np.array(sizes, float), p) == pytest.approx(length)
+    assert certificates.norm(np.array([*sizes, INF], float), p) == INF and certificates.norm(np.zeros(0), INF) == 0
 
 
 def test_complementarity_and_the_soft_gap_by_hand():
     A, ones = np.array([[1.0, 1.0], [2.0, 2.0]]), np.ones(2)
     assert certificates.max_margin_kkt(A, ones, 2 * ones, 2.0) == pytest.approx(0.5)  # margins 1 and 2, by their mean λ
-    assert (
-        certificates.max_margin_kkt(A, -ones, ones, 2.0) == certificates.max_margin_kkt(A, ones, 0 * ones, 2.0) == INF
-    )
+    for w, lam in ((-ones, ones), (0 * ones, ones), (ones, 0 * ones)):
+        assert certificates.max_margin_kkt(A, w, lam, 2.0) == INF
     assert certificates.soft_margin_gap(np.eye(2) / 2, ones, ones, 4.0) == pytest.approx((1 + 4 - 2 + 0.25) / 5)
-    assert certificates.soft_margin_gap(np.eye(2), ones, np.array([0.0, 4.0]), 4.0) < INF  # both ends are allowed
+    for most in (4.0, 4.0 * (1 + 1e-15)):  # both ends are allowed
+        assert certificates.soft_margin_gap(np.eye(2), ones, np.array([0.0, most]), 4.0) < INF
