@@ -146,7 +146,7 @@ def test_a_null_vector_is_proved_down_to_the_rounding_of_its_own_sum(t, proved):
     assert (certificates.positive_null(A, np.array([1.0, 1.0, t * U, t * U])) is not None) is proved
 
 
-@pytest.mark.parametrize(("s", "proved"), [(70.0, False), (75.0, True)])
+@pytest.mark.parametrize(("s", "proved"), [(10.0, False), (70.0, False), (75.0, True)])
 def test_a_null_vector_is_proved_down_to_the_rounding_of_the_singular_value(s, proved):
     """σ_min = 2s, ‖A‖_F = 2, |A|^Tλ = (4, 4s): proved where 1.01 · 48 u/(2s − 8(n + d)2u) < 1, for s above 72.24 u."""
     A = np.array([[1.0, s * U], [-1.0, s * U], [1.0, -s * U], [-1.0, -s * U]])
