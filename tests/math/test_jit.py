@@ -24,7 +24,9 @@ def loaded(tmp_path, monkeypatch):
     (tmp_path / "loops.py").write_text(SOURCE)
 
     def call():
+        call.told = []
         monkeypatch.setattr(jit, "NOTES", [])
+        monkeypatch.setattr(jit, "BEFORE_COMPILING", [lambda: call.told.append("now")])
         spec = importlib.util.spec_from_file_location("loops", tmp_path / "loops.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -36,8 +38,8 @@ def loaded(tmp_path, monkeypatch):
 
 
 def test_compiled_code_is_kept_and_damaged_code_is_compiled_anew(loaded):
-    assert loaded() == (27.0, True, [])
-    assert loaded() == (27.0, False, [])
+    assert loaded() == (27.0, True, []) and loaded.told == ["now"]
+    assert loaded() == (27.0, False, []) and loaded.told == []
     for ending in ("nbc", "nbi"):
         (file,) = loaded.files(ending)
         whole = file.read_bytes()

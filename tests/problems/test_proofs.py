@@ -37,6 +37,36 @@ def test_angles_are_rounded_up(gap):
     assert exact == pytest.approx(np.rad2deg(2 * np.arcsin(np.sqrt(gap / 2))), rel=1e-11)
 
 
+def test_angles_are_exact_at_both_ends_and_for_all_sizes():
+    e, nothing = np.array([1.0, 0.0]), [np.zeros(2), np.array([INF, 1.0]), np.array([1.0, np.nan])]
+    with np.errstate(all="raise", under="ignore"):
+        for v, degrees in (([1, 1], 45), ([-1, 1], 135), ([0, 7], 90), ([-1, 0], 180), ([1, 1e-9], np.rad2deg(1e-9))):
+            for sizes in ((1.0, 1.0), (1e200, 1e-200), (1e-200, 1e200)):
+                assert directions.angle(sizes[0] * e, sizes[1] * np.array(v)) == pytest.approx(degrees, rel=1e-12)
+        assert all(np.isnan(directions.angle(*pair)) for v in nothing for pair in ((e, v), (v, e)))
+
+
+@pytest.mark.parametrize("p", [1.5, 3.0])
+def test_a_reference_that_its_points_do_not_determine_is_bound_by_its_gap(p):
+    A, w = np.array([[1.0, 1.0]]), np.array([3.0, 3.003])
+    gap, angle = directions.reference_angle(A, w, np.ones(1), p, True)
+    assert angle == directions.angle_from_gap(gap, p, np.linalg.norm(w) / np.linalg.norm(w, p), 2) < 90.0
+
+
+def test_coordinates_that_the_gap_bounds_loosely_are_bound_by_the_points():
+    """z = (1, 0.99): 2ε/(1 − 0.99) = 0.02 rad for the second coordinate alone; by both points about ε."""
+    A = np.array([[1.5, 0.49], [0.5, 1.49]])
+    assert directions.angle_from_margins(A, np.array([1.0, 0.0]), np.array([0.5, 0.5]), 1.0, 1e-4) < 0.1
+
+
+def test_points_of_small_weight_count():
+    """Weights above 1e-9 of the largest, which is ½."""
+    for small, least in ((1.5e-9, 0.0), (4e-10, 180.0)):
+        lam = np.array([0.5, 0.5 - small, small])
+        angle = directions.angle_from_margins(np.eye(3), np.ones(3), lam, 2.0, 1e-16)
+        assert least <= angle <= max(least, 1e-4)
+
+
 @pytest.mark.parametrize(("share", "angle"), [(1.0, 180.0), (np.nextafter(1.0, 0.0), 90.0), (1.5, 180.0), (0.0, 0.0)])
 def test_a_distance_of_the_length_itself_says_nothing(share, angle):
     assert directions.angle_from_distance(2.0 * share, 2.0) == pytest.approx(angle, abs=1e-5)
@@ -65,6 +95,7 @@ def test_a_distance_in_l_p_is_one_in_l_2_times_a_power_of_the_dimension():
         ([[1.0, 0.0], [0.0, 4e-13]], 3.0),  # the smallest singular value could be a rounding error
         ([[1e6, 0.0], [0.0, 4e-7]], 3.0),
         ([[1.0, 1 - 5e-13]], 1.0),  # so could the distance of the second coordinate from the largest
+        ([[1e3, 5e-10, 5e-10]], INF),
         ([[1.0, 5e-13, 5e-13]], INF),  # or the second and third coordinate itself
     ],
 )
@@ -164,7 +195,7 @@ def test_what_a_projection_leaves_counts_beside_its_rounding(monkeypatch, t, pro
 
 @pytest.mark.parametrize("kappa", [0.25, 2.0**-20])
 def test_the_bound_of_a_sum_is_the_one_that_is_proved(kappa):
-    A = np.array([[8.0, 0.0], [3.0, 4.0]])  # largest length 8; ‖(3, 4)‖_2 = 5
+    A = np.array([[3.0, 4.0], [8.0, 0.0], [1.0, 2.0]])  # largest length 8; ‖(3, 4)‖_2 = 5
     found = exact.bound_of_sum(np.array([3.0, 4.0]), 2.0, kappa, A)
     proved = (1 + Decimal(kappa)) * 5 + Decimal(kappa) * 8
     assert proved <= found <= proved * (1 + Decimal("1e-8"))
@@ -176,11 +207,11 @@ def test_many_points_on_the_margin_get_a_lower_bound_of_the_size_that_is_proved(
     rng = np.random.default_rng(0)
     w = rng.random(5) + 0.5
     A = rng.random((300, 5))
-    A = A / (A @ w)[:, None]  # every margin is 1 to rounding
+    A = 4.0 * A / (A @ w)[:, None]  # every margin is 4 to rounding
     least, found = min(exact.product(A, w)), exact.smallest_margin(A, w)
-    room = 7 * U * 1.01
-    assert float(least) - 3.0 * room <= found <= least
-    assert (A @ w).min() - found >= 0.99 * room  # |A||w| = 1
+    room = 7 * U * 1.01 * 4.0  # |A||w| = 4
+    assert float(least) - 1.5 * room <= found <= least
+    assert (A @ w).min() - found >= 0.99 * room
     assert exact.smallest_margin(A[:60], w) == min(exact.product(A[:60], w))
 
 
@@ -243,6 +274,7 @@ def test_a_margin_of_zero_has_no_gap():
     A = np.eye(2)
     assert exact.duality_gap(A, np.array([1.0, 0.0]), np.ones(2), 2.0) == INF
     assert exact.duality_gap(A, np.ones(2), np.ones(2), 2.0) <= 1e-15
+    assert exact.gap_between(Decimal(1), Decimal(1)) == pytest.approx(1e-40) and exact.gap_between(Decimal(2), 1) == 0
     for lam in ([1.0, -1e-9], [0.0, 0.0], [np.nan, 1.0]):
         assert exact.duality_gap(A, np.ones(2), np.array(lam), 2.0) == INF
 
@@ -324,7 +356,14 @@ def test_margins_bounds_and_gaps_by_hand():
 
 @pytest.mark.parametrize(
     ("sizes", "p", "length"),
-    [([3, -4, 5, 0], 3.0, 6), ([1, 4], 1.5, 9 ** (2 / 3)), ([0, 0], 3.0, 0), ([-2, 1], 1.0, 3)],
+    [
+        ([3, -4, 5, 0], 3.0, 6),
+        ([1, 4], 1.5, 9 ** (2 / 3)),
+        ([], INF, 0),
+        ([1, 1], 3.0, 2 ** (1 / 3)),
+        ([0, 0], 3.0, 0),
+        ([-2, 1], 1.0, 3),
+    ],
 )
 def test_lengths_by_hand(sizes, p, length):
     low, high = exact.norm_bounds([Fraction(x) for x in sizes], p)
