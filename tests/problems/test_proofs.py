@@ -203,16 +203,15 @@ def test_the_bound_of_a_sum_is_the_one_that_is_proved(kappa):
 
 
 def test_many_points_on_the_margin_get_a_lower_bound_of_the_size_that_is_proved():
-    """Beyond MOST_EXACT candidates: the computed margin less (d + 2)u · 1.01 |A||w|."""
+    """Beyond MOST_EXACT candidates: the computed margin less (d + 2)u · 1.01 |A||w|. Margins 1, |A||w| = 1001."""
     rng = np.random.default_rng(0)
-    w = rng.random(5) + 0.5
-    A = rng.random((300, 5))
-    A = 4.0 * A / (A @ w)[:, None]  # every margin is 4 to rounding
+    w = np.r_[rng.random(3) + 0.5, 500.0, -500.0]
+    A = np.ones((300, 5))
+    A[:, :3] = rng.random((300, 3))
+    A[:, :3] /= (A[:, :3] @ w[:3])[:, None]
     least, found = min(exact.product(A, w)), exact.smallest_margin(A, w)
-    room = 7 * U * 1.01 * 4.0  # |A||w| = 4
-    assert float(least) - 1.5 * room <= found <= least
-    assert (A @ w).min() - found >= 0.99 * room
-    assert exact.smallest_margin(A[:60], w) == min(exact.product(A[:60], w))
+    assert found <= least and (A @ w).min() - found == pytest.approx(7 * U * 1.01 * 1001, rel=1e-3)
+    assert exact.smallest_margin(A[:64], w) == min(exact.product(A[:64], w))
 
 
 @pytest.mark.parametrize("more", [-(2.0**-10), 2.0**-10])
