@@ -238,13 +238,15 @@ def test_the_least_ridge_that_makes_a_matrix_positive_is_added(least, ridge):
 
 
 def test_a_newton_step_that_overshoots_is_halved_until_the_loss_falls():
-    """f(w) = log(1 + e^{−w}) + log(1 + e^w) is even: from 1, a step of −8 ends at −7, −3, −1 and 0."""
+    """f(w) = log(1 + e^{−w}) + log(1 + e^w) is even: from 1, a step of −8 ends at −7, −3, −1 and 0, −2^14 at 0 too."""
     A, w = np.array([[1.0], [-1.0]]), np.array([1.0])
     slope, _ = logistic.gradient(A, w, 0.0, 1.0)
-    for weight in (1.0, 1e-20):
-        direction, objective = np.array([-8.0]), partial(logistic._objective, 0.0, weight)
+    for weight, far in ((1.0, -8.0), (1e-20, -8.0), (1.0, -(2.0**14))):
+        direction, objective = np.array([far]), partial(logistic._objective, 0.0, weight)
         new, margins = logistic._line_search(A, objective, (w, A @ w), direction, float(weight * slope @ direction))
         assert new == pytest.approx(0.0, abs=1e-15) and margins == pytest.approx(0.0, abs=1e-15)
+    value = logistic._objective(2.0, 3.0, np.array([3.0, 4.0]), np.array([-1.0, 2.0]))
+    assert value == pytest.approx(25 + 3 * np.log((1 + np.e) * (1 + np.e**-2)))
     objective = partial(logistic._objective, 1.0, 0.0)  # w²/2: to −3, −1 and 0
     new, _ = logistic._line_search(0 * A, objective, (w, 0 * w), np.array([-4.0]), -4.0)
     assert new == pytest.approx(0.0, abs=1e-15)
