@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 
 from mdcore.analysis.figures import style
 from mdcore.analysis.figures.drawings import heatmaps
+from mdcore.analysis.figures.drawings.heatmaps import cell_text
 from mdcore.analysis.figures.registry import Absent
 
 COUNTS = {"n_transient": 0, "n_missing": 0, "n_failed": 0, "n_diverged": 0}
@@ -150,3 +151,21 @@ def test_one_seed_and_what_is_not_drawn():
         f"the grid has {s}" for s in ("no depth above 1", "one depth above 1; its numbers are in the tables")
     ]
     assert next(heatmaps.norm_balance(study_of(2, 2, (2, 3), **lost))).reason.startswith("no deep cell has a number: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0234, "1.023"),
+        (9.9994, "9.999"),
+        (9.9995, "10"),
+        (95.44, "95.4"),
+        (999.4, "999"),
+        (999.5, "1.0e3"),
+        (1234.5, "1.2e3"),
+        (6.4e7, "6.4e7"),
+        (2e12, "2.0e12"),
+    ],
+)
+def test_numbers_in_a_cell(value, text):
+    assert cell_text(value) == text

@@ -1,14 +1,17 @@
-"""Rows of the end points and cells of the heatmaps, by hand: what stands together, what is counted, what is written."""
+"""Where the runs end, by hand: what stands together on a page, where points and rows stand, what is said of them."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from figure_checks import overlaps
+from matplotlib import pyplot as plt
 
+from mdcore.analysis.figures import style
 from mdcore.analysis.figures.drawings import end_points
-from mdcore.analysis.figures.drawings.heatmaps import cell_text
 from mdcore.analysis.figures.layout import Group
+from mdcore.analysis.figures.registry import Absent
 
 
 @pytest.mark.parametrize(
@@ -19,6 +22,7 @@ from mdcore.analysis.figures.layout import Group
         ([3, 3], 6, [[3], [3]]),
         ([2, 2, 2, 2], 9, [[2, 2], [2, 2]]),  # equally full, where three and one would fit too
         ([9, 1, 1], 5, [[9], [1, 1]]),
+        ([2, 1, 1], 4, [[2], [1, 1]]),
         ([1, 1, 1, 1], 100, [[1, 1, 1, 1]]),
         ([], 5, []),
     ],
@@ -59,19 +63,127 @@ def test_long_headings_are_cut():
     assert end_points._heading("x" * 35) == "x" * 33 + "…"
 
 
+@pytest.fixture(autouse=True)
+def _style():
+    with plt.rc_context():
+        style.use()
+        yield
+        plt.close("all")
+
+
+class Condition(SimpleNamespace):
+    """One of potential `key`; its runs are rows of master.csv."""
+
+    def __init__(self, data, key, depth):
+        super().__init__(id=f"{data}_{key}_L{depth}", potential_key=key, depth=depth, words=f"the {key}")
+
+
+def study_of(data, potentials, depths=(1, 2), name="{}", panels=None, values=None, title="data {}"):
+    """Three runs of each condition, their status in turn; a column counts up from 1, unless `values` has others."""
+    keys = [f"k{i}" for i in range(potentials)]
+    facets = [
+        SimpleNamespace(title=title.format(f), conditions=[Condition(f, k, d) for d in depths for k in keys])
+        for f in range(data)
+    ]
+    conditions = [c for facet in facets for c in facet.conditions]
+    for facet in facets:
+        facet.reference = lambda depth, facet=facet: next(c for c in facet.conditions if c.depth == depth)
+    master = pd.DataFrame([{"condition_id": c.id, "depth": c.depth} for c in conditions for _ in range(3)])
+    master["status"] = np.resize(["converged", "transient", "diverged"], len(master))
+    for column in (*end_points.ANGLES, *end_points.MARGINS):
+        master[column] = (values or {}).get(column, 1.0 + np.arange(len(master)) / 7)
+    return SimpleNamespace(
+        master=master,
+        facets=facets,
+        conditions=conditions,
+        names={k: name.format(k) for k in keys},
+        colours={k: f"C{i}" for i, k in enumerate(keys)},
+        markers=dict.fromkeys(keys, "o"),
+        width=lambda columns: {2: style.FULL}[columns],
+        panels=lambda _, columns: list(panels or columns),
+        results=SimpleNamespace(cells=[], facets=facets, ambiguous=lambda c: c.potential_key == "k1"),
+    )
+
+
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("data", "potentials", "name", "pages"),
     [
-        (1.0234, "1.023"),
-        (9.9994, "9.999"),
-        (9.9996, "10"),
-        (95.44, "95.4"),
-        (999.4, "999"),
-        (999.6, "1.0e3"),
-        (1234.5, "1.2e3"),
-        (6.4e7, "6.4e7"),
-        (2e12, "2.0e12"),
+        (3, 9, "{}", [(2, 6), (1, 6)]),  # 28 rows and headings to a page
+        (2, 13, "{}", [(2, 6)]),
+        (2, 14, "{}", [(1, 6), (1, 6)]),
+        (1, 2, "{} of a name that is rather long, and longer", [(1, 3), (1, 3)]),
+        (1, 1, "{}" + 11 * " of many words", [(1, 1)] * 6),
+        (1, 1, "{}" + 14 * " of many words", [(1, 1)] * 6),
     ],
 )
-def test_numbers_in_a_cell(value, text):
-    assert cell_text(value) == text
+def test_rows_and_panels_of_a_page(monkeypatch, data, potentials, name, pages):
+    found = []
+
+    def page(_, groups, panels, *__):
+        found.append((len(groups), len(panels)))
+        return None, set(), []
+
+    monkeypatch.setattr(end_points, "_page", page)
+    assert len(list(end_points.final_angles(study_of(data, potentials, (2,), name)))) == len(pages)
+    assert found == pages
+
+
+def test_pages_beyond_the_24th_are_named(monkeypatch):
+    monkeypatch.setattr(end_points, "_page", lambda *_: (None, set(), []))
+    *_, last = end_points.final_angles(study_of(27, 14, (2,)))
+    assert last.name == "final_angles: 3 more pages" and last.reason.endswith("left out are data 24; data 25; data 26")
+    nothing = study_of(1, 1, (1,), values=dict.fromkeys(end_points.ANGLES, np.nan))
+    assert list(end_points.final_angles(nothing)) == [Absent("final_angles", "no cell has such a number")]
+
+
+def test_a_page_of_end_points():
+    study = study_of(2, 2, title="data set {} of a heading", values={"angle_svm": np.linspace(0, 23, 24)})
+    (item,) = end_points.final_angles(study)
+    figure = item.figure
+    assert overlaps(figure) == [] and not any(ax.get_ylabel() or ax.get_xlabel() for ax in figure.axes)
+    (_, height), dpi, renderer = figure.get_size_inches(), figure.dpi, figure.canvas.get_renderer()
+    labels = figure.axes[0].get_yticklabels()
+    rows = ["data set 0 of a heading", "k0, L = 1", "k0, L = 2", "k1, L = 1 ‡", "k1, L = 2 ‡"]
+    rows += [rows[0].replace("0", "1"), *rows[1:]]
+    assert [(t.get_text(), y) for t, y in zip(labels, figure.axes[0].get_yticks())] == [
+        (r, i) for i, r in enumerate(rows)
+    ]
+    assert [t.get_fontweight() for t in labels] == (["bold"] + ["normal"] * 4) * 2
+    assert 0 <= min(t.get_window_extent(renderer).x0 for t in labels) / dpi < 0.16
+    above = height - max(ax.title.get_window_extent(renderer).y1 for ax in figure.axes) / dpi
+    assert 0 <= above < 0.12 and figure.axes[0].get_position().height * height == pytest.approx(10.4 * end_points.ROW)
+    place = {f"{f}_{row[:2]}_L{row[8]}": 5 * f + i for f in (0, 1) for i, row in enumerate(rows[:5]) if i}
+    assert len(figure.axes) == len(end_points.ANGLES)
+    for ax, column in zip(figure.axes, end_points.ANGLES, strict=True):
+        assert ax.get_ylim() == pytest.approx((9.7, -0.7)) and ax.get_xlim()[1] >= 180
+        used = study.master[study.master["status"] != "diverged"]
+        used = used[used["depth"] > 1] if column.startswith("angle_linear") else used
+        value = np.maximum(used[column], 0.01)
+        expected = sorted(zip(value, used["condition_id"].map(place), used["status"] == "converged"))
+        drawn = [
+            (x, y, c.get_facecolor()[0].tolist() == c.get_edgecolor()[0].tolist())
+            for c in ax.collections
+            for x, y in c.get_offsets()
+        ]
+        assert sorted(drawn) == [pytest.approx(one) for one in expected]
+        (strokes,) = [k for k in ax.lines if k.get_marker() == "|"]
+        means = used[column].groupby(used["condition_id"].map(place)).mean()
+        assert dict(zip(strokes.get_ydata(), strokes.get_xdata())) == pytest.approx(means.to_dict())
+    assert item.caption.endswith(
+        "reference potential. Points: single runs, n = 2 a condition; strokes: their means. Not shown: 8 diverged."
+    )
+    assert item.alt.endswith(": data set 0 of a heading; data set 1 of a heading")
+    begins = ["Linear MD is", "Linear MD, end", "Reference potential (the k0):", "Filled", "Open", "‡"]
+    said = [note for note in item.notes if note.startswith(tuple(begins))]
+    assert [note.startswith(b) for note, b in zip(said, begins, strict=True)] == [True] * 6
+    assert any("0.01°" in note for note in item.notes)  # one run lies below the axis
+
+
+def test_margins_of_one_kind_have_an_axis_each():
+    values = {"margin_l2": np.resize([900.0], 12), "margin_lp": np.resize([1.0], 12)}
+    study = study_of(1, 2, panels=["margin_l2", "margin_lp"], values=values)
+    study.master["status"] = "converged"
+    (item,) = end_points.final_margins(study)
+    ends = [ax.get_xlim()[1] for ax in item.figure.axes]
+    assert ends[0] > 900 > 2 > ends[1] > 1 and "Not shown" not in item.caption
+    assert not any("Linear MD" in note or "‡" in note for note in item.notes)

@@ -181,9 +181,8 @@ def _page(study: Study, groups: list[Group], panels: dict, labels: dict[str, str
     seen = {s for v in rows.values() for s in v["status"]}
     handles = [*style.mark_handles(seen), Line2D([], [], color="0.25", marker="|", linestyle="", label="mean")]
     _, legend = style.legend_shape(handles, width)
-    same = len({scale(m) for m in panels}) == 1  # all of them angles: one axis
     margins = Margins(left, 0.16, 0.08 + 0.14 * lines, 0.18 + legend, 0.2)
-    fig, axes = panel_grid(1, len(panels), (width, ROW * (len(ticks) + 0.4)), margins, sharex=same)
+    fig, axes = panel_grid(1, len(panels), (width, ROW * (len(ticks) + 0.4)), margins, sharex=False)
     values = {m: v["value"].to_numpy() for m, v in rows.items()}
     for ax, title, (column, v) in zip(axes[0], titles, rows.items(), strict=True):
         on = scale(column, values[column])
