@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -96,13 +97,13 @@ def test_the_products_are_those_of_the_layers(depth, module):
             torch.testing.assert_close(right[cell, layer], a)
 
 
-@pytest.mark.parametrize("place", ["left", "right", "g"])
+@pytest.mark.parametrize("place", ["left", "right", "last", "g"])
 @pytest.mark.parametrize("value", [1e-200, 1e200, math.nan, math.inf, 0.0])
 def test_sums_out_of_range_are_told(value, place):
     """The compiled loops say so, and a block then takes the twin, which scales by the largest entry."""
     _, left, right, g = layers(3, 4, 6, 2, torch.float64)
     q = torch.full((2,), 2.0, dtype=torch.float64)
-    {"left": left[1, 1], "right": right[1, 0], "g": g[1]}[place][:] = value
+    {"left": left[1, 1], "right": right[1, 0], "last": right[1, 1], "g": g[1]}[place][:] = value
     found = torch.zeros(2, dtype=torch.float64)
     assert not compiled.gradient_norm(*map(compiled.view, (left, right, g, q, found)))
     assert torch_loops.gradient_norm(left, right, g, q, found)
@@ -198,7 +199,8 @@ def test_a_margin_that_is_no_number_is_told(bad):
 def test_powers_of_two_to_rounding():
     x = torch.cat([random(2000, seed=3) * 200, torch.tensor([0.0, 0.5, -0.5, 1.0, 1003.0, -1003.0])]).double()
     found = np.array([exp2(value) for value in x.tolist()])
-    assert np.abs(found / np.exp2(x.numpy()) - 1.0).max() < 4e-16
+    fused = not numba.config.DISABLE_JIT  # multiply-adds, which round once
+    assert np.abs(found / np.exp2(x.numpy()) - 1.0).max() < (4e-16 if fused else 4.5e-16)
 
 
 @pytest.mark.parametrize("slack", [-5.0, 0.0, 1.0, 40.0])

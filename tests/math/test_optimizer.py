@@ -12,6 +12,7 @@ from torch import nn
 import mdcore
 from mdcore.math.optimizer import MirrorDescent
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic, Scaled
+from mdcore.math.step_rules import ADAPTIVE_SHRINK
 
 POTENTIALS = [Quadratic(), LayerScaled(4.0), Lp(1.5), Lp(3.0), Scaled(), Hypentropy(0.5), Cosh(1.0)]
 RULES = {
@@ -168,6 +169,7 @@ def test_parameters_without_a_gradient_stay_and_no_gradient_is_no_step():
         parameter.grad = torch.zeros_like(parameter)
     before = weights(model)
     optimizer.step()
+    MirrorDescent(model.parameters(), Lp(3.0), lr=0.0).step(closure_of(model, optimizer))
     for one, other in zip(weights(model), before):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
 
@@ -178,6 +180,13 @@ def test_the_adaptive_rule_lets_no_risk_rise_and_moves_lr():
     risks = [optimizer.step(closure_of(model, optimizer)).item() for _ in range(20)]
     assert all(later <= earlier for earlier, later in zip(risks, risks[1:]))
     assert optimizer.param_groups[0]["lr"] != 0.5
+
+
+def test_the_adaptive_rule_refuses_a_step_that_leaves_the_risk_as_it_is():
+    w = nn.Parameter(torch.ones(2))
+    optimizer = MirrorDescent([w], lr=0.5, rule="adaptive")
+    optimizer.step(lambda: 1.0 + 0.0 * w.sum())
+    assert optimizer.param_groups[0]["lr"] == 0.5 * ADAPTIVE_SHRINK
 
 
 @pytest.mark.parametrize(
