@@ -197,6 +197,7 @@ def test_the_adaptive_rule_refuses_a_step_that_leaves_the_risk_as_it_is():
         ({"potential": ["quadratic"]}, "1 potentials for 6 parameters"),
         ({"lr": -1.0}, "lr: got -1.0; expected a finite number ≥ 0"),
         ({"lr": float("nan")}, "lr: got nan"),
+        ({"lr": float("inf")}, "lr: got inf"),
         ({"rule": "adam"}, "step rule 'adam'; expected one of"),
         ({"rule": "normalized", "anneal": 5}, "needs the horizon"),
     ],
