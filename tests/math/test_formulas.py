@@ -12,7 +12,7 @@ from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.optimizer import MirrorDescent
 from mdcore.math.parameters import Choice, Integer, Number, one_of
 from mdcore.math.potentials import Cosh, Hypentropy, LayerScaled, Lp, Quadratic
-from mdcore.math.step_rules import RULES, Moment, StepRule
+from mdcore.math.step_rules import RULES, Moment, Rule, StepRule
 
 U = 2.0**-53
 
@@ -269,6 +269,23 @@ def test_rules_that_cannot_be_are_refused(arguments):
     with pytest.raises(ValueError, match=r"eta|horizon"):
         StepRule(*arguments)
     assert StepRule("normalized", 1.0, 1.0, 0.0).length(5) == StepRule("normalized", 1.0, 1.0, 0.5, 10).length(1) == 1.0
+
+
+def test_a_rule_takes_what_its_class_declares():
+    class Own(Rule):
+        parameters = {"alpha": Number(above=0), "beta": Number(least=0, default=2.0), "gamma": Number()}
+
+    own = StepRule.of({"rule": "own", "alpha": 3, "gamma": 1}, 40, Own)
+    assert own == StepRule("own", 1.0, horizon=40, plug_in=Own, parameters={"alpha": 3.0, "beta": 2.0, "gamma": 1.0})
+    values = {"eta": 1.0, "decay": 1.0, "anneal": 2.0}
+    assert StepRule.of({"rule": "normalized", "anneal": 2}, 7) == StepRule("normalized", 1.0, 1.0, 2.0, 7, None, values)
+    for given, said in (
+        ({"z": 1, "a": 2}, "step rule own: unknown parameter 'a'; expected one of alpha, beta, gamma"),
+        ({}, "step rule own: parameter alpha missing"),
+    ):
+        with pytest.raises(ValueError) as error:
+            StepRule.of({"rule": "own", **given}, 40, Own)
+        assert str(error.value) == said
 
 
 def test_numbers_are_checked_at_both_ends():
