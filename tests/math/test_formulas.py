@@ -272,9 +272,8 @@ def test_rules_that_cannot_be_are_refused(arguments):
 
 
 def test_a_rule_takes_what_its_class_declares():
-    class Own(Rule):
-        parameters = {"alpha": Number(above=0), "beta": Number(least=0, default=2.0), "gamma": Number()}
-
+    numbers = {"alpha": Number(above=0), "beta": Number(least=0, default=2.0), "gamma": Number()}
+    Own = type("Own", (Rule,), {"parameters": numbers})
     own = StepRule.of({"rule": "own", "alpha": 3, "gamma": 1}, 40, Own)
     assert own == StepRule("own", 1.0, horizon=40, plug_in=Own, parameters={"alpha": 3.0, "beta": 2.0, "gamma": 1.0})
     values = {"eta": 1.0, "decay": 1.0, "anneal": 2.0}
@@ -310,6 +309,7 @@ def test_numbers_are_checked_at_both_ends():
 
 
 def test_logged_epochs_are_evenly_spaced_in_log_t():
+    assert StackPlan(StepRule("constant", 1.0), 9, (9,)).active_set
     assert log_spaced_epochs(1000, 4) == (1, 10, 100, 1000)
     assert log_spaced_epochs(1000, 1) == (1000,) and log_spaced_epochs(1000, 2) == (1, 1000)
     assert log_spaced_epochs(6, 50) == (1, 2, 3, 4, 5, 6) and log_spaced_epochs(1, 3) == (1,)
