@@ -214,6 +214,11 @@ def test_quasi_separable_data_need_no_linear_program(monkeypatch):
     assert separability._split(corner, np.array([0.0, 9.0, 9.0]), np.array([9.0, 9.0])).value == 2.0
 
 
+def test_rows_of_all_sizes_get_length_one_and_a_point_at_zero_stays():
+    A = separability._unit_rows(np.array([[-1e200, 1e200], [-1e-200, -1e-200], [0.0, 0.0], [3.0, -4.0]]))
+    assert A == pytest.approx(np.array([[-(0.5**0.5), 0.5**0.5], [-(0.5**0.5), -(0.5**0.5)], [0.0, 0.0], [0.6, -0.8]]))
+
+
 def test_points_at_zero_have_no_gradient():
     fit = logistic.minimise(np.zeros((3, 2)), 1.0)
     assert (list(fit.w), fit.relative) == ([0.0, 0.0], 0.0)
