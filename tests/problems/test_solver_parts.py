@@ -215,8 +215,8 @@ def test_quasi_separable_data_need_no_linear_program(monkeypatch):
 
 
 def test_rows_of_all_sizes_get_length_one_and_a_point_at_zero_stays():
-    A = separability._unit_rows(np.array([[-1e200, 1e200], [-1e-200, -1e-200], [0.0, 0.0], [3.0, -4.0]]))
-    assert A == pytest.approx(np.array([[-(0.5**0.5), 0.5**0.5], [-(0.5**0.5), -(0.5**0.5)], [0.0, 0.0], [0.6, -0.8]]))
+    found = separability._unit_rows(np.array([[-6e200, 8e200], [-6e-200, -8e-200], [0.0, 0.0], [3.0, -4.0]]))
+    assert found == pytest.approx(np.array([[-0.6, 0.8], [-0.6, -0.8], [0.0, 0.0], [0.6, -0.8]]))
 
 
 def test_points_at_zero_have_no_gradient():
