@@ -1,6 +1,7 @@
 """The norm table: its numbers are those of raw arrays, and at the limits the diagonal is smallest."""
 
 import re
+from types import SimpleNamespace
 
 import fake_run as fake
 import numpy as np
@@ -111,3 +112,75 @@ def test_horizons_of_other_potentials_are_columns(tmp_path):
     results = load(fake.write_run(tmp_path / "20250319_x", cells))
     assert all(block.exponents == [1.0, 2.0, np.inf] for block in norms.norm_blocks(results))
     assert r"$r = \infty$" in norms.norms_table(results)
+
+
+# by hand
+
+
+@pytest.mark.parametrize(
+    ("r", "least", "value"),
+    [(2.0, 0.5, 10.0), (1.0, 0.5, 14.0), (np.inf, 2.0, 2.0), (2.0, 0.0, np.nan), (2.0, -1.0, np.nan)],
+)
+def test_norm_at_margin_one(r, least, value):
+    assert norms.norm_at_margin_one(np.array([3.0, -4.0]), r, least) == pytest.approx(value, nan_ok=True)
+
+
+def block(mean, limits, exponents, std=None, n=3):
+    conditions = [SimpleNamespace(id=f"c{i}", words=f"lp, p = {i + 1}") for i in range(len(mean))]
+    std = np.full_like(mean, 0.1) if std is None else std
+    return norms.Block("data, L = 1", conditions, limits, [n] * len(mean), np.array(mean), std, exponents)
+
+
+def test_the_smallest_of_a_column_and_all_within_1e_5_of_it():
+    low, near, far = 2.0, 2.0 * (1 + 0.9e-5), 2.0 * (1 + 1.1e-5)
+    one = block([[low, low, 4.0], [near, near, 4.0], [far, near, 4.0]], [1.0, 2.0, 1.0], [1.0, 2.0, 3.0])
+    assert one.smallest.T.tolist() == [[True, True, False], [False] * 3, [False] * 3]
+    assert one.own == [True, False]  # in the column r = 2 all are the same
+    assert block([[1.0, 5.0], [2.0, 4.0]], [3.0, np.nan], [1.0, 3.0]).own == [False]
+
+
+def test_which_runs_have_a_norm_and_of_which_exponents(monkeypatch):
+    w, rows = dict.fromkeys("abcdef", np.array([3.0, -4.0])), {i: {"margin_l2": 0.2, "limit_p": 3.0} for i in "abcd"}
+    rows |= {"c": {"margin_l2": 0.0, "limit_p": 3.0}, "d": {"limit_p": 3.0}}
+    w |= {"b": np.array([3.0, -5.0]), "f": np.array([np.nan, 1.0])}
+    rows["e"], rows["f"] = {"margin_l2": 0.3, "limit_p": 3.0}, {"margin_l2": 0.2, "limit_p": 1.5}
+    status = dict.fromkeys(w, "converged") | {"e": "failed"}
+    one = SimpleNamespace(id="one", depth=2, cells=dict(enumerate("abcde")))
+    mixed = SimpleNamespace(id="mixed", depth=2, cells={0: "a", 1: "f", 2: "g"})
+    first = SimpleNamespace(id="first", depth=1, cells={0: "a"})
+    facet = SimpleNamespace(title="data", conditions=[one, mixed, first])
+    results = SimpleNamespace(
+        predictors=w, row=rows, status=status | {"g": "missing"}, conditions=facet.conditions, facets=[facet]
+    )
+    a, b = norms.norm_blocks(results)
+    assert (a.title, a.conditions, a.n, a.exponents) == ("data, L = 1", [first], [1], [2.0, 3.0])
+    assert (b.title, b.conditions, b.n, b.limits[0]) == ("data, L = 2", [one, mixed], [2, 1], 3.0)
+    assert np.isnan(b.limits[1]) and a.limits == [3.0]
+    # ‖w‖_r/(γ_2(w)·‖w‖_2) of (3, −4) and (3, −5), γ_2 = 0.2
+    cubes = [(91 ** (1 / 3)) / (0.2 * 5), 152 ** (1 / 3) / (0.2 * 34**0.5)]
+    assert b.mean == pytest.approx(np.array([[5.0, np.mean(cubes)], [5.0, cubes[0]]]))
+    assert (
+        b.std[0] == pytest.approx([0.0, abs(cubes[0] - cubes[1]) / 2**0.5]) and np.isnan([*a.std[0], *b.std[1]]).all()
+    )
+
+
+@pytest.mark.parametrize("columns", [2, 5, 6])
+def test_a_table_says_what_its_numbers_are(monkeypatch, columns):
+    exponents = [1.0, 2.0, 3.0, 4.0, 5.0, np.inf][-columns:]
+    mean = [[1.0 + i] * (columns - 1) + [9.0 - i] for i in range(2)]
+    monkeypatch.setattr(norms, "norm_blocks", lambda _: [block(mean, [2.0, np.inf], exponents)])
+    text = norms.norms_table(SimpleNamespace(tag="t"))
+    spread = columns <= 5
+    assert (r"\pm" in text) == ("+- 0.1" in text) == spread and ("Mean of" in text) != spread
+    assert (r"\begin{table*}" in text) == (columns > 2) and r"{$r = \infty$}" in text
+    (one, other) = re.findall(r"^% c\d\n(.*) \\\\$", text, re.M)
+    marks = [[r"\ast" in cell for cell in row.split(" & ")[2:]] for row in (one, other)]
+    assert marks == [[True] * (columns - 1) + [False], [False] * (columns - 1) + [True]]
+    said, table = norms.norms_section(SimpleNamespace()).blocks
+    places = 1 + (2.0 in exponents)
+    assert said.words.startswith(f"Of {places} places") and said.words.endswith(f"column in {places}.")
+    assert table.keys == [["data, L = 1", f"lp, p = {i + 1}", 3.0, *mean[i]] for i in range(2)]
+    assert table.rows == [
+        ["data, L = 1", f"lp, p = {i + 1}", "3", *(f"{v:.2f} ± 0.10" + " *" * m for v, m in zip(mean[i], marks[i]))]
+        for i in range(2)
+    ]
