@@ -187,3 +187,11 @@ def test_margins_of_one_kind_have_an_axis_each():
     ends = [ax.get_xlim()[1] for ax in item.figure.axes]
     assert ends[0] > 900 > 2 > ends[1] > 1 and "Not shown" not in item.caption
     assert not any("Linear MD" in note or "‡" in note for note in item.notes)
+
+
+def test_one_panel_alone():
+    study = study_of(1, 1, panels=["gap"], values={"gap": np.full(6, 0.02)})
+    (item,) = end_points.final_margins(study)
+    (ax,) = item.figure.axes
+    assert overlaps(item.figure) == [] and ax.get_ylim() == pytest.approx((2.7, -0.7))
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["data 0", "k0, L = 1", "k0, L = 2"]

@@ -42,7 +42,7 @@ from mdcore.analysis.figures.layout import (
 )
 from mdcore.analysis.figures.registry import Absent, Drawn, figure
 from mdcore.analysis.figures.study import Study
-from mdcore.store.columns import metric
+from mdcore.store.columns import USED, metric
 
 LABELS = {  # of y axes: two short lines; other columns have their titles
     "angle_linear_md": "angle to linear\nMD, equal steps",
@@ -133,7 +133,8 @@ class Curves:
         handles = potential_handles(study, drawn, marks) + style.depth_handles(sorted({c.depth for c in drawn}))
         handles += style.mark_handles({study.results.status[cell] for c in drawn for cell in c.cells.values()})
         if any(len(c.cells) > 1 for c in drawn):
-            handles.append(Patch(facecolor="0.5", alpha=0.3, linewidth=0, label="min–max, n = 3"))
+            counts = {sum(study.results.status[cell] in USED for cell in c.cells.values()) for c in drawn}
+            handles.append(Patch(facecolor="0.5", alpha=0.3, linewidth=0, label=_band_label(counts)))
         return handles, drawn
 
     def _margins(self, study: Study, groups: list[Group]) -> Margins:
@@ -181,8 +182,8 @@ class Curves:
             label(ax, title=wrapped(group.title, (study.width() - 0.8) / len(groups)))
         for ax in axes[-1]:
             label(ax, x=AXES[self.x])
-        if n := sorted(c for c in counts if c > 1):
-            handles[-1].set_label(f"min–max, n = {n[0]}" + (f"–{n[-1]}" if n[-1] > n[0] else ""))
+        if over := _band_label(counts):
+            handles[-1].set_label(over)
         elif isinstance(handles[-1], Patch):
             handles.pop()
         style.legend_below(fig, handles)
@@ -210,6 +211,12 @@ class Curves:
             *clip_notes(found[1]),
             *unique_notes(study.results, drawn, rows),
         ]
+
+
+def _band_label(counts: set[int]) -> str:
+    """ "min–max, n = 2–3": over how many seeds the bands are; "" where there is none."""
+    n = sorted(c for c in counts if c > 1)
+    return f"min–max, n = {'–'.join(str(k) for k in sorted({n[0], n[-1]}))}" if n else ""
 
 
 def draw_panel(ax: Axes, study: Study, bands: list[tuple[Condition, Band]], column: str) -> None:
