@@ -173,6 +173,7 @@ def test_a_table_says_what_its_numbers_are(monkeypatch, columns):
     spread = columns <= 5
     assert (r"\pm" in text) == ("+- 0.1" in text) == spread and ("Mean of" in text) != spread
     assert (r"\begin{table*}" in text) == (columns > 2) and r"{$r = \infty$}" in text
+    assert r"\begin{tabular}{@{}l l S[" in text
     (one, other) = re.findall(r"^% c\d\n(.*) \\\\$", text, re.M)
     marks = [[r"\ast" in cell for cell in row.split(" & ")[2:]] for row in (one, other)]
     assert marks == [[True] * (columns - 1) + [False], [False] * (columns - 1) + [True]]
