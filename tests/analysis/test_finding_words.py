@@ -167,8 +167,8 @@ def test_what_is_known_of_the_limits():
     (said,) = certainty.theory_sentences(found)
     assert said.endswith(
         "at depth 1, a theorem for small enough steps (Sun et al. 2022) for lp, a theorem for the mirror flow "
-        "(Pesme et al. 2024) for cosh and what is observed here for mine:P; at depth 2 and more, derived for this project "
-        "and checked numerically for lp and a numerical observation for scaled."
+        "(Pesme et al. 2024) for cosh and what is observed here for mine:P; at depth 2 and more, derived for this "
+        "project and checked numerically for lp and a numerical observation for scaled."
     )
     shallow, deep = ([verdict(separability="overlapping", depth=d)] for d in (1, 2))
     assert certainty.theory_sentences(shallow)[0].endswith("(Ji & Telgarsky 2019).")
