@@ -214,6 +214,20 @@ def test_quasi_separable_data_need_no_linear_program(monkeypatch):
     assert separability._split(corner, np.array([0.0, 9.0, 9.0]), np.array([9.0, 9.0])).value == 2.0
 
 
+@pytest.mark.parametrize(
+    ("message", "w", "taken"),
+    [("proved", [1.0, 2.0], True), (separability.EDGE, [1.0, 2.0], False), ("proved", [INF, 2.0], False)],
+)
+def test_a_second_attempt_counts_where_it_proves_something(monkeypatch, message, w, taken):
+    """Its columns are of one size, and its w is brought back to theirs."""
+    first = separability.Separability("overlapping", 0.0, np.zeros(2, bool), np.zeros(2), separability.EDGE)
+    second, asked = separability.Separability("separable", 2.0, np.ones(2, bool), np.array(w), message), []
+    monkeypatch.setattr(separability, "_separability", lambda A: asked.append(A) or (first, second)[len(asked) - 1])
+    found = separability.separability(np.array([[1.0, 8.0], [1.0, -8.0]]))
+    assert np.array_equal(asked[1], [[1.0, 1.0], [1.0, -1.0]])
+    assert (found.verdict, list(found.w)) == (("separable", [1.0, 0.25]) if taken else ("overlapping", [0.0, 0.0]))
+
+
 def test_rows_of_all_sizes_get_length_one_and_a_point_at_zero_stays():
     found = separability._unit_rows(np.array([[-6e200, 8e200], [-6e-200, -8e-200], [0.0, 0.0], [3.0, -4.0]]))
     assert found == pytest.approx(np.array([[-0.6, 0.8], [-0.6, -0.8], [0.0, 0.0], [0.6, -0.8]]))
