@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mdcore.math import certificate, losses, metrics, models
+from mdcore.math.engine.block import Block
 from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.optimizer import MirrorDescent
@@ -313,6 +314,7 @@ def test_logged_epochs_are_evenly_spaced_in_log_t():
     assert log_spaced_epochs(1000, 4) == (1, 10, 100, 1000)
     assert log_spaced_epochs(1000, 1) == (1000,) and log_spaced_epochs(1000, 2) == (1, 1000)
     assert log_spaced_epochs(6, 50) == (1, 2, 3, 4, 5, 6) and log_spaced_epochs(1, 3) == (1,)
+    assert CellPlan((Quadratic(),), 0, start=(torch.ones(1, 2),)) == CellPlan((Quadratic(),), 0)
     with pytest.raises(ValueError, match="last logged epoch"):
         StackPlan(StepRule("constant", 1.0), 10, (1, 9))
     with pytest.raises(ValueError, match="last logged epoch"):
@@ -333,16 +335,18 @@ def test_what_is_logged_is_recomputed_from_the_layers(loss):
     A, A_test = rng.standard_normal((30, 4)) + 0.6, rng.standard_normal((11, 4)) + 0.3
     potentials = [(Lp(1.5),), (Lp(1.5), Lp(3.0)), (Quadratic(),) * 3]
     plan = StackPlan(StepRule("normalized", 0.2), 40, (1, 7, 40), loss=loss)
-    cells = [CellPlan(own, seed=3, width=None if len(own) == 1 else 5, init_scale=0.5) for own in potentials]
+    cells = [CellPlan(own, seed, None if len(own) == 1 else 5, 0.5) for seed in (3, 4) for own in potentials]
     trainer = StackTrainer(torch.tensor(A), cells, plan, torch.tensor(A_test))
     starts = {position: z.clone() for inside, block in zip(trainer.members, trainer.blocks) if block.depth > 1
               for position, z in zip(inside, metrics.balance_invariants(block.potentials[0], block.Z))}  # fmt: skip
     while not trainer.done:
         trainer.advance()
     logged = {name: values[:, -1].numpy() for name, values in trainer.observer.values.items()}
-    for inside, block in zip(trainer.members, trainer.blocks):
-        position, p = inside[0], potentials[inside[0]][0].limit_p
-        W, Z = [layer[0].numpy() for layer in block.W], [layer[0].numpy() for layer in block.Z]
+    rows = [(block, *at) for inside, block in zip(trainer.members, trainer.blocks) for at in enumerate(inside)]
+    assert len(rows) == 6
+    for block, row, position in rows:
+        p = cells[position].limit_p
+        W, Z = [layer[row].numpy() for layer in block.W], [layer[row].numpy() for layer in block.Z]
         w = np.linalg.multi_dot(W[::-1])[0] if len(W) > 1 else W[0][0]
         m = A @ w
         risk = np.mean(np.logaddexp(0, -m) if loss == "logistic" else np.exp(-m))
@@ -381,7 +385,37 @@ def test_what_is_logged_is_recomputed_from_the_layers(loss):
         found = {name: logged[name][position] for name in expected}
         assert found == pytest.approx(expected, rel=1e-9, abs=1e-14), position
         assert trainer.observer.predictors[position, -1].numpy() == pytest.approx(w, rel=1e-12)
-    assert trainer.observer.last.tolist() == [2, 2, 2] and not trainer.observer.closed.any()
+    assert trainer.observer.last.tolist() == [2] * 6 and not trainer.observer.closed.any()
+
+
+def test_a_step_that_raises_the_risk_is_taken_back():
+    A = torch.tensor(np.random.default_rng(0).standard_normal((20, 4)))
+    cells = [CellPlan((phi,) * depth, 1, 3) for depth in (1, 2) for phi in (Quadratic(), Lp(3.0))]
+    trainer = StackTrainer(torch.cat([A, -0.9 * A]), cells, StackPlan(StepRule("adaptive", 1e3), 9, (9,)))
+    before = [(block.Z[0].clone(), block.W[-1].clone()) for block in trainer.blocks], trainer.now.w.clone()
+    trainer.advance(1)
+    assert trainer.h.tolist() == [500.0] * 4 and torch.equal(trainer.now.w, before[1])
+    for block, (Z, W) in zip(trainer.blocks, before[0], strict=True):
+        assert torch.equal(block.Z[0], Z) and torch.equal(block.W[-1], W)
+
+
+def test_where_all_cells_diverge_the_run_is_over():
+    A = torch.tensor(np.random.default_rng(0).standard_normal((20, 4)))
+    plan = StackPlan(StepRule("constant", 1e9), 50, (50,), loss="exponential", separable=False)
+    trainer = StackTrainer(torch.cat([A, -A]), [CellPlan((Cosh(1.0),) * 2, 1, 3)], plan)
+    assert trainer.advance() and trainer.done and trainer.ended == {0: "diverged"}
+
+
+@pytest.mark.parametrize("size", [1e-120, 1e120])
+def test_left_products_of_any_size_scale_the_certificate(size):
+    weights = [torch.ones(2, 3, 4, dtype=torch.float64), size * torch.tensor([[[3.0, 4.0, 0.0]]] * 2).double()]
+    block, w, scale = Block([(Quadratic(),) * 2] * 2, weights), np.zeros((2, 4)), np.zeros(2)
+    block.end_to_end(w)
+    block.gradient(np.ones((2, 4)))
+    block.entry_scale(scale)
+    assert scale == pytest.approx([5.0 * size] * 2, rel=1e-12, abs=0) and w == pytest.approx(
+        np.full((2, 4), 7.0 * size), abs=0
+    )
 
 
 # the optimiser

@@ -495,7 +495,9 @@ def test_without_a_certificate_the_LP_decides(monkeypatch, name):
     found = separability.separability(make())
     assert (found.verdict, found.value) == (verdict, value)
     assert "linear program" in found.message
-    assert "tolerance" in found.message  # and it says that nothing but the LP stands behind it
+    assert (
+        f"value {value:g}" in found.message and "tolerance" in found.message
+    )  # and it says that nothing but the LP stands behind it
 
 
 def test_a_margin_of_rounding_size_separates_nothing():

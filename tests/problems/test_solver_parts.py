@@ -228,6 +228,13 @@ def test_a_second_attempt_counts_where_it_proves_something(monkeypatch, message,
     assert (found.verdict, list(found.w)) == (("separable", [1.0, 0.25]) if taken else ("overlapping", [0.0, 0.0]))
 
 
+def test_what_is_positive_is_so_beyond_rounding():
+    """A λ above 1e-9 of the largest entry; a margin above 0, which that of a point at 0 never is."""
+    for small, null in ((1e-9, True), (0.5 * 1e-9, False), (4e-10, False)):
+        assert separability._null(np.zeros((2, 0)), np.array([0.5, small])) is null
+    assert not separability._strictly_positive(np.array([[1.0, 1.0], [0.0, 0.0]]), np.ones(2))
+
+
 def test_rows_of_all_sizes_get_length_one_and_a_point_at_zero_stays():
     found = separability._unit_rows(np.array([[-6e200, 8e200], [-6e-200, -8e-200], [0.0, 0.0], [3.0, -4.0]]))
     assert found == pytest.approx(np.array([[-0.6, 0.8], [-0.6, -0.8], [0.0, 0.0], [0.6, -0.8]]))
