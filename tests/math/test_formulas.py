@@ -388,6 +388,18 @@ def test_what_is_logged_is_recomputed_from_the_layers(loss):
     assert trainer.observer.last.tolist() == [2] * 6 and not trainer.observer.closed.any()
 
 
+def test_without_a_limit_participation_is_in_l_2():
+    class Unknown(Quadratic):
+        limit_p = None
+
+    A, cell = torch.tensor(np.random.default_rng(0).standard_normal((9, 4))), CellPlan((Unknown(),) * 2, 1, 3)
+    trainer = StackTrainer(A, [cell], StackPlan(StepRule("constant", 0.1), 1, (1,)))
+    trainer.advance()
+    first, second = (layer[0] for layer in trainer.blocks[0].W)
+    c = second.norm(dim=0) * first.norm(dim=1)
+    torch.testing.assert_close(trainer.observer.values["participation"][0, 0], c.sum() ** 2 / (c**2).sum())
+
+
 def test_a_step_that_raises_the_risk_is_taken_back():
     A = torch.tensor(np.random.default_rng(0).standard_normal((20, 4)))
     cells = [CellPlan((phi,) * depth, 1, 3) for depth in (1, 2) for phi in (Quadratic(), Lp(3.0))]
