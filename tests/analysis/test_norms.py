@@ -139,7 +139,8 @@ def test_the_smallest_of_a_column_and_all_within_1e_5_of_it():
     assert block([[1.0, 5.0], [2.0, 4.0]], [3.0, np.nan], [1.0, 3.0]).own == [False]
 
 
-def test_which_runs_have_a_norm_and_of_which_exponents(monkeypatch):
+@pytest.mark.filterwarnings("error")
+def test_which_runs_have_a_norm_and_of_which_exponents():
     w, rows = dict.fromkeys("abcdef", np.array([3.0, -4.0])), {i: {"margin_l2": 0.2, "limit_p": 3.0} for i in "abcd"}
     rows |= {"c": {"margin_l2": 0.0, "limit_p": 3.0}, "d": {"limit_p": 3.0}}
     w |= {"b": np.array([3.0, -5.0]), "f": np.array([np.nan, 1.0])}
