@@ -130,6 +130,11 @@ def test_data_sets_with_nothing_to_draw_are_named(monkeypatch):
     kind = curves.Curves("x", "epoch", ("gap",), "What")
     lost = {f"1k{i}L{d}s{s}": "missing" for i in range(2) for d in (1, 2) for s in range(3)}
     assert list(kind(study_of(3, status=lost))) == [["data 0", "data 2"], Absent("x: data 1", "not run yet")]
+    lost |= {cell.replace("1", "2", 1): "failed" for cell in lost}
+    study = study_of(3, status=lost)
+    get = study.results.curves.get
+    study.results.curves.get = lambda cell, column: NONE if cell[0] in "12" else get(cell, column)
+    assert list(kind(study))[1] == Absent("x: data 1; data 2", "not run yet")  # the reason of the first
     all_lost = dict.fromkeys(study_of(1).results.status, "missing")
     assert list(kind(study_of(1, status=all_lost))) == [Absent("x", "not run yet")]
     assert list(kind(study_of(0))) == [Absent("x", "the run has no cells")]

@@ -210,3 +210,55 @@ def test_paired_cells_have_at_most_two_decimals_and_an_asterisk_where_the_printe
     assert reference_tables.paired_columns([stats(-1e-9, np.nan, np.nan)], "x") == (["0.00"], [""])
     assert reference_tables.paired_columns([stats(3.0, 1.0, 5.0)], "x", 100.0) == (["300" + star], [r"$[100,\,500]$"])
     assert statistics.FEWEST == 3
+
+
+def test_the_titles_of_the_pairs():
+    facet = SimpleNamespace(title="data", reference=lambda depth: SimpleNamespace(words=f"the one at {depth}"))
+    titles = [
+        reference_tables._pair_title(facet, SimpleNamespace(depth=2), kind)
+        for kind in ("depth_effect", "depth_effect_equal_loss", "potential_effect")
+    ]
+    assert titles == [
+        "data: deep minus linear, equal steps",
+        "data: deep minus linear, equal loss",
+        "data: potential minus the one at 2, equal steps",
+    ]
+
+
+def test_rows_of_the_paired_table():
+    """Deep runs at equal steps and equal loss, then potentials; marks where either optimum is not the only one."""
+    line, deep, other = (SimpleNamespace(id=f"c{i}", words=f"p{i}", depth=d) for i, d in ((0, 1), (1, 2), (2, 2)))
+    facet = SimpleNamespace(
+        title="data",
+        conditions=[line, deep, other],
+        linear=lambda c: line if c is deep else None,
+        reference=lambda depth: {1: line, 2: deep}[depth],
+    )
+    ends = {"n": 3, "mean": 0.5, "ci_low": 0.4, "ci_high": 0.6, "min": 0.4, "max": 0.6, "std": 0.1}
+    rows = {
+        c.id: {
+            f"{kind}_{m}_{k}": v
+            for kind in kinds
+            for m in ("angle_max_margin", "margin_ratio")
+            for k, v in ends.items()
+        }
+        for c, kinds in (
+            (line, ["depth_effect"]),  # never shown: it has no linear companion
+            (deep, ["depth_effect", "depth_effect_equal_loss"]),
+            (other, ["potential_effect"]),
+        )
+    }
+    results = SimpleNamespace(facets=[facet], ambiguous=lambda c: c is line, tag="t")
+    text = reference_tables.paired_table(results, rows)
+    found = re.findall(r"^% (c\d \w+)\n(.*) \\\\$", text, re.M)
+    assert [name for name, _ in found] == ["c1 depth_effect", "c1 depth_effect_equal_loss", "c2 potential_effect"]
+    cells = [row.split(" & ") for _, row in found]
+    star, double, interval = layout.ASTERISK, layout.DOUBLE, r"$[0.40,\,0.60]$"
+    assert text.startswith("% columns: margin_ratio angle_max_margin\n")
+    for i, row in enumerate(cells):
+        angle = "0.50" + star + double * (i < 2)  # the linear partner's optimum is not the only one
+        assert row == [f"p{1 + (i > 1)}", "2", "3", "50" + star, r"$[40,\,60]$", angle, interval]
+    assert statistics_tables.AMBIGUOUS in text and "at least" not in text
+    nobody = SimpleNamespace(**vars(results) | {"ambiguous": lambda c: False})
+    assert statistics_tables.AMBIGUOUS not in reference_tables.paired_table(nobody, rows)
+    assert reference_tables.paired_table(results, {i: {} for i in rows}).startswith("% paired: no two")
