@@ -216,7 +216,12 @@ def test_quasi_separable_data_need_no_linear_program(monkeypatch):
 
 @pytest.mark.parametrize(
     ("message", "w", "taken"),
-    [("proved", [1.0, 2.0], True), (separability.EDGE, [1.0, 2.0], False), ("proved", [INF, 2.0], False)],
+    [
+        ("proved", [1.0, 2.0], True),
+        ("proved", [1.0, 1e308], True),
+        (separability.EDGE, [1.0, 2.0], False),
+        ("proved", [INF, 2.0], False),
+    ],
 )
 def test_a_second_attempt_counts_where_it_proves_something(monkeypatch, message, w, taken):
     """Its columns are of one size, and its w is brought back to theirs."""
@@ -225,7 +230,8 @@ def test_a_second_attempt_counts_where_it_proves_something(monkeypatch, message,
     monkeypatch.setattr(separability, "_separability", lambda A: asked.append(A) or (first, second)[len(asked) - 1])
     found = separability.separability(np.array([[1.0, 8.0], [1.0, -8.0]]))
     assert np.array_equal(asked[1], [[1.0, 1.0], [1.0, -1.0]])
-    assert (found.verdict, list(found.w)) == (("separable", [1.0, 0.25]) if taken else ("overlapping", [0.0, 0.0]))
+    assert found.verdict == ("separable" if taken else "overlapping")
+    assert list(found.w) == ([1.0 / max(1.0, w[1] / 8), w[1] / 8 / max(1.0, w[1] / 8)] if taken else [0.0, 0.0])
 
 
 def test_what_is_positive_is_so_beyond_rounding():
@@ -233,6 +239,7 @@ def test_what_is_positive_is_so_beyond_rounding():
     for small, null in ((1e-9, True), (0.5 * 1e-9, False), (4e-10, False)):
         assert separability._null(np.zeros((2, 0)), np.array([0.5, small])) is null
     assert not separability._strictly_positive(np.array([[1.0, 1.0], [0.0, 0.0]]), np.ones(2))
+    assert not separability._strictly_positive(np.array([[0.1, 0.2, -0.3]]), np.full(3, 1e6))
 
 
 def test_rows_of_all_sizes_get_length_one_and_a_point_at_zero_stays():
