@@ -416,6 +416,7 @@ def test_where_all_cells_diverge_the_run_is_over():
     plan = StackPlan(StepRule("constant", 1e9), 50, (50,), loss="exponential", separable=False)
     trainer = StackTrainer(torch.cat([A, -A]), [CellPlan((Cosh(1.0),) * 2, 1, 3)], plan)
     assert trainer.advance() and trainer.done and trainer.ended == {0: "diverged"}
+    assert trainer.observer.last.tolist() == [-1]  # nothing was logged
 
 
 @pytest.mark.parametrize("size", [1e-120, 1e120])
