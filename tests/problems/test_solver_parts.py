@@ -239,7 +239,7 @@ def test_what_is_positive_is_so_beyond_rounding():
     for small, null in ((1e-9, True), (0.5 * 1e-9, False), (4e-10, False)):
         assert separability._null(np.zeros((2, 0)), np.array([0.5, small])) is null
     assert not separability._strictly_positive(np.array([[1.0, 1.0], [0.0, 0.0]]), np.ones(2))
-    assert not separability._strictly_positive(np.array([[0.1, 0.2, -0.3]]), np.full(3, 1e6))
+    assert not separability._strictly_positive(np.array([[0.1, 0.2, -0.3]]), np.full(3, 2.0**20))
 
 
 def test_rows_of_all_sizes_get_length_one_and_a_point_at_zero_stays():
