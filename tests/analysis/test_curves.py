@@ -48,7 +48,7 @@ def test_which_ends_are_marked(ends, marked):
 def test_what_is_drawn_of_a_band():
     study = SimpleNamespace(colours={"a": "r", "b": "b"}, markers={"a": "o", "b": "s"})
     empty, one, two = (SimpleNamespace(potential_key=k, depth=d) for k, d in (("a", 1), ("a", 1), ("b", 2)))
-    x = np.arange(1, 21)
+    x = np.arange(1, 23)
     tails = [(np.array([20.0, 30.0]), np.array([1.0, 2.0])), (np.array([20.0, 40.0]), np.array([3.0, 4.0]))]
     lost = [(np.array([1.0, 2.0]), np.array([7.0, 8.0]))]
     ends = [(30, 2, "converged"), (40, 4, "transient"), (2, 8, "diverged")]
@@ -69,7 +69,7 @@ def test_what_is_drawn_of_a_band():
     assert [(k.get_marker(), k.get_markerfacecolor(), *k.get_xydata()[0]) for k in marks] == [
         ("s", "b", 30, 2), ("s", "white", 40, 4), ("x", "b", 2, 8)]  # fmt: skip
     (fill,) = ax.collections
-    assert fill.get_paths()[0].vertices[:, 1].max() == 60 and fill.get_paths()[0].vertices[:, 1].min() == 1
+    assert fill.get_paths()[0].vertices[:, 1].max() == 66 and fill.get_paths()[0].vertices[:, 1].min() == 1
     for many, alpha in ((6, 0.16), (7, 0.1)):
         ax = Figure().subplots()
         curves.draw_panel(ax, study, [(one, band_of([1, 2]))] * many, "metric.mine")
@@ -164,13 +164,22 @@ def test_a_page_of_curves(x, data, columns, most):
     assert [ax.get_title().replace("\n", " ") for ax in figure.axes[:data]] == [f.title for f in study.facets]
     labels = [t.get_text() for t in figure.legends[0].get_texts()]
     assert labels[-1] == "min–max, n = 2–3" and labels[:2] == ["k0", "k1"]
+    assert all(ax.get_xlim()[0] <= 1 for ax in figure.axes) and (
+        len(columns) < 4 or figure.get_figheight() == style.HEIGHT
+    )
+    above = figure.bbox.y1 - max(ax.title.get_window_extent().y1 for ax in figure.axes[:data])
+    assert 0 <= above < 0.12 * figure.dpi
+    words = {"gap": "certified gap", "margin_ratio": "margin / exact\nmargin"}
+    assert [ax.get_ylabel() for ax in figure.axes] == [words[c] * (i == 0) for c in columns for i in range(data)]
     titles = ", ".join(f.title for f in study.facets)
     words = {"epoch": "epochs", "log_inverse_loss": "log(1/R)"}[x]
     assert item.caption == f"What against {words}. Line: mean of n = 2 to 3 seeds; band: minimum to maximum."
     assert item.alt == f"What against {figure.axes[-1].get_xlabel()}: {titles}"
     said = [note.split()[0] for note in item.notes]
     assert said.count("A") == 1 and ("R" in said) == (x != "epoch")
-    assert {"Filled", "Open", "Thin"} <= set(said) and not any("median" in note for note in item.notes)
+    assert {"Filled", "Open", "Thin"} <= set(said) and not any(
+        "median" in note or "drawn at" in note for note in item.notes
+    )
 
 
 def test_single_runs_have_no_band_in_the_legend_and_overlapping_ones_are_smoothed():
@@ -188,6 +197,40 @@ def test_single_runs_have_no_band_in_the_legend_and_overlapping_ones_are_smoothe
     assert absent.reason == "the grid has no linear runs to compare with"
     (absent,) = curves.Curves("x", "epoch", ("gap",), "What", deep_only=True)(study_of(depths=(1,)))
     assert isinstance(absent, Absent)
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [({0, 1}, ""), ({0, 1, 3}, "min–max, n = 3"), ({2}, "min–max, n = 2"), ({3, 7, 2}, "min–max, n = 2–7")],
+)
+def test_over_how_many_seeds_a_band_is(counts, said):
+    assert curves._band_label(counts) == said
+
+
+def test_two_seeds_have_a_band_and_a_narrow_page_two_panels_across(monkeypatch):
+    study = study_of(2, seeds=2)
+    kind = curves.Curves("x", "epoch", ("gap",), "What")
+    assert next(kind(study)).figure.legends[0].get_texts()[-1].get_text() == "min–max, n = 2"
+    lost = {cell: "failed" for cell in study.results.status if cell.endswith("s1")}
+    legend = next(kind(study_of(2, seeds=2, status=lost))).figure.legends[0]
+    assert [t.get_text() for t in legend.get_texts()][-2:] == ["margin certified", "failed / diverged"]
+    study.width = lambda *_: 1.5
+    monkeypatch.setattr(curves.Curves, "_page", lambda _, __, page: len(page.content[0]))
+    assert list(kind(study)) == [2]
+
+
+def test_which_curves_are_drawn_unless_asked_for():
+    from mdcore.analysis.figures.registry import KINDS
+
+    drawn = {name: kind.default for name, kind in KINDS.items() if "_vs_" in name}
+    assert drawn == {
+        "angles_vs_epochs": True, "margins_vs_epochs": True, "structure_vs_epochs": True,
+        "angles_vs_log_inverse_loss": True, "margins_vs_log_inverse_loss": False,
+        "structure_vs_log_inverse_loss": False, "own_metrics_vs_epochs": True,
+    }  # fmt: skip
+    assert {n for n, k in KINDS.items() if getattr(k.draw, "deep_only", False)} == {
+        n for n in drawn if n.startswith("struct")
+    }
 
 
 def test_metrics_of_ones_own(monkeypatch):
