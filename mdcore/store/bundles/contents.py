@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mdcore.config.cell import is_user_defined
-from mdcore.config.errors import GridError
 from mdcore.config.plugins.loading import references, source_files
 from mdcore.math.parameters import first_of, nearest
 from mdcore.store.bundles.data_places import DataPlace, data_dir_of, data_places, moved_grid, places_of
@@ -119,12 +118,12 @@ def of_other_code(run_dir: Path, manifest: dict[str, Any], state: Committed) -> 
 def plugin_files(run_dir: Path, manifest: dict[str, Any]) -> list[Path]:
     """The sources of the plug-ins that the run holds. RunError where one is not there."""
     named = {reference for cell in manifest["cells"] for reference in references(cell["config"])}
-    try:
-        return source_files(named, run_dir)
-    except GridError as error:
+    files = sorted({f"{reference.split(':')[0]}.py" for reference in named})
+    if lacking := [name for name in files if not (run_dir / name).is_file()]:
         raise RunError(
-            f"{run_dir} does not hold a plug-in: {error}; `make grid` on its grid writes it there"
-        ) from error
+            f"{run_dir} does not hold its plug-in {first_of(lacking)}; `make grid` on its grid writes it there"
+        )
+    return source_files(named, run_dir)
 
 
 def run_files(
