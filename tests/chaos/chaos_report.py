@@ -32,7 +32,7 @@ def compare(reference: Path, run_dir: Path, off: list[str]) -> dict:
         if whole[cell].cells == then[cell].cells:
             identical += same
             if not same:
-                off.append(f"{cell} is not equal to the bit")
+                off.append(f"{cell} is not equal to the bit: {_unlike(_numbers(peace, cell), _numbers(chaos, cell))}")
             continue
         split += 1
         far = max(map(_distance, _numbers(peace, cell), _numbers(chaos, cell)))
@@ -47,6 +47,19 @@ def _numbers(run, cell: str) -> list:
     final = run.final[run.final["cell_id"] == cell].drop(columns=TIMES)
     history = run.history[run.history["cell_id"] == cell]
     return [final.reset_index(drop=True), history.reset_index(drop=True), run.predictors[cell]]
+
+
+def _unlike(one: list, other: list) -> str:
+    """The columns of a cell's row and of its history that differ, with their first values and types."""
+    words = []
+    for a, b in zip(one[:2], other[:2]):
+        words += [f"{name} is in one only" for name in sorted(set(a) ^ set(b))]
+        words += [
+            f"{name} {a[name].iloc[0]!r} ({a[name].dtype}), {b[name].iloc[0]!r} ({b[name].dtype})"
+            for name in a.columns.intersection(b.columns)
+            if not a[name].equals(b[name])
+        ]
+    return "; ".join(words[:4]) or "the predictor"
 
 
 def _same(a, b) -> bool:
