@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from figure_checks import overlaps
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from mdcore.analysis.figures import style
@@ -13,15 +12,9 @@ from mdcore.analysis.figures.curve_data import Band
 from mdcore.analysis.figures.drawings import curves
 from mdcore.analysis.figures.registry import Absent
 
+pytestmark = pytest.mark.usefixtures("shipped_style")
+
 NONE = np.empty(0)
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        style.use()
-        yield
-        plt.close("all")
 
 
 def band_of(x, *ends, n=2, **more):

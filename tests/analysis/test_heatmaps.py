@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from figure_checks import overlaps
-from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
 from mdcore.analysis.figures import style
 from mdcore.analysis.figures.drawings import heatmaps
 from mdcore.analysis.figures.drawings.heatmaps import cell_text
 from mdcore.analysis.figures.registry import Absent
+
+pytestmark = pytest.mark.usefixtures("shipped_style")
 
 COUNTS = {"n_transient": 0, "n_missing": 0, "n_failed": 0, "n_diverged": 0}
 
@@ -39,14 +40,6 @@ def study_of(data, potentials, depths, columns=1, without=(), **rows):
         width=lambda: (style.COLUMN, style.FULL)[columns - 1],
         results=SimpleNamespace(cells=[]),
     )
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        style.use()
-        yield
-        plt.close("all")
 
 
 @pytest.mark.parametrize(

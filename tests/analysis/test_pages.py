@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from figure_checks import overlaps
-from matplotlib import pyplot as plt
 
 from mdcore.analysis.figures import style
 from mdcore.analysis.figures.drawings import end_points
 from mdcore.analysis.figures.layout import Group
 from mdcore.analysis.figures.registry import Absent
+
+pytestmark = pytest.mark.usefixtures("shipped_style")
 
 
 @pytest.mark.parametrize(
@@ -61,14 +62,6 @@ def test_how_many_runs_a_condition_has(counts, said):
 def test_long_headings_are_cut():
     assert end_points._heading("x" * 34) == "x" * 34
     assert end_points._heading("x" * 35) == "x" * 33 + "…"
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        style.use()
-        yield
-        plt.close("all")
 
 
 class Condition(SimpleNamespace):

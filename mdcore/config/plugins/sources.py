@@ -12,6 +12,7 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -47,15 +48,16 @@ def read_sources(stem: str, plugin_dir: str | Path | None) -> dict[Path, bytes]:
     return sources
 
 
-def _imported(source: bytes) -> list[str]:
+@lru_cache(maxsize=64)  # a plug-in is asked for once a cell
+def _imported(source: bytes) -> tuple[str, ...]:
     """The top-level modules that a text imports; none of a text that is not Python, which running it will tell."""
     try:
         nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
+        return ()
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
-    return sorted({name.partition(".")[0] for name in names})
+    return tuple(sorted({name.partition(".")[0] for name in names}))
 
 
 def _is_taken_from(beside: Path) -> bool:
