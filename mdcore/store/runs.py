@@ -268,8 +268,11 @@ def read_run(run_dir: str | Path) -> RunData:
         histories.append(history)
         predictors |= w
         stacks |= dict.fromkeys(wanted, record.path)
+    for tables in (finals, histories):  # the columns stand in the same order whichever stack was finished first
+        tables.sort(key=lambda table: order[table["cell_id"].iloc[0]] if len(table) else len(order))
     final = pd.concat(finals or [pd.DataFrame(columns=["cell_id", "status"])], ignore_index=True)
     history = pd.concat(histories or [pd.DataFrame(columns=["cell_id", "epoch", *HISTORY])], ignore_index=True)
+    final = final.infer_objects()  # a stack that has no value of a parameter leaves its column without a type
     final = final.sort_values("cell_id", key=lambda ids: ids.map(order), kind="stable").reset_index(drop=True)
     by = history["cell_id"].map(order).astype(float).argsort(kind="stable")
     text, question = _grid_text(run_dir, manifest, problems)

@@ -74,7 +74,8 @@ def _distance(a, b) -> float:
         a, b = (frame.select_dtypes("number").to_numpy(dtype=float) for frame in (a, b))
     if a.shape != b.shape or not np.array_equal(np.isnan(a), np.isnan(b)):
         return float("inf")
-    return float(np.max(np.abs(np.nan_to_num(a - b)) / (1 + np.abs(np.nan_to_num(a))), initial=0.0))
+    differs = (a != b) & ~np.isnan(a)  # infinities of one sign are equal
+    return float(np.max(np.abs(a - b)[differs] / (1 + np.abs(a[differs])), initial=0.0)) if differs.any() else 0.0
 
 
 def write_report(output: Path, options, done: list[dict], ledger, equal: dict, off: list[str], seconds: float) -> str:

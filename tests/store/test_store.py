@@ -9,7 +9,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from fake_grids import GRID_TEXT
 from fake_stacks import FILES, PARTS, commit, spoil
 from fake_training import results
 
@@ -85,6 +87,27 @@ def test_of_a_cell_trained_twice_the_newest_result_counts(run):
     assert len(data.history) == 2 * len(run.ids)
     assert (run.path / "stacks" / "one").is_dir()  # nothing readable is deleted
     assert (run.path / "stacks" / "one-r7").is_dir()
+
+
+def test_the_tables_do_not_depend_on_how_the_cells_were_stacked_or_when(tmp_path):
+    """A parameter that no cell of a stack has, or that has no value there, leaves no trace in the others' columns."""
+    (tmp_path / "grid.yaml").write_text(GRID_TEXT)
+    grid = load_grid(tmp_path / "grid.yaml")
+    ids = [cell.cell_id for cell in grid.cells]
+    some = [{"param.a": None}, {"param.a": 2}, {"param.a": None, "name": "x"}, {"param.a": 2.5}]
+    columns = {cell: some[i % 4] | {"exact": [True, None][i % 2]} for i, cell in enumerate(ids)}
+    tables = []
+    for number, stacks in enumerate([[ids], [ids[::2], ids[1::2]], [ids[1::2], ids[::2]], [[i] for i in ids[::-1]]]):
+        opened = open_run(tmp_path / f"runs{number}", "t", grid)
+        (opened.path / "stacks").mkdir(parents=True)
+        write_head(opened, grid, {"commit": None})
+        for serial, cells in enumerate(stacks):
+            commit(opened.path, f"stack{serial}", cells, serial + 1, columns=columns)
+        tables.append(read_run(opened.path))
+    for other in tables[1:]:
+        for one, table in ((tables[0].final, other.final), (tables[0].history, other.history)):
+            pd.testing.assert_frame_equal(table, one, check_like=False)
+    assert tables[0].final["param.a"].dtype == float
 
 
 @pytest.mark.parametrize("how", ["delete", "truncate", "empty", "bytes", "directory"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pandas as pd
 from fake_training import results
 
 from mdcore.store.commits import RECORD, Origin, commit_stack, read_notes
@@ -13,10 +14,13 @@ FILES = (*RESULTS, "train_cell.ipynb", RECORD)
 PARTS = {"mdcore/math/engine/trainer.py": "a" * 64, "torch": "2.13.0"}
 
 
-def commit(run_dir, name, cells, serial, shift=0.0):
+def commit(run_dir, name, cells, serial, shift=0.0, columns={}):  # noqa: B006
+    """A stack on the disk. columns: {name: value} for each cell, which final.parquet has besides."""
     output = run_dir / "stacks" / f".{name}.partial" / "out"
     made = results(list(cells))
     made.final["loss"] += shift
+    if columns:
+        made.final = made.final.join(pd.DataFrame([columns[cell] for cell in cells]))
     write_results(output, made)
     (output / "train_cell.ipynb").write_text("{}")
     return commit_stack(run_dir, name, output, cells, read_notes(output, cells), Origin(PARTS, serial))
