@@ -162,6 +162,16 @@ def test_what_the_solvers_gap_says_of_its_directions(bounds, said):
     assert certain(master_of(exact_angle_bound=bounds))[1].endswith("1.0×10⁻⁹" + said)
 
 
+def test_what_bounds_is_rounded_up():
+    master = master_of(gap=[0.001, 0.002, 0.003, 0.00701], exact_margin_gap=[1e-9, 8.51e-9, NAN, 0.0])
+    first, solver = certain(master)[:2]
+    assert first.endswith("the largest 0.71 %.") and "at most 8.6×10⁻⁹." in solver
+    (waiting,) = verdict_sections.waiting_section(
+        [verdict(counts={"transient": 3}, gap=Estimate(0.02, n=3, max=0.0311), forecast=Forecast(0.5, 4e4, 4.0, NAN))]
+    ).blocks[1:]
+    assert waiting.rows[0][3:5] == ["2.0 %", "3.2 %"]
+
+
 def test_what_is_known_of_the_limits():
     found = [verdict(p, d) for p, d in (("lp", 1), ("cosh", 1), ("mine:P", 1), ("lp", 2), ("scaled", 3))]
     (said,) = certainty.theory_sentences(found)

@@ -9,7 +9,7 @@ from mdcore.analysis.report.document import Bullets, Section, Table, Text
 from mdcore.analysis.report.findings.certainty import forecast_sentence
 from mdcore.analysis.report.findings.verdicts import Estimate, Verdict
 from mdcore.analysis.report.findings.wording import distinct, listed
-from mdcore.analysis.tables.numbers import DASH, aligned, angle, angle_at_most, percent, readable
+from mdcore.analysis.tables.numbers import DASH, aligned, angle, angle_at_most, percent, readable, rounded_up
 from mdcore.store.columns import STATUSES
 
 
@@ -24,7 +24,7 @@ def waiting_section(found: list[Verdict]) -> Section:
                 v.facet,
                 f"{v.counts['transient']} of {v.n}",
                 percent(v.gap.mean),
-                percent(v.gap.max),
+                percent(rounded_up(v.gap.max)),
                 forecast_sentence(v.forecast),
             ]
             for v in waiting

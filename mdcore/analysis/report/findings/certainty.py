@@ -12,7 +12,15 @@ from mdcore.analysis.data.results import Results
 from mdcore.analysis.report.findings.macros import macro_name, stated
 from mdcore.analysis.report.findings.verdicts import Forecast, Verdict
 from mdcore.analysis.report.findings.wording import counted, distinct, in_degrees, listed, scope
-from mdcore.analysis.tables.numbers import angle_at_most, count, duration, is_number, number_as_text, percent
+from mdcore.analysis.tables.numbers import (
+    angle_at_most,
+    count,
+    duration,
+    is_number,
+    number_as_text,
+    percent,
+    rounded_up,
+)
 from mdcore.problems.proofs.directions import CONVERGED_GAP
 from mdcore.store.columns import USED
 
@@ -52,19 +60,20 @@ def certainty_sentences(results: Results, master: pd.DataFrame) -> list[str]:
             some = gap[which & np.isfinite(gap)]
             if some.size:
                 middle = in_percent(float(np.median(some)), f"{name}GapMedian", f"median certified gap {what}")
-                most = in_percent(float(some.max()), f"{name}GapMax", f"largest certified gap {what}")
+                most = in_percent(rounded_up(float(some.max())), f"{name}GapMax", f"largest certified gap {what}")
                 text += f" The median certified gap {what} is {middle}, the largest {most}."
         out.append(text)
         trio = separable[["margin_lp", "exact_margin", "gamma_bound"]].dropna().to_numpy(float)
         if len(trio):
             ok = int(((trio[:, 0] <= trio[:, 1] * (1 + 1e-6)) & (trio[:, 1] <= trio[:, 2] * (1 + 1e-6))).sum())
             worst = float(np.nanmax(separable["exact_margin_gap"].to_numpy(float), initial=0.0))
+            reached = number_as_text(rounded_up(worst), digits=2)
             agree = stated("SolverAgrees", f"{ok:,}", "runs whose certificate brackets the solver's exact margin")
             out.append(
                 "The exact margin of an independent solver lies between a run's margin and its certified bound in "
                 f"{agree} of {counted(len(trio), 'SolverRuns', 'run', 'runs with an exact margin')}. The relative "
                 f"duality gap of this solver is at most "
-                f"{stated('SolverGap', number_as_text(worst, digits=2), 'largest relative duality gap of the solver')}"
+                f"{stated('SolverGap', reached, 'largest relative duality gap of the solver')}"
                 f"{_exact_angles(separable)}."
             )
     seeds = {len(c.cells) for c in results.conditions}
