@@ -3,13 +3,14 @@
 import math
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from mdcore.analysis.data.directions import MAX_MARGIN, MINIMISER, NO, OPEN, YES
 from mdcore.analysis.report import sections, verdict_sections
-from mdcore.analysis.report.document import Section, Table
+from mdcore.analysis.report.document import Figure, Section, Table
 from mdcore.analysis.report.findings import certainty, wording
 from mdcore.analysis.report.findings.macros import macros, number_as_latex, plain_text, with_macros
 from mdcore.analysis.report.findings.verdicts import Estimate, Forecast
@@ -333,3 +334,10 @@ def test_figures_have_numbers_and_albums_their_pages(tmp_path):
     assert [b.title for b in blocks if isinstance(b, Section)] == ["One", "Two", "Not drawn"]
     nothing = sections.figures_section(tmp_path, {"figures": [], "absent": []}).blocks
     assert [b.words for b in nothing] == ["No figure could be drawn."] and not isinstance(nothing[0], Table)
+
+
+@pytest.mark.parametrize(("inches", "wide"), [(3.25, False), (6.75, True)])
+def test_a_figure_of_two_columns_takes_the_width_of_the_page(tmp_path, inches, wide):
+    plt.figure(figsize=(inches, 1)).savefig(tmp_path / "a.png", dpi=300)
+    plt.close()
+    assert ('class="wide"' in Figure(tmp_path / "a.png", "C.", "A").html()) == wide

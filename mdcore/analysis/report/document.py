@@ -84,6 +84,9 @@ class Table:
         return (f"*{md(self.caption)}*\n\n" if self.caption else "") + "\n".join(lines) + "\n"
 
 
+WIDE = 300 * 4.5  # pixels: a figure of two columns of a paper takes the page's whole width
+
+
 @dataclass(frozen=True)
 class Figure:
     """A figure of figures/: inline in HTML, a link in Markdown."""
@@ -94,10 +97,12 @@ class Figure:
     number: int = 0
 
     def html(self) -> str:
-        data = base64.b64encode(self.path.read_bytes()).decode()
+        png = self.path.read_bytes()
+        data = base64.b64encode(png).decode()
         label = f"Figure {self.number}. " if self.number else ""
+        wide = ' class="wide"' if int.from_bytes(png[16:20], "big") > WIDE else ""  # a PNG's header begins with its width
         return (
-            f'<figure id="fig-{html.escape(self.path.stem)}"><img alt="{html.escape(self.alt, quote=True)}" '
+            f'<figure id="fig-{html.escape(self.path.stem)}"{wide}><img alt="{html.escape(self.alt, quote=True)}" '
             f'src="data:image/png;base64,{data}"><figcaption><b>{label}</b>{escape(self.caption)} '
             f'<span class="file">figures/{html.escape(self.path.stem)}.pdf</span></figcaption></figure>'
         )
