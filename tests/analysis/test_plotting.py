@@ -226,12 +226,15 @@ def test_ticks_of_one_axis_are_written_alike_and_lie_at_multiples_of_an_exponent
 
 
 def test_few_seeds_are_points_and_many_have_boxes(tmp_path):
-    for seeds, boxes in ((3, 0), (8, 2)):
+    for seeds, boxes in ((1, 0), (3, 0), (8, 2)):
         cells = fake.grid_cells(["quadratic"], depths=(1, 2), seeds=range(seeds))
         (item,) = draw(make(tmp_path / str(seeds), cells), "final_angles")
         ax = item.figure.axes[0]
         assert len(ax.patches) == boxes and ("Boxes" in item.caption) == bool(boxes)
         assert sum(len(c.get_offsets()) for c in ax.collections) == 2 * seeds
+        strokes = [line for line in ax.lines if line.get_marker() == "|"]
+        legend = [text.get_text() for text in item.figure.legends[0].get_texts()]
+        assert sum(len(s.get_xdata()) for s in strokes) == 2 * (seeds > 1) and ("mean" in legend) == (seeds > 1)
 
 
 def test_curves_on_overlapping_data_are_smoothed_and_said_to_be(pairs):

@@ -100,7 +100,8 @@ class Figure:
         png = self.path.read_bytes()
         data = base64.b64encode(png).decode()
         label = f"Figure {self.number}. " if self.number else ""
-        wide = ' class="wide"' if int.from_bytes(png[16:20], "big") > WIDE else ""  # a PNG's header begins with its width
+        pixels = int.from_bytes(png[16:20], "big")  # the first number of a PNG's header
+        wide = ' class="wide"' if pixels > WIDE else ""
         return (
             f'<figure id="fig-{html.escape(self.path.stem)}"{wide}><img alt="{html.escape(self.alt, quote=True)}" '
             f'src="data:image/png;base64,{data}"><figcaption><b>{label}</b>{escape(self.caption)} '

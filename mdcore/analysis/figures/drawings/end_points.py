@@ -179,7 +179,9 @@ def _page(study: Study, groups: list[Group], panels: dict, labels: dict[str, str
     lines = max(t.count("\n") + 1 for t in titles)
     rows = {m: v[v["condition_id"].isin(place)] for m, (_, v) in panels.items()}
     seen = {s for v in rows.values() for s in v["status"]}
-    handles = [*style.mark_handles(seen), Line2D([], [], color="0.25", marker="|", linestyle="", label="mean")]
+    means = {m: _means(v) for m, v in rows.items()}
+    stroke = Line2D([], [], color="0.25", marker="|", linestyle="", label="mean")
+    handles = [*style.mark_handles(seen), *[stroke] * any(map(len, means.values()))]
     _, legend = style.legend_shape(handles, width)
     margins = Margins(left, 0.16, 0.08 + 0.14 * lines, 0.18 + legend, 0.2)
     fig, axes = panel_grid(1, len(panels), (width, ROW * (len(ticks) + 0.4)), margins, sharex=False)
@@ -187,9 +189,8 @@ def _page(study: Study, groups: list[Group], panels: dict, labels: dict[str, str
     for ax, title, (column, v) in zip(axes[0], titles, rows.items(), strict=True):
         on = scale(column, values[column])
         _points(ax, study, v.assign(value=on.clip(values[column])), place)
-        means = v.groupby("condition_id")["value"].mean()
         look = {"marker": "|", "markersize": 6, "markeredgewidth": 0.9, "linestyle": "", "color": "0.25", "zorder": 2}
-        ax.plot(on.clip(means.to_numpy()), [place[i] for i in means.index], **look)
+        ax.plot(on.clip(means[column].to_numpy()), [place[i] for i in means[column].index], **look)
         line_across(ax, on, vertical=True)
         label(ax, title=title)
         set_axis(ax.xaxis, on, (on.floor, on.ceiling) if on.unit else on.limits(values[column]), 4)
@@ -199,6 +200,12 @@ def _page(study: Study, groups: list[Group], panels: dict, labels: dict[str, str
         text.set_fontweight("bold" if text.get_text() in heads else "normal")
     style.legend_below(fig, handles)
     return fig, seen, [m for m in panels if scale(m).clips(values[m])]
+
+
+def _means(v: pd.DataFrame) -> pd.Series:
+    """The mean of each condition that has more than one run."""
+    several = v.groupby("condition_id")["value"].transform("size") > 1
+    return v[several].groupby("condition_id")["value"].mean()
 
 
 def _points(ax: Axes, study: Study, v: pd.DataFrame, place: dict[str, int]) -> None:
