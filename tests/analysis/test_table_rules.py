@@ -1,5 +1,6 @@
 """The rules of the LaTeX tables, by hand: pages, counts of runs, names, marks, residuals, and notes."""
 
+import math
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from mdcore.analysis.data import statistics
-from mdcore.analysis.tables import layout, reference_tables, statistics_tables
+from mdcore.analysis.tables import layout, numbers, reference_tables, statistics_tables
 from mdcore.analysis.tables.statistics_tables import TableSpec
 
 AROUND = layout.Float("Caption.", "Notes.", "tab:x", wide=False)
@@ -134,6 +135,55 @@ def test_cells_marks_and_notes_of_a_table():
     assert len(cells) == 2 and statistics_tables.AMBIGUOUS not in notes and "Not defined" not in notes
     none = statistics_tables.statistics_table(results, replace(NUMBERS, columns=("test_accuracy",)), rows)
     assert none == "% x: no condition of this run has such numbers\n"
+
+
+@pytest.mark.parametrize(
+    ("runs", "cells", "said"),
+    [
+        ([3, 3], ["1.0 +- 0.1", "", "2.0 +- 0.1"], "Mean ± standard deviation over 3 seeds."),
+        (
+            [3, 3],
+            ["1.0 +- 0.1", "2.0"],
+            "Mean ± standard deviation over 3 seeds; without ±: identical in all seeds to the digits shown.",
+        ),
+        (
+            [3, 1],
+            ["1.0 +- 0.1", "2.0"],
+            "Mean ± standard deviation over 3 seeds; without ±: identical in all seeds to the digits shown, or a "
+            "single run.",
+        ),
+        (
+            [3, 3],
+            ["1.0 +- 0.1", "2.0e5"],
+            "Mean ± standard deviation over 3 seeds; powers of ten: the mean alone.",
+        ),
+        ([3, 3], ["2.0e5", "1.1e12"], "Mean over 3 seeds; powers of ten: the mean alone."),
+        ([1, 0], ["2.0", ""], "Single runs, one a condition."),
+    ],
+)
+def test_what_the_numbers_of_a_table_are(runs, cells, said):
+    assert numbers.how_to_read(runs, cells, "3 seeds") == said
+
+
+def test_a_number_of_fewer_runs_is_marked_and_never_called_identical():
+    """As where only some deep runs share a loss with their linear companions."""
+    table = replace(NUMBERS, columns=("angle_max_margin", "angle_linear_md_equal_loss"))
+    rows = {
+        f"c{i}": row(
+            depth=2, angle_max_margin_mean=2.34, angle_max_margin_std=0.31, angle_max_margin_n=3,
+            angle_linear_md_equal_loss_mean=9.46, angle_linear_md_equal_loss_n=n,
+            angle_linear_md_equal_loss_std=0.3 if n > 1 else math.nan,
+        )
+        for i, n in enumerate((1, 2, 3))
+    }  # fmt: skip
+    _, cells, notes = shown(table, study_of(("quadratic", 2), ("lp, p = 3", 2), ("scaled", 2)), **rows)
+    mark = layout.SECTION
+    assert [c[3] for c in cells] == ["9.5" + mark, "9.5 +- 0.3" + mark, "9.5 +- 0.3"]
+    assert "of fewer runs" in notes and "identical" not in notes
+    rows["c0"]["n_used"] = rows["c0"]["angle_max_margin_n"] = 1
+    rows["c1"]["angle_linear_md_equal_loss_n"] = 3
+    _, cells, notes = shown(table, study_of(("quadratic", 2), ("lp, p = 3", 2)), **rows)
+    assert [c[4] for c in cells] == ["9.5", "9.5 +- 0.3"] and "or a single run" in notes and "fewer" not in notes
 
 
 def test_a_table_of_one_column():

@@ -24,7 +24,7 @@ PREAMBLE = r"""\usepackage[utf8]{inputenc}
 \DeclareMathSizes{9}{9}{7}{7}
 \DeclareMathSizes{10}{10}{7}{7}"""
 # Marks behind a number; they take no room, so that numbers stay aligned.
-ASTERISK, DAGGER, DOUBLE = (rf"{{\rlap{{$^\{name}$}}}}" for name in ("ast", "dagger", "ddagger"))
+ASTERISK, DAGGER, DOUBLE, SECTION = (rf"{{\rlap{{$^\{name}$}}}}" for name in ("ast", "dagger", "ddagger", "S"))
 
 
 @dataclass(frozen=True)

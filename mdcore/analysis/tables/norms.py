@@ -15,7 +15,7 @@ from mdcore.analysis.data.results import Results
 from mdcore.analysis.report.document import Section, Table, Text
 from mdcore.analysis.tables import latex
 from mdcore.analysis.tables.layout import ASTERISK, Column, Float, tables
-from mdcore.analysis.tables.numbers import aligned, readable
+from mdcore.analysis.tables.numbers import aligned, how_to_read, readable
 from mdcore.problems.proofs.certificates import norm
 from mdcore.store.columns import USED
 
@@ -121,11 +121,14 @@ def norms_table(results: Results) -> str:
     for r, cells in zip(found[0].exponents, _columns(found, spreads), strict=True):
         head = f"$r = {_head(r)}$".replace("∞", r"\infty")
         columns.append(Column(head, [c.replace("*", ASTERISK) for c in cells]))
+    read = how_to_read(
+        [n for b in found for n in b.n],
+        [cell.replace(ASTERISK, "") for column in columns[2:] for cell in column.cells],
+        "the $n$ seeds that have a margin",
+        r" of $\|w\|_r/\min_n (Aw)_n$",
+    )
     notes = (
-        ("Mean" if not spreads else r"Mean $\pm$ standard deviation")
-        + r" of $\|w\|_r/\min_n (Aw)_n$ over the $n$ seeds that have a margin"
-        + (r"; without $\pm$: identical in all of them to the digits shown. " if spreads else ". ")
-        + r"$w$: final predictor; $A$ has the rows $y_n x_n$; $L$: "
+        read.replace("±", r"$\pm$") + r" $w$: final predictor; $A$ has the rows $y_n x_n$; $L$: "
         r"depth. $^\ast$: the smallest mean of its column and block, and every mean within $10^{-5}$ of it. Each "
         r"$\ell_p$ max-margin direction has the smallest $\ell_p$ norm at margin 1 (Sun et al.\ 2022)."
     )
@@ -152,9 +155,10 @@ def norms_section(results: Results) -> Section:
         rows.append([title, words, str(n), *(readable(c.rstrip("*")) + " *" * c.endswith("*") for c in cells)])
         keys.append([title, words, float(n), *map(float, mean)])
     head = ["data and depth", "potential", "n", *[f"r = {_head(r)}" for r in found[0].exponents]]
+    plain = [cell.rstrip("*") for cells in _columns(found) for cell in cells]
+    read = how_to_read([n for b in found for n in b.n], plain, "the n seeds that have a margin", " of ‖w‖_r/min(Aw)")
     caption = (
-        "‖w‖_r/min(Aw) of the final predictors w, where A has the rows y_n x_n: mean ± standard deviation over the n "
-        "seeds that have a margin; without ±: identical in all of them to the digits shown. *: the smallest mean of "
-        "its column among the rows with the same data and depth. LaTeX: tables/norms.tex."
+        f"{read} w is the final predictor, A has the rows y_n x_n. *: the smallest mean of its column among the rows "
+        "with the same data and depth. LaTeX: tables/norms.tex."
     )
     return Section("norms", "Norms at margin 1", [Text(said), Table(head, rows, keys, caption)])

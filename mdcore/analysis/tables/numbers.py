@@ -102,6 +102,17 @@ def _one(mean: float, spread: float, decimals: int | None, bounds: bool) -> str:
     return f"{text} +- {shown}" if shown.strip("0.") else text
 
 
+def how_to_read(runs: list[int], cells: list[str], over: str, what: str = "") -> str:
+    """What the numbers of a table are, in a sentence: `cells` of `aligned`, of conditions with so many `runs`."""
+    if max(runs, default=0) <= 1:
+        return f"Single runs, one a condition{what and ':'}{what.removeprefix(' of')}."
+    spread = any("+-" in cell for cell in cells)
+    words = f"{'Mean ± standard deviation' if spread else 'Mean'}{what} over {over}"
+    if spread and any(cell and "+-" not in cell and "e" not in cell for cell in cells):
+        words += f"; without ±: identical in all seeds to the digits shown{', or a single run' if 1 in runs else ''}"
+    return words + ("; powers of ten: the mean alone." if any("e" in cell for cell in cells) else ".")
+
+
 def readable(text: str) -> str:
     """A cell of `aligned` as people read it: "0.363 ± 0.019", "< 0.001", "2.51×10¹¹"; an en dash where it is empty."""
     mantissa, _, power = text.partition("e")

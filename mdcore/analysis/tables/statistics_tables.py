@@ -15,9 +15,9 @@ import pandas as pd
 from mdcore.analysis.data.conditions import Condition
 from mdcore.analysis.data.results import Results
 from mdcore.analysis.tables import latex
-from mdcore.analysis.tables.layout import DAGGER, DOUBLE, PREAMBLE, Column, Float, tables
+from mdcore.analysis.tables.layout import DAGGER, DOUBLE, PREAMBLE, SECTION, Column, Float, tables
 from mdcore.analysis.tables.norms import norms_table
-from mdcore.analysis.tables.numbers import aligned, is_number
+from mdcore.analysis.tables.numbers import aligned, how_to_read, is_number
 from mdcore.store.columns import metric
 
 
@@ -82,9 +82,7 @@ QUANTITIES = {
 }
 ARROWS = {"low": r"$\downarrow$", "high": r"$\uparrow$"}
 LONGEST_NAME = 14  # letters of a potential's name that a table in one column has room for
-SPREAD = (
-    r"Mean $\pm$ standard deviation over {n}; without $\pm$: identical in all seeds to the digits shown. $L$: depth."
-)
+FEWER = "§: of fewer runs, as it is defined in no more; summary.csv has their number."
 TRANSIENT = r"$^\dagger$: the margin of some runs is not certified, so that their end values are not limits."
 ARROW_NOTE = r"$\uparrow$, $\downarrow$: larger or smaller values are better."
 AMBIGUOUS = r"$^\ddagger$: the $\ell_p$ max-margin direction is not proved to be unique; the angle is to the one found."
@@ -186,6 +184,11 @@ def numbers_of(rows: list[dict], name: str, show: list[bool] | None = None) -> l
     return aligned(values("max"), bounds=True) if what.bound else aligned(values("mean"), values("std"))
 
 
+def of_fewer(rows: list[dict], name: str, cells: list[str]) -> list[bool]:
+    """Which cells are of fewer runs than their rows: those in which the metric is defined."""
+    return [bool(c) and row.get(f"{name}_n", row["n_used"]) < row["n_used"] for row, c in zip(rows, cells, strict=True)]
+
+
 def definitions(shown: list[str]) -> list[str]:
     """What the heads of these columns mean, and every symbol in that, in sentences."""
     quantities = [quantity(name) for name in shown]
@@ -219,14 +222,20 @@ def statistics_table(results: Results, table: TableSpec, by_id: dict[str, dict])
     columns = [Column("potential", names, False), Column("$L$", [str(c.depth) for c in conditions], False)]
     columns += [Column("$n$", list(map(counts, rows)), False)] if counted else []
     ambiguous = [results.ambiguous(c) for c in conditions] if "angle_max_margin" in shown else []
+    plain: list[str] = []
     for name in shown:
         cells = numbers_of(rows, name)
+        fewer = of_fewer(rows, name, cells)
+        plain += [] if quantity(name).bound else [c for c, f in zip(cells, fewer, strict=True) if not f]
+        cells = [c + SECTION * f for c, f in zip(cells, fewer, strict=True)]
         if name == "angle_max_margin":
             cells = [c + DOUBLE if c and a else c for c, a in zip(cells, ambiguous, strict=True)]
         columns.append(Column(quantity(name).head, cells))
-    notes = [SPREAD.format(n=seeds), *definitions(shown)]
+    read = how_to_read([row["n_used"] for row in rows], plain, seeds).replace("±", r"$\pm$")
+    notes = [f"{read} $L$: depth.", *definitions(shown)]
     notes += [latex.words("; ".join(parameters)) + "."] if parameters else []
     notes += [TRANSIENT] if any(transient) else []
+    notes += [latex.words(FEWER)] if any(SECTION in c for column in columns for c in column.cells) else []
     notes += [ARROW_NOTE] if any(a in column.head for a in ARROWS.values() for column in columns) else []
     notes += [AMBIGUOUS] if ambiguous and any(ambiguous) else []
     notes += [f"Without a margin, and left out: {latex.words('; '.join(without))}."] if without else []
