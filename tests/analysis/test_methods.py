@@ -235,6 +235,22 @@ def test_two_data_sets_of_one_label_are_both_described(tmp_path):
     assert "n = 60" in text and "n = 90" in text and text.count("Gaussian, d = 20") == 2
 
 
+def test_what_all_data_sets_share_is_said_once(tmp_path):
+    """And nothing that only some of them have; one data set alone shares nothing."""
+    dataset = {"name": "mnist", "source": "bundled", "test_fraction": 0.2, "split": "fixed", "subsample": None}
+    some = [{"dataset": dataset, "digits": [0, 1], "pca": k} for k in (50, 200)]
+    results = load(fake.write_run(tmp_path / "20250319_x", fake.grid_cells(datasets=some)))
+    first, *own = methods.data_sentences(results)
+    assert first.startswith("Shared by both data sets: the bundled") and len(own) == 2
+    clauses = first.removeprefix("Shared by both data sets: ").removesuffix(".").split("; ")
+    for number, text in zip((50, 200), own, strict=True):
+        assert text.startswith(f"MNIST 0 vs 1, PCA {number}: PCA to {number} components")
+        assert not [clause for clause in clauses if clause in text]
+    alone = methods.data_sentences(load(fake.write_run(tmp_path / "20250319_y", fake.grid_cells(datasets=some[:1]))))
+    assert len(alone) == 1 and alone[0].startswith("MNIST 0 vs 1, PCA 50: the bundled")
+    assert all(clause in alone[0] for clause in clauses)
+
+
 def test_clauses_that_differ_name_what_has_them(tmp_path):
     cells = fake.grid_cells(depths=(1, 2, 3))
     for cell in cells:

@@ -116,14 +116,27 @@ def _in_its_own_words(record: dict) -> list[str]:
 
 
 def data_sentences(results: Results) -> list[str]:
-    """One sentence for each data set: what was read, sizes, labels, split, PCA, scaling, verdict."""
+    """One sentence for each data set: what was read, sizes, labels, split, PCA, scaling, verdict.
+
+    What all of them share stands in a sentence before them.
+    """
     groups: dict[str, list[Condition]] = {}
     for c in results.conditions:
         groups.setdefault(c.data_key, []).append(c)
-    return [_data_sentence(members, _rows(results, members)) for members in groups.values()]
+    clauses = [_data_clauses(members, _rows(results, members)) for members in groups.values()]
+    shared = [part for part in clauses[0] if all(part in some for some in clauses)] if len(clauses) > 1 else []
+    many = "both" if len(clauses) == 2 else f"all {len(clauses)}"
+    said = [f"Shared by {many} data sets: {'; '.join(shared)}."] if shared else []
+    for (c, *_), some in zip(groups.values(), clauses, strict=True):
+        source = SOURCES.get(c.config["dataset"]["name"])
+        own = "; ".join(part for part in some if part not in shared)
+        text = own if source is None and own else f"{c.data_words}: {own}" if own else c.data_words
+        said.append((text if source and source.places else text[0].upper() + text[1:]) + ".")
+    return said
 
 
-def _data_sentence(members: list[Condition], rows: list[dict]) -> str:
+def _data_clauses(members: list[Condition], rows: list[dict]) -> list[str]:
+    """What is said of one data set; the first clause of a user's own names it."""
     c = members[0]
     source, config = SOURCES.get(c.config["dataset"]["name"]), c.config
     record = next((r for r in map(record_of, rows) if r), {})
@@ -155,9 +168,7 @@ def _data_sentence(members: list[Condition], rows: list[dict]) -> str:
     if source is None:
         parts += _in_its_own_words(record)
     verdicts = sorted({r["separability"] for r in rows if r.get("separability")})
-    title = "" if source is None else f"{c.data_words}: "
-    text = title + "; ".join(parts) + (f"; {' or '.join(verdicts)}" if verdicts else "") + "."
-    return text[0].upper() + text[1:] if source is None or not source.places else text
+    return parts + [" or ".join(verdicts)] * bool(verdicts)
 
 
 def _model(results: Results) -> str:

@@ -152,6 +152,7 @@ def document(results: Results, said: tuple[list[str], list[str]], figures: list[
             r"\usepackage[letterpaper,textwidth=6.75in,textheight=9in,columnsep=0.25in]{geometry}",
             r"\usepackage{graphicx}",
             r"\usepackage{natbib}",
+            r"\renewcommand{\bibfont}{\small}\setlength{\bibsep}{2pt plus 1pt}",
             r"\emergencystretch=2em",
             r"\renewcommand{\topfraction}{0.9}\renewcommand{\dbltopfraction}{0.9}\renewcommand{\textfraction}{0.05}",
             r"\renewcommand{\floatpagefraction}{0.7}\renewcommand{\dblfloatpagefraction}{0.7}",
