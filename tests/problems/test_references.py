@@ -700,12 +700,41 @@ def test_each_verdict_has_its_references(tmp_path, name, svm, logreg, ps, has_qu
         assert np.array_equal(found.svm.w, found.max_margin[2.0].w)
 
 
+@pytest.mark.parametrize("ps", [[1.5, 2.0, 3.0], [3.0], [1.0, INF]])
+def test_each_reference_is_of_its_own_exponent_and_the_svm_of_two(ps):
+    """By the conditions of the optimum of that exponent, whatever the others are."""
+    data = small()
+    found = references.solve_references(data, ps, 1.0, 1.0, None)
+    for p, best in found.max_margin.items():
+        assert best.p == p and certificates.max_margin_gap(data.A, best.w, best.lam, p) <= 1e-10
+        others = [q for q in ps if q != p]
+        assert all(certificates.margin(data.A, w, p) < (1 - 1e-6) * best.margin
+                   for w in (found.max_margin[q].w for q in others))  # fmt: skip
+    hard = solve(data.A, 2.0)
+    assert np.linalg.norm(found.svm.w) == pytest.approx(1 / hard.margin, rel=1e-9)
+
+
 @pytest.mark.parametrize(
-    ("C", "ps"), [((0.0, 1.0), [2]), ((1.0, -1.0), [2]), ((1.0, np.nan), [2]), ((1.0, 1.0), [0.9])]
+    ("C", "ps"),
+    [
+        ((0.0, 1.0), [2]),
+        ((1.0, -1.0), [2]),
+        ((1.0, np.nan), [2]),
+        ((1.0, 1.0), [0.9]),
+        ((1.0, 1.0), [0.5, 2]),
+        ((1.0, 1.0), [np.nan]),
+    ],
 )
 def test_impossible_requests_are_refused(C, ps):
     with pytest.raises(ValueError, match=r"got .*expected"):
         references.solve_references(load_dataset(G20), ps, *C, None)
+
+
+def test_overlapping_data_refuse_an_exponent_below_one_too():
+    """Where no max-margin is solved, nobody else would look at it."""
+    with pytest.raises(ValueError, match=r"p: got 0.9; expected a number ≥ 1"):
+        references.solve_references(dataset(VERDICTS["overlapping"][0]()), [0.9], 1.0, 1.0, None)
+    assert references.solve_references(dataset(VERDICTS["overlapping"][0]()), [1.0], 1.0, 1.0, None).max_margin == {}
 
 
 def small():
@@ -797,6 +826,16 @@ def test_a_whole_archive_with_other_numbers_is_not_believed(tmp_path):
     assert cache.read(path) is None
     np.savez(path, **{key: value for key, value in arrays.items() if key != "gap"})
     assert cache.read(path) is None
+
+
+def test_a_pickle_in_an_archive_is_never_opened(tmp_path):
+    class Opened(Exception):
+        def __reduce__(self):
+            return (open, (str(tmp_path / "opened"), "w"))
+
+    path = tmp_path / "one.npz"
+    np.savez(path, w=np.array([Opened()], dtype=object))
+    assert cache.read(path) is None and not (tmp_path / "opened").exists()
 
 
 def test_a_record_that_does_not_fit_is_solved_again(tmp_path):

@@ -46,6 +46,7 @@ def test_the_best_of_the_ways_is_taken(monkeypatch):
         found = iter([1e-11 if who == exact_one else error for who, error in errors.items()])
         monkeypatch.setattr(interior_point, "error", lambda *arguments, found=found: next(found))
         assert max_margin._solve(np.eye(2), 3.0, np.ones(2))[2] == taken
+        assert len(list(found)) == (2 if taken == "first" else 0)  # an exact one ends the search
 
 
 def test_the_interior_point_starts_from_a_norm_and_a_margin_of_its_own_choice(monkeypatch):
@@ -144,6 +145,49 @@ def test_the_error_of_a_pair_is_its_gap_or_a_share_of_its_residual(p):
     best = max_margin.max_margin(A, p, w)
     gap, kkt = certificates.max_margin_gap(A, best.w, best.lam, p), certificates.max_margin_kkt(A, best.w, best.lam, p)
     assert interior_point.error(A, best.w, best.lam, p) == max(gap, 1e-4 * kkt)
+
+
+S = soft_margin.STALL
+
+
+@pytest.mark.parametrize(
+    ("gaps", "steps", "taken"),
+    [
+        ([1.0, 0.5, 1e-15, 1e-16], 2, 2),  # exact
+        ([1.0, 1e-14, 1e-16], 1, 1),  # exact to the last bit of the tolerance
+        ([1e-7] + [1.1e-7] * 9 * S, S + 1, 0),  # no better for long, and good already
+        ([1e-6] + [1.1e-6] * 9 * S, 4 * S + 1, 0),  # not good yet: it is given longer
+        ([1e-7, *[0.71e-7] * S, 0.4e-7, *[1.0] * 9 * S], 2 * S + 2, S + 1),  # 0.71: better, and not by enough
+        ([1e-7, *[1.1e-7] * S, 0.69e-7, *[1.0] * 9 * S], 2 * S + 2, S + 1),  # 0.69 is by enough
+        ([1e-7, 1e-7, *[1.0] * 9 * S], S + 1, 0),  # of equal ones the first
+    ],
+)
+def test_when_the_soft_margin_ends_and_which_point_it_takes(monkeypatch, gaps, steps, taken):
+    """The gaps of its points are given here; λ above C is brought back to it."""
+    made = [soft_margin._Point(np.full(2, float(k)), *[np.full(3, 1.5)] * 4) for k in range(len(gaps))]
+    asked = iter(gaps)
+    points = iter(made)
+    count = []
+    monkeypatch.setattr(soft_margin, "MAX_STEPS", len(gaps))
+    monkeypatch.setattr(soft_margin, "_start", lambda A: next(points))
+    monkeypatch.setattr(soft_margin, "_newton_step", lambda A, point: count.append(1) or next(points))
+    monkeypatch.setattr(soft_margin, "soft_margin_gap", lambda A, w, lam, C: next(asked))
+    w, lam = soft_margin.solve(np.ones((3, 2)), 4.0)
+    assert (len(count), w[0] / 2) == (steps, taken) and list(lam) == [4.0] * 3
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0, 1e3])
+def test_the_soft_margin_starts_inside_of_its_bounds(monkeypatch, size):
+    """From the logistic minimiser at the same C, whose weights may be 0 or 1 to the last bit."""
+    A, asked = rows(30, 2, 0.0), []
+    w = size * np.array([1.0, -0.5])
+    monkeypatch.setattr(logistic, "minimise", lambda *at: asked.append(at[1]) or SimpleNamespace(w=w))
+    point = soft_margin._start(A)
+    assert asked == [1.0] and np.array_equal(point.w, w)
+    for each in (point.s, point.xi, point.lam, point.u):
+        assert (each > 0).all()
+    assert point.lam + point.u == pytest.approx(np.ones(30), abs=0) and (point.lam < 1).all()
+    assert point.s - point.xi == pytest.approx(A @ w - 1) and point.s * point.xi == pytest.approx(np.full(30, 0.25))
 
 
 def test_soft_margin_newton_steps_solve_the_linearised_conditions(monkeypatch):
