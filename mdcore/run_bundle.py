@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     size = request.archive.stat().st_size / 1e6
-    print("\n".join([*bundle.told, f"bundle: {request.archive} ({len(bundle.files) + 1} files, {size:.1f} MB)"]))
+    print("\n".join([*bundle.notes, f"bundle: {request.archive} ({len(bundle.files) + 1} files, {size:.1f} MB)"]))
     print(
         f"to unpack it: python -m mdcore.run_bundle --unpack {request.archive}, or tar xzf; its README.md says the rest"
     )

@@ -15,14 +15,14 @@ from typing import NoReturn
 class Unbroken(io.FileIO):
     """A stream whose reader may be gone: what cannot be written is dropped, and a full disk is told once."""
 
-    told = False
+    reported = False
 
     def write(self, data) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno != errno.EPIPE and not self.told and self.fileno() == 1:
-                self.told = True
+            if error.errno != errno.EPIPE and not self.reported and self.fileno() == 1:
+                self.reported = True
                 with suppress(OSError, ValueError):
                     print(f"standard output cannot be written: {error.strerror}", file=sys.stderr, flush=True)
             return len(data)

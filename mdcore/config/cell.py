@@ -177,8 +177,8 @@ def located(config: dict[str, Any], data_dir: str | Path | None) -> dict[str, An
     """With the paths of files absolute; relative ones start at `data_dir`, None: at the working directory."""
     dataset = config["dataset"]
     places = SOURCES[dataset["name"]].places if dataset["name"] in SOURCES else ()
-    found = {key: str(Path(data_dir or ".", dataset[key]).absolute()) for key in places if dataset.get(key)}
-    return {**config, "dataset": dataset | found} if found else config
+    absolute = {key: str(Path(data_dir or ".", dataset[key]).absolute()) for key in places if dataset.get(key)}
+    return {**config, "dataset": dataset | absolute} if absolute else config
 
 
 def without_seed(config: dict[str, Any]) -> dict[str, Any]:
@@ -249,12 +249,12 @@ def flatten(config: dict[str, Any], shared: frozenset[str] | None = None) -> dic
     """
     config = without_place(config)
     dataset, potential, digits = config["dataset"], config["potential"], config.get("digits")
-    own = user_parameters(config)
+    user_defined = user_parameters(config)
     nested = {
         f"{group}_{key}": _cell(value)
         for group in GROUPS
         for key, value in (config.get(group) or {}).items()
-        if key not in own.get(group, ())
+        if key not in user_defined.get(group, ())
     }
     values = {**config, **nested, **_builtin_parameters(_entries(potential))}
     values |= {
@@ -265,7 +265,7 @@ def flatten(config: dict[str, Any], shared: frozenset[str] | None = None) -> dic
     }
     flat = {column: values.get(column) for column in COLUMNS}
     shared = shared_names([config]) if shared is None else shared
-    for kind, parameters in own.items():
+    for kind, parameters in user_defined.items():
         for key, value in parameters.items():
             flat[f"{PARAM}{kind}.{key}" if key in shared else f"{PARAM}{key}"] = _cell(value)
     return flat

@@ -140,11 +140,11 @@ def cell_from_config(config: dict[str, Any]) -> Cell:
             spot.at(key).tell(f"unknown key; expected {one_of(KEYS)}" + nearest(key, KEYS))
         elif not (key == "digits" and value is None):
             settings.update(read_key(key, value, spot.at(key), groups))
-    outcome = Configurations(set(settings), spot).of(settings)
+    key_and_config = Configurations(set(settings), spot).of(settings)
     problems.raise_if_any()
-    if outcome is None:
+    if key_and_config is None:
         raise GridError("configuration: cannot be made into a cell")
-    return make_cell(outcome[1])
+    return make_cell(key_and_config[1])
 
 
 def _refuse_what_json_has_not(value: Any, level: int = 0) -> None:
@@ -170,16 +170,16 @@ def _varied(layout: Layout, cells: list[Cell]) -> list[str]:
         columns |= {*PARAMETERS, "potential_label"}
     shared = shared_names(cell.config for cell in cells)
     flats = [flatten(cell.config, shared) for cell in cells]
-    own = sorted({column for flat in flats for column in flat if column.startswith(PARAM)})
+    user_columns = sorted({column for flat in flats for column in flat if column.startswith(PARAM)})
     labels: dict[tuple[Any, ...], set[Any]] = {}
     for flat in flats if "potential" in columns else ():
-        numbers = tuple(repr(flat.get(column)) for column in ("potential", *PARAMETERS, *own))
+        numbers = tuple(repr(flat.get(column)) for column in ("potential", *PARAMETERS, *user_columns))
         labels.setdefault(numbers, set()).add(flat["potential_label"])
     needs_label = any(len(seen) > 1 for seen in labels.values())
     return [
         column
-        for column in dict.fromkeys((*COLUMNS, *own))
-        if (column in columns or column in own)
+        for column in dict.fromkeys((*COLUMNS, *user_columns))
+        if (column in columns or column in user_columns)
         and len({repr(flat.get(column)) for flat in flats}) > 1
         and (column != "potential_label" or needs_label)
     ]

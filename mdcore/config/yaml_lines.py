@@ -61,10 +61,10 @@ class Document:
                 node = node.value[step]
                 continue
             pairs = node.value if isinstance(node, yaml.MappingNode) else []
-            found = [pair for pair in pairs if _key(pair[0]) == step]
-            if not found:
+            matching = [pair for pair in pairs if _key(pair[0]) == step]
+            if not matching:
                 break
-            line, node = found[0][0].start_mark.line, found[0][1]
+            line, node = matching[0][0].start_mark.line, matching[0][1]
         return f"{self.name}:{(line if of_key and line is not None else node.start_mark.line) + 1}"
 
 
@@ -318,8 +318,8 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
-        if kind is yaml.ScalarNode and implicit[0] and not isinstance(found := scalar(value), str):
-            return "tag:yaml.org,2002:" + ("null" if found is None else type(found).__name__)
+        if kind is yaml.ScalarNode and implicit[0] and not isinstance(parsed := scalar(value), str):
+            return "tag:yaml.org,2002:" + ("null" if parsed is None else type(parsed).__name__)
         return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]  # PyYAML's own
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:

@@ -38,9 +38,9 @@ def separability(X: Any, y: Any) -> Separability:
     X (n, d), y (n,) with two values. There is no intercept: append a column of ones to X for one. See
     `mdcore.problems.solvers.separability` for how it is solved and certified. Raises ValueError for other data.
     """
-    found = program.separability(arrays.read(X, y)[0].A)
-    w = None if found.verdict == program.OVERLAPPING else found.w
-    return Separability(found.verdict, found.strict, w, found.lam, found.message)
+    separation = program.separability(arrays.read(X, y)[0].A)
+    w = None if separation.verdict == program.OVERLAPPING else separation.w
+    return Separability(separation.verdict, separation.strict, w, separation.lam, separation.message)
 
 
 def max_margin(X: Any, y: Any, p: float = 2.0) -> solver.MaxMargin:
@@ -66,10 +66,10 @@ def _words(array: np.ndarray) -> str:
 
 def _solve(A: np.ndarray, p: float) -> solver.MaxMargin:
     check_p(p)
-    found = program.separability(A)
-    if found.verdict != program.SEPARABLE:
-        raise ValueError(NOT_SEPARABLE.format(found.verdict))
-    return solver.max_margin(A, float(p), found.w)
+    separation = program.separability(A)
+    if separation.verdict != program.SEPARABLE:
+        raise ValueError(NOT_SEPARABLE.format(separation.verdict))
+    return solver.max_margin(A, float(p), separation.w)
 
 
 def certificate(w: Any, X: Any, y: Any, p: float = 2.0, lam: Any = None) -> float:

@@ -107,18 +107,18 @@ def run(
     if start is not None:
         tensors = tuple(torch.as_tensor(layer) for layer in start)
         asked = replace(asked, cell=replace(asked.cell, start=tensors))
-    verdict = separability(data.A)
-    separable = verdict.verdict == SEPARABLE
+    separation = separability(data.A)
+    separable = separation.verdict == SEPARABLE
     p = asked.cell.limit_p
-    found = References(verdict.verdict, verdict.value, len(data.A))
+    references = References(separation.verdict, separation.value, len(data.A))
     if separable and exact and p is not None:
-        found.max_margin[p] = max_margin(data.A, p, verdict.w)
+        references.max_margin[p] = max_margin(data.A, p, separation.w)
     first, *longer = asked.horizons if separable and p is not None else asked.horizons[:1]
-    best = _train(data, classes, asked, first, found)
+    best = _train(data, classes, asked, first, references)
     for epochs in longer:
         if asked.gap is not None and best.gap <= asked.gap:
             break
-        attempt = _train(data, classes, asked, epochs, found)
+        attempt = _train(data, classes, asked, epochs, references)
         best = best if best.gap <= attempt.gap else attempt
     if best.message:
         from sklearn.exceptions import ConvergenceWarning
@@ -127,8 +127,8 @@ def run(
     return best
 
 
-def _train(data: Dataset, classes: np.ndarray, asked: Settings, epochs: int, found: References) -> Fit:
-    plan = asked.plan(epochs, found.separability == SEPARABLE)
+def _train(data: Dataset, classes: np.ndarray, asked: Settings, epochs: int, references: References) -> Fit:
+    plan = asked.plan(epochs, references.separability == SEPARABLE)
     trainer = StackTrainer(torch.tensor(data.A), [asked.cell], plan)
     block = trainer.blocks[0]  # the trainer lets go of it when the cell ends
     while not trainer.done:
@@ -137,14 +137,14 @@ def _train(data: Dataset, classes: np.ndarray, asked: Settings, epochs: int, fou
     rows = int(observer.last[0]) + 1
     columns = {name: values[0].numpy() for name, values in observer.values.items()}
     measures.verify_last_gap(observer, 0, columns, data.A)
-    reference = None if p is None else found.max_margin.get(p)
+    reference = None if p is None else references.max_margin.get(p)
     path = observer.predictors[0]
     if reference is not None:
         columns |= measures.against_max_margin(path, columns, reference)
     columns["epoch"] = np.array(plan.log_epochs)
     table = pd.DataFrame({name: columns[name][:rows] for name in COLUMNS if name in columns})
     diverged_at = observer.diverged_at.get(0)
-    status, message = measures.verdict(table, diverged_at, asked.cell, found)
+    status, message = measures.status_of(table, diverged_at, asked.cell, references)
     last = table.iloc[-1] if rows else dict.fromkeys(COLUMNS, np.nan)
     w = path[rows - 1].numpy().copy() if rows else np.full(path.shape[1], np.nan)
     gap = float(last["gap"])
@@ -157,14 +157,14 @@ def _train(data: Dataset, classes: np.ndarray, asked: Settings, epochs: int, fou
     )  # fmt: skip
 
 
-def _message(status: str, said: str, gap: float, epochs: int, asked: Settings) -> str:
+def _message(status: str, message: str, gap: float, epochs: int, asked: Settings) -> str:
     if status == "overlap":
         return "the data are not separable: there is no margin, and w tends to the logistic minimiser"
     if status == "failed":
-        return f"{said}. {ADVICE[0].upper()}{ADVICE[1:]}"
-    if status == "transient" and not said:
+        return f"{message}. {ADVICE[0].upper()}{ADVICE[1:]}"
+    if status == "transient" and not message:
         return f"not converged: certified gap {gap:.2g} after {epochs:,} steps; {ADVICE}"
     goal = asked.gap
     if status == "converged" and goal is not None and gap > goal:
         return f"certified gap {gap:.2g} after {epochs:,} steps, above {goal:g}; {ADVICE}"
-    return said
+    return message

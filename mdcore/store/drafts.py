@@ -194,11 +194,11 @@ def exchange(one: Path, other: Path) -> None:
 
 def _files(place: Path) -> list[str]:
     """The names in `place` of everything but directories; links are not followed."""
-    found = []
+    names = []
     for folder, folders, files in os.walk(place):
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        found += [os.path.relpath(os.path.join(folder, name), place) for name in (*files, *links)]
-    return sorted(name for name in found if name != LISTING)
+        names += [os.path.relpath(os.path.join(folder, name), place) for name in (*files, *links)]
+    return sorted(name for name in names if name != LISTING)
 
 
 def _keep(target: Path, draft: Path, names: list[str]) -> None:

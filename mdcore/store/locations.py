@@ -16,8 +16,8 @@ def shipped(folder: str) -> Path:
 
 def grid_path(grid: str | Path) -> str:
     """The file of a grid: as given, or that of a shipped one where only its name is: quick_debug."""
-    own = shipped("grids") / f"{grid}.yaml"
-    return str(own if not Path(grid).exists() and Path(grid).name == str(grid) and own.is_file() else grid)
+    file = shipped("grids") / f"{grid}.yaml"
+    return str(file if not Path(grid).exists() and Path(grid).name == str(grid) and file.is_file() else grid)
 
 
 def by_make() -> bool:

@@ -49,7 +49,7 @@ def required_packages(requirements: Path = SOURCE_ROOT / "requirements.txt") -> 
             lines = [line for line in requires("mdcore") or [] if "extra ==" not in line]
         except PackageNotFoundError:
             lines = [f"{name}==" for name in ("torch", "numpy", "scipy", "scikit-learn", "pandas")]
-    return [found.group() for line in lines if (found := re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?===)", line))]
+    return [match.group() for line in lines if (match := re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?===)", line))]
 
 
 def _git(*words: str) -> str | None:
@@ -71,8 +71,8 @@ def _cpu() -> str | None:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return platform.processor() or None
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
-    return found.group(1).strip() if found else platform.processor() or None
+    match = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
+    return match.group(1).strip() if match else platform.processor() or None
 
 
 def _blas() -> dict[str, Any] | None:

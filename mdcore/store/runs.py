@@ -85,10 +85,10 @@ def find_run(output_dir: Path, tag: str) -> Path | None:
     """The newest directory <YYYYMMDD>_<tag> in output_dir; None where there is none."""
     name = re.compile(r"\d{8}_" + re.escape(check_tag(tag)))
     try:
-        found = [p for p in Path(output_dir).iterdir() if name.fullmatch(p.name) and p.is_dir()]
+        run_dirs = [p for p in Path(output_dir).iterdir() if name.fullmatch(p.name) and p.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return max(found, default=None)
+    return max(run_dirs, default=None)
 
 
 def run_of(runs_dir: Path, tag: str) -> Path:
@@ -223,13 +223,13 @@ def write_head(run: Run, grid: Grid, provenance: dict[str, Any]) -> None:
 def trained_on(run_dir: Path, cell_ids: list[str]) -> dict[str, dict[str, Any]]:
     """{sha256 of the arrays: {"label", "files": {name: sha256}, "cells"}} of the cells that have results."""
     newest = committed(run_dir).newest
-    found: dict[str, dict[str, Any]] = {}
+    by_digest: dict[str, dict[str, Any]] = {}
     for cell_id in cell_ids:
         data = newest[cell_id].data if cell_id in newest else {}
         if data.get("sha256"):
             described = {"label": data.get("label", ""), "files": data.get("files", {}), "cells": []}
-            found.setdefault(data["sha256"], described)["cells"].append(cell_id)
-    return found
+            by_digest.setdefault(data["sha256"], described)["cells"].append(cell_id)
+    return by_digest
 
 
 def read_run(run_dir: str | Path) -> RunData:

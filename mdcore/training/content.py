@@ -39,10 +39,10 @@ class ContentNow:
                 self._loaded[cell.data_key] = load_data(cell.config, self.grid.plugin_dir, self.grid.data_dir)
             except Exception as error:  # a user's function may raise anything
                 self._loaded[cell.data_key] = error
-        found = self._loaded[cell.data_key]
-        if isinstance(found, Exception):
-            raise found
-        return found
+        loaded = self._loaded[cell.data_key]
+        if isinstance(loaded, Exception):
+            raise loaded
+        return loaded
 
     def of(self, cell: Cell) -> dict:
         """{"files": {name: sha256}} of files, {"sha256": …} of a user's own data; {} where nothing is known."""
@@ -72,12 +72,12 @@ class ContentNow:
 
     def unreadable(self, stacks) -> list[str]:
         """What is wrong with the tables that these stacks would be trained on, each fault once."""
-        told: dict[str, None] = {}
+        faults: dict[str, None] = {}
         for cell in (stack.cells[0] for stack in stacks):  # a stack has one data set
             source = SOURCES.get(cell.config["dataset"]["name"])
             if source is not None and source.quick:
-                told |= dict.fromkeys(filter(None, [self._fault(cell)]))
-        return list(told)
+                faults |= dict.fromkeys(filter(None, [self._fault(cell)]))
+        return list(faults)
 
     def _fault(self, cell: Cell) -> str:
         try:
@@ -146,8 +146,8 @@ def describe(data: Dataset, ps: list[float]) -> str:
         parts.append(f"constant in training: coordinate {numbers} (where it is not 0 it acts as a bias)")
     if n * d > DECIDE:
         return "; ".join([*parts, "separability is decided in training"])
-    verdict = separability(data.A)
-    parts.append(verdict.verdict)
-    if verdict.verdict == SEPARABLE:
-        parts += [f"l_{p:g} margin {max_margin(data.A, p, verdict.w).margin:.4g}" for p in ps]
+    separation = separability(data.A)
+    parts.append(separation.verdict)
+    if separation.verdict == SEPARABLE:
+        parts += [f"l_{p:g} margin {max_margin(data.A, p, separation.w).margin:.4g}" for p in ps]
     return "; ".join(parts)

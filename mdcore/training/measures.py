@@ -20,7 +20,7 @@ ANGLE_ROUNDING = 1e-11  # degrees: `metrics.angle` of two vectors errs by less, 
 MAX_MARGIN_COLUMNS = ("angle_max_margin", "angle_bound", "margin_ratio")
 
 
-def tables(cells, companions, trainer, data, found, extra: Mapping[str, Callable]):
+def tables(cells, companions, trainer, data, references, extra: Mapping[str, Callable]):
     """(history, final, w): one row a cell and logged epoch; one row a cell; the last predictors (K, d).
 
     `extra` are metrics of the user's own, each called with (w, data) for a predictor w (d,) in float64.
@@ -31,7 +31,7 @@ def tables(cells, companions, trainer, data, found, extra: Mapping[str, Callable
         path = observer.predictors[position]
         columns = {name: values[position].numpy() for name, values in observer.values.items()}
         verify_last_gap(observer, position, columns, data.A)
-        columns |= against_references(path, columns, plans[position].limit_p, found)
+        columns |= against_references(path, columns, plans[position].limit_p, references)
         columns |= against_linear(observer, position, companions.get(position))
         rows = int(observer.last[position]) + 1
         table = pd.DataFrame({"epoch": epochs, **{name: np.asarray(v) for name, v in columns.items()}}).iloc[:rows]
@@ -40,9 +40,9 @@ def tables(cells, companions, trainer, data, found, extra: Mapping[str, Callable
             table[METRIC + name] = [float(metric(path[row].numpy().copy(), data)) for row in range(rows)]
         table.insert(0, "cell_id", cell.cell_id)
         diverged_at = observer.diverged_at.get(position)
-        outcome = (*verdict(table, diverged_at, plans[position], found), diverged_at)
+        outcome = (*status_of(table, diverged_at, plans[position], references), diverged_at)
         histories.append(table)
-        finals.append(final_row(cell, table, outcome, plans[position], found, data))
+        finals.append(final_row(cell, table, outcome, plans[position], references, data))
         predictors.append(w)
     history = pd.concat(histories, ignore_index=True).astype({"epoch": "float64"})
     return history, typed_parameters(pd.DataFrame(finals)), np.array(predictors)
@@ -90,12 +90,13 @@ def angle_bound(path: Tensor, gap: np.ndarray, reference) -> np.ndarray:
     return np.where(np.isfinite(w).all(axis=1), bound, math.nan)
 
 
-def against_references(path: Tensor, columns: dict, limit_p: float | None, found) -> dict[str, np.ndarray]:
+def against_references(path: Tensor, columns: dict, limit_p: float | None, references) -> dict[str, np.ndarray]:
     """Angles (degrees) of predictors (T, d) to the references, and γ_p(w)/γ_p*; NaN where there is none."""
-    reference = found.max_margin.get(limit_p)
+    reference = references.max_margin.get(limit_p)
     nothing = dict.fromkeys(MAX_MARGIN_COLUMNS, np.full(len(path), math.nan))
     of_margin = nothing if reference is None else against_max_margin(path, columns, reference)
-    return {**of_margin, "angle_svm": degrees(path, found.svm.w), "angle_logreg": degrees(path, found.logreg.w)}
+    svm, logreg = degrees(path, references.svm.w), degrees(path, references.logreg.w)
+    return {**of_margin, "angle_svm": svm, "angle_logreg": logreg}
 
 
 def against_max_margin(path: Tensor, columns: dict, reference) -> dict[str, np.ndarray]:
@@ -158,7 +159,7 @@ def _direction_at(path: Tensor, reached: np.ndarray, level: np.ndarray) -> Tenso
     return torch.where(weight >= 1.0, unit(high_w), unit(between))
 
 
-def verdict(table: pd.DataFrame, diverged_at: int | None, plan, found) -> tuple[str, str]:
+def status_of(table: pd.DataFrame, diverged_at: int | None, plan, references) -> tuple[str, str]:
     """(status, message) of a trained cell by these rules: diverged, overlap, quasi-separable, failed,
     converged (certified gap ≤ 1 %) or transient."""
     if diverged_at is not None:
@@ -166,9 +167,9 @@ def verdict(table: pd.DataFrame, diverged_at: int | None, plan, found) -> tuple[
             "diverged",
             f"first non-finite value at epoch {diverged_at}; take a smaller step or another rule",
         )
-    if found.separability == "overlapping":
+    if references.separability == "overlapping":
         return "overlap", ""
-    if found.separability != "separable":
+    if references.separability != "separable":
         return (
             "quasi-separable",
             "some points lie on every separating hyperplane: no margin, the weights still grow",
@@ -184,15 +185,15 @@ def verdict(table: pd.DataFrame, diverged_at: int | None, plan, found) -> tuple[
     return ("converged", "") if last["gap"] <= directions.CONVERGED_GAP else ("transient", "")
 
 
-def final_row(cell, table: pd.DataFrame, outcome, plan, found, data) -> dict:
-    """The row of final.parquet: last logged row, configuration, verdict, and what is known of the data set.
+def final_row(cell, table: pd.DataFrame, outcome, plan, references, data) -> dict:
+    """The row of final.parquet: last logged row, configuration, status, and what is known of the data set.
 
     outcome: status, message, and the epoch of the first value that is not finite, or None.
     """
     status, message, diverged_at = outcome
     nothing = dict.fromkeys(table.columns, math.nan) | {"cell_id": cell.cell_id}  # it diverged before it was logged
     last = table.iloc[-1].to_dict() if len(table) else nothing
-    reference = found.max_margin.get(plan.limit_p)
+    reference = references.max_margin.get(plan.limit_p)
     configuration = cell.flat()
     configuration["loss_function"] = configuration.pop("loss")  # `loss` is the risk reached, as in the history
     return {
@@ -201,16 +202,16 @@ def final_row(cell, table: pd.DataFrame, outcome, plan, found, data) -> dict:
         "condition_id": cell.condition_id,
         "status": status,
         "message": message,
-        "separability": found.separability,
-        "separability_value": float(found.separability_value),
+        "separability": references.separability,
+        "separability_value": float(references.separability_value),
         "limit_p": math.nan if plan.limit_p is None else plan.limit_p,
         "exact_margin": reference.margin if reference else math.nan,
         "exact_margin_gap": reference.gap if reference else math.nan,
         "exact_margin_kkt": reference.kkt if reference else math.nan,
         "exact_angle_bound": reference.angle_bound if reference else math.nan,
         "reference_unique": bool(reference.unique) if reference else None,
-        "svm_kind": found.svm.kind,
-        "logreg_kind": found.logreg.kind,
+        "svm_kind": references.svm.kind,
+        "logreg_kind": references.logreg.kind,
         "data_sha256": data.fingerprint,
         "n_train": len(data.X_train),
         "n_test": len(data.X_test),

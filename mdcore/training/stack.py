@@ -33,7 +33,8 @@ from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Lp, Potential
 from mdcore.math.step_rules import StepRule
-from mdcore.problems import datasets, references
+from mdcore.problems import datasets
+from mdcore.problems.references import solve_references
 from mdcore.training import exploring, measures, own_metrics
 from mdcore.training.failures import RequestRefused, one_line, refused
 from mdcore.training.progress import steps_taken, tell
@@ -78,13 +79,11 @@ def train_request(path: str | Path) -> StackOutput:
     limits = {plan.limit_p for plan in plans if plan.limit_p is not None}
     shared = cells[0].config
     cache = request.get("references_dir")
-    found = references.solve_references(
-        data, limits, shared["svm_C"], shared["logreg_C"], Path(cache) if cache else None
-    )
+    references = solve_references(data, limits, shared["svm_C"], shared["logreg_C"], Path(cache) if cache else None)
     clock["references"] = time.monotonic()
     with refused():
         device, notes = choose_device(request.get("device", "auto"))
-        plan = stack_plan(shared, found.separability == "separable", device, plugin_dir)
+        plan = stack_plan(shared, references.separability == "separable", device, plugin_dir)
     with blaming(cells, plans, companions):
         trainer = StackTrainer(
             torch.tensor(data.A),
@@ -97,16 +96,16 @@ def train_request(path: str | Path) -> StackOutput:
         spent = _train(trainer, request, data.fingerprint, notes)
     clock["trained"] = time.monotonic()
     extra = {name: partial(own_metrics.value_or_nan, name, metric, notes) for name, metric in metrics.items()}
-    history, final, w = measures.tables(cells, companions, trainer, data, found, extra)
-    if found.separability == "overlapping":  # the limit is the logistic minimiser, the only one at full column rank
-        final["reference_unique"] = bool(found.logreg.unique)
+    history, final, w = measures.tables(cells, companions, trainer, data, references, extra)
+    if references.separability == "overlapping":  # the limit is the logistic minimiser, unique at full column rank
+        final["reference_unique"] = bool(references.logreg.unique)
     final["seconds"] = spent * final["steps"] / final["steps"].sum()
     seconds = {
         "references": clock["references"] - clock["start"],
         "training": spent,
         "tables": time.monotonic() - clock["trained"],
     }
-    notes += [f"l{p:g} max-margin: {m.message}" for p, m in found.max_margin.items() if m.message]
+    notes += [f"l{p:g} max-margin: {m.message}" for p, m in references.max_margin.items() if m.message]
     notes += compiled_code.NOTES
     kept = None
     if request.get("keep", True):
@@ -238,7 +237,7 @@ def _train(trainer: StackTrainer, request: dict, data: str, notes: list[str]) ->
         except Exception as error:  # a damaged state costs a restart of this stack, never a crash
             notes.append(f"saved training state not used ({error.__class__.__name__}: {error}); started again")
     start, began = time.monotonic(), steps_taken(trainer)
-    last_saved = last_told = start
+    last_saved = last_reported = start
     steps, looked = 1, start
     if progress_path:  # that training has begun, and whether cells can stop early
         tell(trainer, progress_path, began, 0.0)
@@ -248,9 +247,9 @@ def _train(trainer: StackTrainer, request: dict, data: str, notes: list[str]) ->
         now = time.monotonic()
         each, looked = (now - looked) / max(1, trainer.epoch - before), now
         steps = max(1, min(STEPS_BETWEEN_LOOKS, 2 * steps, int(LOOK_EVERY_S / max(each, 1e-9))))
-        if progress_path and now - last_told >= PROGRESS_EVERY_S:
+        if progress_path and now - last_reported >= PROGRESS_EVERY_S:
             tell(trainer, progress_path, began, now - start)
-            last_told = now
+            last_reported = now
         # saved when the next look would come too late: no more than state_every_s is ever trained again
         if state_path and now + steps * each - last_saved > request.get("state_every_s", STATE_EVERY_S):
             state = {

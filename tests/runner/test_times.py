@@ -115,7 +115,7 @@ def test_the_eta_moves_within_a_stack_and_leaves_out_what_is_skipped(tmp_path, c
 def test_the_log_says_how_true_the_eta_was(tmp_path, clock):
     (stack,) = compose(fake_cells(2))
     progress = Progress([stack], 1, 0, Log(tmp_path / "grid.log"), stream=io.StringIO())
-    progress._told = [(1.0, 50.0), (4.0, 30.0), (9.0, 20.0)]
+    progress._etas = [(1.0, 50.0), (4.0, 30.0), (9.0, 20.0)]
     clock[0] += 34.0
     assert progress.how_true() == "ETA after a tenth of the time, at 4.0 s: 30.0 s; it took 30.0 s"
 

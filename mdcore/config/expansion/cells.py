@@ -52,7 +52,7 @@ def expand(layout: Layout) -> list[Cell]:
         [{leaf: s for part in row.values() for leaf, s in part.items()} for row in axis.rows] for axis in layout.axes
     ]
     configurations = Configurations(leaves, spot)
-    cells: dict[tuple[Any, ...], Cell] = {}
+    by_key: dict[tuple[Any, ...], Cell] = {}
     excluded = 0
     for row in itertools.product(*axes):
         combination: dict[str, Setting] = dict(layout.fixed)
@@ -65,16 +65,16 @@ def expand(layout: Layout) -> list[Cell]:
         if layout.exclude and _excluded(layout, combination):
             excluded += 1
             continue
-        outcome = configurations.of(combination)
-        if outcome is not None and outcome[0] not in cells:
-            cells[outcome[0]] = make_cell(outcome[1])
-    found = list(cells.values())
-    if not found and not problems:
+        key_and_config = configurations.of(combination)
+        if key_and_config is not None and key_and_config[0] not in by_key:
+            by_key[key_and_config[0]] = make_cell(key_and_config[1])
+    cells = list(by_key.values())
+    if not cells and not problems:
         message = f"no cell is left: all {excluded} combinations are excluded; expected at least one"
         problems.add(spot.place, "exclude", message)
-    _refuse_collisions(found, spot.place, problems)
-    _refuse_two_names(found, configurations)
-    return found
+    _refuse_collisions(cells, spot.place, problems)
+    _refuse_two_names(cells, configurations)
+    return cells
 
 
 def _ordered_rules(layout: Layout, leaves: set[str]) -> list[tuple[tuple[str, ...], Condition]] | None:
@@ -123,7 +123,7 @@ class Configurations:
 
     def of(self, combination: Combination) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """(key, configuration), or None if refused; the same configuration has the same key."""
-        found: dict[str, Any] = {}
+        config: dict[str, Any] = {}
         parts = []
         get = combination.get
         for leaves, build, cache in self._parts:
@@ -136,8 +136,8 @@ class Configurations:
         if None in parts:
             return None
         for part in parts:
-            found.update(part)
-        return tuple(map(id, parts)), {key: found[key] for key in KEYS if key in found}
+            config.update(part)
+        return tuple(map(id, parts)), {key: config[key] for key in KEYS if key in config}
 
     def _tell(self, combination: Combination, leaf: str, message: str) -> None:
         if leaf in combination:

@@ -178,12 +178,12 @@ def user_groups(data: Any) -> set[str]:
         return set().union(*map(user_groups, data))
     if not isinstance(data, dict):
         return set()
-    found = set().union(*map(user_groups, data.values()))
+    groups = set().union(*map(user_groups, data.values()))
     for group, choose in CHOOSE.items():
         for value in (data.get(key) for key in (group, f"{group}.{choose}", choose)):
             if any(isinstance(name, str) and ":" in name for name in (value if isinstance(value, list) else [value])):
-                found.add(group)
-    return found
+                groups.add(group)
+    return groups
 
 
 def _mapping(data: Mapping[str, Any], section: str, spot: Spot) -> dict[str, Any]:

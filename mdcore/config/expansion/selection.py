@@ -63,8 +63,8 @@ def _filter(text: str, flats: list[dict[str, Any]], problems: Problems) -> list[
 def _there(flats: list[dict[str, Any]], column: str, given: str) -> str:
     """The values that the cells have in a column, and the nearest to what was given."""
     columns = ("potential", "potential_label") if column == "potential" else (column,)
-    found = dict.fromkeys(flat.get(name) for name in columns for flat in flats)
-    values = list(dict.fromkeys("null" if value is None else short_number(value) for value in found))
+    distinct = dict.fromkeys(flat.get(name) for name in columns for flat in flats)
+    values = list(dict.fromkeys("null" if value is None else short_number(value) for value in distinct))
     more = f", … ({len(values)} in all)" if len(values) > MOST_SHOWN else ""
     start = "there is " if len(values) == 1 else "there are "
     return start + ", ".join(values[:MOST_SHOWN]) + more + nearest(given, values)
@@ -72,8 +72,8 @@ def _there(flats: list[dict[str, Any]], column: str, given: str) -> str:
 
 def _column(key: str, columns: list[str]) -> str | None:
     group, _, part = key.partition(".")  # as the grid file writes it
-    own = PARAM + part if group in ("dataset", "step") and part else key
-    names = (own, key, key.replace(".", "_"), {"dataset.name": "dataset"}.get(key, key))
+    user_column = PARAM + part if group in ("dataset", "step") and part else key
+    names = (user_column, key, key.replace(".", "_"), {"dataset.name": "dataset"}.get(key, key))
     return next((name for name in names if name in columns), None)
 
 

@@ -49,30 +49,30 @@ def load_potential(reference: str, plugin_dir: str | Path | None = None) -> type
 
 def load_rule(reference: str, plugin_dir: str | Path | None = None) -> type[Rule]:
     """The class my_file:MyRule, a subclass of mdcore.math.step_rules.Rule. Raises GridError."""
-    found = _load_class(reference, plugin_dir, Rule, "step rule", ("coefficient",))
-    declared = found.parameters
+    rule_class = _load_class(reference, plugin_dir, Rule, "step rule", ("coefficient",))
+    declared = rule_class.parameters
     if not (isinstance(declared, Mapping) and all(isinstance(each, Number) for each in declared.values())):
         raise GridError(
             f"{reference}: parameters is {str(declared)[:60]}; expected {{name: Number(…)}} with "
             "`from mdcore.math.parameters import Number`"
         )
-    return found
+    return rule_class
 
 
 def _load_class(
     reference: str, plugin_dir: str | Path | None, base: type[Base], what: str, needed: tuple[str, ...]
 ) -> type[Base]:
     """A subclass of `base` that defines the methods `needed`."""
-    found = _load(reference, plugin_dir)
-    if not (isinstance(found, type) and issubclass(found, base)):
+    loaded = _load(reference, plugin_dir)
+    if not (isinstance(loaded, type) and issubclass(loaded, base)):
         raise GridError(
             f"{reference}: is not a {what}; expected `class {reference.split(':')[1]}({base.__name__})` with "
             f"`from {base.__module__} import {base.__name__}`"
         )
-    lacking = [name for name in needed if getattr(found, name) is getattr(base, name)]
+    lacking = [name for name in needed if getattr(loaded, name) is getattr(base, name)]
     if lacking:
         raise GridError(f"{reference}: has no {', '.join(lacking)}; expected a {what} to define {', '.join(needed)}")
-    return found
+    return loaded
 
 
 def rule_for(config: dict[str, Any], plugin_dir: str | Path | None = None) -> StepRule:
@@ -81,14 +81,14 @@ def rule_for(config: dict[str, Any], plugin_dir: str | Path | None = None) -> St
     name = step["rule"]
     if name in RULES:
         return StepRule.of(step, config["epochs"])
-    found = load_rule(name, plugin_dir)
+    rule_class = load_rule(name, plugin_dir)
     try:
-        rule = StepRule.of(step, config["epochs"], found)
+        rule = StepRule.of(step, config["epochs"], rule_class)
     except (TypeError, ValueError) as error:
         given = {key: value for key, value in step.items() if key != "rule"}
         raise GridError(f"{name}: cannot be made with the parameters {given}: {reason(error)}") from error
-    if found.deepest is not None and depth > found.deepest:
-        raise GridError(f"{name}: is for depth ≤ {found.deepest}; got depth {depth}: exclude the pair")
+    if rule_class.deepest is not None and depth > rule_class.deepest:
+        raise GridError(f"{name}: is for depth ≤ {rule_class.deepest}; got depth {depth}: exclude the pair")
     check_rule(rule)
     return rule
 
@@ -100,20 +100,20 @@ def load_dataset(reference: str, plugin_dir: str | Path | None = None) -> Callab
 
 def load_metric(reference: str, plugin_dir: str | Path | None = None) -> Callable[..., Any]:
     """The metric function my_file:my_metric, what it declares of itself checked. Raises GridError."""
-    found = _load_callable(reference, plugin_dir, "a function that returns a number")
+    metric = _load_callable(reference, plugin_dir, "a function that returns a number")
     for name, (allowed, expected) in DECLARED.items():
-        given = getattr(found, name, "")
+        given = getattr(metric, name, "")
         if not (isinstance(given, str) and allowed(given)):
             raise GridError(f"{reference}: its {name} is {str(given)[:60]!r}; expected {expected}")
-    return found
+    return metric
 
 
 def declarations(grid: Grid) -> dict[str, dict[str, str]]:
     """{reference: what it declares, of label, unit and better} of the metrics that a grid names."""
     names = sorted({name for cell in grid.cells for name in cell.config.get("metrics", ())})
-    found = {name: load_metric(name, grid.plugin_dir) for name in names}
+    metrics = {name: load_metric(name, grid.plugin_dir) for name in names}
     return {
-        name: {key: text for key in DECLARED if (text := getattr(metric, key, ""))} for name, metric in found.items()
+        name: {key: text for key in DECLARED if (text := getattr(metric, key, ""))} for name, metric in metrics.items()
     }
 
 
@@ -174,7 +174,7 @@ def check(
     The directory is the first with all files: beside the grid file, the grid's plugin_dir, the working one.
     """
     configs = [cell.config for cell in cells]
-    wanted = [(setting, *found) for setting in settings for found in _named(setting, configs)]
+    wanted = [(setting, *named) for setting in settings for named in _named(setting, configs)]
     if not wanted:
         return [], None
     references = sorted({reference for _, reference, _ in wanted})
@@ -232,12 +232,12 @@ def _make(entry: Any, plugin_dir: str | Path | None) -> Potential:
     name, parameters = name_of(entry), dict(parameters_of(entry))
     if name in BUILTIN:
         return BUILTIN[name](**parameters | {key: value[0] for key, value in per_layer(entry).items()})
-    found = load_potential(name, plugin_dir)
+    potential_class = load_potential(name, plugin_dir)
     try:
-        made = found(**copy.deepcopy(parameters))
+        made = potential_class(**copy.deepcopy(parameters))
     except Exception as error:
         raise GridError(f"{name}: cannot be made with the parameters {parameters}: {reason(error)}") from error
-    tried = (found, json.dumps(parameters, sort_keys=True))
+    tried = (potential_class, json.dumps(parameters, sort_keys=True))
     if tried not in _conform:
         check_potential(made, name if not parameters else f"{name} with {parameters}")
         _conform.add(tried)
@@ -245,10 +245,10 @@ def _make(entry: Any, plugin_dir: str | Path | None) -> Potential:
 
 
 def _load_callable(reference: str, plugin_dir: str | Path | None, what: str) -> Callable[..., Any]:
-    found = _load(reference, plugin_dir)
-    if not callable(found):
-        raise GridError(f"{reference}: is a {type(found).__name__}; expected {what}")
-    callable_: Callable[..., Any] = found
+    loaded = _load(reference, plugin_dir)
+    if not callable(loaded):
+        raise GridError(f"{reference}: is a {type(loaded).__name__}; expected {what}")
+    callable_: Callable[..., Any] = loaded
     return callable_
 
 

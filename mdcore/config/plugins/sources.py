@@ -29,14 +29,14 @@ def read_sources(stem: str, plugin_dir: str | Path | None) -> dict[Path, bytes]:
     Raises GridError where the plug-in's own file cannot be read.
     """
     folder = Path.cwd() if plugin_dir is None else Path(plugin_dir)
-    own = folder / f"{stem}.py"
+    plugin_file = folder / f"{stem}.py"
     try:
-        sources = {own: own.read_bytes()}
+        sources = {plugin_file: plugin_file.read_bytes()}
     except (OSError, ValueError) as error:
         raise GridError(
-            f"{own}: cannot be read ({reason(error)}); expected the file of the plug-in {stem}:…"
+            f"{plugin_file}: cannot be read ({reason(error)}); expected the file of the plug-in {stem}:…"
         ) from error
-    for path in (files := [own]):  # the list grows while it is gone through
+    for path in (files := [plugin_file]):  # the list grows while it is gone through
         for name in _imported(sources[path]):
             beside = folder / f"{name}.py"
             if beside not in sources and _is_taken_from(beside):
@@ -79,9 +79,9 @@ def digest_of(sources: dict[Path, bytes]) -> bytes:
 def load_module(stem: str, plugin_dir: str | Path | None) -> types.ModuleType:
     """The module of a plug-in, run once for each content. Raises GridError."""
     sources = read_sources(stem, plugin_dir)
-    own = next(iter(sources))
+    plugin_file = next(iter(sources))
     _last.update({path.name: hashlib.sha256(content).hexdigest() for path, content in sources.items()})
-    key = (str(own.resolve()), digest_of(sources).hex())
+    key = (str(plugin_file.resolve()), digest_of(sources).hex())
     if key not in _loaded:
         _loaded[key] = _run(sources, f"_mdcore_plugin_{stem}_{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}")
     return _loaded[key]
@@ -137,14 +137,14 @@ def _neighbours(sources: dict[Path, bytes]) -> Iterator[None]:
     A user's module that comes in by another way, from the working directory or as a package, would decide numbers
     without being known by its content: GridError.
     """
-    own = next(iter(sources))
+    plugin_file = next(iter(sources))
     finder, before = _Neighbours(sources), dict(sys.modules)
     for name in finder.files:
         sys.modules.pop(name, None)
     sys.meta_path.insert(0, finder)
     try:
         yield
-        places = {own.parent.resolve(), Path.cwd()}
+        places = {plugin_file.parent.resolve(), Path.cwd()}
         for name in sys.modules.keys() - before.keys() - finder.files.keys():
             file = getattr(sys.modules[name], "__file__", None)
             if (
@@ -154,8 +154,8 @@ def _neighbours(sources: dict[Path, bytes]) -> Iterator[None]:
             ):
                 del sys.modules[name]
                 raise GridError(
-                    f"{own}: imports {name} from {file}; expected one file {name}.py beside {own.name}, imported by "
-                    "its name: it decides numbers, and the run keeps its text"
+                    f"{plugin_file}: imports {name} from {file}; expected one file {name}.py beside "
+                    f"{plugin_file.name}, imported by its name: it decides numbers, and the run keeps its text"
                 )
     finally:
         sys.meta_path.remove(finder)

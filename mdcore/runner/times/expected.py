@@ -81,11 +81,11 @@ class Expectation:
 
     @staticmethod
     def _by_key(past: Iterable[Spent]) -> dict[str, list[Spent]]:
-        found: dict[str, list[Spent]] = defaultdict(list)
+        by_key: dict[str, list[Spent]] = defaultdict(list)
         for one in past:
             for key in (one.kind,) if one.kind in STARTS else (one.stack, one.alike, one.source, ""):
-                found[key].append(one)
-        return found
+                by_key[key].append(one)
+        return by_key
 
     def learn(self, new: Spent | None) -> None:
         """Of this run."""
@@ -98,8 +98,8 @@ class Expectation:
         if stack.name not in self._keys:
             self._keys[stack.name] = (*keys_of(stack.cells), "")
         for key in self._keys[stack.name][:keys]:
-            if found := self._now.get(key) or self._past.get(key):
-                return found[-NEWEST:]
+            if spent := self._now.get(key) or self._past.get(key):
+                return spent[-NEWEST:]
         return []
 
     def share(self, stack: Stack) -> float:

@@ -56,13 +56,13 @@ def crowd() -> float:
 
 def read() -> list[Spent]:
     """The newest lines of this machine, oldest first; what cannot be read is left out."""
-    here, found = machine(), []
+    here, spent = machine(), []
     for line in _lines()[-KEPT:]:
         with suppress(ValueError, TypeError, KeyError, AttributeError):
             entry = json.loads(line)
             if entry.pop("machine") == here:
-                found.append(_checked(Spent(**entry)))
-    return found
+                spent.append(_checked(Spent(**entry)))
+    return spent
 
 
 def _checked(spent: Spent) -> Spent:

@@ -54,7 +54,7 @@ class Progress:
         self.ready: float | None = None  # when kernels could start
         self._starts = ""
         self._measured = self._expected = 0.0  # seconds of training of the stacks that have ended here
-        self._told: list[tuple[float, float]] = []  # (elapsed, ETA)
+        self._etas: list[tuple[float, float]] = []  # (elapsed, ETA)
         self._lock = threading.Lock()
         self._end = threading.Event()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
@@ -163,7 +163,7 @@ class Progress:
     def how_true(self) -> str:
         """The ETA when a tenth of the time had passed, and what came of it."""
         took = time.monotonic() - self.start
-        then = next(((at, eta) for at, eta in self._told if at >= took / 10), None)
+        then = next(((at, eta) for at, eta in self._etas if at >= took / 10), None)
         if then is None:
             return ""
         return f"ETA after a tenth of the time, at {then[0]:.1f} s: {then[1]:.1f} s; it took {took - then[0]:.1f} s"
@@ -175,8 +175,8 @@ class Progress:
             now, line = time.monotonic(), self.line()
             with self._lock:
                 remaining = bool(self.running or self.waiting)
-            if remaining and len(self._told) < 100_000:
-                self._told.append((now - self.start, self.eta()))
+            if remaining and len(self._etas) < 100_000:
+                self._etas.append((now - self.start, self.eta()))
             if not compiling and self._starts == COMPILING:
                 compiling = True
                 self.say("the loops of the training are compiled, once for this clone: later runs find them")
@@ -198,8 +198,8 @@ class Progress:
             runs = dict(self.running)
         lines = []
         for name, seconds in idle.items():
-            if seconds >= runs[name].told_at:
-                runs[name].told_at *= 2
+            if seconds >= runs[name].warn_after:
+                runs[name].warn_after *= 2
                 lines.append(f"{name}: no step for {clock(seconds)} (it hangs, or its data take long to prepare)")
         return lines
 

@@ -19,14 +19,14 @@ class Running:
     def __init__(self, stack, path: Path):
         self.stack, self.path = stack, path
         self.start = time.monotonic()
-        self.told_at = STALLED_AFTER
+        self.warn_after = STALLED_AFTER
         self._last, self._since = -1.0, self.start  # the share at the last look that saw another one, and its time
 
     def idle(self) -> float:
         """Seconds since the last step that was seen; 0 once all steps are taken."""
         share = self.share()
         if share is not None and share != self._last:
-            self._last, self._since, self.told_at = share, time.monotonic(), STALLED_AFTER
+            self._last, self._since, self.warn_after = share, time.monotonic(), STALLED_AFTER
         return 0.0 if share == 1.0 else time.monotonic() - self._since
 
     def share(self) -> float | None:

@@ -142,11 +142,11 @@ def parse_index(content: bytes, place: str) -> dict[str, Any]:
 def verify(root: Path, index: dict[str, Any]) -> list[str]:
     """In words, which files of an unpacked bundle are missing or are not as they were packed."""
     wrong = []
-    for name, told in index["files"].items():
+    for name, recorded in index["files"].items():
         file = root / name
         if not file.is_file():
             wrong.append(f"{name} is missing")
-        elif sha256(file) != told["sha256"]:
+        elif sha256(file) != recorded["sha256"]:
             wrong.append(f"{name} is not as it was packed")
     return wrong
 

@@ -59,7 +59,7 @@ class Bundle:
     root: str
     files: dict[str, Path | bytes]
     index: dict[str, Any]
-    told: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def gather(request: BundleRequest) -> Bundle:
@@ -79,12 +79,12 @@ def gather(request: BundleRequest) -> Bundle:
     base = data_dir_of(manifest["grid_yaml"], run_dir)
     travelling, moves, data = data_files(request, data_places(run_dir, manifest, state), base)
     files |= travelling | run_files(run_dir, manifest, state, moves) | code_files()
-    own = sorted(
+    custom = sorted(
         {c["config"]["dataset"]["name"] for c in manifest["cells"] if is_user_defined(c["config"]["dataset"]["name"])}
     )
-    told = [f"left out: {each['place']}: {each['why']}" for each in data if each["why"]]
-    if own and not request.add:
-        told.append(f"{', '.join(own)}: what it reads beside its own source is not known: name such files with --add")
+    notes = [f"left out: {each['place']}: {each['why']}" for each in data if each["why"]]
+    if custom and not request.add:
+        notes += [f"{', '.join(custom)}: what it reads beside its own source is not known: name such files with --add"]
     index: dict[str, Any] = {
         "format": FORMAT,
         "tag": request.tag,
@@ -97,7 +97,7 @@ def gather(request: BundleRequest) -> Bundle:
         files[f"{DATA}/README.md"] = b"The data files that the run reads. ../README.md says what belongs here.\n"
     index["files"] = {name: _sum(files[name]) for name in sorted(files)}
     index["sha256"] = seal(index)
-    return Bundle(f"mdcore-{request.tag}", files, index, told)
+    return Bundle(f"mdcore-{request.tag}", files, index, notes)
 
 
 def unfinished(manifest: dict[str, Any], state: Committed) -> list[str]:
@@ -136,10 +136,10 @@ def run_files(
         dataset = cell["config"]["dataset"]
         moved = {key: moves[dataset[key]] for key in places_of(dataset)}
         cells.append({**cell, "config": {**cell["config"], "dataset": dataset | moved}})
-    told = manifest | {"cells": cells, "grid_yaml": text}
+    moved_manifest = manifest | {"cells": cells, "grid_yaml": text}
     files: dict[str, Path | bytes] = {
         "grid.yaml": text.encode(),
-        "manifest.json": json.dumps(told | {"sha256": seal(told)}, indent=1).encode(),
+        "manifest.json": json.dumps(moved_manifest | {"sha256": seal(moved_manifest)}, indent=1).encode(),
     }
     for path in (*plugin_files(run_dir, manifest), *(run_dir / "references").glob("*.npz")):
         files[path.relative_to(run_dir).as_posix()] = path
@@ -194,7 +194,7 @@ def data_files(
         )
     inside: dict[Path, str] = {}
     files: dict[str, Path | bytes] = {}
-    told, wrong = [], []
+    data, wrong = [], []
     for place in places:
         known = place.path in inside
         number = (
@@ -214,7 +214,7 @@ def data_files(
             why, lie = f"larger than {request.largest_mb:g} MB (--largest_mb)", []
         files |= {f"{DATA}/{at}" if file == place.path else f"{DATA}/{at}/{file.name}": file for file in lie}
         words = f"{place.words()}{'; ' * bool(left.get(place.name))}{left.get(place.name, '')}"
-        told.append({"name": place.name, "place": f"{DATA}/{at}", "what": words, "sha256": place.digests, "why": why})
+        data.append({"name": place.name, "place": f"{DATA}/{at}", "what": words, "sha256": place.digests, "why": why})
     for name in request.add:
         file, base = Path(name).resolve(), Path(data_dir or ".").resolve()
         if not file.is_file():
@@ -223,7 +223,7 @@ def data_files(
         files[f"{DATA}/{at}"] = file
     if wrong:
         raise RunError("\n".join(wrong))
-    return files, {place.given: inside[place.path] for place in places}, told
+    return files, {place.given: inside[place.path] for place in places}, data
 
 
 def _in(number: str, place: DataPlace) -> str:

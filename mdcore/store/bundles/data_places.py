@@ -53,16 +53,16 @@ class DataPlace:
 def data_places(run_dir: Path, manifest: Manifest, state: Committed) -> list[DataPlace]:
     """The places of data that the cells of a run name, in the order of the cells."""
     data_dir = data_dir_of(manifest["grid_yaml"], run_dir)
-    found: dict[str, DataPlace] = {}
+    places: dict[str, DataPlace] = {}
     for cell in manifest["cells"]:
         config = located(cell["config"], data_dir)
         for key in places_of(config["dataset"]):
             given, path = cell["config"]["dataset"][key], config["dataset"][key]
-            place = found.setdefault(given, DataPlace(config["dataset"], given, Path(path)))
+            place = places.setdefault(given, DataPlace(config["dataset"], given, Path(path)))
             if record := state.newest.get(cell["cell_id"]):
                 place.digests |= record.data.get("files", {})
             place.cells.append(cell["cell_id"])
-    return list(found.values())
+    return list(places.values())
 
 
 def places_of(dataset: dict[str, Any]) -> list[str]:
@@ -82,8 +82,8 @@ def sections_of(grid_yaml: str) -> dict[str, Any]:
 
 def data_dir_of(grid_yaml: str, run_dir: Path) -> str | None:
     """Where the relative paths of a run's grid start; None where it reads no file."""
-    found = sections_of(grid_yaml).get("data_dir") if "data_dir" in grid_yaml else None
-    return str(run_dir / found) if isinstance(found, str) else None
+    data_dir = sections_of(grid_yaml).get("data_dir") if "data_dir" in grid_yaml else None
+    return str(run_dir / data_dir) if isinstance(data_dir, str) else None
 
 
 def moved_grid(grid_yaml: str, data_dir: str | None, moves: dict[str, str]) -> str:

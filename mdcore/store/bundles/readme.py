@@ -74,7 +74,7 @@ def readme(index: dict[str, Any], manifest: dict[str, Any], finished: int) -> by
         for each in index["data"]
         if each["why"]
     ]
-    own = any(":" in str(cell["config"]) for cell in manifest["cells"])
+    has_plugins = any(":" in str(cell["config"]) for cell in manifest["cells"])
     here = any(not each["why"] for each in index["data"])
     reservations = "".join(f"\n**Not whole**: {each}.\n" for each in index["reservations"])
     return TEXT.format(
@@ -87,7 +87,7 @@ def readme(index: dict[str, Any], manifest: dict[str, Any], finished: int) -> by
         python=".".join(str(provenance.get("python", "3.11")).split(".")[:2]),
         platform=provenance.get("platform") or "a machine that is not recorded",
         cpu=provenance.get("cpu") or "processor not recorded",
-        plugins=", its plug-ins (`*.py`)" if own else "",
+        plugins=", its plug-ins (`*.py`)" if has_plugins else "",
         data="| `data/` | the data files, as they were read |\n" if here else "",
         rows="\n".join(rows),
         missing=MISSING.format(rows="\n".join(left)) if left else "",
@@ -108,9 +108,9 @@ def _whether(config: dict[str, Any], data: list[dict[str, Any]]) -> str:
     if is_user_defined(dataset["name"]):
         return "its source"
     name = PurePath(dataset.get("path") or "").name
-    found = next((each for each in data if each["name"] == name), None)
-    if found:
-        return "no, see below" if found["why"] else f"`{found['place']}`"
+    entry = next((each for each in data if each["name"] == name), None)
+    if entry:
+        return "no, see below" if entry["why"] else f"`{entry['place']}`"
     return "made from the seed" if dataset["name"] == "synthetic" else "comes with the packages of requirements.txt"
 
 

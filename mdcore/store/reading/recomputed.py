@@ -81,10 +81,10 @@ def _differences(row: Row, before: Row, config: Row | None, status: str | None) 
         yield from [("condition_id", cell.condition_id, 0.0)] * (not same)
     if status is not None:
         yield "status", status, 0.0
-    yield "status", _verdict(row), 0.0
+    yield "status", _status(row), 0.0
 
 
-def _verdict(row: Row) -> str:
+def _status(row: Row) -> str:
     """The status by the rules of the theory from the row's own separability, accuracy and gap; as told: not decided."""
     if row["status"] == "diverged":
         return "diverged"
@@ -129,17 +129,17 @@ def _of_references(row: Row, w: np.ndarray, directory: Path | None) -> Iterator[
     if directory is None or not isinstance(digest, str) or not np.isfinite(w).all() or not w.any():
         return
     separable, p = row.get("separability") == "separable", row["limit_p"]
-    found = kept(directory, digest, "max_margin", p=repr(float(p))) if separable and p >= 1 else None
-    if found is not None and len(found["w"]) == len(w):
-        yield "exact_margin", found["margin"], TOLERANCE
-        yield "angle_max_margin", angle(w, found["w"]), ANGLE_TOLERANCE
-        yield "margin_ratio", row["margin_lp"] / found["margin"], TOLERANCE
+    max_margin = kept(directory, digest, "max_margin", p=repr(float(p))) if separable and p >= 1 else None
+    if max_margin is not None and len(max_margin["w"]) == len(w):
+        yield "exact_margin", max_margin["margin"], TOLERANCE
+        yield "angle_max_margin", angle(w, max_margin["w"]), ANGLE_TOLERANCE
+        yield "margin_ratio", row["margin_lp"] / max_margin["margin"], TOLERANCE
     svm = ("max_margin", {"p": repr(2.0)}) if separable else ("svm", {"C": repr(float(row["svm_C"]))})
     regular = None if row.get("separability") == "overlapping" else float(row["logreg_C"])
     for column, (kind, parameters) in {"angle_svm": svm, "angle_logreg": ("logreg", {"C": repr(regular)})}.items():
-        found = kept(directory, digest, kind, **parameters)
-        if found is not None and len(found["w"]) == len(w):
-            yield column, angle(w, found["w"]), ANGLE_TOLERANCE
+        reference = kept(directory, digest, kind, **parameters)
+        if reference is not None and len(reference["w"]) == len(w):
+            yield column, angle(w, reference["w"]), ANGLE_TOLERANCE
 
 
 @lru_cache(maxsize=64)
