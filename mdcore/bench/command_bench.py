@@ -135,20 +135,20 @@ def measure_commands(bench: Bench, repeats: int) -> None:
     for jobs in sorted(runs):
         seconds = np.array(walls[jobs]) / steps
         bench.row(title, f"grid, {jobs} worker{'s' * (jobs > 1)}", seconds, bases / steps / seconds, clock="wall")
-    said = (
+    bound = (
         f"{len(runs[2].cells)} cells, {steps[-1]:,.0f} cell-steps: {runs[2].wall:.0f} s with two workers, "
         f"{alone.wall:.0f} s with {min(runs)} ({training:.0f} s training, {references:.0f} s references and data; "
         f"{alone.cpu:.0f} s of CPU in all); the baseline would take {bases[-1]:.0f} s on one thread."
     )
-    bench.find("command", ratios, said, setting)
+    bench.find("command", ratios, bound, setting)
     formula = f"Workers: {min(runs)}; 1 − (references + training + tables)/(workers · wall)."
     bench.find("overhead", overheads, formula, setting)
     if bench.quick:
         return
-    bench.find("workers", workers, two_workers_said(runs[1], runs[2], float(np.median(left))), setting)
+    bench.find("workers", workers, two_workers_bound(runs[1], runs[2], float(np.median(left))), setting)
 
 
-def two_workers_said(one: GridRun, two: GridRun, left: float) -> str:
+def two_workers_bound(one: GridRun, two: GridRun, left: float) -> str:
     """Where two workers lose: the machine, the start that both wait for, the end of the longer queue."""
     return (
         f"Two processes that only multiply matrices did ×{left:.2f} the work of one at that time. References, "

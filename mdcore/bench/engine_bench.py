@@ -22,8 +22,8 @@ def measure_engine(bench: Bench, repeats: int) -> None:
             shares[len(work.cells)] = (share, bound)
     best = max(shares, key=lambda cells: np.median(shares[cells][0]))
     every = ", ".join(f"{cells} cells {100 * np.median(share):.0f} %" for cells, (share, _) in shares.items())
-    said = f"{every}. At {best} cells: {shares[best][1]}"
-    bench.find("dense_36", shares[best][0], said, QUICK if bench.quick else "")
+    summary = f"{every}. At {best} cells: {shares[best][1]}"
+    bench.find("dense_36", shares[best][0], summary, QUICK if bench.quick else "")
 
 
 def measure(bench: Bench, work: Workload, repeats: int) -> tuple[np.ndarray, str]:
@@ -41,20 +41,20 @@ def measure(bench: Bench, work: Workload, repeats: int) -> tuple[np.ndarray, str
     }
     if torch.cuda.is_available():
         contenders["gpu"] = work.gpu_seconds
-    found = timing.by_turns(contenders, repeats)
-    base, engine, dgemm = found["baseline"], found["engine"], found["dgemm"]
+    samples = timing.by_turns(contenders, repeats)
+    base, engine, dgemm = samples["baseline"], samples["engine"], samples["dgemm"]
     flops = work.pass_flops
     bench.row(work.title, "baseline", base, base / base)
     bench.row(work.title, "engine", engine, base / engine, flops, dgemm)
     bench.row(work.title, "dgemm at its full rate", flops / dgemm, base * dgemm / flops, flops, dgemm)
-    shaped = found["shaped"]
+    shaped = samples["shaped"]
     bench.row(work.title, "dgemm in the pass's shape", flops / shaped, base * shaped / flops, flops, dgemm)
     setting = QUICK if bench.quick else ""
-    own = found["compiled"]
-    bench.row(work.title, "compiled products, in the cache", flops / own, base * own / flops, flops, dgemm)
-    if "gpu" in found:
-        bench.row(work.title, "engine, device cuda", found["gpu"], base / found["gpu"], flops, clock="wall")
-    bound = roofline(work, {name: float(np.median(values)) for name, values in found.items()})
+    compiled = samples["compiled"]
+    bench.row(work.title, "compiled products, in the cache", flops / compiled, base * compiled / flops, flops, dgemm)
+    if "gpu" in samples:
+        bench.row(work.title, "engine, device cuda", samples["gpu"], base / samples["gpu"], flops, clock="wall")
+    bound = roofline(work, {name: float(np.median(values)) for name, values in samples.items()})
     if work.key in ("dense_18", "planted"):
         bench.find(work.key, base / engine, bound, setting)
     else:
@@ -89,10 +89,10 @@ def roofline(work: Workload, rate: dict[str, float]) -> str:
         f"layers {entries:,.0f} entries, {32e-3 * entries:.0f} kB at {rate['layers'] / 1e9:.0f} GB/s, as a copy of "
         f"their size reaches, and {8e-3 * entries:.0f} kflop": 32 * entries / rate["layers"],
     }
-    told = "; ".join(f"{what}: {1e6 * floor:.2g} µs" for what, floor in floors.items())
+    bounds = "; ".join(f"{what}: {1e6 * floor:.2g} µs" for what, floor in floors.items())
     rest = rate["engine"] - sum(floors.values())
     small = f"the rest, square roots, short rows, calls and small work: {1e6 * rest:.2g} µs"
-    return f"{1e6 * rate['engine']:.3g} µs a cell and step. {told}; {small}."
+    return f"{1e6 * rate['engine']:.3g} µs a cell and step. {bounds}; {small}."
 
 
 def measure_late(bench: Bench, windows: int) -> None:
@@ -104,8 +104,8 @@ def measure_late(bench: Bench, windows: int) -> None:
         settings.append(("Gaussian, n = 12,000, d = 200", gaussian(12_000, 200, 5.0), 3, window // 2))
     for number, (name, data, seeds, steps) in enumerate(settings):
         late = LatePhase(data, seeds, first if number == 0 else 4_000)
-        found = timing.by_turns(late.contenders(steps), windows)
-        fast, dense, alone = found["active set"], found["dense engine"], found["layers alone"]
+        samples = timing.by_turns(late.contenders(steps), windows)
+        fast, dense, alone = samples["active set"], samples["dense engine"], samples["layers alone"]
         title = f"late phase, {name}, {len(late.work.cells)} cells"
         bench.row(title, "dense engine", dense, flops=late.work.pass_flops)
         bench.row(title, "active set", fast)

@@ -128,10 +128,10 @@ class Bench:
 
     def goals_table(self) -> pd.DataFrame:
         """goals.csv: every goal, measured or not."""
-        found = {finding.key: finding for finding in self.findings}
+        by_key = {finding.key: finding for finding in self.findings}
         rows = []
         for goal in GOALS:
-            one = found.get(goal.key)
+            one = by_key.get(goal.key)
             rows.append({
                 "goal": goal.key,
                 "what": goal.what,

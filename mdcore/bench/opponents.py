@@ -33,12 +33,12 @@ def batches(work: Workload) -> list[tuple[float, list[Tensor]]]:
     alike: dict[tuple[float, int, int | None], list[CellPlan]] = {}
     for cell in work.cells:
         alike.setdefault((cell.limit_p or 2.0, cell.depth, cell.width), []).append(cell)
-    found = []
+    batched = []
     for (p, depth, width), cells in alike.items():
         shapes = layer_shapes(depth, width, work.data.X_train.shape[1])
         starts = [initial_weights(cell.seed, shapes, cell.init_scale) for cell in cells]
-        found.append((p, [torch.stack(layers) for layers in zip(*starts, strict=True)]))
-    return found
+        batched.append((p, [torch.stack(layers) for layers in zip(*starts, strict=True)]))
+    return batched
 
 
 def train_batched(A: Tensor, p: float, W: list[Tensor], rule: StepRule, steps: int) -> tuple[list[Tensor], float]:
@@ -80,20 +80,20 @@ def jax_python(place: Path) -> tuple[Path | None, str]:
             (place / JAX).touch()
         return python, ""
     except (OSError, subprocess.SubprocessError) as error:
-        told = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        return None, f"{JAX} could not be installed ({told[-1] if told else type(error).__name__})"
+        lines = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+        return None, f"{JAX} could not be installed ({lines[-1] if lines else type(error).__name__})"
 
 
 class JaxProcess:
     """A workload in a process of its own that has JAX, compiled, one step done."""
 
     def __init__(self, python: Path, work: Workload):
-        self.cells, found = len(work.cells), batches(work)
-        layers = {f"W{i}_{j:02d}": w.numpy() for i, (_, W) in enumerate(found) for j, w in enumerate(W)}
+        self.cells, batched = len(work.cells), batches(work)
+        layers = {f"W{i}_{j:02d}": w.numpy() for i, (_, W) in enumerate(batched) for j, w in enumerate(W)}
         rule = [work.rule.eta, work.rule.decay]
         self.folder = tempfile.TemporaryDirectory(prefix="mdcore-jax-")
         self.file = Path(self.folder.name) / "workload.npz"
-        np.savez(self.file, A=work.A.numpy(), p=[p for p, _ in found], rule=rule, **layers)  # type: ignore[arg-type]  # numpy's stub takes no names here
+        np.savez(self.file, A=work.A.numpy(), p=[p for p, _ in batched], rule=rule, **layers)  # type: ignore[arg-type]  # numpy's stub takes no names here
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         env = os.environ | {"JAX_PLATFORMS": "cpu"}
         self.process = subprocess.Popen([python, PROGRAM, self.file], encoding="utf-8", env=env, **pipes)
@@ -110,8 +110,8 @@ class JaxProcess:
     def close(self) -> dict[str, np.ndarray]:
         """End the process; the layers where it stopped, by batch and layer: W0_00 (K, out, in)…"""
         self.process.communicate()
-        with np.load(self.file.with_suffix(".end.npz")) as found:
-            layers = dict(found)
+        with np.load(self.file.with_suffix(".end.npz")) as arrays:
+            layers = dict(arrays)
         self.folder.cleanup()
         return layers
 
@@ -129,7 +129,7 @@ def opponents_workloads(quick: bool) -> list[tuple[str, Workload]]:
         n, d = data.X_train.shape
         return Workload("opponents", f"{title}, n = {n:,}, d = {d}, {len(cells)} cells", data, cells, rule, steps, 0)
 
-    found = [
+    workloads = [
         ("jax_18", work("many points", large, shallow[:18], 20)),
         ("jax_72", work("many points", large, shallow, 10)),
         ("jax_800", work("few points", small, shallow[:18], 200)),
@@ -138,7 +138,7 @@ def opponents_workloads(quick: bool) -> list[tuple[str, Workload]]:
         ("jax_wide", work("depth 6, width 500", small, wide(6, 500), 4)),
         ("", work("the size of MNIST 0v1 without PCA", gaussian(12_000 // share, 784, 8.0), shallow[:18], 4)),
     ]
-    return found[:1] + found[3:5] if quick else found
+    return workloads[:1] + workloads[3:5] if quick else workloads
 
 
 def measure_opponents(bench: Bench, repeats: int, place: Path) -> None:
@@ -160,13 +160,13 @@ def measure_one(bench: Bench, key: str, work: Workload, python: Path | None, rep
     jax = JaxProcess(python, work) if python else None
     if jax is not None:
         contenders["JAX, batched, jit"] = partial(jax.seconds, work.steps)
-    found = timing.by_turns(contenders, repeats)
-    dgemm = found.pop("dgemm")
-    for name, seconds in found.items():
+    samples = timing.by_turns(contenders, repeats)
+    dgemm = samples.pop("dgemm")
+    for name, seconds in samples.items():
         bench.row(work.title, name, seconds, flops=work.pass_flops, dgemm=dgemm)
     if jax is not None:
         jax.close()
-        ratio, engine = found["JAX, batched, jit"] / found["engine"], np.median(found["engine"])
+        ratio, engine = samples["JAX, batched, jit"] / samples["engine"], np.median(samples["engine"])
         share = work.pass_flops / engine / np.median(dgemm)
         bound = f"{1e6 * engine:.3g} µs a cell and step, the pass alone at {100 * share:.0f} % of the dgemm rate"
         if key:

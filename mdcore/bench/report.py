@@ -36,15 +36,15 @@ def goals_section(bench: Bench) -> Section:
 
 
 def _by_goal(bench: Bench) -> list:
-    found = {finding.key: finding for finding in bench.findings}
-    return [found.get(key) for key in bench.goals_table()["goal"]]
+    by_key = {finding.key: finding for finding in bench.findings}
+    return [by_key.get(key) for key in bench.goals_table()["goal"]]
 
 
 def bounds_section(bench: Bench) -> Section:
     """What bounds each: counted flops and bytes over measured rates."""
-    told = [f"{finding.goal.what}: {finding.bound}" for finding in bench.findings if finding.bound]
+    bounds = [f"{finding.goal.what}: {finding.bound}" for finding in bench.findings if finding.bound]
     besides = [Text("Besides:"), Bullets(bench.notes)] if bench.notes else []
-    return Section("bounds", "What bounds it", [Bullets(told), *besides])
+    return Section("bounds", "What bounds it", [Bullets(bounds), *besides])
 
 
 def figures_section(bench: Bench, output_dir: str | Path) -> Section:
@@ -108,16 +108,16 @@ def numbers_section(bench: Bench) -> Section:
 def device_section() -> Section:
     """Whether a GPU was there."""
     if torch.cuda.is_available():
-        said = (
+        text = (
             f"torch finds {torch.cuda.get_device_name()}: rows 'engine, device cuda' are the same stacks on it, in "
             "float64, two steps a captured graph, by the wall clock. The goals are about the processor."
         )
     else:
-        said = (
+        text = (
             "torch finds no CUDA device on this machine: nothing about device cuda was measured. "
             "Where there is one, its rows stand beside those of the processor."
         )
-    return Section("device", "GPU", [Text(said)])
+    return Section("device", "GPU", [Text(text)])
 
 
 def method_section(bench: Bench) -> Section:

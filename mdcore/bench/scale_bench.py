@@ -12,7 +12,7 @@ from pathlib import Path
 from mdcore.bench.goals import Bench
 from mdcore.bench.timing import wall_seconds
 from mdcore.bench.workloads import gaussian
-from mdcore.problems import references
+from mdcore.problems.references import solve_references
 from mdcore.store.fingerprint import SOURCE_ROOT
 from mdcore.store.locations import shipped
 from mdcore.store.provenance import ONE_THREAD
@@ -108,8 +108,8 @@ def script(source: str, *arguments: Path | str) -> dict:
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"a script of the benchmark failed: {done.stderr[-2000:]}")
-    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return {key: value for one in told for key, value in one.items()}
+    records = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {key: value for one in records for key, value in one.items()}
 
 
 def measure_references(bench: Bench) -> None:
@@ -118,10 +118,10 @@ def measure_references(bench: Bench) -> None:
     data, seconds = gaussian(n, d, 5.0), []
     for p in (1.5, 2.0, 3.0):
         start = wall_seconds()
-        found = references.solve_references(data, [p], 1.0, 1.0, None)
+        references = solve_references(data, [p], 1.0, 1.0, None)
         seconds.append(wall_seconds() - start)
-        solved = found.max_margin.get(p)
-        outcome = f"{solved.solver}, gap {solved.gap:.1e}" if solved else found.separability
+        reference = references.max_margin.get(p)
+        outcome = f"{reference.solver}, gap {reference.gap:.1e}" if reference else references.separability
         bench.notes.append(f"references with l{p:g} max-margin, n = {n:,}, d = {d}: {seconds[-1]:.1f} s; {outcome}")
     bound = "Separability, one l_p max-margin direction, SVM and logistic regression together; for p = 1.5, 2, 3."
     bench.find("reference", seconds, bound, "quick form: n = 1,500, d = 50" if bench.quick else "")
@@ -140,8 +140,8 @@ def measure_scale(bench: Bench, seeds: int) -> None:
         if bench.quick:  # figures take as long for few cells as for many
             return
         analysed = script(ANALYSE, run, Path(place, "analysis"))
-        said = f"Tables, figures and report sections in one process; {analysed['cpu']:.0f} s of CPU."
-        bench.find("analysis_seconds", [analysed["seconds"]], said, setting)
+        bound = f"Tables, figures and report sections in one process; {analysed['cpu']:.0f} s of CPU."
+        bench.find("analysis_seconds", [analysed["seconds"]], bound, setting)
         bench.find("analysis_memory", [analysed["megabytes"]], "", setting)
 
 
@@ -159,5 +159,5 @@ def measure_memory(bench: Bench) -> None:
         bench.find("analysing_memory", [max(analysis["kernels"], analysis["megabytes"])], "", setting)
     n = 6_000 if bench.quick else 60_000
     large = script(LARGE, str(n))
-    said = f"The points are {n * 784 * 8 / 1e6:.0f} MB; held as drawn, as y x, and by the trainer."
-    bench.find("large_memory", [large["megabytes"]], said, f"quick form: n = {n:,}" if bench.quick else "")
+    bound = f"The points are {n * 784 * 8 / 1e6:.0f} MB; held as drawn, as y x, and by the trainer."
+    bench.find("large_memory", [large["megabytes"]], bound, f"quick form: n = {n:,}" if bench.quick else "")

@@ -42,11 +42,11 @@ def by_turns(contenders: dict[str, Callable[[], float]], repeats: int) -> dict[s
     What the machine does besides then falls on all of them alike, and values of one round can be divided.
     """
     names = list(contenders)
-    found: dict[str, list[float]] = {name: [] for name in names}
+    samples: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(repeats):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            found[name].append(contenders[name]())
-    return {name: np.array(values) for name, values in found.items()}
+            samples[name].append(contenders[name]())
+    return {name: np.array(values) for name, values in samples.items()}
 
 
 def product_seconds(rows: int, inner: int, columns: int, flops: float = 2e8) -> float:

@@ -134,16 +134,16 @@ def dense_workloads(quick: bool) -> list[Workload]:
     data, rule = gaussian(n, d, 8.0), StepRule("normalized", 1.0)
     size = f"n = {n:,}, d = {d}"
     steps = 10 if quick else 20
-    found = [
+    workloads = [
         Workload(key, f"dense phase, {size}, {cells} cells", data, stack(POTENTIALS, (1, 2), 32, cells), rule, steps, 3)
         for key, cells in (("dense_18", 18), ("dense_36", 36), ("dense_72", 72), ("dense_144", 144))
         if not (quick and cells > 36)
     ]
     adaptive = StepRule("adaptive", 1.0)
     title = f"dense phase, {size}, 18 cells, adaptive steps"
-    found.append(Workload("dense_adaptive", title, data, found[0].cells, adaptive, steps, 3))
+    workloads.append(Workload("dense_adaptive", title, data, workloads[0].cells, adaptive, steps, 3))
     flat = stack(POTENTIALS, (1, 2, 3, 4), 7, 80)
-    return [*found, Workload("planted", "planted 2-D, n = 400, 80 cells", planted(400), flat, rule, 5 * steps, 40)]
+    return [*workloads, Workload("planted", "planted 2-D, n = 400, 80 cells", planted(400), flat, rule, 5 * steps, 40)]
 
 
 class LatePhase:

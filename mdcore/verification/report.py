@@ -31,12 +31,12 @@ def judge(evidence: Evidence, claims: Iterable[Claim] = CLAIMS) -> list[JudgedCl
     return [claim.judge(evidence) for claim in claims]
 
 
-def write_claims(verdicts: list[JudgedClaim], path: Path) -> None:
+def write_claims(judged: list[JudgedClaim], path: Path) -> None:
     """claims.csv: claim, source, setting, expected, tolerance, measured, verdict."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(verdict.row() for verdict in verdicts)
+    writer.writerows(one.row() for one in judged)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text.getvalue(), encoding="utf-8")
 
@@ -59,22 +59,22 @@ def all_pass(rows: list[dict[str, str]]) -> bool:
 def build(runs_dir: str | Path, output_dir: str | Path, quick: bool = False) -> dict[str, Section]:
     """Judge every claim, write claims.csv and figures/, and return the report's sections by key."""
     output_dir = Path(output_dir)
-    verdicts = judge(Evidence(runs_dir, quick))
-    write_claims(verdicts, output_dir / "claims.csv")
-    return sections(verdicts, output_dir, quick)
+    judged = judge(Evidence(runs_dir, quick))
+    write_claims(judged, output_dir / "claims.csv")
+    return sections(judged, output_dir, quick)
 
 
-def sections(verdicts: list[JudgedClaim], output_dir: Path, quick: bool) -> dict[str, Section]:
+def sections(judged: list[JudgedClaim], output_dir: Path, quick: bool) -> dict[str, Section]:
     """The sections: the answer, the table of claims, and a section of figures for each group."""
     (output_dir / "figures").mkdir(parents=True, exist_ok=True)
-    by_name = {verdict.claim.name: verdict for verdict in verdicts}
-    failed = [verdict for verdict in verdicts if verdict.verdict == FAIL]
-    headline = f"{len(verdicts) - len(failed)} of {len(verdicts)} claims pass."
+    by_name = {one.claim.name: one for one in judged}
+    failed = [one for one in judged if one.verdict == FAIL]
+    headline = f"{len(judged) - len(failed)} of {len(judged)} claims pass."
     blocks = [Text(headline, lead=True)]
     blocks += [Text(f"FAILED: {v.claim.name}: {v.measured}; expected {v.claim.expected}") for v in failed]
     if quick:
         blocks.append(Text("Quick suite: one seed of each experiment."))
-    rows = [list(verdict.row().values()) for verdict in verdicts]
+    rows = [list(one.row().values()) for one in judged]
     out = {
         "answer": Section("answer", "Does the software reproduce the theorems?", blocks),
         "claims": Section("claims", "Claims", [Table(list(COLUMNS), rows)]),
@@ -82,17 +82,17 @@ def sections(verdicts: list[JudgedClaim], output_dir: Path, quick: bool) -> dict
     number = 0
     for key, (title, claims) in GROUPS.items():
         shown: list[Text | Figure] = []
-        for verdict in (by_name[claim.name] for claim in claims if claim.name in by_name):
-            if verdict.figure is None:
-                shown.append(Text(f"{verdict.claim.name}: no figure; {verdict.measured}"))
+        for one in (by_name[claim.name] for claim in claims if claim.name in by_name):
+            if one.figure is None:
+                shown.append(Text(f"{one.claim.name}: no figure; {one.measured}"))
                 continue
             number += 1
-            place = figures.save(verdict.figure, verdict.claim.name, output_dir / "figures")
+            place = figures.save(one.figure, one.claim.name, output_dir / "figures")
             caption = (
-                f"{verdict.claim.name}. {verdict.claim.setting}. Expected: {verdict.claim.expected} "
-                f"({verdict.claim.tolerance}). Measured: {verdict.measured}. {verdict.verdict.capitalize()}."
+                f"{one.claim.name}. {one.claim.setting}. Expected: {one.claim.expected} "
+                f"({one.claim.tolerance}). Measured: {one.measured}. {one.verdict.capitalize()}."
             )
-            shown.append(Figure(place, caption, f"Prediction against data: {verdict.claim.name}", number))
+            shown.append(Figure(place, caption, f"Prediction against data: {one.claim.name}", number))
         out[key] = Section(key, title, shown)
     return out
 

@@ -66,12 +66,12 @@ def measured(seeds: int) -> tuple[list[float], list[float], int]:
     excess, room, count = [], [], 0
     for seed in range(seeds):
         for A, a_0 in data_sets(seed).values():
-            verdict = separability(A)
-            if verdict.verdict != "separable":
+            separation = separability(A)
+            if separation.verdict != "separable":
                 continue
             ps = sorted({p for phis in STACK if (p := phis[0].limit_p) is not None})
-            references = {p: max_margin(A, p, verdict.w) for p in ps}
-            least = {p: float(exact.margin_lower_bound(A, found.w, p)) for p, found in references.items()}
+            references = {p: max_margin(A, p, separation.w) for p in ps}
+            least = {p: float(exact.margin_lower_bound(A, reference.w, p)) for p, reference in references.items()}
             cells = [CellPlan(phis, seed, 4, 0.0 if len(phis) == 1 else 0.3) for phis in STACK]
             for rule, dtype, points in RULES:
                 plan = StackPlan(rule, EPOCHS, log_spaced_epochs(EPOCHS, points), dtype=dtype)

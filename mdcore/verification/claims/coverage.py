@@ -19,8 +19,8 @@ MEANS = {"normal": 0.0, "exponential": 1.0}
 def coverage(family: str, n: int, samples: int) -> float:
     """Share of `samples` draws of n values of the family whose 95 % interval holds the family's mean."""
     values = FAMILIES[family](np.random.default_rng([n, samples]), (n, samples))
-    found = describe_values(values, [str(k) for k in range(samples)])
-    low, high = (np.array([found[f"{k}_ci_{end}"] for k in range(samples)]) for end in ("low", "high"))
+    statistics = describe_values(values, [str(k) for k in range(samples)])
+    low, high = (np.array([statistics[f"{k}_ci_{end}"] for k in range(samples)]) for end in ("low", "high"))
     return float(np.mean((low <= MEANS[family]) & (MEANS[family] <= high)))
 
 
@@ -33,9 +33,9 @@ def coverage(family: str, n: int, samples: int) -> float:
 )
 def level_of_the_interval(evidence) -> Measurement:
     samples = SAMPLES // 10 if is_quick(evidence) else SAMPLES
-    found = {family: [coverage(family, n, samples) for n in SEEDS] for family in FAMILIES}
+    by_family = {family: [coverage(family, n, samples) for n in SEEDS] for family in FAMILIES}
     error = math.sqrt(0.95 * 0.05 / samples)
-    series = [Series(family, SEEDS, [100 * x for x in shares]) for family, shares in found.items()]
+    series = [Series(family, SEEDS, [100 * x for x in shares]) for family, shares in by_family.items()]
     figure = ClaimFigure("seeds n", "coverage (%)", (*series, level("expected", 95.0, SEEDS)))
-    summary = "; ".join(f"{family} {'/'.join(f'{x:.2%}' for x in shares)}" for family, shares in found.items())
-    return Measurement(summary.replace("%", " %"), within(found["normal"], 0.95, 4 * error), figure)
+    summary = "; ".join(f"{family} {'/'.join(f'{x:.2%}' for x in shares)}" for family, shares in by_family.items())
+    return Measurement(summary.replace("%", " %"), within(by_family["normal"], 0.95, 4 * error), figure)

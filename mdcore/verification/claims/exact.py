@@ -71,17 +71,17 @@ def signed_angles(evidence) -> Measurement:
     v *= np.linalg.norm(u) / np.linalg.norm(v)
     made = np.array([1e-6, 1e-3, 1.0, 45.0, 90.0, 135.0, 179.9, 180.0])
     pairs = [(u, np.cos(np.radians(a)) * u + np.sin(np.radians(a)) * v) for a in made]
-    found = [float(metrics.angle(torch.tensor(a), torch.tensor(b))) for a, b in pairs]
+    measured = [float(metrics.angle(torch.tensor(a), torch.tensor(b))) for a, b in pairs]
     other = [degrees(a, b) for a, b in pairs]
-    off = [max(abs(x / a - 1), abs(y / a - 1)) for x, y, a in zip(found, other, made, strict=True)]
+    off = [max(abs(x / a - 1), abs(y / a - 1)) for x, y, a in zip(measured, other, made, strict=True)]
     figure = ClaimFigure(
         "angle made (°)",
         "angle measured (°)",
-        (Series("metrics.angle", made, found), Series("equal", made, made, "prediction")),
+        (Series("metrics.angle", made, measured), Series("equal", made, made, "prediction")),
         "log",
         "log",
     )
-    return Measurement(f"off by {largest(off):.1e}; opposite {found[-1]:.1f}°", at_most(off, 1e-6), figure)
+    return Measurement(f"off by {largest(off):.1e}; opposite {measured[-1]:.1f}°", at_most(off, 1e-6), figure)
 
 
 @CLAIMS.add(
@@ -93,15 +93,15 @@ def signed_angles(evidence) -> Measurement:
 )
 def recipe(evidence) -> Measurement:
     exact = solve_references(load_dataset(G20, seed=0), [1.5, 2, 3], 1, 1, None).max_margin
-    found = [exact[p].margin for p in (2.0, 1.5, 3.0)] + [degrees(exact[p].w, exact[2.0].w) for p in (1.5, 3.0)]
+    measured = [exact[p].margin for p in (2.0, 1.5, 3.0)] + [degrees(exact[p].w, exact[2.0].w) for p in (1.5, 3.0)]
     expected = [1.09806, 0.77135, 1.59028, 14.65, 13.19]
-    off = [abs(a - b) / t for a, b, t in zip(found, expected, [1.01e-5] * 3 + [0.0101] * 2, strict=True)]
+    off = [abs(a - b) / t for a, b, t in zip(measured, expected, [1.01e-5] * 3 + [0.0101] * 2, strict=True)]
     names = ["γ_2", "γ_1.5", "γ_3", "l1.5–l2 (°)", "l3–l2 (°)"]
     figure = ClaimFigure(
-        "", "value", (Series("measured", names, found), Series("expected", names, expected, "prediction"))
+        "", "value", (Series("measured", names, measured), Series("expected", names, expected, "prediction"))
     )
     return Measurement(
-        ", ".join(f"{x:.5f}" for x in found[:3]) + "; " + "°, ".join(f"{x:.2f}" for x in found[3:]) + "°",
+        ", ".join(f"{x:.5f}" for x in measured[:3]) + "; " + "°, ".join(f"{x:.2f}" for x in measured[3:]) + "°",
         at_most(off, 1),
         figure,
     )
@@ -116,22 +116,22 @@ def recipe(evidence) -> Measurement:
 )
 def mnist_margins(evidence) -> Measurement:
     expected = {((0, 1), 50): 0.47989, ((0, 1), 200): 0.72857, ((3, 5), 200): 0.26358, ((3, 5), 50): math.nan}
-    found = {}
+    margins = {}
     for digits, pca in expected:
         known = solve_references(load_dataset(MNIST, list(digits), pca), [2], 1, 1, None)
-        found[digits, pca] = known.max_margin[2.0].margin if known.separability == "separable" else math.nan
-    off = [abs(found[key] - value) for key, value in expected.items() if value == value]
+        margins[digits, pca] = known.max_margin[2.0].margin if known.separability == "separable" else math.nan
+    off = [abs(margins[key] - value) for key, value in expected.items() if value == value]
     names = [f"{a}v{b}/{pca}" for (a, b), pca in expected]
     figure = ClaimFigure(
         "",
         "γ_2",
         (
-            Series("measured", names, list(found.values())),
+            Series("measured", names, list(margins.values())),
             Series("expected", names, list(expected.values()), "prediction"),
         ),
     )
-    summary = ", ".join("not separable" if x != x else f"{x:.5f}" for x in found.values())
-    return Measurement(summary, at_most(off, 1.01e-5) and math.isnan(found[(3, 5), 50]), figure)
+    summary = ", ".join("not separable" if x != x else f"{x:.5f}" for x in margins.values())
+    return Measurement(summary, at_most(off, 1.01e-5) and math.isnan(margins[(3, 5), 50]), figure)
 
 
 @CLAIMS.add(
@@ -160,7 +160,7 @@ def reference_gaps(evidence) -> Measurement:
     "≤ 0.001°",
 )
 def second_solver(evidence) -> Measurement:
-    ps, found, names = (1.1, 1.5, 2.0, 3.0, 6.0), [], []
+    ps, angles, names = (1.1, 1.5, 2.0, 3.0, 6.0), [], []
     for seed in range(2 if is_quick(evidence) else 5):
         data = load_dataset(G20, seed=seed)
         known = solve_references(data, ps, 1, 1, None)
@@ -168,16 +168,16 @@ def second_solver(evidence) -> Measurement:
             w, gap = second_opinion(data.A, known.max_margin[p].w, p)
             if gap < SOLVED:  # where the other one is exact itself
                 names.append(f"l{p:g}")
-                found.append(degrees(w, known.max_margin[p].w))
+                angles.append(degrees(w, known.max_margin[p].w))
                 if p == 2:
                     names.append("SVM")
-                    found.append(degrees(w, known.svm.w))
+                    angles.append(degrees(w, known.svm.w))
     A = load_dataset(MNIST, [3, 5], 50).A
-    found.append(degrees(soft_margin(A, 1.0).w, soft_margin_svm(A, 1.0)))
+    angles.append(degrees(soft_margin(A, 1.0).w, soft_margin_svm(A, 1.0)))
     names.append("soft SVM")
-    figure = bars(names, [max(x, 1e-12) for x in found], "angle (°)", {"tolerance": 1e-3}, "log")
-    good = at_most(found, 1e-3) and {"l1.5", "l2", "l3", "SVM"} <= set(names)
-    return Measurement(f"{len(found)} pairs; largest {largest(found):.1e}°", good, figure)
+    figure = bars(names, [max(x, 1e-12) for x in angles], "angle (°)", {"tolerance": 1e-3}, "log")
+    good = at_most(angles, 1e-3) and {"l1.5", "l2", "l3", "SVM"} <= set(names)
+    return Measurement(f"{len(angles)} pairs; largest {largest(angles):.1e}°", good, figure)
 
 
 @CLAIMS.add(
@@ -189,16 +189,16 @@ def second_solver(evidence) -> Measurement:
     ours=True,
 )
 def planted(evidence) -> Measurement:
-    found, names = [], []
+    angles, names = [], []
     for dim in (2, 20):
         for seed in range(5):
             data = load_dataset({**G20, "geometry": "planted", "dim": dim}, seed=seed)
             a = np.array((data.planted or {})["support"])
             exact = solve_references(data, [1.5, 2, 3], 1, 1, None).max_margin
-            found += [degrees(exact[p].w, np.sign(a) * np.abs(a) ** (1 / (p - 1))) for p in (1.5, 2.0, 3.0)]
+            angles += [degrees(exact[p].w, np.sign(a) * np.abs(a) ** (1 / (p - 1))) for p in (1.5, 2.0, 3.0)]
             names += [f"d={dim} p={p:g}" for p in (1.5, 2.0, 3.0)]
-    figure = bars(names, [max(x, 1e-14) for x in found], "angle (°)", {"tolerance": 1e-4}, "log")
-    return Measurement(f"{largest(found):.1e}°", at_most(found, 1e-4), figure)
+    figure = bars(names, [max(x, 1e-14) for x in angles], "angle (°)", {"tolerance": 1e-4}, "log")
+    return Measurement(f"{largest(angles):.1e}°", at_most(angles, 1e-4), figure)
 
 
 @CLAIMS.add(
@@ -211,16 +211,16 @@ def planted(evidence) -> Measurement:
 )
 def factorisation(evidence) -> Measurement:
     w = np.random.default_rng(0).standard_normal(4)
-    names, found, expected = [], [], []
+    names, minima, expected = [], [], []
     for p in (1.2, 1.5, 2.0, 3.0, 4.0):
         for widths in ((2,), (3,), (2, 2), (3, 2)):
             depth = len(widths) + 1
             shrink = np.prod([k ** -max(0.0, 1 - 2 / p) for k in widths])
             names.append(f"p={p:g} k={widths}")
             expected.append(depth * (np.sum(np.abs(w) ** p) ** (1 / p) * shrink) ** (p / depth))
-            found.append(least_factorisation(w, p, widths, starts=3 if is_quick(evidence) else 8))
-    off = [abs(a / b - 1) for a, b in zip(found, expected, strict=True)]
+            minima.append(least_factorisation(w, p, widths, starts=3 if is_quick(evidence) else 8))
+    off = [abs(a / b - 1) for a, b in zip(minima, expected, strict=True)]
     figure = ClaimFigure(
-        "", "minimum", (Series("found", names, found), Series("formula", names, expected, "prediction"))
+        "", "minimum", (Series("found", names, minima), Series("formula", names, expected, "prediction"))
     )
     return Measurement(f"off by {largest(off):.1e}", at_most(off, 1e-5), figure)

@@ -45,12 +45,12 @@ for _p, _bound in LIMIT.items():
     )
     def linear_limit(evidence, p, bound) -> Measurement:
         rows = _limit_of(p, evidence.each("limits", depth=1))
-        found = [exact_angle(evidence, "limits", row) for row in rows]
+        angles = [exact_angle(evidence, "limits", row) for row in rows]
         names = [f"seed {row['seed']}" for row in rows]
         return Measurement(
-            f"{largest(found):.3f}°",
-            at_most(found, bound),
-            bars(names, found, "angle to exact (°)", {"tolerance": bound, "limit": 0.0}),
+            f"{largest(angles):.3f}°",
+            at_most(angles, bound),
+            bars(names, angles, "angle to exact (°)", {"tolerance": bound, "limit": 0.0}),
         )
 
 
@@ -68,16 +68,16 @@ for _p, _bound in LIMIT.items():
     )
     def depth_keeps_limit(evidence, p, bound) -> Measurement:
         rows = _limit_of(p, evidence.each("limits"))
-        own = {(row["seed"], row["depth"]): evidence.w("limits", row["cell_id"]) for row in rows}
+        predictors = {(row["seed"], row["depth"]): evidence.w("limits", row["cell_id"]) for row in rows}
         exact = [exact_angle(evidence, "limits", row) for row in rows]
-        apart = [degrees(w, own[seed, 1]) for (seed, depth), w in own.items() if depth > 1]
+        apart = [degrees(w, predictors[seed, 1]) for (seed, depth), w in predictors.items() if depth > 1]
         depths = [row["depth"] for row in rows]
         figure = ClaimFigure(
             "depth L",
             "angle (°)",
             (
                 Series("to the exact direction", depths, exact),
-                Series("to linear MD", [depth for _, depth in own if depth > 1], apart),
+                Series("to linear MD", [depth for _, depth in predictors if depth > 1], apart),
                 level("limit", 0.0, sorted(set(depths))),
             ),
         )
@@ -101,18 +101,18 @@ for _p, _expected in TRANSIENT.items():
         rows = _limit_of(p, evidence.each("transient"))
         depths, rows = (2, 3, 4), [row for row in rows if row["depth"] > 1]
         by_depth = [[r["angle_linear_md"] for r in rows if r["depth"] == depth] for depth in depths]
-        found = [float(np.mean(values)) for values in by_depth]
+        means = [float(np.mean(values)) for values in by_depth]
         figure = ClaimFigure(
             "depth L",
             "angle deep to linear MD (°)",
             (
                 Series("runs", [row["depth"] for row in rows], [row["angle_linear_md"] for row in rows]),
-                Series("mean", depths, found),
+                Series("mean", depths, means),
                 Series("expected", depths, table, "prediction"),
             ),
         )
-        off = [abs(a - b) for a, b in zip(found, table, strict=True)]
-        return Measurement("/".join(f"{x:.1f}" for x in found) + "°", at_most(off, 4 if evidence.quick else 3), figure)
+        off = [abs(a - b) for a, b in zip(means, table, strict=True)]
+        return Measurement("/".join(f"{x:.1f}" for x in means) + "°", at_most(off, 4 if evidence.quick else 3), figure)
 
 
 for _name, _p, _bound in (("hypentropy", 1.0, 0.15), ("scaled", 2.0, 0.15)):
@@ -130,11 +130,11 @@ for _name, _p, _bound in (("hypentropy", 1.0, 0.15), ("scaled", 2.0, 0.15)):
     )
     def horizon(evidence, name, p, bound) -> Measurement:
         rows = list(evidence.each("horizons", potential=name))
-        found = [exact_angle(evidence, "horizons", row, p) for row in rows]
+        angles = [exact_angle(evidence, "horizons", row, p) for row in rows]
         figure = bars(
-            [f"seed {row['seed']}" for row in rows], found, "angle to exact (°)", {"tolerance": bound, "limit": 0.0}
+            [f"seed {row['seed']}" for row in rows], angles, "angle to exact (°)", {"tolerance": bound, "limit": 0.0}
         )
-        return Measurement(f"{largest(found):.3f}°", at_most(found, bound), figure)
+        return Measurement(f"{largest(angles):.3f}°", at_most(angles, bound), figure)
 
 
 @CLAIMS.add(
@@ -149,17 +149,17 @@ def cosh_path(evidence) -> Measurement:
     A = evidence.data("horizons", row["cell_id"]).A
     limit = evidence.references("horizons", row["cell_id"], [math.inf]).max_margin[math.inf].w
     levels = 10.0 ** np.arange(1, 5)
-    found = [degrees(least_potential(A, m), limit) for m in levels]
-    slope = np.polyfit(np.log(levels[1:]), np.log(found[1:]), 1)[0]
+    angles = [degrees(least_potential(A, m), limit) for m in levels]
+    slope = np.polyfit(np.log(levels[1:]), np.log(angles[1:]), 1)[0]
     figure = ClaimFigure(
         "margin m",
         "angle to l∞ (°)",
-        (Series("path", levels, found), Series("∝ 1/m", levels, found[-1] * levels[-1] / levels, "prediction")),
+        (Series("path", levels, angles), Series("∝ 1/m", levels, angles[-1] * levels[-1] / levels, "prediction")),
         "log",
         "log",
     )
-    good = abs(slope + 1) <= 0.15 and found[-1] < 0.1
-    return Measurement(f"slope {slope:.3f}; {found[-1]:.4f}° at m = 1e4", good, figure)
+    good = abs(slope + 1) <= 0.15 and angles[-1] < 0.1
+    return Measurement(f"slope {slope:.3f}; {angles[-1]:.4f}° at m = 1e4", good, figure)
 
 
 @CLAIMS.add(

@@ -20,12 +20,12 @@ SETTING = "MNIST 3v5, 500 a digit, PCA 50, standardised, 30k steps"
 )
 def minimiser(evidence) -> Measurement:
     row = next(evidence.each("overlap"))
-    A, found = evidence.data("overlap", row["cell_id"]).A, evidence.references("overlap", row["cell_id"], [])
-    w = found.logreg.w
+    A, references = evidence.data("overlap", row["cell_id"]).A, evidence.references("overlap", row["cell_id"], [])
+    w = references.logreg.w
     size, loss = float(np.linalg.norm(w)), float(np.logaddexp(0, -A @ w).mean())
     apart = degrees(w, newton_logistic(A))
-    good = found.separability == "overlapping" and abs(size - 9.687) <= 5e-4 and abs(loss - 0.088) <= 5e-6
-    summary = f"{found.separability}; ‖w‖ = {size:.4f}, loss {loss:.6f}; {apart:.1e}° to Newton"
+    good = references.separability == "overlapping" and abs(size - 9.687) <= 5e-4 and abs(loss - 0.088) <= 5e-6
+    summary = f"{references.separability}; ‖w‖ = {size:.4f}, loss {loss:.6f}; {apart:.1e}° to Newton"
     return Measurement(
         summary,
         good and apart <= 1e-3,
@@ -61,13 +61,13 @@ def every_overlap(evidence) -> Measurement:
 def _to_minimiser(evidence, rows, bound, depths) -> Measurement:
     w = {row["cell_id"]: evidence.w("overlap", row["cell_id"]) for row in rows}
     exact = evidence.references("overlap", rows[0]["cell_id"], []).logreg.w
-    found = [degrees(each, exact) for each in w.values()]
+    angles = [degrees(each, exact) for each in w.values()]
     names = [f"{row['potential_label']} L={row['depth']}" for row in rows]
-    figure = bars(names, [max(x, 1e-14) for x in found], "angle to the minimiser (°)", {"tolerance": bound}, "log")
-    good = at_most(found, bound) and {row["depth"] for row in rows} == depths
+    figure = bars(names, [max(x, 1e-14) for x in angles], "angle to the minimiser (°)", {"tolerance": bound}, "log")
+    good = at_most(angles, bound) and {row["depth"] for row in rows} == depths
     sizes = [float(np.linalg.norm(each)) for each in w.values()]
     good &= bound > 0.001 or within(sizes, 9.687, 5e-4)
-    summary = f"{largest(found):.2g}°; ‖w‖ {min(sizes):.4f} … {max(sizes):.4f}"
+    summary = f"{largest(angles):.2g}°; ‖w‖ {min(sizes):.4f} … {max(sizes):.4f}"
     return Measurement(summary, good, figure)
 
 

@@ -45,9 +45,9 @@ def _angles(paths, epochs, expected, extra=()) -> ClaimFigure:
 
 
 def _three(paths, epochs, expected, tolerances) -> tuple[str, bool]:
-    found = _at(paths[0], "angle_max_margin", epochs)
-    good = all(within([a], b, t) for a, b, t in zip(found, expected, tolerances, strict=True))
-    return "/".join(f"{x:.3g}" for x in found) + "°", good
+    angles = _at(paths[0], "angle_max_margin", epochs)
+    good = all(within([a], b, t) for a, b, t in zip(angles, expected, tolerances, strict=True))
+    return "/".join(f"{x:.3g}" for x in angles) + "°", good
 
 
 @CLAIMS.add(
@@ -72,12 +72,12 @@ def constant_step(evidence) -> Measurement:
 )
 def angle_rate(evidence) -> Measurement:
     paths = _paths(evidence, "constant")
-    found = [float(np.divide(*_at(path, "angle_max_margin", (1e5, 1e3)))) for path in paths.values()]
+    ratios = [float(np.divide(*_at(path, "angle_max_margin", (1e5, 1e3)))) for path in paths.values()]
     t = np.geomspace(1e2, 1e5, 30)
     line = _at(paths[0], "angle_max_margin", [1e4])[0] * np.log(1e4) / np.log(t)
     figure = _angles(paths, [], [], [Series("∝ 1/log t", t, line, "prediction")])
     return Measurement(
-        f"{min(found):.3f} … {max(found):.3f}", within(found[:1], 0.6, 0.08) and within(found, 0.685, 0.165), figure
+        f"{min(ratios):.3f} … {max(ratios):.3f}", within(ratios[:1], 0.6, 0.08) and within(ratios, 0.685, 0.165), figure
     )
 
 
@@ -86,12 +86,12 @@ def angle_rate(evidence) -> Measurement:
 )
 def loss_rate(evidence) -> Measurement:
     paths = _paths(evidence, "constant")
-    found = [slope(path, "loss", 1e3) for path in paths.values()]
+    slopes = [slope(path, "loss", 1e3) for path in paths.values()]
     t = np.geomspace(1e2, 1e5, 30)
     data = [Series(f"seed {s}", p["epoch"], p["loss"]) for s, p in paths.items()]
     line = Series("∝ 1/t", t, _at(paths[0], "loss", [1e4])[0] * 1e4 / t, "prediction")
     figure = ClaimFigure("steps t", "loss", (*data, line), "log", "log")
-    return Measurement(f"{min(found):.3f} … {max(found):.3f}", within(found, -1, 0.05), figure)
+    return Measurement(f"{min(slopes):.3f} … {max(slopes):.3f}", within(slopes, -1, 0.05), figure)
 
 
 @CLAIMS.add(
@@ -112,11 +112,11 @@ def loss_scaled(evidence) -> Measurement:
 )
 def loss_scaled_rate(evidence) -> Measurement:
     paths = _paths(evidence, "loss_scaled")
-    found = [slope(path, "angle_max_margin", 1e3) for path in paths.values()]
+    slopes = [slope(path, "angle_max_margin", 1e3) for path in paths.values()]
     t = np.geomspace(1e2, 3e4, 30)
     line = Series("∝ 1/t", t, _at(paths[0], "angle_max_margin", [1e4])[0] * 1e4 / t, "prediction")
-    summary = f"mean {np.mean(found):.3f} (single {min(found):.3f} … {max(found):.3f})"
-    return Measurement(summary, within([float(np.mean(found))], -1, 0.15), _angles(paths, [], [], [line]))
+    summary = f"mean {np.mean(slopes):.3f} (single {min(slopes):.3f} … {max(slopes):.3f})"
+    return Measurement(summary, within([float(np.mean(slopes))], -1, 0.15), _angles(paths, [], [], [line]))
 
 
 @CLAIMS.add(
@@ -129,15 +129,15 @@ def loss_scaled_rate(evidence) -> Measurement:
 )
 def loss_scaled_growth(evidence) -> Measurement:
     rows = {row["seed"]: row for row in evidence.each("rates", step_rule="loss_scaled")}
-    data, found = [], []
+    data, ratios = [], []
     for seed, path in _paths(evidence, "loss_scaled").items():
         gamma = rows[seed]["exact_margin"]
         ratio = path["log_inverse_loss"] / (0.1 * gamma**2 * path["epoch"])
         data.append(Series(f"seed {seed}", path["epoch"], ratio))
-        found.append(float(ratio.iloc[-1]))
+        ratios.append(float(ratio.iloc[-1]))
     line = Series("prediction", [1, 3e4], [1, 1], "prediction")
     figure = ClaimFigure("steps t", "log(1/R)/(ηγ²t)", (*data, line), "log", "linear")
-    return Measurement(f"{min(found):.4f} … {max(found):.4f}", within(found, 1, 0.01), figure)
+    return Measurement(f"{min(ratios):.4f} … {max(ratios):.4f}", within(ratios, 1, 0.01), figure)
 
 
 @CLAIMS.add(
@@ -150,14 +150,14 @@ def loss_scaled_growth(evidence) -> Measurement:
 )
 def growth(evidence) -> Measurement:
     history = evidence.history("limits")
-    found, predicted = [], []
+    slopes, predicted = [], []
     for row in evidence.each("limits"):
         if row["step_anneal"]:
             continue  # its steps end at 0
         path = history[history["cell_id"] == row["cell_id"]]
         predicted.append(row["step_decay"] * row["depth"] / (row["limit_p"] - 1))
-        found.append(slope(path, "weight_norm", 1e3))
-    off = [abs(a / b - 1) for a, b in zip(found, predicted, strict=True)]
+        slopes.append(slope(path, "weight_norm", 1e3))
+    off = [abs(a / b - 1) for a, b in zip(slopes, predicted, strict=True)]
     line = Series("equal", sorted(predicted), sorted(predicted), "prediction")
-    figure = ClaimFigure("aL/(p−1)", "slope of ‖w‖", (Series("cells", predicted, found), line))
+    figure = ClaimFigure("aL/(p−1)", "slope of ‖w‖", (Series("cells", predicted, slopes), line))
     return Measurement(f"off by {100 * largest(off):.2f} % at most", at_most(off, 0.03), figure)

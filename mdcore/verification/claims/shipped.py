@@ -44,11 +44,11 @@ def cases(quick: bool) -> tuple[Case, ...]:
             key = (data_key(config) if quick else cell.data_key, config["svm_C"], config["logreg_C"])
             ps = wanted.setdefault(key, (config, set()))[1]
             ps.update(phi.limit_p for phi in potentials_for(config, GRIDS) if phi.limit_p is not None)
-    found = []
+    shipped_cases = []
     for config, ps in wanted.values():
         data = load_data(config, GRIDS)
-        found.append(Case(data, solve_references(data, ps, config["svm_C"], config["logreg_C"], None)))
-    return tuple(found)
+        shipped_cases.append(Case(data, solve_references(data, ps, config["svm_C"], config["logreg_C"], None)))
+    return tuple(shipped_cases)
 
 
 def residual_picture(what: str, gaps, residuals) -> ClaimFigure:
@@ -97,8 +97,8 @@ def exact_everywhere(evidence) -> Measurement:
     gaps, residuals = [], []
     for case in cases(is_quick(evidence)):
         known = case.known
-        gaps += [*(found.gap for found in known.max_margin.values()), known.svm.gap]
-        residuals += [*(found.kkt for found in known.max_margin.values()), known.svm.kkt]
+        gaps += [*(reference.gap for reference in known.max_margin.values()), known.svm.gap]
+        residuals += [*(reference.kkt for reference in known.max_margin.values()), known.svm.kkt]
     gradients = [case.known.logreg.kkt for case in cases(is_quick(evidence))]
     figure = residual_picture("reference", gaps, residuals)
     good = at_most(map(abs, gaps), 1e-7) and at_most(residuals, 1e-6) and at_most(gradients, 1e-6)
@@ -114,12 +114,12 @@ def exact_everywhere(evidence) -> Measurement:
     "≤ 0.001°",
 )
 def agree_everywhere(evidence) -> Measurement:
-    found = []
+    angles = []
     for case in cases(is_quick(evidence)):
         for p, reference in case.known.max_margin.items():
             w, gap = second_opinion(case.data.A, reference.w, p)
-            found.append(degrees(w, reference.w) if gap < SOLVED else math.nan)  # else it compares nothing
-    numbers = list(range(len(found)))
-    pairs = Series("pairs", numbers, [max(x, 1e-14) for x in found])
+            angles.append(degrees(w, reference.w) if gap < SOLVED else math.nan)  # else it compares nothing
+    numbers = list(range(len(angles)))
+    pairs = Series("pairs", numbers, [max(x, 1e-14) for x in angles])
     figure = ClaimFigure("reference", "angle (°)", (pairs, level("tolerance", 1e-3, numbers)), "linear", "log")
-    return Measurement(f"{len(found)} pairs; largest {largest(found):.1e}°", at_most(found, 1e-3), figure)
+    return Measurement(f"{len(angles)} pairs; largest {largest(angles):.1e}°", at_most(angles, 1e-3), figure)

@@ -79,31 +79,31 @@ def neurons(evidence) -> Measurement:
 )
 def balanced(evidence) -> Measurement:
     rows = [row for row in evidence.each("limits") if row["depth"] > 1]
-    found = [row["norm_balance"] for row in rows]
+    balances = [row["norm_balance"] for row in rows]
     names = [f"p={row['limit_p']:g} L={row['depth']}" for row in rows]
     return Measurement(
-        f"{largest(found):.4f}", within(found, 1, 0.01), bars(names, found, "max/min Σφ*", {"limit": 1.0})
+        f"{largest(balances):.4f}", within(balances, 1, 0.01), bars(names, balances, "max/min Σφ*", {"limit": 1.0})
     )
 
 
 def _drifts(evidence, rule):
     """{(p, depth): {η: drift}} of the invariants grid."""
-    found: dict[tuple, dict] = {}
+    drifts: dict[tuple, dict] = {}
     for row in evidence.each("invariants", step_rule=rule):
-        found.setdefault((row["limit_p"], row["depth"]), {})[row["step_eta"]] = row["balance_drift"]
-    return found
+        drifts.setdefault((row["limit_p"], row["depth"]), {})[row["step_eta"]] = row["balance_drift"]
+    return drifts
 
 
-def _halving(found, most, fastest) -> Measurement:
+def _halving(drifts, most, fastest) -> Measurement:
     ratios, series = [], []
-    for (p, depth), by_eta in sorted(found.items()):
+    for (p, depth), by_eta in sorted(drifts.items()):
         etas = sorted(by_eta, reverse=True)
         ratios += [by_eta[a] / by_eta[b] for a, b in pairwise(etas)]
         series.append(Series(f"p={p:g} L={depth}", etas, [by_eta[e] for e in etas]))
     first, top = series[0].x, max(y for s in series for y in s.y)
     series.append(Series("∝ η", first, [top * e / first[0] for e in first], "prediction"))
     drift = max(y for s in series[:-1] for y in s.y)
-    good = len(found) == 6 and at_most([1.8 - x for x in ratios], 0) and at_most(ratios, fastest) and drift < most
+    good = len(drifts) == 6 and at_most([1.8 - x for x in ratios], 0) and at_most(ratios, fastest) and drift < most
     summary = f"ratios {min(ratios):.3f} … {max(ratios):.3f}; drift at most {drift:.1e}"
     return Measurement(summary, good, ClaimFigure("step η", "relative drift", tuple(series), "log", "log"))
 
