@@ -15,6 +15,8 @@ from mdcore.math.potentials import (
     Quadratic,
     Scaled,
     normalisation_exponent,
+    potential,
+    signed_power,
 )
 
 POTENTIALS = [
@@ -51,6 +53,62 @@ def test_inverse_map_is_the_gradient_of_the_conjugate(phi):
     else:
         (gradient,) = torch.autograd.grad(phi.conjugate(z), z)
         torch.testing.assert_close(phi.inverse_mirror_map(z.detach()), gradient, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("cls", [cls for cls in BUILTIN.values() if cls.quadratic_at is not None])
+def test_where_a_potential_is_the_quadratic_one(cls):
+    w = points()
+    assert torch.equal(cls(**cls.quadratic_at).mirror_map(w), w)
+
+
+@pytest.mark.parametrize(("name", "parameter"), [(c, k) for c, cls in BUILTIN.items() for k in cls.parameters])
+@pytest.mark.parametrize("value", [0, -0.5, -math.inf, math.nan])
+def test_parameters_out_of_range_are_refused(name, parameter, value):
+    with pytest.raises(ValueError, match=f"{parameter}.*expected"):
+        potential(name, **{parameter: value})
+    assert BUILTIN[name].parameters[parameter].per_layer is (name == "layer_scaled")
+
+
+@pytest.mark.parametrize(
+    ("given", "parameters", "said"),
+    [
+        ("lp", {}, r"^potential lp: got no parameter; expected p, a number > 1$"),
+        ("lp", {"p": 1.5, "q": 2}, r"^potential lp: got p=1.5, q=2; expected p, a number > 1$"),
+        ({"lp": None}, {}, r"^potential lp: got no parameter; expected p"),
+        ("quadratic", {"p": 2}, r"^potential quadratic: got p=2; expected no parameter$"),
+        ("quadratik", {}, r"^potential: got 'quadratik'; expected one of .*; did you mean 'quadratic'\?$"),
+        (3, {}, r"^potential: got 3; expected one of .* of your own$"),
+        ([], {}, r"^potential: got \[\]; expected"),
+        ({}, {}, r"^potential: got {}; expected"),
+        ({"lp": {"p": 2}, "scaled": None}, {}, r"^potential: got {'lp'.*; expected"),
+        ({"lp": {"p": 2}}, {"p": 3}, r"^potential: got {'lp'.*; expected"),
+    ],
+)
+def test_a_potential_that_is_none_is_told(given, parameters, said):
+    with pytest.raises(ValueError, match=said):
+        potential(given, **parameters)
+
+
+def test_a_potential_by_its_name_or_as_grid_files_write_it():
+    assert potential("lp", p=1.5) == potential({"lp": {"p": 1.5}}) == Lp(1.5)
+    assert potential({"quadratic": None}) == potential("quadratic") == Quadratic()
+
+
+def test_inverse_maps_that_are_powers_are_the_cheapest_and_newtons_the_dearest():
+    """What plans rest on: the engine takes the inverse exponents 1, 2 and ½ inside its loops."""
+    cost = {phi: type(phi).map_cost({"p": getattr(phi, "p", None)}) for phi in POTENTIALS}
+    for phi, expected in cost.items():
+        power = getattr(phi, "inverse_exponent", 0.0) in (0.5, 1.0, 2.0)
+        assert (expected == 1.0) == power and expected >= 1.0
+    assert max(cost, key=cost.get) == Scaled()
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0, 0.7])
+def test_signed_powers(exponent):
+    z = torch.tensor([0.0, -math.inf, math.inf, -4.0, 9.0], dtype=torch.float64)
+    expected = torch.sign(z) * z.abs() ** exponent
+    for out in (None, torch.empty_like(z)):
+        assert torch.equal(signed_power(z, exponent, out), expected)
 
 
 @each_potential
