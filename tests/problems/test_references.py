@@ -762,6 +762,16 @@ def same(one: references.References, other: references.References) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(flat(one), flat(other), strict=True))
 
 
+@pytest.mark.parametrize(("name", "files"), [("separable", 4), ("overlapping", 3), ("quasi", 4)])
+def test_a_second_call_solves_nothing_whatever_the_verdict(tmp_path, monkeypatch, name, files):
+    data = dataset(VERDICTS[name][0]())
+    first = references.solve_references(data, [2, INF], 1.0, 1.0, tmp_path)
+    for solver in ("separability", "max_margin", "soft_margin", "logistic_regression", "ray_and_offset"):
+        monkeypatch.setattr(references, solver, lambda *arguments: pytest.fail("solved again"))
+    assert same(first, references.solve_references(data, [2, INF], 1.0, 1.0, tmp_path))
+    assert len(list(tmp_path.iterdir())) == files
+
+
 def test_a_second_call_solves_nothing(tmp_path, monkeypatch):
     data = small()
     first = references.solve_references(data, [1.5, 2, INF], 1.0, 1.0, tmp_path)

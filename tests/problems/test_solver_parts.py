@@ -12,6 +12,7 @@ from mdcore.problems.solvers import (
     linear_program,
     logistic,
     max_margin,
+    polyhedral,
     quasi,
     separability,
     soft_margin,
@@ -59,6 +60,43 @@ def test_the_interior_point_starts_from_a_norm_and_a_margin_of_its_own_choice(mo
     ((scaled, p, begun),) = asked
     assert p == 3.0 and np.linalg.norm(begun, 3) == pytest.approx(1.3) == (scaled @ begun).min()
     assert A @ w == pytest.approx(scaled @ begun) and who == "interior point, 7 steps"
+
+
+@pytest.mark.parametrize("least", [-0.5, 0.0, 0.5])
+def test_the_interior_point_starts_from_the_conic_answer_only_where_that_separates(monkeypatch, least):
+    A = np.eye(2)
+    monkeypatch.setattr(max_margin, "_interior", lambda A, p, start, above: (start, None, "interior"))
+    monkeypatch.setattr(max_margin.conic, "solve", lambda A, p: (np.array([1.0, least]), np.ones(2)))
+    ways = [who for _, _, who in max_margin._ways(A, 3.0, np.ones(2))]
+    assert ways == ["interior"] * 3 + ["conic (clarabel)"] + ["interior"] * (least > 0)
+
+
+@pytest.mark.parametrize(("A", "p", "answer"), [
+    ([[1.0, 1.0]], INF, True),  # |w_1| = |w_2|
+    ([[2.0, 1.0]], 1, True),  # w_2 = 0
+    ([[1.0, 1.0]], 1, False),
+    ([[1.0, 0.0]], INF, False),  # w_2 is free, and in no row
+    ([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [1.0, 1.0, -1.0]], INF, True),  # w_3 is free, and the rows tell it
+])  # fmt: skip
+def test_what_the_multipliers_determine_at_any_scale_of_data_and_multipliers(A, p, answer):
+    A = np.array(A)
+    for size in (1e-6, 1e-3, 1.0, 1e3, 1e6):
+        for share in (1e-6, 1.0, 1e6):
+            lam = np.full(len(A), share)
+            assert polyhedral.determined(size * A, p, lam) is answer
+
+
+def test_a_row_without_weight_determines_nothing():
+    A = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
+    for share in (1e-5, 1.0, 1e5):
+        assert polyhedral.determined(A, INF, share * np.array([1.0, 0.0])) is False
+
+
+def test_the_refined_multipliers_are_the_least_squares_ones_and_not_negative():
+    A = np.array([[1.0, 2.0], [2.0, 1.0], [-10.0, 5.0]])
+    _, lam = polyhedral._refine(A, 1, np.array([0.3, 0.4]), np.ones(3))
+    wanted = np.linalg.lstsq(A.T, np.ones(2), rcond=None)[0]
+    assert wanted.min() < 0 and lam == pytest.approx(np.maximum(0.0, wanted))
 
 
 @pytest.mark.parametrize("margin", [0.0, -0.5])
@@ -196,7 +234,7 @@ def test_soft_margin_newton_steps_solve_the_linearised_conditions(monkeypatch):
     s, lam, xi = (rng.random(12) + 0.5 for _ in range(3))
     point = soft_margin._Point(rng.standard_normal(3), s, lam / 2, xi, 1 - lam / 2)
     moves = []
-    monkeypatch.setattr(soft_margin._Point, "longest", lambda self, move: moves.append(move) or 1e-9)
+    monkeypatch.setattr(soft_margin._Point, "longest", lambda self, move: moves.append(move) or 0.2)
     soft_margin._newton_step(A, point)
     predictor, move = moves
     for change in (predictor, move):
@@ -206,7 +244,8 @@ def test_soft_margin_newton_steps_solve_the_linearised_conditions(monkeypatch):
     assert point.s * predictor.lam + point.lam * predictor.s == pytest.approx(-point.s * point.lam)
     assert point.xi * predictor.u + point.u * predictor.xi == pytest.approx(-point.xi * point.u)
     now = point.mean_product()
-    ahead = point.step(1e-9, predictor).mean_product()
+    ahead = point.step(0.2, predictor).mean_product()
+    assert ahead < 0.9 * now
     mu = now * (ahead / now) ** 3
     corrected = (point.s * move.lam + point.lam * move.s, point.xi * move.u + point.u * move.xi)
     wanted = (
