@@ -50,6 +50,21 @@ def test_a_pass_by_the_formulas(monkeypatch, scale, d, loss, ahead, needs_risk):
         assert now.log_risk.numpy() == pytest.approx(risk, rel=1e-11)
 
 
+@pytest.mark.parametrize("sizes", [(300.0, 0.1), (0.1, 300.0, 0.1), (300.0, 300.0, 0.1)])
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_risk_is_right_whatever_the_passes_before_were(sizes, asked):
+    """The largest margins may fall again below where the weights stand for the losses."""
+    A, ones = data(200, 17, 8.0), torch.ones(1, 17, dtype=torch.float64)
+    of, now = passes(A, ones)
+    for size in sizes[:-1]:
+        now.w.copy_(size * ones)
+        of.first(now, asked)
+    now.w.copy_(sizes[-1] * ones)
+    of.first(now, True)
+    risk = torch.nn.functional.softplus(-(sizes[-1] * ones @ A.T)).mean().log()
+    assert now.log_risk.item() == pytest.approx(risk.item(), rel=1e-11)
+
+
 @pytest.mark.parametrize(("margin", "early"), [(40.0, True), (40.1, False), (math.nan, True)])
 def test_a_pass_is_early_until_every_margin_is_above_forty(margin, early):
     of, now = passes(data(), torch.zeros(2, 17, dtype=torch.float64))

@@ -89,6 +89,16 @@ def test_a_potential_that_is_none_is_told(given, parameters, said):
         potential(given, **parameters)
 
 
+def test_potentials_whose_state_cannot_be_compared_are_different():
+    class Weighted(Quadratic):
+        def __init__(self):
+            super().__init__()
+            self.weights = torch.ones(2)
+
+    one, other = Weighted(), Weighted()
+    assert one == one and one != other and Quadratic() == Quadratic() != one
+
+
 def test_a_potential_by_its_name_or_as_grid_files_write_it():
     assert potential("lp", p=1.5) == potential({"lp": {"p": 1.5}}) == Lp(1.5)
     assert potential({"quadratic": None}) == potential("quadratic") == Quadratic()
