@@ -152,7 +152,7 @@ def test_depth_that_changes_the_limit_is_said_to(tmp_path, bound, answer):
     assert verdicts(*run)[1].limit_changed == answer
     head = "Depth changes the limit direction in 1 of 1 deep condition: in every run, the limits of deep and linear"
     assert said(*run).startswith(head) == (answer == "yes")
-    assert ("more than 1° apart (quadratic at L = 2 on Gaussian (d = 20))" in said(*run)) == (answer == "yes")
+    assert ("more than 1° apart (quadratic at depth L = 2 on Gaussian (d = 20))" in said(*run)) == (answer == "yes")
 
 
 def test_certificates_that_contradict_each_other_leave_it_open(tmp_path):
@@ -192,7 +192,8 @@ def test_a_headline_names_what_it_was_seen_on(tmp_path):
     cells = fake.grid_cells(["quadratic", {"lp": {"p": 1.5}}], depths=(1, 2, 3))
     text = said(*spoilt(tmp_path, cells))
     assert text.startswith("Depth does not change the limit direction in any of the 4 deep conditions: ")
-    assert "These are quadratic and l1.5 at L = 2 and 3 on Gaussian (d = 20). " in text
+    assert "These are quadratic and l1.5 at depth L = 2 and 3 on Gaussian (d = 20). " in text
+    assert text.count("depth L = ") == 1 and text.index("depth L = ") < text.index("at L = ")  # said once, first
 
 
 def test_conditions_that_are_no_full_grid_are_named_by_their_groups(tmp_path):

@@ -334,4 +334,7 @@ def answer(results: Results, verdicts: list[Verdict], master: pd.DataFrame, summ
         ended = stated("RunsEnded", f"{whole - absent:,}", "runs that have ended")
         of = stated("Runs", f"{whole:,}", "runs of the grid")
         parts[0] = f"Preliminary, with {ended} of {of} runs: {parts[0][0].lower()}{parts[0][1:]}"
+    first = next((number for number, text in enumerate(parts) if "at L = " in text), None)
+    if first is not None:  # L is said to be the depth where it is first met
+        parts[first] = parts[first].replace("at L = ", "at depth L = ", 1)
     return parts or ["The runs have ended, but none left a number that answers the question; see the tables below."]
