@@ -170,9 +170,7 @@ def test_the_checks_find_what_they_are_for():
     assert rows_of_mixed_scales(figure)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n.startswith(("pairs", "six", "long")) else n for n in GRIDS]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n != "one cell" else n for n in GRIDS])
 def test_every_figure_can_be_printed_and_read(tmp_path, name):
     """A column or the full width wide, at most 4 in high, no text below 7 pt; nothing overlaps, leaves its axes or
     hides an axis that it does not share; captions say what is clipped and where scales are mixed."""
@@ -270,6 +268,7 @@ def test_contract_names_and_files(tmp_path):
     assert set(index["files"]) == {f"{n}.{k}" for n in names for k in ("png", "pdf")}
 
 
+@pytest.mark.slow
 def test_what_has_not_changed_is_not_drawn_again_and_what_has_is(tmp_path, monkeypatch):
     cells = fake.grid_cells(["quadratic"], seeds=(0,))
     one = ["final_angles"]

@@ -133,6 +133,7 @@ def measured(tmp_path_factory):
     return bench, place
 
 
+@pytest.mark.slow
 def test_the_table_has_its_columns(measured):
     table = pd.read_csv(measured[1] / "bench.csv")
     assert list(table.columns) == list(COLUMNS)
@@ -177,6 +178,7 @@ def test_the_report_shows_goals_bounds_figures_and_numbers(measured):
     assert len(list((place / "figures").glob("*.pdf"))) == 3
 
 
+@pytest.mark.slow
 def test_a_gpu_gets_its_rows_where_there_is_one(monkeypatch):
     take_the_place_of_cuda(monkeypatch)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -26,6 +26,7 @@ def place(tmp_path_factory):
     return fuzz.Fuzz(tmp_path_factory.mktemp("fuzz"))
 
 
+@pytest.mark.slow
 def test_no_damage_to_a_file_changes_a_number_in_silence(place):
     random = Random(1)
     rows = [place.one(random) for _ in range(40)]

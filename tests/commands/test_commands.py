@@ -60,6 +60,7 @@ def test_a_grid_runs_is_resumed_and_is_told_when_it_is_done(grid_command):
 
 
 @pytest.mark.parametrize("day", ["19700101", pytest.param("20991231", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_run_is_resumed_whatever_the_clock_says(grid_command, day):
     """It was begun on another day, or the clock has jumped: the tag is the same run."""
     grid_command("--only", "seed=0")
@@ -122,6 +123,7 @@ def test_a_grid_is_trained_by_the_real_notebook(tmp_path, monkeypatch, capsys):
     assert {info["num_threads"] for info in record["blas"]} == {1}
 
 
+@pytest.mark.slow
 def test_the_notebook_opened_by_hand_trains_one_cell(tmp_path):
     with Kernels() as kernels:
         execute(execution.TRAIN_NOTEBOOK, tmp_path / "by_hand.ipynb", {}, tmp_path, kernels)
@@ -210,6 +212,7 @@ def test_failed_cells_are_told_remembered_and_can_be_rerun(grid_command, tmp_pat
     assert set(read_run(the_run(grid_command)).final["status"]) == {"converged"}
 
 
+@pytest.mark.slow
 def test_a_cell_that_has_merely_not_converged_is_told_and_is_no_error(grid_command, tmp_path):
     cells = [cell.cell_id for cell in load_grid(tmp_path / "grid.yaml").cells]
     behave(grid_command, **{cells[0]: "misclassify"})
@@ -270,6 +273,7 @@ def test_changed_code_makes_results_stale_with_the_reason(grid_command, monkeypa
     assert "0 stale" in grid_command("--dry_run", "--only", "seed=0").out
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_blames_no_cell(grid_command, monkeypatch):
     real = commits.os.rename
 
@@ -315,7 +319,7 @@ def training(call, runner, count=2):
     return kernels_of(runner.pid)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_run_stops_its_kernels_and_says_how_to_go_on(process, number):
     (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
     runner = process()
@@ -341,6 +345,7 @@ def test_a_second_interrupt_ends_at_once(process):
     wait_for(lambda: gone(kernels), 60)
 
 
+@pytest.mark.slow
 def test_sigkill_of_the_runner_leaves_no_kernel_and_no_lock(process):
     (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
     runner = process()
@@ -366,6 +371,7 @@ def test_sigkill_of_the_runner_leaves_no_kernel_and_no_lock(process):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_run_opens_no_port_and_its_private_directory_goes(process, number):
     (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
     runner = process()
@@ -387,7 +393,7 @@ def test_a_run_opens_no_port_and_its_private_directory_goes(process, number):
     assert not private.exists()
 
 
-@pytest.mark.parametrize("which", ["kernel", "server"])
+@pytest.mark.parametrize("which", ["kernel", pytest.param("server", marks=pytest.mark.slow)])
 def test_a_killed_kernel_is_tried_again(process, which):
     (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
     runner = process("--only", "seed=0")
@@ -414,6 +420,7 @@ def test_a_second_runner_can_wait(process):
     assert "8 done" in out
 
 
+@pytest.mark.slow
 def test_a_finished_grid_is_told_without_loading_anything_heavy(process):
     assert process().wait(timeout=200) == 0
     code = (

@@ -119,7 +119,7 @@ def test_a_log_takes_every_letter(tmp_path):
 # standard output
 
 
-@pytest.mark.parametrize("how", ["closed", "full", "broken"])
+@pytest.mark.parametrize("how", ["broken", *(pytest.param(how, marks=pytest.mark.slow) for how in ("closed", "full"))])
 def test_a_command_whose_output_nobody_takes_ends_as_it_would_have(tmp_path, how):
     """200 kB of plan: more than a pipe holds."""
     flags = ["--dry_run", "--set", f"seed={list(range(120))}"]

@@ -56,6 +56,7 @@ def test_a_potential_of_ones_own_takes_part_in_everything(quartic, tmp_path):
     assert (own["gamma_bound"] >= own["exact_margin"] * (1 - 1e-7)).all()
 
 
+@pytest.mark.slow
 def test_the_library_does_what_is_shown():
     place = {}
     for text in blocks("python", "The library"):

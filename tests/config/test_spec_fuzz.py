@@ -20,7 +20,7 @@ from spec_strategies import KEYS, OVERRIDES, SCALARS, VALID, mangled_text, near_
 
 from mdcore.config.grid import GridError, cell_from_config, load_grid, select
 
-FEW = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=13_500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 

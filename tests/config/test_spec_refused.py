@@ -399,7 +399,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "too many combinations" else n for n in BAD]
+)
 def test_bad_grids_are_refused_with_file_line_and_key(refused, name):
     text, line, key, parts = BAD[name]
     start = f"grid.yaml:{line}: {key}: " if key else f"grid.yaml:{line}: "

@@ -46,6 +46,7 @@ def failures(estimator) -> list[str]:
     return wrong
 
 
+@pytest.mark.slow
 def test_it_passes_every_check_of_scikit_learn():
     assert failures(MirrorDescentClassifier(max_iter=50)) == []
 

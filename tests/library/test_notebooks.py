@@ -161,6 +161,7 @@ def test_without_a_run_explore_says_so(tmp_path):
     assert explore.show(explore.curves(run), said).data == said
 
 
+@pytest.mark.slow
 def test_a_cell_is_trained_when_a_control_moves():
     view = explore.live()
     before = view.figure

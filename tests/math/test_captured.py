@@ -27,6 +27,7 @@ RULES = {
     "adaptive": StepRule("adaptive", 0.3),
     "loss_scaled": StepRule("loss_scaled", 0.01),
 }
+SOME_RULES = ["adaptive", *(pytest.param(name, marks=pytest.mark.slow) for name in RULES if name != "adaptive")]
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device: nothing runs on a GPU")
 
 
@@ -66,7 +67,7 @@ def assert_same(one, other, **tolerance):
 
 
 @pytest.mark.parametrize("loss", ["logistic", pytest.param("exponential", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", SOME_RULES)
 def test_replayed_steps_are_the_launched_ones_to_the_bit(monkeypatch, name, loss):
     potentials = QUICK if loss == "logistic" else POTENTIALS
     rule, plans = RULES[name], cells(potentials, (1,) if name == "loss_scaled" else (1, 2, 3))
@@ -83,7 +84,7 @@ def test_replayed_steps_are_the_launched_ones_to_the_bit(monkeypatch, name, loss
     assert torch.equal(replayed.gradient_sum, launched.gradient_sum) and torch.equal(replayed.h, launched.h)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", SOME_RULES)
 def test_they_are_the_steps_of_the_processor_to_rounding(monkeypatch, name):
     """Against the compiled loops, whose steps are decided one by one; short steps, clear of the edge of stability."""
     shorter = 1e-4 if name == "adaptive" else 0.1  # it grows 80-fold in 90 steps
@@ -126,8 +127,9 @@ def test_cells_that_are_certified_leave(monkeypatch):
     assert_same(replayed, step_by_step, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [pytest.param("annealed", marks=pytest.mark.slow), "adaptive"])
-@pytest.mark.parametrize("cut", [pytest.param(5, marks=pytest.mark.slow), 30, pytest.param(61, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["annealed", "adaptive"])
+@pytest.mark.parametrize("cut", [5, 30, 61])
+@pytest.mark.slow
 def test_a_restart_is_bit_identical(monkeypatch, name, cut):
     take_the_place_of_cuda(monkeypatch)
     plan = StackPlan(RULES[name], EPOCHS, log_spaced_epochs(EPOCHS, 9))

@@ -107,7 +107,7 @@ def held_to_the_exact_margin(name, trainer, most=8):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize(
-    "name", ["gaussian", "tiny margin", *(pytest.param(n, marks=pytest.mark.slow) for n in ("twice", "wide", "scaled"))]
+    "name", ["tiny margin", *(pytest.param(n, marks=pytest.mark.slow) for n in ("gaussian", "twice", "wide", "scaled"))]
 )
 def test_the_bound_is_never_below_the_exact_margin(name, dtype):
     for rule in ("normalized", "anneal 30"):
@@ -115,7 +115,9 @@ def test_the_bound_is_never_below_the_exact_margin(name, dtype):
         assert held_to_the_exact_margin(name, trainer) > 40
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "rule", ["anneal 30", *(pytest.param(r, marks=pytest.mark.slow) for r in RULES if r != "anneal 30")]
+)
 @pytest.mark.parametrize("log_points", [pytest.param(2, marks=pytest.mark.slow), 300])
 def test_whatever_the_rule_and_the_logged_epochs(rule, log_points):
     assert held_to_the_exact_margin("gaussian", train(DATA["gaussian"], RULES[rule], log_points=log_points)) > 0
@@ -413,6 +415,7 @@ def planted_data(rng, p):
         ("no angle is larger than angle_bound", "mdcore.verification.claims.bounds", "angle_bound", lambda b: 0.9 * b),
     ],
 )
+@pytest.mark.slow
 def test_the_claims_of_the_suite_fail_on_bounds_that_are_none(monkeypatch, claim, module, name, wrong):
     import importlib
 

@@ -145,7 +145,9 @@ def killed_at(moment: int, target: Path, two_renames: bool) -> int:
         os._exit(seen)
 
 
-@pytest.mark.parametrize("two_renames", [False, True], ids=["exchange", "two-renames"])
+@pytest.mark.parametrize(
+    "two_renames", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["exchange", "two-renames"]
+)
 def test_killed_at_any_moment_the_results_are_the_earlier_or_the_new_ones(tmp_path, two_renames):
     """SIGKILL before every system call that changes a directory or opens a file, one after the other."""
     write(tmp_path / "0" / "out", a="1", b="1")

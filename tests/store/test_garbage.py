@@ -81,6 +81,7 @@ def test_no_tag_leaves_the_output_directory(tag):
     tag=TAGS, only=st.lists(FILTERS, max_size=2), overrides=st.one_of(st.just([]), OVERRIDES),
     output=st.one_of(st.just("runs"), WORDS), flags=st.lists(WORDS, max_size=1),
 )  # fmt: skip
+@pytest.mark.slow
 def test_no_request_makes_it_crash_or_write(tag, only, overrides, output, flags):
     words = [f"--tag={tag}", f"--output_dir={output}", *(f"--only={f}" for f in only)]
     words += [f"--set={o}" for o in overrides if "\0" not in o]
@@ -109,6 +110,7 @@ JSON = st.one_of(
 
 @several(400)
 @given(st.dictionaries(NAMES, st.one_of(JSON, st.none()), max_size=6))
+@pytest.mark.slow
 def test_no_directory_makes_the_analysis_crash(tree):
     """None: a directory. Nothing of this holds a result, so nothing is analysed."""
 
@@ -190,6 +192,7 @@ def changed(table: pd.DataFrame, changes) -> pd.DataFrame:
 
 @several(60)
 @given(st.lists(CHANGE, min_size=1, max_size=4), st.lists(CHANGE, max_size=3))
+@pytest.mark.slow
 def test_tables_of_any_kind_are_told_or_mended(tables, in_final, in_history):
     cells, final, history, _ = tables
     ids = {cell["cell_id"] for cell in cells}
