@@ -78,6 +78,15 @@ def test_what_a_sentence_speaks_of():
     assert wording.scope(some) == "l3 and quadratic at L = 2 and 10 on Gaussian (d = 20)"
     many = [verdict("quadratic", i + 1, f"data {i}") for i in range(5)]
     assert wording.scope(many[:3]) == "; ".join(f"quadratic at L = {i + 1} on data {i}" for i in range(3))
+    assert wording.scope(many[:4], many) == "all but quadratic at L = 5 on data 4"
+    assert wording.scope(many[:4], many[:4]) == wording.named(many[:4])  # all of them
+    assert wording.scope(many[:3], many).startswith("quadratic at L = 1")  # short as it is
+    more = [verdict("quadratic", i + 1, f"more {i}") for i in range(4)]
+    assert wording.scope(many, many + more) == wording.named(many)  # the others are no shorter
+    assert wording.scope(many, many + more[:3]).startswith("all but ")
+    same = [verdict("quadratic", i + 1, "other") for i in range(4)]
+    assert wording.scope(many[:4], many[:4] + same) == wording.named(many[:4])  # as many as are meant
+    assert wording.scope(many[:4], many[:4] + same[:3]) == "all but quadratic at L = 1, 2 and 3 on other"
     assert wording.scope(many[:4]) == wording.named(many[:4]) and wording.named(many[:4]).count(";") == 3
     assert wording.named(many).endswith("; and 2 more") and wording.named(many).count(" at L = ") == 3
     assert (

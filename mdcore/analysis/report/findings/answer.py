@@ -41,9 +41,9 @@ def _evidence(verdicts: list[Verdict]) -> str:
     return "as certified bounds prove" if certified else "the logistic minimiser, as measured, without a certificate"
 
 
-def _these(verdicts: list[Verdict]) -> str:
+def _these(verdicts: list[Verdict], of: list[Verdict]) -> str:
     """The sentence that names the conditions of the one before."""
-    return f"{'This is' if len(verdicts) == 1 else 'These are'} {scope(verdicts)}."
+    return f"{'This is' if len(verdicts) == 1 else 'These are'} {scope(verdicts, of)}."
 
 
 def depth_head(verdicts: list[Verdict]) -> tuple[str, list[str]]:
@@ -69,12 +69,12 @@ def depth_head(verdicts: list[Verdict]) -> tuple[str, list[str]]:
         tail = f" It does not in {kept}." if by[NO] else ""
         return (
             f"Depth changes the limit direction in {changed} of {total}: in every run, the limits of deep and linear "
-            f"mirror descent are proved to be more than {SAME:g}° apart ({scope(by[YES])}).{tail}"
+            f"mirror descent are proved to be more than {SAME:g}° apart ({scope(by[YES], verdicts)}).{tail}"
         ), rest
     if by[NO]:
         where = f"in {kept} of {total}" if by[OPEN] else f"in any of the {total}"
         where = f"in the {total}" if len(verdicts) == 1 else where
-        return f"Depth does not change the limit direction {where}: {same}. {_these(by[NO])}", rest
+        return f"Depth does not change the limit direction {where}: {same}. {_these(by[NO], verdicts)}", rest
     return (
         f"Whether depth changes the limit direction is open: in none of {total} ({scope(verdicts)}) do the bounds "
         "determine the directions of all deep and linear runs."
@@ -140,7 +140,7 @@ def limit_sentences(verdicts: list[Verdict]) -> tuple[list[str], list[str]]:
         every = f"All {total}" if len(reached) == len(separable) > 1 else f"{arrived} of {total}"
         out.append(
             f"{every} {'reaches' if len(reached) == 1 else 'reach'} the exact max-margin direction of the potential's "
-            f"own norm, with every run within {SAME:g}° of it: {scope(reached)}. {_widest_bounds(reached)}"
+            f"own norm, with every run within {SAME:g}° of it: {scope(reached, separable)}. {_widest_bounds(reached)}"
         )
     else:
         out.append(

@@ -70,12 +70,23 @@ def named(verdicts: list[Verdict], most: int = 4) -> str:
     return "; ".join(names if len(names) <= most else [*names[: most - 1], f"and {len(names) - most + 1} more"])
 
 
-def scope(verdicts: list[Verdict]) -> str:
+def scope(verdicts: list[Verdict], of: Iterable[Verdict] = ()) -> str:
     """Which conditions a sentence speaks of: "quadratic and l3 at L = 2 and 3 on Gaussian (d = 20)".
 
-    Potentials that were seen at the same depths on the same data stand together; where that does not make it shorter,
-    the first conditions are named one by one.
+    Potentials that were seen at the same depths on the same data stand together. Where that does not make it short,
+    the few of the conditions `of` that are not meant are named, "all but …"; else the first that are, one by one.
     """
+    words = _together(verdicts)
+    if len(words) <= 3:
+        return "; ".join(words)
+    meant = {v.condition.id for v in verdicts}
+    others = [v for v in of if v.condition.id not in meant]
+    but = _together(others)
+    return f"all but {'; '.join(but)}" if 0 < len(but) <= 3 and len(others) < len(meant) else named(verdicts)
+
+
+def _together(verdicts: list[Verdict]) -> list[str]:
+    """The conditions in as few phrases as there are pairs of depths and data with the same potentials."""
     seen: dict[tuple, dict[str, None]] = {}  # (potential, depth): data
     for v in verdicts:
         seen.setdefault((potential_of(v), depth_of(v)), {})[v.facet] = None
@@ -85,8 +96,7 @@ def scope(verdicts: list[Verdict]) -> str:
     groups: dict[tuple, list[str]] = {}  # (depths, data): potentials
     for (potential, data), some in depths.items():
         groups.setdefault((listed(sorted(some, key=int), 8), data_listed(data)), []).append(potential)
-    words = [f"{listed(potentials, 8)} at L = {some} on {data}" for (some, data), potentials in groups.items()]
-    return "; ".join(words) if len(words) <= 3 else named(verdicts)
+    return [f"{listed(potentials, 8)} at L = {some} on {data}" for (some, data), potentials in groups.items()]
 
 
 def potential_of(v: Verdict) -> str:
