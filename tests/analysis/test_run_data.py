@@ -1,6 +1,7 @@
 """A run in order for the analysis, held against its raw files: curves, rows, pairs, facets, and the files written."""
 
 import json
+import math
 import os
 from dataclasses import replace
 
@@ -145,6 +146,20 @@ def test_a_condition_file_says_all_of_its_condition(run):
     own = fake.config(dataset={"name": "mine:data", "a": None})
     (mine,) = conditions_of([{"cell_id": "0", "config": own}])
     assert aggregate.grid_snippet(mine)["fixed"]["dataset"] == {"name": "mine:data", "a": None}
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ([60, 60], 60),
+        ([None, 60], 60),  # the first seed is missing
+        ([math.nan, "separable", ""], "separable"),
+        (["separable", "overlapping", "separable"], ["separable", "overlapping"]),
+        ([None, ""], None),
+    ],
+)
+def test_what_a_condition_file_says_of_data_that_seeds_draw(values, kept):
+    assert aggregate._of_all([{"n_train": value} for value in values], "n_train") == kept
 
 
 def test_tables_that_fit_are_believed_and_others_made_again(run, tmp_path):

@@ -113,7 +113,7 @@ def condition_record(results: Results, c: Condition, rows: list[dict], stats: di
         m: {s: stats.get(f"{m}_{s}") for s in ("n", "mean", "std", "min", "max", "ci_low", "ci_high")} for m in metrics
     }
     snippet = grid_snippet(c, results.question)
-    first, statuses = rows[0], [r["status"] for r in rows]
+    statuses = [r["status"] for r in rows]
     preprocessing = next((results.row[i].get("preprocessing") for i in c.cells.values() if i in results.row), "")
     with contextlib.suppress(ValueError):  # not JSON: kept as the words it is
         preprocessing = json.loads(preprocessing) if preprocessing else None
@@ -133,7 +133,7 @@ def condition_record(results: Results, c: Condition, rows: list[dict], stats: di
             "run": results.name,
             "configuration": c.config,
             "columns": c.flat,
-            "data": {k: first[k] for k in _DATA} | {"preprocessing": preprocessing},
+            "data": {k: _of_all(rows, k) for k in _DATA} | {"preprocessing": preprocessing},
             "counts": {s: statuses.count(s) for s in STATUSES} | {"n": len(rows)},
             "statistics": {m: v for m, v in nested.items() if v["n"]},
             "statistics_over": f"cells with status {', '.join(USED)}; std with ddof 1; 95 % Student's t of the mean",
@@ -153,6 +153,12 @@ def condition_record(results: Results, c: Condition, rows: list[dict], stats: di
             "grid_yaml": dump(snippet),
         }
     )
+
+
+def _of_all(rows: list[dict], column: str) -> Any:
+    """The value that all rows share which have one; a list where seeds drew data that differ in it."""
+    values = list(dict.fromkeys(row[column] for row in rows if pd.notna(row[column]) and row[column] != ""))
+    return values if len(values) > 1 else next(iter(values), None)
 
 
 def safe_name(name: str) -> str:
