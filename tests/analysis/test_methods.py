@@ -251,6 +251,33 @@ def test_what_all_data_sets_share_is_said_once(tmp_path):
     assert all(clause in alone[0] for clause in clauses)
 
 
+@pytest.mark.parametrize(
+    ("explained", "dropped", "said"),
+    [
+        ((0.92, 0.92), ([], []), ["(explains 92 % of the variance)"]),
+        ((0.92, 0.9249), (["a"], ["a"]), ["(explains 92 % of the variance)", "; a dropped, constant in training;"]),
+        (
+            (0.95, 0.92),
+            (["a"], ["b", "a"]),
+            ["(explains 92 % to 95 % of the variance)", "a and b dropped, constant in training at some of its seeds"],
+        ),
+        ((0.92, None), ([], ["b"]), ["(explains 92 % of", "b dropped, constant in training at some of its seeds"]),
+    ],
+)
+def test_what_differs_between_the_draws_of_the_seeds_is_said_of_all(tmp_path, explained, dropped, said):
+    dataset = {"name": "mnist", "source": "bundled", "test_fraction": 0.2, "split": "by_seed", "subsample": None}
+    cells = fake.grid_cells(
+        ["quadratic"], (1,), datasets=[{"dataset": dataset, "digits": [0, 1], "pca": 50}], seeds=(0, 1)
+    )
+    results = load(fake.write_run(tmp_path / "20250319_x", cells))
+    for row, share, names in zip(results.row.values(), explained, dropped, strict=True):
+        row["preprocessing"] = json.dumps(
+            {"standardisation": "none", "explained_variance": share, "dropped_constant": names}
+        )
+    (text,) = methods.data_sentences(results)
+    assert all(words in text for words in said) and ("dropped" in text) == any(dropped)
+
+
 def test_clauses_that_differ_name_what_has_them(tmp_path):
     cells = fake.grid_cells(depths=(1, 2, 3))
     for cell in cells:

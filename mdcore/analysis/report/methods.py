@@ -139,7 +139,8 @@ def _data_clauses(members: list[Condition], rows: list[dict]) -> list[str]:
     """What is said of one data set; the first clause of a user's own names it."""
     c = members[0]
     source, config = SOURCES.get(c.config["dataset"]["name"]), c.config
-    record = next((r for r in map(record_of, rows) if r), {})
+    records = [r for r in map(record_of, rows) if r]
+    record = records[0] if records else {}
     words = {key: record[key] for key in ("source", "label", "split", "labels", "standardisation")
              if isinstance(record.get(key), str)}  # fmt: skip
     parts = [_own_data(c) if source is None else source.read(config, record)]
@@ -157,12 +158,14 @@ def _data_clauses(members: list[Condition], rows: list[dict]) -> list[str]:
     elif "split" in words:
         parts.append(f"split: {words['split']}")
     if config.get("pca") is not None:
-        explained = record.get("explained_variance")
-        tail = f" (explains {percent(explained)} of the variance)" if is_number(explained) else ""
+        explained = sorted(r["explained_variance"] for r in records if is_number(r.get("explained_variance")))
+        ends = list(dict.fromkeys(map(percent, (explained[0], explained[-1])))) if explained else []
+        tail = f" (explains {' to '.join(ends)} of the variance)" if ends else ""
         parts.append(f"PCA to {config['pca']} components fitted on the training split{tail}")
-    dropped = record.get("dropped_constant")
-    if source is not None and dropped:
-        parts.append(f"{listed([str(name) for name in dropped], 6)} dropped, constant in training")
+    dropped = [tuple(map(str, r.get("dropped_constant") or ())) for r in records]
+    if source is not None and any(dropped):
+        names = listed(list(dict.fromkeys(name for some in dropped for name in some)), 6)
+        parts.append(f"{names} dropped, constant in training" + " at some of its seeds" * (len(set(dropped)) > 1))
     if "standardisation" in words:
         parts.append(f"standardisation: {words['standardisation']}")
     if source is None:
