@@ -43,7 +43,9 @@ def verdict(potential="quadratic", depth=1, facet="Gaussian, d = 20", used=3, n=
         (Forecast(0.5, INF, 10.0, 1.0), "not falling"),
         (Forecast(0.5, 1e5, 10.1, 3.0), TO + "0.50: about 100,000 steps in all, 10 times as many, 3 s a run"),
         (Forecast(0.5, 1e8, 1e4, NAN), TO + "0.50: about 1.0×10⁸ steps in all, 10,000 times as many"),
-        (Forecast(0.5, 1e8, 1.1e4, NAN), TO + "0.50: about 11,000 times as many steps, which is out of reach"),
+        (Forecast(0.5, 12345, 123.4, NAN), TO + "0.50: about 12,000 steps in all, 120 times as many"),
+        (Forecast(0.5, 1e8, 1e4 + 0.5, NAN), TO + "0.50: about 10,000 times as many steps, which is out of reach"),
+        (Forecast(0.5, 1e8, 11234, NAN), TO + "0.50: about 11,000 times as many steps, which is out of reach"),
     ],
 )
 def test_where_forecasts_end(forecast, said):
@@ -170,6 +172,17 @@ def test_how_sure_it_is():
 )
 def test_what_the_solvers_gap_says_of_its_directions(bounds, said):
     assert certain(master_of(exact_angle_bound=bounds))[1].endswith("1.0×10⁻⁹" + said)
+
+
+def test_where_a_certificate_brackets_the_exact_margin():
+    """To a relative 1e-6; the margin may not be above the exact one, nor that above the bound."""
+    rows = np.array([[1, 1 + 0.9e-6, 1], [1, 1 + 1.1e-6, 1], [1 + 0.9e-6, 1, 1], [2, 1, 3]])
+    columns = dict(zip(("margin_lp", "exact_margin", "gamma_bound"), rows.T))
+    assert "bound in 2 of 4 runs" in certain(master_of(**columns))[1]
+
+
+def test_a_gap_below_zero_is_rounding():
+    assert "at most 0." in certain(master_of(exact_margin_gap=[-2e-16] * 4))[1]
 
 
 def test_what_bounds_is_rounded_up():

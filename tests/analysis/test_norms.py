@@ -165,7 +165,7 @@ def test_which_runs_have_a_norm_and_of_which_exponents():
     )
 
 
-@pytest.mark.parametrize("columns", [2, 5, 6])
+@pytest.mark.parametrize("columns", [2, 3, 5, 6])
 def test_a_table_says_what_its_numbers_are(monkeypatch, columns):
     exponents = [1.0, 2.0, 3.0, 4.0, 5.0, np.inf][-columns:]
     mean = [[1.0 + i] * (columns - 1) + [9.0 - i] for i in range(2)]
@@ -174,7 +174,7 @@ def test_a_table_says_what_its_numbers_are(monkeypatch, columns):
     spread = columns <= 5
     assert (r"\pm" in text) == ("+- 0.1" in text) == spread and ("Mean of" in text) != spread
     assert (r"\begin{table*}" in text) == (columns > 2) and r"{$r = \infty$}" in text
-    assert r"\begin{tabular}{@{}l l S[" in text
+    assert r"\begin{tabular}{@{}l l S[" in text and "without" not in text
     (one, other) = re.findall(r"^% c\d\n(.*) \\\\$", text, re.M)
     marks = [[r"\ast" in cell for cell in row.split(" & ")[2:]] for row in (one, other)]
     assert marks == [[True] * (columns - 1) + [False], [False] * (columns - 1) + [True]]
@@ -186,3 +186,10 @@ def test_a_table_says_what_its_numbers_are(monkeypatch, columns):
         ["data, L = 1", f"lp, p = {i + 1}", "3", *(f"{v:.2f} ± 0.10" + " *" * m for v, m in zip(mean[i], marks[i]))]
         for i in range(2)
     ]
+
+
+def test_what_is_said_of_the_numbers_is_said_of_all_exponents(monkeypatch):
+    found = [block([[1.0, 2.0], [2.0, 1.0]], [1.0, 2.0], [1.0, 2.0], std=np.array([[0.1, 0.0]] * 2))]
+    monkeypatch.setattr(norms, "norm_blocks", lambda _: found)
+    text = norms.norms_table(SimpleNamespace(tag="t"))
+    assert "standard deviation" in text and "without" in text

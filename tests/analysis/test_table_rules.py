@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mdcore.analysis.data import statistics
@@ -26,6 +27,7 @@ AROUND = layout.Float("Caption.", "Notes.", "tab:x", wide=False)
         ([10, 10, 14], [[10, 10, 14]]),
         ([10, 10, 15], [[10, 10], [15]]),
         ([70, 1], [[34], [34], [2, 1]]),
+        ([34, 10, 10, 15], [[34], [10, 10], [15]]),
     ],
 )
 def test_floats_hold_about_36_rows_and_headings(blocks, pages):
@@ -50,7 +52,7 @@ def test_floats_hold_about_36_rows_and_headings(blocks, pages):
         "begin{tabular}{@{}l S[table-format=1.1]@{}}"
     ) == len(pages)
     assert re.findall(r"\\toprule\n(.*) \\\\\n", text) == ["name & {x}"] * len(pages)
-    assert "table*" not in text and "table*" in layout.tables(columns, rows, titles, replace(AROUND, wide=True))
+    assert "table*" not in text and "table*" in layout.tables(columns, rows, titles, layout.Float("c", "n", "l"))
 
 
 def row(**more):
@@ -129,7 +131,9 @@ def test_cells_marks_and_notes_of_a_table():
     assert "Without a margin" not in notes
     rows["c1"] |= {"n_transient": 0, "n_used": 2, "n_failed": 1}
     rows["c2"] |= {"n_quasi_separable": 0}
+    assert r"\begin{tabular}{@{}l l S[" in text
     text, cells, notes = shown(NUMBERS, results, **rows)
+    assert r"\begin{tabular}{@{}l l l S[" in text
     assert [c[2] for c in cells] == ["3", "2/3 (1 failed)", "3"] and statistics_tables.TRANSIENT not in notes
     _, cells, notes = shown(replace(NUMBERS, columns=("gap",), keep=lambda c: c.depth > 1), results, **rows)
     assert len(cells) == 2 and statistics_tables.AMBIGUOUS not in notes and "Not defined" not in notes
@@ -158,6 +162,7 @@ def test_cells_marks_and_notes_of_a_table():
             "Mean ± standard deviation over 3 seeds; powers of ten: the mean alone.",
         ),
         ([3, 3], ["2.0e5", "1.1e12"], "Mean over 3 seeds; powers of ten: the mean alone."),
+        ([2, 0], ["2.0", ""], "Mean over 3 seeds."),
         ([1, 0], ["2.0", ""], "Single runs, one a condition."),
     ],
 )
@@ -221,6 +226,9 @@ def test_cells_that_a_linear_run_does_not_have():
         ([1.0, 11.0], "$1.0$ to $11.0$"),
         ([1.0, 500.0], "$1$ to $500$"),
         ([-2.0, -2.0], r"\num{-2.0000}"),
+        ([0.0], r"\num{0.0000}"),
+        ([100.0, 100.0 + 5e-8], r"\num{100.00}"),
+        ([1.0, 5000.0], "$1$ to $5000$"),
     ],
 )
 def test_ranges(values, text):
@@ -312,3 +320,31 @@ def test_rows_of_the_paired_table():
     nobody = SimpleNamespace(**vars(results) | {"ambiguous": lambda c: False})
     assert statistics_tables.AMBIGUOUS not in reference_tables.paired_table(nobody, rows)
     assert reference_tables.paired_table(results, {i: {} for i in rows}).startswith("% paired: no two")
+
+
+def test_references_are_shown_once_for_all_facets_of_one_data_set():
+    """Two widths, say; an exponent that only the second facet has is not lost, nor are runs without an exponent."""
+    data = {"data_key": "k", "config": {"dataset": {"name": "mnist"}}}
+    facets = [
+        SimpleNamespace(title=t, slug=t, conditions=[SimpleNamespace(id=i, **data) for i in ids])
+        for t, ids in (("one", "ab"), ("two", "cd"))
+    ]
+    kinds = {"separability": "separable", "svm_kind": "", "logreg_kind": "", "reference_unique": "True"}
+    sizes = {"seed": 0, "n_train": 10, "dim": 2, "exact_margin": 0.5, "exact_margin_gap": 1e-9}
+    ids, p = ["a", "b", "c", "d"], [2.0, np.nan, 2.0, 3.0]
+    master = pd.DataFrame({"condition_id": ids, "limit_p": p} | kinds | sizes).assign(
+        exact_margin_kkt=1e-9, exact_angle_bound=np.nan
+    )
+    text = reference_tables.references_table(SimpleNamespace(facets=facets, tag="t"), master)
+    assert re.findall(r"^% (\w+ p=\S+)$", text, re.M) == ["one p=2", "one p=--", "two p=3"]
+
+
+def test_what_is_written_takes_the_place_of_what_was(tmp_path):
+    nothing = SimpleNamespace(facets=[], conditions=[], own_metrics=[], tag="t")
+    place = tmp_path / "results" / "t"
+    for question, said in (("Why & how?", r"Why \& how?"), ("", "No question stated.")):
+        nothing.question = question
+        names = statistics_tables.write(nothing, pd.DataFrame({"condition_id": []}), pd.DataFrame(), place)
+        assert {file.stem for file in (place / "tables").iterdir()} == {*names, "preview"}
+        assert said in (place / "tables" / "preview.tex").read_text().splitlines()
+        (place / "tables" / "old.tex").touch()

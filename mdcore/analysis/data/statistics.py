@@ -24,7 +24,7 @@ def mean_interval(values: np.ndarray) -> np.ndarray:
     values = np.atleast_2d(np.asarray(values, dtype=float))
     mean, std = _mean_and_std(values)
     n = values.shape[1]
-    half = stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * std / np.sqrt(n) if n > 1 else std
+    half = stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * std / np.sqrt(n)
     return np.column_stack([mean - half, mean + half])
 
 
@@ -73,11 +73,8 @@ def describe_values(values: np.ndarray, columns: list[str]) -> dict[str, float]:
     finite = np.isfinite(values)
     stats = np.full((len(columns), len(STATS)), np.nan)
     stats[:, 0] = 0
-    patterns, which = np.unique(finite, axis=0, return_inverse=True) if finite.size else (finite, np.zeros(0, int))
-    for number, pattern in enumerate(patterns):
-        if not pattern.any():
-            continue
-        rows = np.flatnonzero(np.ravel(which) == number)
+    for pattern in np.unique(finite[finite.any(axis=1)], axis=0):
+        rows = np.flatnonzero((finite == pattern).all(axis=1))
         some = values[rows][:, pattern]
         stats[rows, 0] = some.shape[1]
         stats[rows, 1], stats[rows, 2] = _mean_and_std(some)
@@ -95,7 +92,7 @@ def power_law(t: np.ndarray, y: np.ndarray, span: float = 10.0) -> float:
     t, y = np.asarray(t, float), np.asarray(y, float)
     keep = np.isfinite(t) & np.isfinite(y) & (t > 0) & (y > 0)
     t, y = t[keep], y[keep]
-    late = t >= (t.max() / span if t.size else 0)
+    late = t >= t.max(initial=-np.inf) / span
     if late.sum() < 4:
         return float("nan")
     x = np.log(t[late])

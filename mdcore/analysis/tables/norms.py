@@ -66,7 +66,7 @@ def _values(results: Results, c: Condition, exponents: list[float]) -> np.ndarra
         if results.status[cell] in USED and w is not None and np.isfinite(w).all() and row.get("margin_l2", 0) > 0:
             least = float(row["margin_l2"]) * norm(w, 2.0)  # margin_l2 = min(Aw)/‖w‖_2
             found.append([norm_at_margin_one(w, r, least) for r in exponents])
-    return np.array(found).reshape(-1, len(exponents))
+    return np.array(found).reshape(len(found), len(exponents))
 
 
 def _limit(results: Results, c: Condition) -> float:

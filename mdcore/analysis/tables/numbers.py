@@ -45,7 +45,6 @@ def parts(mean: float, spread: float | None = None, digits: int = 3) -> tuple[st
         decimals = digits - 1 - _order(mean)
     else:
         decimals = 0 if size is None else digits - 1
-    decimals = min(decimals, 15)
     return _fixed(mean, decimals), (None if size is None else _fixed(size, decimals)), exponent
 
 
@@ -69,12 +68,12 @@ def decimals_of(means: list[float], spreads: list[float]) -> int | None:
     """
     known = [(abs(m), s) for m, s in zip(means, spreads, strict=True) if is_number(m)]
     largest = max((m for m, _ in known), default=0.0)
-    if largest and not 1e-3 <= largest < 1e5:
+    if not largest:
+        return 0
+    if not 1e-3 <= largest < 1e5:
         return None
     own = [len(parts(m, s)[0].partition(".")[2]) for m, s in known if is_number(s) and s >= max(1e-5 * m, 1e-5)]
-    if not own:
-        own = [2 - _order(largest)] if largest else [0]
-    return min(max(0, *own), max(0, 3 - _order(largest)) if largest else 0)
+    return max(0, min(max(own, default=2 - _order(largest)), 3 - _order(largest)))
 
 
 def aligned(means: list[float], spreads: list[float] | None = None, bounds: bool = False) -> list[str]:
@@ -104,7 +103,7 @@ def _one(mean: float, spread: float, decimals: int | None, bounds: bool) -> str:
 
 def how_to_read(runs: list[int], cells: list[str], over: str, what: str = "") -> str:
     """What the numbers of a table are, in a sentence: `cells` of `aligned`, of conditions with so many `runs`."""
-    if max(runs, default=0) <= 1:
+    if all(n <= 1 for n in runs):
         return f"Single runs, one a condition{what and ':'}{what.removeprefix(' of')}."
     spread = any("+-" in cell for cell in cells)
     words = f"{'Mean ± standard deviation' if spread else 'Mean'}{what} over {over}"
@@ -159,7 +158,7 @@ def percent(x: float) -> str:
     x = 100 * x
     if 0 < x < 1e-4:
         return "under 0.0001 %"
-    if x == 0 or abs(x) >= 10:
+    if abs(x) >= 10:
         return f"{x:.0f} %".replace("-", "−")
     return number_as_text(float(f"{x:.2g}"), digits=2) + " %"
 
@@ -187,6 +186,7 @@ def duration(seconds: float) -> str:
     if not is_number(seconds):
         return DASH
     for size, name in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.2g}" + f" {name}" if seconds < 100 * size else f"{seconds / size:,.0f} {name}"
+        n = seconds / size
+        if n >= 2:
+            return f"{n:.2g} {name}" if n < 10 else f"{n:,.0f} {name}"
     return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"

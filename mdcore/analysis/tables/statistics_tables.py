@@ -52,13 +52,9 @@ QUANTITIES = {
         rf"{_ANGLE} that of the depth-1 run, both at the smallest mean loss $R$ that both have reached",
     ),
     "angle_linear_md_ends": Quantity(r"linear, ends", rf"{_ANGLE} the final predictor of the depth-1 run"),
-    "angle_linear_md": Quantity(
-        r"linear, equal steps", rf"{_ANGLE} that of the depth-1 run after the same number of steps"
-    ),
     "angle_svm": Quantity("SVM", rf"{_ANGLE} the support vector machine"),
     "angle_logreg": Quantity("logistic", rf"{_ANGLE} logistic regression"),
     "test_accuracy": Quantity(r"test acc.\ (\%)", "", 100),
-    "train_accuracy": Quantity(r"train acc.\ (\%)", "", 100),
     "margin_lp": Quantity(r"$\gamma_p(w)$"),
     "margin_l2": Quantity(r"$\gamma_2(w)$", r"the margin with $\|w\|_2$"),
     "exact_margin": Quantity(r"$\gamma_p^\star$", r"the largest possible $\gamma_p$, from a solver"),

@@ -143,9 +143,11 @@ def direction_sentences(found: list[Verdict]) -> list[str]:
             "the bound is the smaller of what the certified gap and what the exact solution with its own gap allow in "
             f"that norm. It is met by all runs of {reached} of {total} on separable data"
         )
-        widest = max((v.bound for v in proved), default=0.0)
-        words = in_degrees(angle_at_most(widest), "MaxAngle", "widest bound among the directions that are proved")
-        out.append(text + (f", the widest bound being {words}." if proved else "."))
+        if proved:
+            widest = angle_at_most(max(v.bound for v in proved))
+            words = in_degrees(widest, "MaxAngle", "widest bound among the directions that are proved")
+            text += f", the widest bound being {words}"
+        out.append(text + ".")
     reasons: dict[str, list[Verdict]] = {}
     for v in found:
         if not v.reached:
