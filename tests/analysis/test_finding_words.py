@@ -185,6 +185,19 @@ def test_a_gap_below_zero_is_rounding():
     assert "at most 0." in certain(master_of(exact_margin_gap=[-2e-16] * 4))[1]
 
 
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [
+        ("transient", "all runs are transient"),
+        ("1 of 3 runs: transient; 2 of 3 runs: diverged", "some runs are transient; some runs diverged"),
+        ("2 of 3 runs: no bound; failed", "no bound in some runs; all runs failed"),
+        ("the potential names no limit", "the potential names no limit"),
+    ],
+)
+def test_the_reason_of_a_verdict_ends_a_sentence(why, reason):
+    assert certainty._reason(why) == reason
+
+
 def test_what_bounds_is_rounded_up():
     master = master_of(gap=[0.001, 0.002, 0.003, 0.00701], exact_margin_gap=[1e-9, 8.51e-9, NAN, 0.0])
     first, solver = certain(master)[:2]

@@ -129,6 +129,13 @@ def in_percent(share: float, name: str, meaning: str) -> str:
     return stated(name, percent(share).removesuffix(" %"), f"{meaning}, percent") + " %"
 
 
+def _reason(why: str) -> str:
+    """A verdict's reason as the end of a sentence: how many runs it concerns is in the table of verdicts."""
+    status = r"(?:^|(?<=; ))(\d+ of \d+ runs: )?(transient|failed|diverged)(?=;|$)"
+    why = re.sub(status, lambda m: f"{'some' if m[1] else 'all'} runs {'are ' * (m[2] == 'transient')}{m[2]}", why)
+    return re.sub(r"\d+ of \d+ runs: ([^;]*)", r"\1 in some runs", why)
+
+
 def direction_sentences(found: list[Verdict]) -> list[str]:
     """Of which conditions the direction is proved, of which it is not and why, by name; what the limits rest on."""
     found = [v for v in distinct(found) if v.used]
@@ -152,8 +159,7 @@ def direction_sentences(found: list[Verdict]) -> list[str]:
     for v in found:
         if not v.reached:
             wide = "the angle is not within" if v.overlap else "the bound is wider than"
-            why = re.sub(r"\d+ of \d+ runs: ([^;]*)", r"\1 in some runs", v.why)  # how many: in the table of verdicts
-            reasons.setdefault(why or f"{wide} {SAME:g}°", []).append(v)
+            reasons.setdefault(_reason(v.why) or f"{wide} {SAME:g}°", []).append(v)
     out += [f"The direction is not determined for {scope(some)}: {why}." for why, some in reasons.items()]
     return out + theory_sentences(found)
 
