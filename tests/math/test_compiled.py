@@ -294,9 +294,11 @@ def test_an_inverse_map_of_ones_own_is_taken(depth):
     trainer = StackTrainer(random(50, 20, seed=5) + 0.6, cells, StackPlan(StepRule("normalized", 0.5), 3, (3,)))
     (one,) = trainer.blocks
     assert [fused is not None for _, fused in one.runs] == [True, False, True, False, True, False]
+    start = [z.clone() for z in one.Z]
     trainer.advance()
     for row, phi in enumerate(potentials):
-        for z, w in zip(one.Z, one.W, strict=True):
+        for z, w, before in zip(one.Z, one.W, start, strict=True):
+            assert not torch.equal(z[row], before[row])
             torch.testing.assert_close(w[row], phi.inverse_mirror_map(z[row]), rtol=1e-14, atol=0)
             assert w[row].any()
 

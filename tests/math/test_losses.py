@@ -46,6 +46,12 @@ def test_a_risk_of_1e_minus_3000_is_kept_apart_from_zero():
     assert losses.log_risk(m, "logistic").item() == -7000.0
 
 
+def test_losses_are_summed_along_the_last_axis():
+    m = torch.linspace(-3, 9, 24, dtype=torch.float64).view(2, 3, 4)
+    by_hand = [[sum(math.log1p(math.exp(-x)) for x in cell) for cell in cells] for cells in m.tolist()]
+    torch.testing.assert_close(losses.logistic_sum(m), torch.tensor(by_hand, dtype=torch.float64))
+
+
 def test_unknown_loss_is_refused():
     with pytest.raises(ValueError, match=r"hinge.*logistic, exponential"):
         losses.check_loss("hinge")

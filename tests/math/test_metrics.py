@@ -40,12 +40,17 @@ def test_p_norm_does_not_overflow(p, scale):
     assert metrics.p_norm(torch.zeros(3, dtype=torch.float64), p).item() == 0.0
 
 
+def test_conjugate_exponents():
+    pairs = ((1.0, math.inf), (math.inf, 1.0), (2.0, 2.0), (3.0, 1.5), (1.5, 3.0))
+    assert [(p, metrics.conjugate_exponent(p)) for p, _ in pairs] == list(pairs)
+
+
 @pytest.mark.parametrize(
     ("shapes", "words"),
     [
         ([(3, 2), (4, 5), (1, 4)], r"\(3, 2\) is followed by \(4, 5\)"),
         ([(3, 2), (4, 3), (1, 3)], r"\(4, 3\) is followed by \(1, 3\)"),
-        ([(3, 2), (2, 3)], "the last layer has 2 rows"),
+        ([(3, 2), (3, 3), (2, 3)], "the last layer has 2 rows"),
     ],
 )
 def test_layers_that_do_not_fit_are_refused(shapes, words):
@@ -86,14 +91,17 @@ def test_participation_counts_equal_neurons():
     assert metrics.participation([W1, W2], 1.5).item() == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
 @pytest.mark.parametrize("p", [1.5, 2.0, 3.0])
-def test_participation_of_unequal_neurons_by_hand(p):
+def test_participation_of_unequal_neurons_by_hand(p, scale):
     W1, W2 = np.array([[1.0, 2.0], [3.0, -4.0], [0.5, 0.0]]), np.array([[2.0, -1.0, 3.0], [1.0, 0.0, -1.0]])
     norm = {"in": [(a**p + b**p) ** (1 / p) for a, b in ((1, 2), (3, 4), (0.5, 0))],
             "out": [(a**p + b**p) ** (1 / p) for a, b in ((2, 1), (1, 0), (3, 1))]}  # fmt: skip
     c = [a * b for a, b in zip(norm["in"], norm["out"])]
     expected = sum(c) ** 2 / sum(x**2 for x in c)
-    assert metrics.participation([torch.tensor(W1), torch.tensor(W2)], p).item() == pytest.approx(expected, rel=1e-12)
+    ones = torch.ones(3, 2, dtype=torch.float64), torch.ones(2, 3, dtype=torch.float64)
+    stack = [torch.stack([scale * torch.tensor(W), one]) for W, one in zip((W1, W2 / scale**0.5), ones)]
+    assert metrics.participation(stack, p).tolist() == pytest.approx([expected, 3.0], rel=1e-12)
 
 
 @pytest.mark.parametrize(
