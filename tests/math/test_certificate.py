@@ -365,7 +365,7 @@ def test_at_a_vertex_the_margins_bound_the_direction(p):
 def test_what_the_margins_prove_by_hand(A, w, p, ratio):
     A, gap = np.array(A), 1e-5
     bound = directions.angle_from_margins(A, np.array(w), np.ones(len(A)) / len(A), p, gap)
-    assert bound == pytest.approx(math.degrees(math.asin(ratio * gap)), rel=1e-6)
+    assert bound == pytest.approx(math.degrees(math.asin(ratio * gap)), rel=1e-6, abs=0)
 
 
 def test_an_optimum_that_is_not_unique_has_no_direction():

@@ -223,7 +223,7 @@ def test_data_of_any_size_that_can_be_computed_with_have_the_same_references(exp
     assert one.separability == other.separability == "separable"
     for p, exact in one.max_margin.items():
         scaled = other.max_margin[p]
-        assert scaled.margin == pytest.approx(exact.margin * 10.0**exponent, rel=1e-7)
+        assert scaled.margin == pytest.approx(exact.margin * 10.0**exponent, rel=1e-7, abs=0)
         w, v = exact.w / np.abs(exact.w).max(), scaled.w / np.abs(scaled.w).max()
         np.testing.assert_allclose(v, w, atol=1e-5)
 

@@ -31,10 +31,10 @@ def test_angles_are_rounded_up(gap):
         for share in (gap, 0.9):
             angle = directions.angle_from_distance(share * size, size)
             assert np.sin(np.deg2rad(angle)) >= share * (1 + 5e-13 * (share == gap))
-            assert angle == pytest.approx(np.rad2deg(np.arcsin(share)), rel=1e-11)
+            assert angle == pytest.approx(np.rad2deg(np.arcsin(share)), rel=1e-11, abs=0)
     exact = directions.angle_from_gap(gap, 2.0, 1.0, 5)  # arccos(1 − ε) = 2 arcsin √(ε/2)
     assert np.sin(np.deg2rad(exact) / 2) >= np.sqrt(gap / 2) * slightly
-    assert exact == pytest.approx(np.rad2deg(2 * np.arcsin(np.sqrt(gap / 2))), rel=1e-11)
+    assert exact == pytest.approx(np.rad2deg(2 * np.arcsin(np.sqrt(gap / 2))), rel=1e-11, abs=0)
 
 
 def test_angles_are_exact_at_both_ends_and_for_all_sizes():
@@ -42,7 +42,9 @@ def test_angles_are_exact_at_both_ends_and_for_all_sizes():
     with np.errstate(all="raise", under="ignore"):
         for v, degrees in (([1, 1], 45), ([-1, 1], 135), ([0, 7], 90), ([-1, 0], 180), ([1, 1e-9], np.rad2deg(1e-9))):
             for sizes in ((1.0, 1.0), (1e200, 1e-200), (1e-200, 1e200)):
-                assert directions.angle(sizes[0] * e, sizes[1] * np.array(v)) == pytest.approx(degrees, rel=1e-12)
+                assert directions.angle(sizes[0] * e, sizes[1] * np.array(v)) == pytest.approx(
+                    degrees, rel=1e-12, abs=0
+                )
         assert all(np.isnan(directions.angle(*pair)) for v in nothing for pair in ((e, v), (v, e)))
 
 
@@ -210,7 +212,7 @@ def test_many_points_on_the_margin_get_a_lower_bound_of_the_size_that_is_proved(
     A[:, :3] = rng.random((300, 3))
     A[:, :3] /= (A[:, :3] @ w[:3])[:, None]
     least, found = min(exact.product(A, w)), exact.smallest_margin(A, w)
-    assert found <= least and (A @ w).min() - found == pytest.approx(7 * U * 1.01 * 1001, rel=1e-3)
+    assert found <= least and (A @ w).min() - found == pytest.approx(7 * U * 1.01 * 1001, rel=1e-3, abs=0)
     assert exact.smallest_margin(A[:64], w) == min(exact.product(A[:64], w))
 
 
