@@ -182,7 +182,7 @@ def test_the_square_of_the_largest_singular_value(shape):
 
 
 def test_the_usual_exponents_have_colours_of_their_own():
-    assert set(Lp.colours) == {1.1, 1.2, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0}
+    assert set(Lp(2.0).colours) == {1.1, 1.2, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0}
     assert len(set(Lp.colours.values())) == 8
 
 
