@@ -106,6 +106,68 @@ def test_a_start_that_does_not_separate_is_refused(margin):
     assert max_margin.max_margin(np.eye(2), 2.0, np.array([0.5, 0.25])).margin == pytest.approx(0.5**0.5)
 
 
+def interior_run(monkeypatch, errors, lengths, p=2.0, start=(0.6, 0.8)):
+    """(answer, what each Newton step was given) of a solve whose errors and lengths of steps are given here."""
+    A, asked, given = np.array([[1.0, 0.0], [0.0, 1.5], [3.0, 4.0]]), iter(errors), []
+
+    def step(A, p, point, mu):
+        given.append((A, p, point, mu))
+        number = float(len(given))
+        w = point.w * (1 + 1e-3 * number)
+        return interior_point._Point(w, point.s + number, point.lam), lengths[len(given) - 1]
+
+    monkeypatch.setattr(interior_point, "error", lambda A, w, lam, p: next(asked))
+    monkeypatch.setattr(interior_point, "_newton_step", step)
+    monkeypatch.setattr(interior_point, "MAX_STEPS", len(errors))
+    return interior_point.solve(A, p, np.array(start)), given
+
+
+STALL, LOST = interior_point.STALL, interior_point.LOST
+
+
+@pytest.mark.parametrize(
+    ("errors", "steps", "least"),
+    [
+        ([1.0, 0.5, 1e-14, 1e-16], 2, 1e-14),  # exact
+        ([0.05] + [0.06] * 9 * STALL, STALL + 1, 0.05),  # no better for long
+        ([0.1] + [0.2] * 9 * STALL, STALL + 1, 0.1),
+        ([0.05, *[0.04] * STALL, 0.027, *[0.5] * 9 * STALL], 2 * STALL + 2, 0.027),  # 0.027: better by enough
+        ([0.05, *[0.04] * STALL, 0.028, *[0.5] * 9 * STALL], STALL + 1, 0.028),  # 0.028: not by enough
+        ([0.101] + [0.2] * (LOST + 9), LOST + 1, 0.101),  # far from the optimum it is given longer
+        ([0.101] * LOST + [0.09] * 9 * STALL, LOST + STALL + 1, 0.09),
+    ],
+)
+def test_when_the_interior_point_ends_and_which_point_it_takes(monkeypatch, errors, steps, least):
+    answer, given = interior_run(monkeypatch, errors, [1.0] * len(errors))
+    assert (answer.steps, answer.error, len(given)) == (steps, least, steps)
+
+
+@pytest.mark.parametrize(
+    ("length", "shrink"), [(1.0, 0.05), (0.91, 0.05), (0.9, 0.2), (0.51, 0.2), (0.5, 0.6), (0.1, 0.6)]
+)
+def test_how_the_interior_point_begins_and_how_far_its_target_falls(monkeypatch, length, shrink):
+    _, given = interior_run(monkeypatch, [0.5, 0.4, 1e-15], [length, length])
+    (A, p, first, mu), (_, _, second, later) = given
+    assert p == 2.0 and first.s == pytest.approx([0.1, 0.2, 4.0])  # margins 0.6, 1.2, 5 less 1, and at least 0.1
+    assert first.lam == pytest.approx(1 / (3 + 2 * 2) / np.array([0.1, 0.2, 4.0]))
+    assert mu == pytest.approx(0.3 * first.s @ first.lam / 3)
+    assert later == pytest.approx(shrink * second.s @ second.lam / 3)
+
+
+@pytest.mark.parametrize(("size", "scaled"), [(0.5, True), (0.89, True), (0.91, False), (1.09, False), (1.2, True)])
+@pytest.mark.parametrize("p", [1.5, 3.0])
+def test_the_unit_of_length_keeps_the_norm_near_one(monkeypatch, size, scaled, p):
+    """min ‖w‖_p^p/p s.t. Aw ≥ 1 in units of `size`: A size times, w one size-th, λ one size^p-th; margins stay."""
+    start = size * np.array([0.6, 0.8]) / np.linalg.norm([0.6, 0.8], p)
+    answer, given = interior_run(monkeypatch, [0.5, 0.4, 1e-15], [1.0, 1.0], p, start)
+    unit = size if scaled else 1.0
+    A, _, point, _ = given[0]
+    assert A[2] == pytest.approx(unit * np.array([3.0, 4.0])) and point.w == pytest.approx(start / unit)
+    s = np.maximum(np.array([1.0, 1.5, 1.0]) * [start[0], start[1], 3 * start[0] + 4 * start[1]] - 1, 0.1)
+    assert point.s == pytest.approx(s) and point.lam == pytest.approx(1 / 7 / s / unit**p)
+    assert answer.w == pytest.approx(start * 1.001 * 1.002)  # in the unit of the data
+
+
 @pytest.mark.parametrize(("room", "words"), [(0, ""), (-1, "working set of ")])
 def test_only_large_problems_are_solved_on_a_working_set(monkeypatch, room, words):
     A = rows(900, 4, 12.0)
