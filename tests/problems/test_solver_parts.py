@@ -147,7 +147,7 @@ def test_when_the_interior_point_ends_and_which_point_it_takes(monkeypatch, erro
 )
 def test_how_the_interior_point_begins_and_how_far_its_target_falls(monkeypatch, length, shrink):
     _, given = interior_run(monkeypatch, [0.5, 0.4, 1e-15], [length, length])
-    (A, p, first, mu), (_, _, second, later) = given
+    (_, p, first, mu), (_, _, second, later) = given
     assert p == 2.0 and first.s == pytest.approx([0.1, 0.2, 4.0])  # margins 0.6, 1.2, 5 less 1, and at least 0.1
     assert first.lam == pytest.approx(1 / (3 + 2 * 2) / np.array([0.1, 0.2, 4.0]))
     assert mu == pytest.approx(0.3 * first.s @ first.lam / 3)
