@@ -33,6 +33,12 @@ GRIDS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch, tmp_path_factory):
+    """What runs of other tests have cost is not known here."""
+    monkeypatch.setenv("MDCORE_CACHE", str(tmp_path_factory.mktemp("times")))
+
+
 @pytest.fixture
 def clock(monkeypatch):
     now = [1000.0]
