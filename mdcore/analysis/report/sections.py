@@ -24,8 +24,8 @@ from mdcore.analysis.report.provenance import commands, provenance, write_proven
 from mdcore.analysis.report.publishing import publish
 from mdcore.analysis.report.verdict_sections import verdict_section, waiting_section
 from mdcore.analysis.tables.norms import norms_section
-from mdcore.analysis.tables.numbers import DASH, how_to_read, is_number, readable
-from mdcore.analysis.tables.statistics_tables import FEWER, QUANTITIES, counts, numbers_of, of_fewer
+from mdcore.analysis.tables.numbers import DASH, is_number, readable
+from mdcore.analysis.tables.statistics_tables import FEWER, QUANTITIES, columns_of, counts
 from mdcore.store.columns import metric
 
 __all__ = ["build", "publish"]
@@ -106,8 +106,7 @@ def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
     by_id = {r["condition_id"]: r for r in summary.to_dict("records")}
     places = [(facet.title, c) for facet in results.facets for c in facet.conditions]
     stats = [by_id[c.id] for _, c in places]
-    plain = {m: numbers_of(stats, m) for m in shown}
-    fewer = {m: of_fewer(stats, m, cells) for m, cells in plain.items()}
+    plain, fewer, read = columns_of(stats, shown, "n seeds")
     columns = [
         [readable(cell) + " §" * f for cell, f in zip(cells, fewer[m], strict=True)] for m, cells in plain.items()
     ]
@@ -122,14 +121,8 @@ def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
         ]
         keys.append([title, c.words, float(c.depth), float(row["n_used"]), *sizes])
     head = ["data", "potential", "L", "n", *[shown_axis(m) for m in shown]]
-    means = [
-        cell
-        for m, cells in plain.items()
-        for cell, f in zip(cells, fewer[m], strict=True)
-        if m != "angle_bound" and not f
-    ]
     caption = (
-        f"{how_to_read([row['n_used'] for row in stats], means, 'n seeds')} L is the depth, p the potential's own; the "
+        f"{read} L is the depth, p the potential's own; the "
         f"bound of the angle is the largest over seeds.{f' {FEWER}' * any(map(any, fewer.values()))}"
     )
     more = (

@@ -149,13 +149,13 @@ def norms_section(results: Results) -> Section:
         if own
         else "No potential meets its own exponent in a column in which the values differ."
     )
-    rows, keys = [], []
+    rows, keys, columns = [], [], _columns(found)
     stubs = [(b.title, c.words, n, m) for b in found for c, n, m in zip(b.conditions, b.n, b.mean, strict=True)]
-    for (title, words, n, mean), cells in zip(stubs, zip(*_columns(found), strict=True), strict=True):
+    for (title, words, n, mean), cells in zip(stubs, zip(*columns, strict=True), strict=True):
         rows.append([title, words, str(n), *(readable(c.rstrip("*")) + " *" * c.endswith("*") for c in cells)])
         keys.append([title, words, float(n), *map(float, mean)])
     head = ["data and depth", "potential", "n", *[f"r = {_head(r)}" for r in found[0].exponents]]
-    plain = [cell.rstrip("*") for cells in _columns(found) for cell in cells]
+    plain = [cell.rstrip("*") for cells in columns for cell in cells]
     read = how_to_read([n for b in found for n in b.n], plain, "the n seeds that have a margin", " of ‖w‖_r/min(Aw)")
     caption = (
         f"{read} w is the final predictor, A has the rows y_n x_n. *: the smallest mean of its column among the rows "

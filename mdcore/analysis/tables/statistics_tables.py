@@ -180,9 +180,22 @@ def numbers_of(rows: list[dict], name: str, show: list[bool] | None = None) -> l
     return aligned(values("max"), bounds=True) if what.bound else aligned(values("mean"), values("std"))
 
 
-def of_fewer(rows: list[dict], name: str, cells: list[str]) -> list[bool]:
-    """Which cells are of fewer runs than their rows: those in which the metric is defined."""
-    return [bool(c) and row.get(f"{name}_n", row["n_used"]) < row["n_used"] for row, c in zip(rows, cells, strict=True)]
+def columns_of(rows: list[dict], names: list[str], over: str) -> tuple[dict, dict, str]:
+    """(cells by name, which of them are of fewer runs than their rows, what the others are: a sentence).
+
+    Fewer: a metric that is not defined in all runs. over: the runs in words.
+    """
+    cells = {name: numbers_of(rows, name) for name in names}
+    fewer = {
+        name: [
+            bool(c) and row.get(f"{name}_n", row["n_used"]) < row["n_used"] for row, c in zip(rows, some, strict=True)
+        ]
+        for name, some in cells.items()
+    }
+    plain = [
+        c for name in names if not quantity(name).bound for c, f in zip(cells[name], fewer[name], strict=True) if not f
+    ]
+    return cells, fewer, how_to_read([row["n_used"] for row in rows], plain, over)
 
 
 def definitions(shown: list[str]) -> list[str]:
@@ -218,20 +231,16 @@ def statistics_table(results: Results, table: TableSpec, by_id: dict[str, dict])
     columns = [Column("potential", names, False), Column("$L$", [str(c.depth) for c in conditions], False)]
     columns += [Column("$n$", list(map(counts, rows)), False)] if counted else []
     ambiguous = [results.ambiguous(c) for c in conditions] if "angle_max_margin" in shown else []
-    plain: list[str] = []
+    numbers, fewer, read = columns_of(rows, shown, seeds)
     for name in shown:
-        cells = numbers_of(rows, name)
-        fewer = of_fewer(rows, name, cells)
-        plain += [] if quantity(name).bound else [c for c, f in zip(cells, fewer, strict=True) if not f]
-        cells = [c + SECTION * f for c, f in zip(cells, fewer, strict=True)]
+        cells = [c + SECTION * f for c, f in zip(numbers[name], fewer[name], strict=True)]
         if name == "angle_max_margin":
             cells = [c + DOUBLE if c and a else c for c, a in zip(cells, ambiguous, strict=True)]
         columns.append(Column(quantity(name).head, cells))
-    read = how_to_read([row["n_used"] for row in rows], plain, seeds).replace("±", r"$\pm$")
-    notes = [f"{read} $L$: depth.", *definitions(shown)]
+    notes = [f"{read} $L$: depth.".replace("±", r"$\pm$"), *definitions(shown)]
     notes += [latex.words("; ".join(parameters)) + "."] if parameters else []
     notes += [TRANSIENT] if any(transient) else []
-    notes += [latex.words(FEWER)] if any(SECTION in c for column in columns for c in column.cells) else []
+    notes += [latex.words(FEWER)] if any(map(any, fewer.values())) else []
     notes += [ARROW_NOTE] if any(a in column.head for a in ARROWS.values() for column in columns) else []
     notes += [AMBIGUOUS] if ambiguous and any(ambiguous) else []
     notes += [f"Without a margin, and left out: {latex.words('; '.join(without))}."] if without else []
