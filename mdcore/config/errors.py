@@ -1,13 +1,13 @@
 """What is wrong with a request, all of it at once: one line per problem, with its place and a way out.
 
-pydantic says what failed and where; the table WORDS says it as a user of grid files wants to hear it.
+pydantic says what failed and where; `_words` says it as a user of grid files wants to hear it.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,14 +43,11 @@ class Problems:
         else:
             self._left_out += 1
 
-    def lines(self) -> list[str]:
-        tail = [f"… and {self._left_out} more like these"] if self._left_out else []
-        return [*self._lines, *tail]
-
     def raise_if_any(self) -> None:
         """Raise GridError with everything collected so far, if there is anything."""
         if self._lines:
-            raise GridError(self.lines())
+            more = [f"… and {self._left_out} more like these"] if self._left_out else []
+            raise GridError([*self._lines, *more])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +61,8 @@ class Spot:
 
     def at(self, *names: str | int) -> Spot:
         """Further in. The positions of a list are part of the path, not of the key."""
-        words = [name[:80] for name in names if isinstance(name, str)]
-        return Spot(
-            self.document, (*self.path, *names), ".".join([self.key, *words] if self.key else words), self.problems
-        )
+        key = ".".join(filter(None, [self.key, *(name[:80] for name in names if isinstance(name, str))]))
+        return Spot(self.document, (*self.path, *names), key, self.problems)
 
     @property
     def place(self) -> str:
@@ -88,15 +83,12 @@ class Spot:
             if detail["loc"] and (detail["type"] == "extra_forbidden" or not str(last).startswith("<")):
                 loc.append(last)  # a key of the user's may look like a tag
             if detail["type"] in ("missing", "extra_forbidden"):
-                owner, name = str(loc[-2]), str(loc[-1])
-                spot = self.at(*loc[:-1])
-                path = spot.path if detail["type"] == "missing" else (*spot.path, name)
-                message = WORDS[detail["type"]](detail, accepts[owner], name)
+                spot, owner = self.at(*loc[:-1]), accepts[str(loc[-2])]
+                path = spot.path if detail["type"] == "missing" else (*spot.path, str(loc[-1]))
+                message = _words(detail, owner, str(loc[-1]))
                 self.problems.add(spot.document.place(path, of_key=True), spot.key, message)
             else:
-                kind = detail["type"] if detail["type"] in WORDS else "unexpected"
-                takes = accepts.get(str(loc[-1]) if loc else "", Accepts("", ()))
-                self.at(*loc).tell(WORDS[kind](detail, takes, ""))
+                self.at(*loc).tell(_words(detail, accepts.get(str(loc[-1]) if loc else "", Accepts("", ()))))
 
 
 @dataclass(frozen=True)
@@ -106,34 +98,22 @@ class Accepts:
     form: str
     names: tuple[str, ...]
 
-    @property
-    def words(self) -> str:
-        return f"parameter {one_of(self.names)}" if self.names else "no parameter"
+    def words(self, article: str) -> str:
+        return f"{article} parameter {one_of(self.names)}" if self.names else "no parameter"
 
 
-def _words_of_unexpected(detail: ErrorDetails, owner: Accepts, name: str) -> str:
+def _words(detail: ErrorDetails, owner: Accepts, name: str = "") -> str:
+    """One thing that pydantic found, as a user hears it. `name`: of the parameter that is missing or unknown."""
     given, context = detail["input"], detail.get("ctx", {})
+    if detail["type"] == "missing":
+        return f"parameter {name} missing; expected {owner.form}"
+    if detail["type"] == "extra_forbidden":
+        return f"got the unknown key {name[:60]!r}; expected {owner.words('the')}" + nearest(name, owner.names)
+    if detail["type"] == "model_type":
+        return f"got {got(given)}; expected {owner.words('its')}: write {owner.form}"
     names = context.get("names", ())
     what = shown(given) if names and isinstance(given, str) else got(given)
     return f"got {what}; expected {context.get('words', detail['msg'])}" + _hint(given, names)
-
-
-def _words_of_mapping(detail: ErrorDetails, owner: Accepts, name: str) -> str:
-    takes = f"its {owner.words}" if owner.names else owner.words
-    return f"got {got(detail['input'])}; expected {takes}: write {owner.form}"
-
-
-def _words_of_unknown(detail: ErrorDetails, owner: Accepts, name: str) -> str:
-    takes = f"the {owner.words}" if owner.names else owner.words
-    return f"got the unknown key {name[:60]!r}; expected {takes}" + nearest(name, owner.names)
-
-
-WORDS: dict[str, Callable[[ErrorDetails, Accepts, str], str]] = {
-    "unexpected": _words_of_unexpected,
-    "model_type": _words_of_mapping,
-    "extra_forbidden": _words_of_unknown,
-    "missing": lambda detail, owner, name: f"parameter {name} missing; expected {owner.form}",
-}
 
 
 def unexpected(words: str, names: Iterable[str] = ()) -> PydanticCustomError:
@@ -161,8 +141,10 @@ def _hint(value: Any, names: Iterable[str]) -> str:
     """What was probably meant."""
     if isinstance(value, float) and not math.isfinite(value):
         return ": NaN and infinity are refused"
-    if not isinstance(value, str) or names:
-        return nearest(value, names) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    if names:
+        return nearest(value, names)
     bare = value.replace("_", "").strip()
     if not re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?", bare):
         return ""

@@ -1,7 +1,7 @@
 """Grid files: read, validated, expanded to cells. Everything wrong is refused at once, before anything runs.
 
     grid = load_grid("grids/mnist_pairs.yaml", ["epochs=100"])
-    cells = select(grid.cells, ["depth=2,potential=lp"])
+    cells = select(grid.cells, ["depth=2,potential=lp"])      # of expansion/selection.py
 
 Keys and their values are in schema.py and values.py; the sections of the file, --set, combinations and --only in
 expansion/; identities in cell.py.
@@ -17,14 +17,12 @@ from typing import Any
 
 from mdcore.config.cell import (
     COLUMNS,
-    CONDITION_COLUMNS,
     KEYS,
     PARAM,
     PARAMETERS,
     Cell,
     flatten,
     grid_hash,
-    identity,
     is_user_defined,
     make_cell,
     shared_names,
@@ -33,25 +31,10 @@ from mdcore.config.errors import GridError, Problems, Spot, got, nearest, one_of
 from mdcore.config.expansion.cells import Configurations, expand
 from mdcore.config.expansion.overrides import apply_overrides
 from mdcore.config.expansion.sections import Layout, read_layout, user_groups, written
-from mdcore.config.expansion.selection import select
 from mdcore.config.plugins import loading as plugins
 from mdcore.config.schema import CHOOSE, LEAVES, leaves_of, read_key
 from mdcore.config.yaml_lines import DEEPEST, Document, dump, read_document
 from mdcore.problems.sources import SOURCES
-
-__all__ = [
-    "COLUMNS",
-    "CONDITION_COLUMNS",
-    "Cell",
-    "Grid",
-    "GridError",
-    "cell_from_config",
-    "grid_hash",
-    "identity",
-    "load_grid",
-    "make_cell",
-    "select",
-]
 
 
 @dataclass
@@ -92,13 +75,12 @@ class Grid:
 def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
     """The grid of a YAML file, each override "key=value" applied. Raises GridError with every problem found."""
     problems, overrides = Problems(), list(overrides)
-    document = read_document(path, problems.add)
-    if document is not None and (not isinstance(document.data, dict) or not document.data) and not problems:
-        what = "an empty file" if document.data is None else got(document.data)
-        problems.add(document.place(), "", f"got {what}; expected a mapping with question, fixed, vary")
-    if document is None or not isinstance(document.data, dict) or not document.data:
+    document = read_document(path, problems.add) or Document(str(path), None)
+    if not isinstance(document.data, dict) or not document.data:
+        if not problems:
+            what = "an empty file" if document.data is None else got(document.data)
+            problems.add(document.place(), "", f"got {what}; expected a mapping with question, fixed, vary")
         problems.raise_if_any()
-        raise GridError(f"{path}: holds nothing; expected a mapping with question, fixed, vary")
     layout = read_layout(document.data, Spot(document, (), "", problems))
     apply_overrides(layout, overrides)
     cells = expand(layout)
@@ -107,14 +89,12 @@ def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
             message = "matches no combination; expected one that exists: correct or remove it"
             condition.spot.tell(f"{shown(condition.given)} {message}")
     beside, directories = Path(path).parent, layout.directories
-    named, folder = plugins.check(layout.settings(), cells, directories.get("plugin_dir"), beside)
+    named, plugin_dir = plugins.check(layout.settings(), cells, directories.get("plugin_dir"), beside)
     problems.raise_if_any()
     data_dir = str((beside / directories.get("data_dir", "")).resolve()) if any(map(_reads, cells)) else None
-    places = {"plugin_dir": folder if named else None, "data_dir": data_dir}
-    raw = _resolved(layout, cells, {section: place for section, place in places.items() if place})
-    varied = _varied(layout, cells)
-    folder, timeout, keep = places["plugin_dir"], layout.timeout, layout.keep
-    return Grid(layout.question, Path(path), cells, raw, varied, named, folder, timeout, data_dir, keep)
+    raw = _resolved(layout, cells, {"plugin_dir": plugin_dir, "data_dir": data_dir})
+    columns, timeout, keep = _varied(layout, cells), layout.timeout, layout.keep
+    return Grid(layout.question, Path(path), cells, raw, columns, named, plugin_dir, timeout, data_dir, keep)
 
 
 def _reads(cell: Cell) -> bool:
@@ -142,8 +122,7 @@ def cell_from_config(config: dict[str, Any]) -> Cell:
             settings.update(read_key(key, value, spot.at(key), groups))
     key_and_config = Configurations(set(settings), spot).of(settings)
     problems.raise_if_any()
-    if key_and_config is None:
-        raise GridError("configuration: cannot be made into a cell")
+    assert key_and_config is not None  # else a problem was told
     return make_cell(key_and_config[1])
 
 
@@ -166,23 +145,21 @@ def _varied(layout: Layout, cells: list[Cell]) -> list[str]:
     rows = [row for axis in layout.axes if len(axis.rows) > 1 for row in axis.rows]
     leaves = {leaf for row in rows for part in row.values() for leaf in part}
     columns = {"dataset" if leaf == "dataset.name" else leaf.replace(".", "_") for leaf in leaves} - {"seed"}
-    if "potential" in columns:
-        columns |= {*PARAMETERS, "potential_label"}
     shared = shared_names(cell.config for cell in cells)
     flats = [flatten(cell.config, shared) for cell in cells]
     user_columns = sorted({column for flat in flats for column in flat if column.startswith(PARAM)})
-    labels: dict[tuple[Any, ...], set[Any]] = {}
-    for flat in flats if "potential" in columns else ():
-        numbers = tuple(repr(flat.get(column)) for column in ("potential", *PARAMETERS, *user_columns))
-        labels.setdefault(numbers, set()).add(flat["potential_label"])
-    needs_label = any(len(seen) > 1 for seen in labels.values())
-    return [
-        column
-        for column in dict.fromkeys((*COLUMNS, *user_columns))
-        if (column in columns or column in user_columns)
-        and len({repr(flat.get(column)) for flat in flats}) > 1
-        and (column != "potential_label" or needs_label)
-    ]
+
+    def different(*columns: str) -> int:
+        """How many different values the cells have in these columns together."""
+        return len({tuple(repr(flat.get(column)) for column in columns) for flat in flats})
+
+    if "potential" in columns:
+        parameters = ("potential", *PARAMETERS, *user_columns)
+        columns |= set(PARAMETERS)
+        if different(*parameters, "potential_label") > different(*parameters):  # nothing else tells two apart
+            columns.add("potential_label")
+    columns.update(user_columns)
+    return [c for c in dict.fromkeys((*COLUMNS, *user_columns)) if c in columns and different(c) > 1]
 
 
 # ---------------------------------------------------------------- the grid as resolved
@@ -190,7 +167,7 @@ def _varied(layout: Layout, cells: list[Cell]) -> list[str]:
 _ABSENT = object()
 
 
-def _resolved(layout: Layout, cells: list[Cell], directories: dict[str, str]) -> dict[str, Any]:
+def _resolved(layout: Layout, cells: list[Cell], directories: dict[str, str | None]) -> dict[str, Any]:
     """The sections of a grid file that expands to the same cells."""
     fixed = {leaf: setting.value for leaf, setting in layout.fixed.items()}
     fixed.update(_shared_defaults(layout, cells))
@@ -199,8 +176,8 @@ def _resolved(layout: Layout, cells: list[Cell], directories: dict[str, str]) ->
     present = layout.leaves()
     raw = {
         "question": layout.question,
-        "timeout": layout.timeout or {},
-        "keep": {} if layout.keep else False,
+        "timeout": layout.timeout,
+        "keep": None if layout.keep else False,
         **directories,
         "fixed": _nested({leaf: fixed[leaf] for leaf in (*LEAVES, *sorted(fixed.keys() - LEAVES)) if leaf in fixed}),
         "vary": {key: [written(key, row[key]) for row in axis.rows] for axis in vary for key in axis.keys},
@@ -210,7 +187,7 @@ def _resolved(layout: Layout, cells: list[Cell], directories: dict[str, str]) ->
         },
         "exclude": [condition.given for condition in layout.exclude if condition.used],
     }
-    return {section: value for section, value in raw.items() if value not in ({}, [])}
+    return {section: value for section, value in raw.items() if value not in (None, {}, [])}
 
 
 def _shared_defaults(layout: Layout, cells: list[Cell]) -> dict[str, Any]:

@@ -16,34 +16,28 @@ from pydantic import ConfigDict, Field, TypeAdapter, create_model
 
 from mdcore.config.expansion.sections import DIRECTORIES
 from mdcore.config.schema import CHOOSE, CLASSES, EXAMPLES, GROUPS, LEAVES
-from mdcore.config.values import REFERENCE, Model, model_of
+from mdcore.config.values import Model, Reference, model_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_Reference = Annotated[str, Field(pattern=f"^{REFERENCE.pattern}$")]
-
-_USER_DATA: Any = create_model(
-    "own_data",
-    __config__=ConfigDict(extra="allow"),
-    __doc__="A data set of one's own, my_file:my_data, with its parameters.",
-    name=(_Reference, ...),
-)
-_USER_RULE: Any = create_model(
-    "own_rule",
-    __config__=ConfigDict(extra="allow"),
-    __doc__="A step rule of one's own, my_file:MyRule, with its parameters.",
-    rule=(_Reference, ...),
-)
-_MORE: dict[str, list[Any]] = {"dataset": [_USER_DATA, _Reference], "step": [_USER_RULE, _Reference], "stop": [None]}
+_USER_CLASSES = {  # group -> (name, description) of its classes of the user's own, which take any parameter
+    "dataset": ("own_data", "A data set of one's own, my_file:my_data, with its parameters."),
+    "step": ("own_rule", "A step rule of one's own, my_file:MyRule, with its parameters."),
+}
 
 
 def _group(group: str) -> Any:
     """A group as a mapping: what one of the classes takes, or some of its keys where the others stand elsewhere."""
     choose = CHOOSE.get(group, "")
     parts: dict[str, Any] = {part: (_type(f"{group}.{part}"), None) for part in GROUPS[group] if part != choose}
-    some: Any = create_model(f"some_of_{group}", __base__=Model, **parts)
-    classes = [model_of(cls, choose) for cls in CLASSES.get(group, {}).values()]
-    kinds = (*classes, some, *_MORE.get(group, []))
-    return Annotated[Union[kinds], Field(description=f"for example {EXAMPLES[group]}")]  # noqa: UP007
+    kinds: list[Any] = [model_of(cls, choose) for cls in CLASSES.get(group, {}).values()]
+    kinds.append(create_model(f"some_of_{group}", __base__=Model, **parts))
+    if choose:
+        name, words = _USER_CLASSES[group]
+        chosen: dict[str, Any] = {choose: (Reference, ...)}
+        kinds += [create_model(name, __config__=ConfigDict(extra="allow"), __doc__=words, **chosen), Reference]
+    if group == "stop":
+        kinds.append(None)
+    return Annotated[Union[tuple(kinds)], Field(description=f"for example {EXAMPLES[group]}")]  # noqa: UP007
 
 
 def _type(leaf: str) -> Any:

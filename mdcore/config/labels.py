@@ -7,15 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from mdcore.config.cell import (
-    data_key,
-    dataset_label,
-    potential_key,
-    potential_label,
-    without_place,
-    word,
-    words_of,
-)
+from mdcore.config.cell import data_key, dataset_label, potential_key, potential_label, without_place, word, words_of
 from mdcore.problems.sources import SOURCES
 
 _SAID = {"test_fraction": "test fraction"}

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from mdcore.config.errors import Accepts, one_of, unexpected
-from mdcore.math.parameters import REQUIRED, Choice, Flag, Integer, Names, Number, Parameter, Text
+from mdcore.math.parameters import REQUIRED, Choice, Flag, Integer, Names, Number, Parameter
 from mdcore.math.potentials import BUILTIN
 
 REFERENCE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*:[A-Za-z_][A-Za-z0-9_]*")  # my_file:MyPotential
@@ -64,28 +64,6 @@ def _float(value: Any) -> Any:
     return value + 0.0 if isinstance(value, float) else value
 
 
-def integer(least: int, most: int, null: str = "") -> Any:
-    """An integer in [least, most]; `null` is what null means, where it is allowed."""
-    bounded: Any = Annotated[int, Field(ge=least, le=most), BeforeValidator(whole)]
-    words, also = f"an integer ≥ {least}", f" or null ({null})" if null else ""
-    kind: Any = Union[bounded, None] if null else bounded  # noqa: UP007
-    return Annotated[kind, *worded(words + also, most=f"an integer from {least} to {most}")]
-
-
-def real(declared: Number) -> Any:
-    """A finite float in the range of a declaration, or null where that is allowed."""
-    limits = Field(allow_inf_nan=False, gt=declared.above, ge=declared.least, lt=declared.below, le=declared.most)
-    bounded: Any = Annotated[float, limits, BeforeValidator(_float)]
-    kind: Any = Union[bounded, None] if declared.null else bounded  # noqa: UP007
-    return Annotated[kind, *worded(declared.expected)]
-
-
-def choice(names: Iterable[str]) -> Any:
-    """One of some names."""
-    names = tuple(names)
-    return Annotated[Literal[names], *worded(one_of(names), names)]
-
-
 def checked(check: Callable[[Any], bool]) -> AfterValidator:
     def validate(value: Any) -> Any:
         if not check(value):
@@ -98,27 +76,37 @@ def checked(check: Callable[[Any], bool]) -> AfterValidator:
 def kind_of(declared: Parameter) -> Any:
     """The type of a declared parameter."""
     if isinstance(declared, Integer):
-        return integer(declared.least, declared.most, declared.null)
+        whole_number = Annotated[int, Field(ge=declared.least, le=declared.most), BeforeValidator(whole)]
+        too_large = f"an integer from {declared.least} to {declared.most}"
+        return Annotated[_or_null(whole_number, declared.null), *worded(declared.expected, most=too_large)]
     if isinstance(declared, Choice):
-        return choice(declared.names)
+        return Annotated[Literal[declared.names], *worded(declared.expected, declared.names)]
     if isinstance(declared, Flag):
         return Annotated[bool, *worded(declared.expected)]
-    if isinstance(declared, (Text, Names)):
-        text: Any = Annotated[str, checked(lambda value: bool(value.strip()) and value.isprintable())]
-        kind = _names(declared, text) if isinstance(declared, Names) else text
-        return Annotated[kind if declared.default is REQUIRED else kind | None, *worded(declared.words)]
-    if declared.per_layer:
-        many = f"a list of numbers{declared.expected.removeprefix('a number')}, one per layer: {declared.example}"
-        entry: Any = real(declared)
-        size = Field(min_length=1, max_length=MOST_LAYERS)
-        return Annotated[list[entry], size, WrapValidator(_list_of(many)), Field(description=many)]
-    return real(declared)
+    if isinstance(declared, Number):
+        return _kind_of_number(declared)
+    kind: Any = Annotated[str, checked(lambda value: bool(value.strip()) and value.isprintable())]
+    if isinstance(declared, Names):
+        name = Annotated[kind, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+        size = Field(min_length=declared.count or 1, max_length=declared.count)
+        kind = Annotated[list[name], size, checked(lambda names: len(set(names)) == len(names))]
+    return Annotated[_or_null(kind, declared.default is not REQUIRED), *worded(declared.words)]
 
 
-def _names(declared: Names, text: Any) -> Any:
-    name = Annotated[text, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
-    size = Field(min_length=declared.count or 1, max_length=declared.count)
-    return Annotated[list[name], size, checked(lambda names: len(set(names)) == len(names))]
+def _or_null(kind: Any, allowed: object) -> Any:
+    return Union[kind, None] if allowed else kind  # noqa: UP007
+
+
+def _kind_of_number(declared: Number) -> Any:
+    """A finite float in the range of a declaration, or null where that is allowed; or one for each layer."""
+    limits = Field(allow_inf_nan=False, gt=declared.above, ge=declared.least, lt=declared.below, le=declared.most)
+    bounded: Any = Annotated[float, limits, BeforeValidator(_float)]
+    kind: Any = Annotated[_or_null(bounded, declared.null), *worded(declared.expected)]
+    if not declared.per_layer:
+        return kind
+    words = f"a list of numbers{declared.expected.removeprefix('a number')}, one per layer: {declared.example}"
+    size = Field(min_length=1, max_length=MOST_LAYERS)
+    return Annotated[list[kind], size, WrapValidator(_list_of(words)), Field(description=words)]
 
 
 def _list_of(words: str) -> Callable[[Any, Callable[[Any], Any]], Any]:
@@ -155,9 +143,7 @@ def free(value: Any) -> Any:
 
 
 Free = Annotated[Any, AfterValidator(free)]
-Reference = Annotated[
-    str, Field(pattern=f"^{REFERENCE.pattern}$"), checked(lambda text: bool(REFERENCE.fullmatch(text)))
-]
+Reference = Annotated[str, Field(pattern=f"^{REFERENCE.pattern}$")]
 
 
 # ---------------------------------------------------------------- potentials

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from yaml.composer import Composer
@@ -70,20 +70,16 @@ class Document:
 
 def read_document(path: str | Path, tell: Tell) -> Document | None:
     """The document of a YAML file; None, with the reason told as (place, key, message), when there is none."""
-    text = text_of(path, tell)
-    return None if text is None else parse(text, str(path), tell)
-
-
-def text_of(path: str | Path, tell: Tell) -> str | None:
-    """The text of a YAML file of bounded size, read as UTF-8; None, with the reason told."""
     try:
-        return _read(Path(path))
+        text = _read(Path(path))
     except _Stop as stop:
         tell(str(path) if stop.line < 0 else f"{path}:{stop.line + 1}", "", str(stop))
         return None
+    return parse(text, str(path), tell)
 
 
 def _read(path: Path) -> str:
+    """The text of a file of bounded size, read as UTF-8."""
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
             raise _Stop(-1, "is no regular file; expected a grid file")
@@ -121,8 +117,8 @@ def parse(text: str, source: str, tell: Tell, lines: bool = True) -> Document | 
             root = loader.document()
         finally:
             loader.dispose()
-        empty: Any = yaml.ScalarNode("", "", cast(Any, _Start))
-        return Document(source, root.data if root else None, (root or empty) if lines else None)
+        start = yaml.ScalarNode("", "", yaml.Mark("", 0, 0, 0, None, 0))  # of an empty text
+        return Document(source, root.data if root else None, (root or start) if lines else None)
     except _Stop as stop:
         tell(at(stop.line), "", str(stop))
     except UnicodeEncodeError:
@@ -137,10 +133,6 @@ def parse(text: str, source: str, tell: Tell, lines: bool = True) -> Document | 
     except yaml.YAMLError as error:
         tell(source, "", f"not YAML: {error}")
     return None
-
-
-class _Start:
-    line = 0
 
 
 class _Stop(Exception):
@@ -253,31 +245,28 @@ def _key(node: Node) -> str:
     return node.data if isinstance(node.data, str) else flow(node.data)
 
 
-_NULL = re.compile(r"(?:null|Null|NULL|~)?")
-_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+_CONSTANTS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+    **{sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")},
+}
 _INT = re.compile(r"[-+]?[0-9]+")
 _OCT_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_INF = re.compile(r"[-+]?(?:\.inf|\.Inf|\.INF)")
-_NAN = re.compile(r"\.nan|\.NaN|\.NAN")
 
 
 def scalar(text: str) -> Any:
     """The value of an unquoted scalar by the core schema of YAML 1.2."""
-    if _NULL.fullmatch(text):
-        return None
-    if _BOOL.fullmatch(text):
-        return text.lower() == "true"
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
     if _INT.fullmatch(text):
         # int() refuses more than 4,300 digits; nothing in a grid needs 400
         return int(text) if len(text) < 400 else -math.inf if text[0] == "-" else math.inf
     if _OCT_HEX.fullmatch(text) and len(text) < 400:
         return int(text, 0)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    if _INF.fullmatch(text):
-        return -math.inf if text[0] == "-" else math.inf
-    return math.nan if _NAN.fullmatch(text) else text
+    return float(text) if _FLOAT.fullmatch(text) else text
 
 
 def _value(event: Any) -> Any:

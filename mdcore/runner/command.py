@@ -122,7 +122,7 @@ class GridRun:
 
 def run(request: RunRequest) -> int:
     """Run or resume a grid; everything there is to say is printed."""
-    from mdcore.config.grid import GridError
+    from mdcore.config.errors import GridError
 
     try:
         return perform(request)
@@ -171,7 +171,9 @@ def other_data(opened: Run, plan: Plan) -> str:
 
 def read_request(request: RunRequest):
     """(grid, selected cells). RunError with everything that is wrong with the request, at once."""
-    from mdcore.config.grid import GridError, load_grid, select
+    from mdcore.config.errors import GridError
+    from mdcore.config.expansion.selection import select
+    from mdcore.config.grid import load_grid
 
     wrong, grid, selected = [], None, None
     try:

@@ -147,7 +147,8 @@ def _cells_on_disk(run: Run) -> dict[str, dict[str, Any]] | None:
         return {cell["cell_id"]: cell["config"] for cell in run.manifest["cells"]}
     except RunError as error:
         run.notes.append(f"{error}; it is written anew")
-    from mdcore.config.grid import GridError, load_grid
+    from mdcore.config.errors import GridError
+    from mdcore.config.grid import load_grid
 
     try:
         return {cell.cell_id: cell.config for cell in load_grid(run.path / "grid.yaml").cells}

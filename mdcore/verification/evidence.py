@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mdcore.config.grid import load_grid, make_cell, select
+from mdcore.config.cell import make_cell
+from mdcore.config.expansion.selection import select
+from mdcore.config.grid import load_grid
 from mdcore.problems.datasets import Dataset
 from mdcore.problems.references import References, solve_references
 from mdcore.store.locations import shipped

@@ -74,7 +74,8 @@ import sys
 from mdcore.analysis.figures import style
 from mdcore.config import labels
 from mdcore.config.cell import words_of
-from mdcore.config.grid import GridError, cell_from_config, load_grid, select
+from mdcore.config.grid import GridError, cell_from_config, load_grid
+from mdcore.config.expansion.selection import select
 from mdcore.config.json_schema import grid_file_schema
 
 grid = load_grid(sys.argv[1])

@@ -27,7 +27,8 @@ from mdcore.analysis.figures.study import Study
 from mdcore.config import labels
 from mdcore.config.cell import data_key, flatten, make_cell, potential_key
 from mdcore.config.errors import GridError
-from mdcore.config.grid import load_grid, select
+from mdcore.config.expansion.selection import select
+from mdcore.config.grid import load_grid
 from mdcore.config.plugins.loading import load_potential, potentials_for
 from mdcore.config.yaml_lines import dump
 from mdcore.math import metrics

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mdcore.config.grid import GridError, cell_from_config, load_grid, select
+from mdcore.config.expansion.selection import select
+from mdcore.config.grid import GridError, cell_from_config, load_grid
 from mdcore.config.plugins import loading as plugins
 from mdcore.config.plugins.sources import loaded_plugins
 from mdcore.math.step_rules import Moment

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spec_strategies import KEYS, OVERRIDES, SCALARS, VALID, mangled_text, near_misses, valid_trees
 
-from mdcore.config.grid import GridError, cell_from_config, load_grid, select
+from mdcore.config.expansion.selection import select
+from mdcore.config.grid import GridError, cell_from_config, load_grid
 
 FEW = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=13_500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -11,7 +11,8 @@ import pytest
 from fake_grids import ROOT
 from spec_text import BASE, MNIST, grid_of, make_load, make_refused
 
-from mdcore.config.grid import GridError, cell_from_config, load_grid, select
+from mdcore.config.expansion.selection import select
+from mdcore.config.grid import GridError, cell_from_config, load_grid
 
 load = pytest.fixture(make_load)
 refused = pytest.fixture(make_refused)

@@ -15,15 +15,7 @@ from typing import Any
 from mdcore.config.cell import KEYS, Cell, function_of, identity, make_cell, name_of, parameters_of, per_layer
 from mdcore.config.errors import Problems, Spot, nearest, one_of, shown
 from mdcore.config.expansion.sections import Combination, Condition, Layout
-from mdcore.config.schema import (
-    CHOOSE,
-    CLASSES,
-    INVALID,
-    LEAVES,
-    Setting,
-    leaves_of,
-    value_of,
-)
+from mdcore.config.schema import CHOOSE, CLASSES, INVALID, LEAVES, Setting, leaves_of, value_of
 from mdcore.math.parameters import REQUIRED
 from mdcore.math.step_rules import RULES
 from mdcore.problems.sources import SOURCES

@@ -14,17 +14,7 @@ from typing import Any
 
 from mdcore.config.cell import name_of, parameters_of
 from mdcore.config.errors import Spot, got, nearest, nearest_key, one_of, shown
-from mdcore.config.schema import (
-    CHOOSE,
-    GROUPS,
-    INVALID,
-    KEYS,
-    PARAMETER_LEAVES,
-    Setting,
-    leaves_of,
-    read_key,
-    value_of,
-)
+from mdcore.config.schema import CHOOSE, GROUPS, INVALID, KEYS, PARAMETER_LEAVES, Setting, leaves_of, read_key, value_of
 from mdcore.math.parameters import Names
 from mdcore.math.potentials import BUILTIN
 from mdcore.problems.sources import SOURCES

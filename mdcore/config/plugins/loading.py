@@ -8,14 +8,16 @@ leave its directory.
 from __future__ import annotations
 
 import copy
+import glob
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mdcore.config.cell import Cell, layers, name_of, parameters_of, per_layer
+from mdcore.config.cell import Cell, is_user_defined, layers, name_of, parameters_of, per_layer
 from mdcore.config.errors import GridError, nearest
 from mdcore.config.plugins.conformance import check_potential, check_rule
 from mdcore.config.plugins.sources import digest_of, load_module, read_sources, reason
@@ -130,12 +132,10 @@ def potentials_for(config: dict[str, Any], plugin_dir: str | Path | None = None)
 def companion_config(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration of linear mirror descent beside a deep cell: depth 1, the input layer's potential,
     zero start; data, loss, step rule and seed as they are."""
+    if config["depth"] == 1:
+        return config
     first = layers(config["potential"], config["depth"])[0]
-    return (
-        config
-        if config["depth"] == 1
-        else {**config, "potential": first, "depth": 1, "width": None, "init": {"scale": 0.0, "distribution": "normal"}}
-    )
+    return {**config, "potential": first, "depth": 1, "width": None, "init": {"scale": 0.0, "distribution": "normal"}}
 
 
 def references(config: dict[str, Any]) -> dict[str, str]:
@@ -143,10 +143,8 @@ def references(config: dict[str, Any]) -> dict[str, str]:
     potential = config["potential"]
     names = [name_of(entry) for entry in (potential if isinstance(potential, list) else [potential])]
     out = {name: "potential" for name in names if name not in BUILTIN}
-    if ":" in config["dataset"]["name"]:
-        out[config["dataset"]["name"]] = "dataset"
-    if ":" in config["step"]["rule"]:
-        out[config["step"]["rule"]] = "step rule"
+    chosen = {config["dataset"]["name"]: "dataset", config["step"]["rule"]: "step rule"}
+    out |= {name: kind for name, kind in chosen.items() if is_user_defined(name)}
     return out | dict.fromkeys(config.get("metrics", ()), "metric")
 
 
@@ -180,12 +178,13 @@ def check(
     references = sorted({reference for _, reference, _ in wanted})
     files = sorted({reference.split(":")[0] for reference in references})
     folders = [grid_dir, *([grid_dir / plugin_dir] if plugin_dir else []), Path.cwd()]
-    folder = next((folder for folder in folders if all(_is_file(folder / f"{name}.py") for name in files)), None)
+    folder = next((folder for folder in folders if all(os.path.isfile(folder / f"{name}.py") for name in files)), None)
     if folder is None:
         there = ", ".join(dict.fromkeys(str(folder.absolute()) for folder in folders))
         expected = f"expected {', '.join(f'{name}.py' for name in files)} together in one of {there}"
         for setting, reference, _ in wanted:
-            hint = nearest(reference.split(":")[0], [path.stem for each in folders for path in _python_files(each)])
+            others = [name[:-3] for each in folders for name in sorted(glob.glob("*.py", root_dir=each))[:200]]
+            hint = nearest(reference.split(":")[0], others)
             setting.spot.tell(f"{reference}: its file is not found; {expected}{hint}")
         return references, None
     for setting, _, load in wanted:
@@ -213,20 +212,6 @@ def _named(setting: Setting, configs: list[dict[str, Any]]) -> list[tuple[str, C
     return [(name, partial(load_metric, name)) for name in (value if leaf == "metrics" and value else [])]
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def _python_files(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.glob("*.py"))[:200]
-    except (OSError, ValueError):
-        return []
-
-
 def _make(entry: Any, plugin_dir: str | Path | None) -> Potential:
     """The Potential of one single-layer entry."""
     name, parameters = name_of(entry), dict(parameters_of(entry))
@@ -245,11 +230,10 @@ def _make(entry: Any, plugin_dir: str | Path | None) -> Potential:
 
 
 def _load_callable(reference: str, plugin_dir: str | Path | None, what: str) -> Callable[..., Any]:
-    loaded = _load(reference, plugin_dir)
+    loaded: Callable[..., Any] = _load(reference, plugin_dir)
     if not callable(loaded):
         raise GridError(f"{reference}: is a {type(loaded).__name__}; expected {what}")
-    callable_: Callable[..., Any] = loaded
-    return callable_
+    return loaded
 
 
 def _load(reference: str, plugin_dir: str | Path | None) -> Any:
