@@ -58,6 +58,11 @@ def parameters_of(entry: Any) -> dict[str, Any]:
     return {} if isinstance(entry, str) else next(iter(entry.values()))
 
 
+def entries_of(potential: Any) -> list[Any]:
+    """The entries of a list, or the single entry."""
+    return potential if isinstance(potential, list) else [potential]
+
+
 def per_layer(entry: Any) -> dict[str, list[Any]]:
     """Those parameters of a single entry that are given as a list, one for each layer."""
     declared = BUILTIN[name_of(entry)].parameters if name_of(entry) in BUILTIN else {}
@@ -69,13 +74,10 @@ def layers(potential: Any, depth: int) -> list[Any]:
     if isinstance(potential, list):
         return list(potential)
     lists = per_layer(potential)
-    given = {name_of(potential): parameters_of(potential)}
     if not lists:
         return [potential] * depth
-    return [
-        {name: {**values, **{key: [value[layer]] for key, value in lists.items()}} for name, values in given.items()}
-        for layer in range(depth)
-    ]
+    name, given = name_of(potential), parameters_of(potential)
+    return [{name: given | {key: [value[layer]] for key, value in lists.items()}} for layer in range(depth)]
 
 
 def function_of(potential: Any, depth: int) -> tuple[str, ...]:
@@ -202,27 +204,19 @@ def potential_key(config: dict[str, Any]) -> str:
     return _json(config["potential"])
 
 
-def _entries(potential: Any) -> list[Any]:
-    return potential if isinstance(potential, list) else [potential]
-
-
 def user_parameters(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Parameters of classes of the user's own, by kind: dataset, step, and potential with its layers joined by +."""
-    chosen = {"dataset": ("name", config["dataset"]), "step": ("rule", config["step"])}
-    out = {
-        group: {key: value for key, value in given.items() if key != choose} if is_user_defined(given[choose]) else {}
-        for group, (choose, given) in chosen.items()
-    }
-    layered: dict[str, list[Any]] = {}
-    for entry in _entries(config["potential"]):
+    out: dict[str, dict[str, Any]] = {"dataset": {}, "step": {}, "potential": {}}
+    for kind, choose in (("dataset", "name"), ("step", "rule")):
+        if is_user_defined(config[kind][choose]):
+            out[kind] = {key: value for key, value in config[kind].items() if key != choose}
+    for entry in entries_of(config["potential"]):
         for key, value in parameters_of(entry).items() if is_user_defined(name_of(entry)) else ():
-            layered.setdefault(key, []).append(value)
-    several = isinstance(config["potential"], list)
-    return out | {
-        "potential": {
-            k: "+".join(short_number(_cell(v)) for v in vs) if several else vs[0] for k, vs in layered.items()
-        }
-    }
+            out["potential"].setdefault(key, []).append(value)
+    for key, values in out["potential"].items():
+        several = isinstance(config["potential"], list)
+        out["potential"][key] = "+".join(short_number(_cell(v)) for v in values) if several else values[0]
+    return out
 
 
 def shared_names(configs: Iterable[dict[str, Any]]) -> frozenset[str]:
@@ -256,7 +250,7 @@ def flatten(config: dict[str, Any], shared: frozenset[str] | None = None) -> dic
         for key, value in (config.get(group) or {}).items()
         if key not in user_defined.get(group, ())
     }
-    values = {**config, **nested, **_builtin_parameters(_entries(potential))}
+    values = {**config, **nested, **_builtin_parameters(entries_of(potential))}
     values |= {
         "potential": name_of(potential),
         "potential_label": potential_label(potential)[:LONGEST_LABEL],
@@ -323,7 +317,5 @@ def make_cell(config: dict[str, Any]) -> Cell:
 
 def grid_hash(cells: list[Cell]) -> str:
     """sha256 of the sorted identities: the same cells in any order, from any file, are the same grid."""
-    digest = hashlib.sha256()
-    for text in sorted(identity(cell.config) for cell in cells):
-        digest.update(text.encode() + b"\n")
-    return digest.hexdigest()
+    text = "".join(f"{each}\n" for each in sorted(identity(cell.config) for cell in cells))
+    return hashlib.sha256(text.encode()).hexdigest()

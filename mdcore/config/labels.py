@@ -10,7 +10,7 @@ from typing import Any
 from mdcore.config.cell import data_key, dataset_label, potential_key, potential_label, without_place, word, words_of
 from mdcore.problems.sources import SOURCES
 
-_SAID = {"test_fraction": "test fraction"}
+_WORDS = {"test_fraction": "test fraction"}  # of parameters
 
 
 def unique_names(candidates: dict[str, list[str]]) -> dict[str, str]:
@@ -25,14 +25,11 @@ def unique_names(candidates: dict[str, list[str]]) -> dict[str, str]:
         for key, names in candidates.items()
     }
     taken = Counter(chosen.values())
+    hashes = {key: hashlib.sha256(key.encode()).hexdigest()[:6] for key in chosen}
     return {
-        key: name if name is not None and taken[name] == 1 else f"{candidates[key][-1]}-{_hash(key)}"
+        key: name if name is not None and taken[name] == 1 else f"{candidates[key][-1]}-{hashes[key]}"
         for key, name in chosen.items()
     }
-
-
-def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()[:6]
 
 
 def potential_labels(configs: Iterable[dict[str, Any]]) -> dict[str, str]:
@@ -42,9 +39,8 @@ def potential_labels(configs: Iterable[dict[str, Any]]) -> dict[str, str]:
 
 def potential_words(configs: Iterable[dict[str, Any]]) -> dict[str, str]:
     """{potential key: words such as "lp, p = 1.5" or "Mix, a = 2"}; the file of a plug-in where it is needed."""
-    return unique_names(
-        {potential_key(c): [words_of(c["potential"]), words_of(c["potential"], file=True)] for c in configs}
-    )
+    potentials = {potential_key(c): c["potential"] for c in configs}
+    return unique_names({key: [words_of(entry), words_of(entry, file=True)] for key, entry in potentials.items()})
 
 
 def family_key(config: dict[str, Any]) -> str:
@@ -57,10 +53,9 @@ def family_key(config: dict[str, Any]) -> str:
 
 def _title(config: dict[str, Any], file: bool = False) -> str:
     """ "MNIST 3 vs 5, PCA 50"; "Planted, d = 2"; a data set of the user's own by its function, or file:function."""
-    name = config["dataset"]["name"]
+    name: str = config["dataset"]["name"]
     if name in SOURCES:
         return SOURCES[name].title(config)
-    name = str(name)
     return name if file else name.rsplit(":", 1)[-1]
 
 
@@ -86,23 +81,19 @@ def _differing(configs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def data_labels(configs: list[dict[str, Any]]) -> dict[str, str]:
     """{data key: label such as mnist-3v5-pca50}, with parameters where a run has several of one family."""
-    more = _differing(configs)
-    return unique_names(
-        {
-            key: [dataset_label(c), dataset_label(c) + "".join(f"-{k}{word(v)}" for k, v in more[key].items())]
-            for c in configs
-            for key in (data_key(c),)
-        }
-    )
+    differing = _differing(configs)
+    labels: dict[str, list[str]] = {}
+    for c in configs:
+        label, more = dataset_label(c), differing[data_key(c)]
+        labels[data_key(c)] = [label, label + "".join(f"-{key}{word(value)}" for key, value in more.items())]
+    return unique_names(labels)
 
 
 def data_words(configs: list[dict[str, Any]]) -> dict[str, str]:
     """{data key: title of the data with the parameters in which it differs from others of its family}."""
-    more, family = _differing(configs), family_words(configs)
-    return unique_names(
-        {
-            key: [", ".join([family[family_key(c)], *(f"{_SAID.get(k, k)} = {word(v)}" for k, v in more[key].items())])]
-            for c in configs
-            for key in (data_key(c),)
-        }
-    )
+    differing, family = _differing(configs), family_words(configs)
+    titles: dict[str, list[str]] = {}
+    for c in configs:
+        more = (f"{_WORDS.get(key, key)} = {word(value)}" for key, value in differing[data_key(c)].items())
+        titles[data_key(c)] = [", ".join([family[family_key(c)], *more])]
+    return unique_names(titles)

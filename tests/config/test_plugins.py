@@ -202,10 +202,7 @@ def test_a_plug_in_that_is_not_named_is_not_run(folder):
 
 def test_it_is_loaded_under_a_private_name_and_leaves_no_cache(folder):
     before = set(sys.modules)
-    first, second = (
-        plugins.load_potential("mine:Quartic", folder),
-        plugins.load_potential("mine:Quartic", folder),
-    )
+    first, second = (plugins.load_potential("mine:Quartic", folder), plugins.load_potential("mine:Quartic", folder))
     assert first is second and "mine" not in sys.modules
     assert {name for name in set(sys.modules) - before if "mine" in name} <= {first.__module__}
     assert first.__module__.startswith("_mdcore_plugin_mine_")

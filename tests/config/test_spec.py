@@ -108,14 +108,7 @@ def test_the_product_runs_in_file_order_the_last_key_fastest(load):
 
 def test_defaults(load):
     assert one(load, "depth: 2") == {
-        "dataset": {
-            "name": "synthetic",
-            "geometry": "gaussian",
-            "dim": 20,
-            "n": 60,
-            "separation": 2.5,
-            "noise": 1.0,
-        },
+        "dataset": {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1.0},
         "digits": None,
         "pca": None,
         "potential": "quadratic",

@@ -92,8 +92,7 @@ def inside(config) -> list[str]:
     check(config["loss"] in ("logistic", "exponential"), "loss")
     step = config["step"]
     check(
-        step["rule"] in ("constant", "normalized", "adaptive") or (step["rule"] == "loss_scaled" and depth == 1),
-        "rule",
+        step["rule"] in ("constant", "normalized", "adaptive") or (step["rule"] == "loss_scaled" and depth == 1), "rule"
     )
     check(set(step) == {"rule", "eta"} | ({"decay", "anneal"} if step["rule"] == "normalized" else set()), "step keys")
     check(number(step["eta"], 0) and number(step.get("decay", 1.0), 0, low_in=True), "step")

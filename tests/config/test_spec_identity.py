@@ -71,10 +71,7 @@ DIFFERENT = [
     ("init: {scale: 0.3}", "init: {scale: 0.30000000000000004}"),
     ("svm_C: 1", "svm_C: 1.0000000000000002"),
     ("dataset: {name: mnist}\ndigits: [0, 1]", "dataset: {name: mnist}\ndigits: [1, 0]"),
-    (
-        "dataset: {name: mnist}\ndigits: [0, 1]",
-        "dataset: {name: mnist, source: full, path: a}\ndigits: [0, 1]",
-    ),
+    ("dataset: {name: mnist}\ndigits: [0, 1]", "dataset: {name: mnist, source: full, path: a}\ndigits: [0, 1]"),
     ("depth: 2\nwidth: 9", "depth: 2\nwidth: 10"),
     ("seed: 0", "seed: 1"),
     ("log_points: 10", "log_points: 11"),
@@ -154,12 +151,7 @@ def test_flat_columns(load):
         grid_of("depth: 3\npotential: [{lp: {p: 1.5}}, {layer_scaled: {alpha: [4]}}, {cosh: {beta: 2}}]")
     ).cells
     flat = mixed.flat()
-    assert (flat["potential"], flat["p"], flat["alpha"], flat["beta"]) == (
-        "lp+layer_scaled+cosh",
-        1.5,
-        "4",
-        None,
-    )
+    assert (flat["potential"], flat["p"], flat["alpha"], flat["beta"]) == ("lp+layer_scaled+cosh", 1.5, "4", None)
     (cosh,) = load(grid_of("potential: {cosh: {beta: 2}}")).cells
     assert (cosh.flat()["beta"], cosh.flat()["p"], cosh.flat()["alpha"]) == (2.0, None, None)
 

@@ -71,18 +71,10 @@ OVERRIDES = [
     (["seed=[0, 1, 2, 3]", "depth=1"], 12, lambda c: c["depth"] == 1),
     (["potential=scaled"], 4, lambda c: c["potential"] == "scaled"),
     (["potential=[scaled, {lp: {p: 4}}]"], 8, lambda c: c["potential"] in ("scaled", {"lp": {"p": 4.0}})),
-    (
-        ["potential=[[scaled, {lp: {p: 4}}]]", "depth=2"],
-        2,
-        lambda c: c["potential"] == ["scaled", {"lp": {"p": 4.0}}],
-    ),
+    (["potential=[[scaled, {lp: {p: 4}}]]", "depth=2"], 2, lambda c: c["potential"] == ["scaled", {"lp": {"p": 4.0}}]),
     (["dataset.dim=30"], 12, lambda c: c["dataset"]["dim"] == 30 and c["dataset"]["n"] == 60),
     (["dataset.dim=[30, 40]"], 24, lambda c: c["dataset"]["dim"] in (30, 40)),
-    (
-        ["dataset={name: mnist}", "digits=[3, 5]", "pca=50"],
-        12,
-        lambda c: c["digits"] == [3, 5] and c["pca"] == 50,
-    ),
+    (["dataset={name: mnist}", "digits=[3, 5]", "pca=50"], 12, lambda c: c["digits"] == [3, 5] and c["pca"] == 50),
     (["dataset={name: mnist}", "digits=[[3, 5], [0, 1]]"], 24, lambda c: c["digits"] in ([3, 5], [0, 1])),
     (["step={rule: constant, eta: 0.5}"], 12, lambda c: c["step"] == {"rule": "constant", "eta": 0.5}),
     (["step.eta=0.5"], 12, lambda c: c["step"] == {"rule": "adaptive", "eta": 0.5}),
@@ -204,10 +196,7 @@ def test_filter_by_id(load):
     [
         ("depht=2", ["unknown key", "did you mean 'depth'"]),
         ("depth=7", ["got '7'", "there are 1, 2"]),
-        (
-            "potential=lp3.5",
-            ["there are quadratic, lp, lp1.5, lp3", "did you mean 'lp3'|did you mean 'lp1.5'"],
-        ),
+        ("potential=lp3.5", ["there are quadratic, lp, lp1.5, lp3", "did you mean 'lp3'|did you mean 'lp1.5'"]),
         ("pca=200", ["there are 50, null"]),
         ("dtype=float32", ["there is float64"]),
         ("depth=1,depth=2", ["no cell has all of these"]),

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mdcore.config.cell import Cell, is_user_defined, layers, name_of, parameters_of, per_layer
+from mdcore.config.cell import Cell, entries_of, is_user_defined, layers, name_of, parameters_of, per_layer
 from mdcore.config.errors import GridError, nearest
 from mdcore.config.plugins.conformance import check_potential, check_rule
 from mdcore.config.plugins.sources import digest_of, load_module, read_sources, reason
@@ -140,9 +140,7 @@ def companion_config(config: dict[str, Any]) -> dict[str, Any]:
 
 def references(config: dict[str, Any]) -> dict[str, str]:
     """{reference: kind} of the plug-ins that a configuration names: potential, step rule, dataset or metric."""
-    potential = config["potential"]
-    names = [name_of(entry) for entry in (potential if isinstance(potential, list) else [potential])]
-    out = {name: "potential" for name in names if name not in BUILTIN}
+    out = {name_of(entry): "potential" for entry in entries_of(config["potential"]) if name_of(entry) not in BUILTIN}
     chosen = {config["dataset"]["name"]: "dataset", config["step"]["rule"]: "step rule"}
     out |= {name: kind for name, kind in chosen.items() if is_user_defined(name)}
     return out | dict.fromkeys(config.get("metrics", ()), "metric")
@@ -202,8 +200,7 @@ def _named(setting: Setting, configs: list[dict[str, Any]]) -> list[tuple[str, C
     if value is INVALID:
         return []
     if leaf == "potential":
-        entries = value if isinstance(value, list) else [value]
-        return [(name_of(entry), partial(_make, entry)) for entry in entries if name_of(entry) not in BUILTIN]
+        return [(name_of(e), partial(_make, e)) for e in entries_of(value) if name_of(e) not in BUILTIN]
     if leaf == "dataset.name" and ":" in value:
         return [(value, partial(load_dataset, value))]
     if leaf == "step.rule" and ":" in value:
