@@ -29,6 +29,7 @@ from mdcore.config.cell import data_key, flatten, make_cell, potential_key
 from mdcore.config.errors import GridError
 from mdcore.config.expansion.selection import select
 from mdcore.config.grid import load_grid
+from mdcore.config.plugins.conformance import check_potential
 from mdcore.config.plugins.loading import load_potential, potentials_for
 from mdcore.config.yaml_lines import dump
 from mdcore.math import metrics
@@ -45,14 +46,16 @@ from mdcore.training.measures import typed_parameters
 from mdcore.training.stack import _request_fingerprint, load_data
 
 GRIDS = Path(__file__).resolve().parents[2] / "grids"
+HEAD = f'question: "?"\n{STEPS}'
+PLANE = "  dataset: {name: synthetic, geometry: planted, dim: 2, n: 20}\n"
 RAY = """
 import numpy as np
 from mdcore.problems.datasets import Dataset
 
-def make(seed, stretch=1.0, {more}):
+def make(seed, stretch=1.0, **other):
     x = np.array([3.0, 1.0])
     X = np.array([x, (1 + stretch) * x, -x, -(1 + stretch) * x])
-    return Dataset("ray", X, np.array([1.0, 1, -1, -1]), np.empty((0, 2)), np.empty(0), {{}})
+    return Dataset("ray", X, np.array([1.0, 1, -1, -1]), np.empty((0, 2)), np.empty(0), {})
 """
 TWO_POINTS = """
 import numpy as np
@@ -83,22 +86,26 @@ class Mix(Potential):
 """
 
 
-NAMES = ("stretch", "n", "epochs", "gap", "angle_svm", "cell_id")
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """call(grid, tag, **plug-ins): the results of its run 20250101_<tag>; the grid file lies in <tag>/."""
+
+    def call(grid: str, tag: str = "t", **sources: str):
+        file = small_runs.write(tmp_path / tag, grid, **sources)
+        return small_runs.train(file, tmp_path / f"20250101_{tag}", monkeypatch)
+
+    return call
+
 
 # ---- a parameter that only some data sets have ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["path", "loss", "p", *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES)])
-def test_a_parameter_of_a_later_data_set_moves_nothing(tmp_path, monkeypatch, name):
+def test_parameters_of_a_later_data_set_move_nothing(trained, tmp_path):
     """angle(l_3, l_2) = arctan(3^{-1/2}) − arctan(1/3) = 11.565° on the ray through (3, 1), whatever is called 77."""
-    more = "**other" if name != "stretch" else "other=0"
-    grid = (
-        f'question: "?"\n{STEPS}vary:\n  dataset: [{{name: "ray:make"}}, {{name: "ray:make", {name}: 77}}]\n'
-        "  potential: [quadratic, {lp: {p: 3}}]\n  depth: [1, 2]\n"
-    )
-    results = small_runs.train(
-        small_runs.write(tmp_path / "g", grid, ray=RAY.format(more=more)), tmp_path / "20250101_t", monkeypatch
-    )
+    names = ("path", "loss", "p", "stretch", "n", "epochs", "gap", "angle_svm", "cell_id")
+    more = json.dumps({"name": "ray:make"} | dict.fromkeys(names, 77))
+    vary = f'vary:\n  dataset: [{{name: "ray:make"}}, {more}]\n  potential: [quadratic, {{lp: {{p: 3}}}}]\n'
+    results = trained(f"{HEAD}{vary}  depth: [1, 2]\n", ray=RAY)
     master, summary = aggregate.write(results, tmp_path / "out")
     assert master.columns.is_unique and summary.columns.is_unique and len(master) == 8
     angle = math.degrees(math.atan(3**-0.5) - math.atan(1 / 3))
@@ -106,7 +113,8 @@ def test_a_parameter_of_a_later_data_set_moves_nothing(tmp_path, monkeypatch, na
     assert len(lp) == 4 and lp["angle_reference_potential"].to_numpy() == pytest.approx(angle, abs=0.05)
     assert summary["angle_reference_potential_mean"].dropna().to_numpy() == pytest.approx(angle, abs=0.05)
     assert master.filter(like="depth_effect_").abs().max().max() < 0.5
-    assert master[f"param.{name}"].dropna().tolist() == [77.0] * 4
+    for name in names:
+        assert master[f"param.{name}"].dropna().tolist() == [77.0] * 4
     assert len(results.facets) == 2 and len({f.title for f in results.facets}) == 2
     assert pd.read_csv(tmp_path / "out" / "master.csv")["seed"].tolist() == [0] * 8
 
@@ -117,15 +125,10 @@ def test_columns_do_not_depend_on_which_cell_comes_first():
         for i, more in enumerate([{}, {"a": 1}, {"b": "x"}, {"a": [1, {"c": None}]}])
     ]
     for order in (cells, cells[::-1]):
-        found = conditions_of(order)
-        assert all(set(c.flat) == set(found[0].flat) >= {"param.a", "param.b"} for c in found)
-        assert (
-            len(found)
-            == 4
-            == len(facets_of(found))
-            == len({c.data for c in found})
-            == len({c.data_words for c in found})
-        )
+        conditions = conditions_of(order)
+        assert all(set(c.flat) == set(conditions[0].flat) >= {"param.a", "param.b"} for c in conditions)
+        assert len(conditions) == 4 == len(facets_of(conditions))
+        assert len({c.data for c in conditions}) == 4 == len({c.data_words for c in conditions})
 
 
 def test_names_of_both_kinds_are_told_apart():
@@ -134,9 +137,7 @@ def test_names_of_both_kinds_are_told_apart():
     assert (flat["param.dataset.scale"], flat["param.potential.scale"]) == (2, 3) and "param.scale" not in flat
     other = fake.config({"my:Phi": {"scale": 3}})
     assert flatten(other)["param.scale"] == 3
-    (one, two) = (
-        c.flat for c in conditions_of([{"cell_id": "a", "config": config}, {"cell_id": "b", "config": other}])
-    )
+    one, two = (c.flat for c in conditions_of([{"cell_id": "a", "config": config}, {"cell_id": "b", "config": other}]))
     assert {one["param.potential.scale"], two["param.potential.scale"]} == {3} and "param.scale" not in {**one, **two}
 
 
@@ -146,54 +147,39 @@ def test_a_parameter_of_mixed_types_is_written_and_read(tmp_path):
     )
     typed_parameters(frame).to_parquet(tmp_path / "f.parquet")
     read = pd.read_parquet(tmp_path / "f.parquet")
-    assert read["param.a"].tolist() == ["1", '"1"', read["param.a"][2]] and read["param.c"].tolist() == [
-        str(2**70),
-        "1",
-        "1",
-    ]
+    assert read["param.a"].tolist()[:2] == ["1", '"1"'] and read["param.c"].tolist() == [str(2**70), "1", "1"]
     assert read["param.b"].tolist()[:2] == [1.0, 2.5] and np.isnan(read["param.b"][2])
 
 
 def test_a_data_set_has_no_seed_of_its_own(tmp_path):
-    grid = f'question: "?"\n{STEPS}  potential: quadratic\n  dataset: {{name: "ray:make", seed: 3}}\n'
-    file = small_runs.write(tmp_path, grid, ray=RAY.format(more="other=0"))
+    grid = f'{HEAD}  potential: quadratic\n  dataset: {{name: "ray:make", seed: 3}}\n'
     with pytest.raises(GridError, match="gets the grid's seed"):
-        load_grid(file)
+        load_grid(small_runs.write(tmp_path, grid, ray=RAY))
 
 
 # ---- labels ---------------------------------------------------------------------------------------------------------
 
 
-def test_functions_of_one_name_in_two_files_stay_apart(tmp_path, monkeypatch):
-    grid = (
-        f'question: "?"\n{STEPS}vary:\n  dataset: [{{name: "data_a:load"}}, {{name: "data_b:load"}}]\n'
-        "  potential: [quadratic, {lp: {p: 3}}]\n  depth: [1, 2]\n"
-    )
-    file = small_runs.write(
-        tmp_path / "g", grid, data_a=TWO_POINTS.format(angle=0.3), data_b=TWO_POINTS.format(angle=1.2)
-    )
-    results = small_runs.train(file, tmp_path / "20250101_t", monkeypatch)
+def test_functions_of_one_name_in_two_files_stay_apart(trained, tmp_path):
+    vary = 'vary:\n  dataset: [{name: "data_a:load"}, {name: "data_b:load"}]\n  potential: [quadratic, {lp: {p: 3}}]\n'
+    angles = {"data_a": 0.3, "data_b": 1.2}
+    sources = {stem: TWO_POINTS.format(angle=angle) for stem, angle in angles.items()}
+    results = trained(f"{HEAD}{vary}  depth: [1, 2]\n", **sources)
     assert [f.title for f in results.facets] == ["data_a:load", "data_b:load"]
     master, _ = aggregate.write(results, tmp_path / "out")
     quadratic = master[master["potential"] == "quadratic"]
     assert quadratic["angle_reference_potential"].isna().all()
-    for angle, row in zip((0.3, 1.2), results.facets, strict=True):
+    for angle, facet in zip(angles.values(), results.facets, strict=True):
         expected = abs(math.degrees(math.atan(math.tan(angle) ** 0.5)) - math.degrees(angle))
-        mine = master[master["condition_id"].isin([c.id for c in row.conditions]) & (master["potential"] == "lp")]
-        assert mine["angle_reference_potential"].to_numpy() == pytest.approx(expected, abs=0.1)
+        lp = master[master["condition_id"].isin([c.id for c in facet.conditions]) & (master["potential"] == "lp")]
+        assert lp["angle_reference_potential"].to_numpy() == pytest.approx(expected, abs=0.1)
 
 
 AMBIGUOUS = [
     [{"m:P": {"a": 2}}, {"m:P": {"b": 2}}, "m:P", {"m:P": {"a": "2"}}],
     [{"m:P": {"a": 2}}, {"n:P": {"a": 2}}],
     [{"m:P": {"a": "x y"}}, {"m:P": {"a": "x/y"}}, {"m:P": {"a": "x.y"}}],
-    [
-        {"m:P": {"a": [1, 2]}},
-        {"m:P": {"a": [1, [2]]}},
-        {"m:P": {"a": {"b": 1}}},
-        {"m:P": {"a": None}},
-        {"m:P": {"a": "null"}},
-    ],
+    [{"m:P": {"a": value}} for value in ([1, 2], [1, [2]], {"b": 1}, None, "null")],
     [{"lp": {"p": 1.5}}, {"lp": {"p": 1.5000000000000002}}],
     [["m:P", "quadratic"], ["n:P", "quadratic"], [{"m:P": {"a": 1}}, "quadratic"]],
     [["quadratic"] * 60 + ["scaled", "quadratic"], ["quadratic"] * 60 + ["quadratic", "scaled"]],
@@ -205,80 +191,67 @@ def test_potentials_have_names_of_their_own(potentials):
     configs = [fake.config(p, len(p) if isinstance(p, list) else 1) for p in potentials]
     cells = [{"cell_id": make_cell(c).cell_id, "config": c} for c in configs]
     assert len({c["cell_id"] for c in cells}) == len(cells)
-    found = conditions_of(cells)
-    for names in ([c.id for c in found], [c.label for c in found], [c.words for c in found]):
-        assert len(set(names)) == len(potentials)
-    assert conditions_of(cells[::-1])[0].words == found[0].words  # whatever the order
+    conditions = conditions_of(cells)
+    for attribute in ("id", "label", "words"):
+        assert len({getattr(c, attribute) for c in conditions}) == len(potentials)
+    assert conditions_of(cells[::-1])[0].words == conditions[0].words  # whatever the order
 
 
 DATA = [
     [{"name": "a:f"}, {"name": "b:f"}, {"name": "a:f", "n": 1}, {"name": "a:f", "n": "1"}, {"name": "a:f", "n": None}],
     [{"name": "a:f", "path": "x"}, {"name": "a:f", "path": "y"}],
-    [
-        {**fake.GAUSSIAN},
-        {**fake.GAUSSIAN, "n": 61},
-        {**fake.GAUSSIAN, "noise": 2.0},
-        {**fake.GAUSSIAN, "dim": 21},
-        fake.PLANTED,
-    ],
+    [fake.PLANTED, *(fake.GAUSSIAN | change for change in ({}, {"n": 61}, {"noise": 2.0}, {"dim": 21}))],
 ]
 
 
 @pytest.mark.parametrize("datasets", DATA)
 def test_data_sets_have_names_of_their_own(datasets):
     cells = [{"cell_id": str(i), "config": fake.config(dataset=d)} for i, d in enumerate(datasets)]
-    found = conditions_of(cells)
-    for names in ([c.id for c in found], [c.data for c in found], [c.data_words for c in found]):
-        assert len(set(names)) == len(datasets)
-    facets = facets_of(found)
+    conditions = conditions_of(cells)
+    for attribute in ("id", "data", "data_words"):
+        assert len({getattr(c, attribute) for c in conditions}) == len(datasets)
+    facets = facets_of(conditions)
     assert len(facets) == len({f.title for f in facets}) == len({f.slug for f in facets}) == len(datasets)
 
 
 def test_a_name_is_told_apart_by_the_least_that_does():
-    assert labels.unique_names({"1": ["a", "f:a"], "2": ["a", "g:a"], "3": ["b", "f:b"]}) == {
-        "1": "f:a",
-        "2": "g:a",
-        "3": "b",
-    }
+    names = labels.unique_names({"1": ["a", "f:a"], "2": ["a", "g:a"], "3": ["b", "f:b"]})
+    assert names == {"1": "f:a", "2": "g:a", "3": "b"}
     same = labels.unique_names({"1": ["a"], "2": ["a"]})
     assert len(set(same.values())) == 2 and all(re.fullmatch("a-[0-9a-f]{6}", name) for name in same.values())
     assert len(set(labels.unique_names({"1": ["a", "b"], "2": ["a", "c"], "3": ["b"]}).values())) == 3
 
 
-def test_condition_ids_are_the_same_with_and_without_results(tmp_path):
+def test_condition_ids_are_the_same_with_and_without_results():
     configs = [
         fake.config({"m:P": {"a": 1}}, dataset={"name": "m:f", "path": "here"}),
         fake.config(dataset=fake.MNIST, digits=[3, 5]),
     ]
     cells = [make_cell(c) for c in configs]
-    found = conditions_of([{"cell_id": c.cell_id, "config": c.config} for c in cells])
-    assert {c.id for c in found} == {c.condition_id for c in cells}
+    conditions = conditions_of([{"cell_id": c.cell_id, "config": c.config} for c in cells])
+    assert {c.id for c in conditions} == {c.condition_id for c in cells}
 
 
 def test_keys_hold_what_decides_and_nothing_else():
     mnist = fake.config(dataset=fake.MNIST, digits=[3, 5])
     elsewhere = {**mnist, "dataset": {**fake.MNIST, "path": "elsewhere"}}
     assert data_key(mnist) == data_key(elsewhere) and make_cell(mnist).cell_id == make_cell(elsewhere).cell_id
-    own = [fake.config(dataset={"name": "m:f", "path": p}) for p in ("x", "y")]
-    assert len({data_key(c) for c in own}) == len({make_cell(c).condition_id for c in own}) == 2
-    assert potential_key(mnist) == potential_key(own[0])
+    users = [fake.config(dataset={"name": "m:f", "path": p}) for p in ("x", "y")]
+    assert len({data_key(c) for c in users}) == len({make_cell(c).condition_id for c in users}) == 2
+    assert potential_key(mnist) == potential_key(users[0])
 
 
 # ---- parameters of a potential --------------------------------------------------------------------------------------
 
 
-def test_parameters_of_a_potential_are_named_everywhere(tmp_path, monkeypatch):
-    grid = (
-        f'question: "?"\n{STEPS}  dataset: {{name: synthetic, geometry: planted, dim: 2, n: 20}}\n'
-        'vary:\n  potential: ["mine:Mix", {"mine:Mix": {a: 2}}, {"mine:Mix": {b: 2}}]\n  depth: [1, 2, 3]\n'
-    )
-    file = small_runs.write(tmp_path / "g", grid, mine=MIX)
-    results = small_runs.train(file, tmp_path / "20250101_t", monkeypatch)
-    assert load_grid(file).varied == ["depth", "param.a", "param.b"]
-    assert len(select(load_grid(file).cells, ["param.a=2"])) == 3
+def test_parameters_of_a_potential_are_named_everywhere(trained, tmp_path):
+    vary = 'vary:\n  potential: ["mine:Mix", {"mine:Mix": {a: 2}}, {"mine:Mix": {b: 2}}]\n  depth: [1, 2, 3]\n'
+    results = trained(HEAD + PLANE + vary, mine=MIX)
+    grid = load_grid(tmp_path / "t" / "grid.yaml")
+    assert grid.varied == ["depth", "param.a", "param.b"] and len(select(grid.cells, ["param.a=2"])) == 3
     master, summary = aggregate.write(results, tmp_path / "out")
-    told = {(r["param.a"], r["param.b"]) for r in master.fillna(0).to_dict("records")}
-    assert told == {(0, 0), (2, 0), (0, 2)} and {"param.a", "param.b"} <= set(summary)
+    pairs = {(r["param.a"], r["param.b"]) for r in master.fillna(0).to_dict("records")}
+    assert pairs == {(0, 0), (2, 0), (0, 2)} and {"param.a", "param.b"} <= set(summary)
     assert {c.words for c in results.conditions} == {"Mix", "Mix, a = 2", "Mix, b = 2"}
     style.use()
     (figure,) = [item.figure for item in norm_balance(Study(results, master, summary)) if hasattr(item, "figure")]
@@ -332,22 +305,22 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "body", "told"), FAULTS)
-def test_a_potential_that_does_not_conform_is_refused_before_training(tmp_path, method, body, told):
-    bodies = GOOD | {method: body}
-    source = "from mdcore.math.potentials import Potential\nclass P(Potential):\n    limit_p = 2.0\n" + "".join(
-        f"    def {name}(self, {ARGUMENTS.get(name, 'w')}):\n        return {text}\n" for name, text in bodies.items()
+def class_of(bodies: dict[str, str]) -> str:
+    """The source of a potential P with these methods."""
+    return "from mdcore.math.potentials import Potential\nclass P(Potential):\n    limit_p = 2.0\n" + "".join(
+        f"    def {name}(self, {ARGUMENTS.get(name, 'w')}):\n        return {body}\n" for name, body in bodies.items()
     )
-    grid = f'question: "?"\n{STEPS}  dataset: {{name: synthetic}}\n  potential: "bad:P"\n'
-    with pytest.raises(GridError, match=f"bad:P: .*({told})"):
-        load_grid(small_runs.write(tmp_path, grid, bad=source))
+
+
+@pytest.mark.parametrize(("method", "body", "message"), FAULTS)
+def test_a_potential_that_does_not_conform_is_refused_before_training(tmp_path, method, body, message):
+    grid = f'{HEAD}  dataset: {{name: synthetic}}\n  potential: "bad:P"\n'
+    with pytest.raises(GridError, match=f"bad:P: .*({message})"):
+        load_grid(small_runs.write(tmp_path, grid, bad=class_of(GOOD | {method: body})))
 
 
 def test_potentials_that_conform_are_taken(tmp_path):
-    bodies = "".join(
-        f"    def {name}(self, {ARGUMENTS.get(name, 'w')}):\n        return {text}\n" for name, text in GOOD.items()
-    )
-    (tmp_path / "good.py").write_text(f"from mdcore.math.potentials import Potential\nclass P(Potential):\n{bodies}")
+    (tmp_path / "good.py").write_text(class_of(GOOD))
     assert len(potentials_for(fake.config("good:P", 2), tmp_path)) == 2
 
 
@@ -355,8 +328,6 @@ def test_potentials_that_conform_are_taken(tmp_path):
     "phi", [Quadratic(), Lp(1.1), Lp(6), Scaled(), Hypentropy(0.1), Cosh(1.0), BUILTIN["layer_scaled"](4.0)]
 )
 def test_every_potential_of_the_framework_conforms(phi):
-    from mdcore.config.plugins.conformance import check_potential
-
     check_potential(phi, "built-in")
 
 
@@ -384,17 +355,12 @@ def data_too(w, data):
 """
 
 
-def test_metrics_change_nothing(tmp_path, monkeypatch):
-    grid = (
-        f'question: "?"\n{STEPS}  dataset: {{name: synthetic, geometry: planted, dim: 2, n: 20}}\n'
-        '  potential: quadratic\n  metrics: ["unit:unit_share", "unit:zero", "unit:data_too"]\n'
-    )
-    results = small_runs.train(small_runs.write(tmp_path / "g", grid, unit=SPOIL), tmp_path / "20250101_t", monkeypatch)
-    plain = small_runs.train(
-        small_runs.write(tmp_path / "h", re.sub("  metrics: .*\n", "", grid)), tmp_path / "20250101_u", monkeypatch
-    )
+def test_metrics_change_nothing(trained, tmp_path):
+    grid = f"{HEAD}{PLANE}  potential: quadratic\n"
+    metrics = '  metrics: ["unit:unit_share", "unit:zero", "unit:data_too"]\n'
+    results, without = trained(grid + metrics, unit=SPOIL), trained(grid, "without")
     ((cell, w),) = results.predictors.items()
-    assert np.array_equal(w, next(iter(plain.predictors.values())))
+    assert np.array_equal(w, next(iter(without.predictors.values())))
     assert np.linalg.norm(w) == pytest.approx(results.row[cell]["weight_norm"], rel=1e-12)
     assert results.own_metrics == ["metric.unit:unit_share", "metric.unit:zero", "metric.unit:data_too"]
     assert results.row[cell]["metric.unit:unit_share"] == pytest.approx(abs(w[0]) / np.linalg.norm(w))
@@ -405,11 +371,11 @@ def test_metrics_change_nothing(tmp_path, monkeypatch):
 def test_a_data_set_keeps_no_live_handle():
     X, y, record = np.array([[1.0, 2.0], [-1.0, -2.0]]), np.array([1.0, -1.0]), {"list": [1]}
     data = Dataset("d", X, y, np.empty((0, 2)), np.empty(0), record)
-    before = data.fingerprint, data.A.copy()
+    signed = data.A.copy()
     X[:], y[:] = 7.0, 1.0
     record["list"].append(2)
     assert (data.X_train == [[1, 2], [-1, -2]]).all() and data.preprocessing == {"list": [1]}
-    assert (before[1] == data.A).all()
+    assert (signed == data.A).all()
     for name in ("X_train", "y_train", "X_test", "y_test", "A"):
         assert not getattr(data, name).flags.writeable
 
@@ -425,90 +391,14 @@ def make(seed, kind="a", **more):
     return Dataset("d", np.array([x, -x]), np.array([1.0, -1.0]), np.empty((0, 2)), np.empty(0), {})
 """
 ADVERSARIAL = [
-    "1e3",
-    "1E3",
-    "1.5e+3",
-    "0x1F",
-    "0o17",
-    "010",
-    "1_000",
-    "12:30",
-    "12:30:45",
-    "yes",
-    "no",
-    "on",
-    "off",
-    "true",
-    "True",
-    "null",
-    "~",
-    "None",
-    "",
-    " ",
-    " a",
-    "a ",
-    "a: b",
-    "a #b",
-    "- a",
-    "[a]",
-    "{a: 1}",
-    "*a",
-    "&a",
-    "!a",
-    "|",
-    ">",
-    "'",
-    '"',
-    "%",
-    "@",
-    "`",
-    "2024-01-01",
-    "2024-01-01T00:00:00Z",
-    ".inf",
-    "-.inf",
-    ".nan",
-    ".5",
-    "5.",
-    "+1",
-    "-1",
-    "1e-3",
-    "=",
-    "<<",
-    "é",
-    "日本",
-    "🦊",
-    "line\nbreak",
-    "tab\tstop",
-    "\\",
-    "a\u2028b",
-    "x" * 300,
-    "back\\slash\n",
-    "-",
-    "--- a",
-    "...",
-    "?",
-    "? a",
-    ":",
-    ",",
-    None,
-    True,
-    False,
-    0,
-    -1,
-    2**52,
-    1e300,
-    1e-300,
-    0.1,
-    1e16,
-    1e22,
-    123456789.123456789,
-    5e-324,
-    [],
-    [1, "1", None, [True, "true"]],
-    {"a": {"b": ["1e3", None]}},
-    {"1e3": "~", "yes": 1},
-    {},
-]
+    "1e3", "1E3", "1.5e+3", "0x1F", "0o17", "010", "1_000", "12:30", "12:30:45", "yes", "no", "on", "off", "true",
+    "True", "null", "~", "None", "", " ", " a", "a ", "a: b", "a #b", "- a", "[a]", "{a: 1}", "*a", "&a", "!a", "|",
+    ">", "'", '"', "%", "@", "`", "2024-01-01", "2024-01-01T00:00:00Z", ".inf", "-.inf", ".nan", ".5", "5.", "+1", "-1",
+    "1e-3", "=", "<<", "é", "日本", "🦊", "line\nbreak", "tab\tstop", "\\", "a\u2028b", "x" * 300, "back\\slash\n", "-",
+    "--- a", "...", "?", "? a", ":", ",", None, True, False, 0, -1, 2**52, 1e300, 1e-300, 0.1, 1e16, 1e22,
+    123456789.123456789, 5e-324, [], [1, "1", None, [True, "true"]], {"a": {"b": ["1e3", None]}},
+    {"1e3": "~", "yes": 1}, {},
+]  # fmt: skip
 
 
 def as_yaml(value) -> str:
@@ -516,21 +406,18 @@ def as_yaml(value) -> str:
     return json.dumps(value).replace("\\ud83e\\udd8a", "\\U0001f98a")
 
 
-def again(tmp_path, cells, stem="again"):
+def again(tmp_path, cells):
     """The cells of the conditions' own grids, read again from their YAML."""
-    found = []
-    for number, c in enumerate(conditions_of([{"cell_id": cell.cell_id, "config": cell.config} for cell in cells])):
-        file = tmp_path / f"{stem}{number}.yaml"
+    file, read = tmp_path / "again.yaml", []
+    for c in conditions_of([{"cell_id": cell.cell_id, "config": cell.config} for cell in cells]):
         file.write_text(dump(aggregate.grid_snippet(c, "q: 1e3?")), encoding="utf-8")
-        found += load_grid(file).cells
-    return found
+        read += load_grid(file).cells
+    return read
 
 
 def test_a_condition_s_own_grid_gives_its_cells_whatever_the_values(tmp_path):
-    grid = (
-        f'question: "?"\n{STEPS}  potential: quadratic\nvary:\n  dataset.name: ["d:make"]\n'
-        f"  dataset.kind: {as_yaml(ADVERSARIAL)}\n  seed: [0, 3]\n"
-    )
+    vary = f'vary:\n  dataset.name: ["d:make"]\n  dataset.kind: {as_yaml(ADVERSARIAL)}\n  seed: [0, 3]\n'
+    grid = f"{HEAD}  potential: quadratic\n{vary}"
     cells = load_grid(small_runs.write(tmp_path, grid, d=D)).cells
     assert len(cells) == 2 * len(ADVERSARIAL)
     assert [c.config["dataset"]["kind"] for c in cells[::2]] == ADVERSARIAL
@@ -571,7 +458,7 @@ def idx_files(folder: Path, seed: int) -> Path:
 
 
 IDX = (
-    f'question: "?"\n{STEPS}  dataset: {{name: mnist, source: full, path: "PLACE"}}\n'
+    f'{HEAD}  dataset: {{name: mnist, source: full, path: "PLACE"}}\n'
     "  digits: [0, 1]\n  pca: 3\n  potential: quadratic\n"
 )
 
@@ -584,16 +471,14 @@ def planned(grid_file: Path, run_dir: Path, overrides=(), rerun=None):
     return make_plan(grid.cells, grid.cells, state, parts, Rerun(rerun), ContentNow(grid)), state
 
 
-def test_other_images_under_the_same_names_are_other_data(tmp_path, monkeypatch):
+def test_other_images_under_the_same_names_are_other_data(trained, tmp_path):
     one, two = idx_files(tmp_path / "one", 1), idx_files(tmp_path / "two", 2)
-    file = small_runs.write(tmp_path / "g", IDX.replace("PLACE", str(one)))
-    run = tmp_path / "20250101_t"
-    results = small_runs.train(file, run, monkeypatch)
+    results = trained(IDX.replace("PLACE", str(one)))
+    file, run = tmp_path / "t" / "grid.yaml", tmp_path / "20250101_t"
     ((cell, row),) = results.row.items()
     record = json.loads(row["preprocessing"])
-    assert (
-        "70,000" not in record["source"] and "not MNIST" in record["source"] and str(tmp_path) not in json.dumps(record)
-    )
+    assert "70,000" not in record["source"] and "not MNIST" in record["source"]
+    assert str(tmp_path) not in json.dumps(record)
     assert (record["n_train"], record["n_test"]) == (12, 4) and set(record["files"]) == set(mnist.FILES)
     config = load_grid(file).cells[0].config
     assert row["data_sha256"] == load_data(config).fingerprint
@@ -639,22 +524,20 @@ def load(seed, path):
 A, B = "1,3.0,1.0\n-1,-3.0,-1.0\n", "1,1.0,3.0\n-1,-1.0,-3.0\n"
 
 
-def test_a_parameter_called_path_is_a_parameter(tmp_path, monkeypatch):
-    grid = (
-        f'question: "?"\n{STEPS}  potential: quadratic\n'
-        'vary:\n  dataset: [{name: "c:load", path: a.csv}, {name: "c:load", path: b.csv}]\n'
-    )
-    file, run = small_runs.write(tmp_path / "g", grid, c=CSV), tmp_path / "20250101_t"
-    (tmp_path / "g" / "a.csv").write_text(A)
-    (tmp_path / "g" / "b.csv").write_text(B)
-    results = small_runs.train(file, run, monkeypatch)
+def test_a_parameter_called_path_is_a_parameter(trained, tmp_path):
+    vary = 'vary:\n  dataset: [{name: "c:load", path: a.csv}, {name: "c:load", path: b.csv}]\n'
+    file, run = tmp_path / "t" / "grid.yaml", tmp_path / "20250101_t"
+    file.parent.mkdir()
+    (file.parent / "a.csv").write_text(A)
+    (file.parent / "b.csv").write_text(B)
+    results = trained(f"{HEAD}  potential: quadratic\n{vary}", c=CSV)
     master, _ = aggregate.write(results, tmp_path / "out")
     assert master["param.path"].tolist() == ["a.csv", "b.csv"] and len(results.conditions) == len(results.facets) == 2
     for c, expected in zip(results.conditions, ((3, 1), (1, 3)), strict=True):
         w = results.predictors[c.cells[0]]
         assert w / np.linalg.norm(w) == pytest.approx(np.array(expected) / 10**0.5)
     assert not planned(file, run)[0].stale
-    (tmp_path / "g" / "a.csv").write_text(B)  # another content under the same name
+    (file.parent / "a.csv").write_text(B)  # another content under the same name
     plan, _ = planned(file, run)
     assert list(plan.other_data) == [results.conditions[0].cells[0]]
 
@@ -676,36 +559,26 @@ def test_norm_balance_is_a_ratio_of_positive_sums_for_every_potential(phi, size)
     """φ even and strictly convex: φ* is least at 0, so Σφ*(Z) − φ*(0) > 0 unless Z = 0, and max/min ≥ 1."""
     torch.manual_seed(0)
     Z = [size * torch.randn(3, *shape, dtype=torch.float64) for shape in ((5, 4), (5, 5), (1, 5))]
+    W = [phi.inverse_mirror_map(z) for z in Z]
     sums = metrics.layer_potentials([phi] * 3, Z)
     assert bool((sums > 0).all()) and bool((metrics.max_over_min(sums) >= 1).all())
-    exact = torch.stack(
-        [sum(phi.conjugate(z[i : i + 1, a : a + 1, b : b + 1]) - phi.conjugate(torch.zeros(1, dtype=torch.float64))
-             for a in range(z.shape[1]) for b in range(z.shape[2])) for i in range(3) for z in Z]
-    ).reshape(3, 3)  # fmt: skip
-    torch.testing.assert_close(sums, exact, rtol=1e-6, atol=1e-14)
-    if (
-        float(phi.conjugate(torch.zeros(1, dtype=torch.float64))) == 0.0
-    ):  # quadratic, lp, scaled: the plain sum, to the bit
-        plain = torch.stack([phi.conjugate_per_entry(z).sum(dim=(-2, -1)) for z in Z], dim=-1)
-        assert torch.equal(sums, plain)
+    at_zero = phi.value_per_entry(torch.zeros(1, 1, dtype=torch.float64))  # −φ*(0)
+    exact = [(z * w - phi.value_per_entry(w) + at_zero).sum(dim=(-2, -1)) for w, z in zip(W, Z)]
+    torch.testing.assert_close(sums, torch.stack(exact, dim=-1), rtol=1e-6, atol=1e-14)
+    if float(at_zero) == 0.0:  # quadratic, lp, scaled: the sum of φ*(Z), to the bit
+        conjugates = [phi.conjugate_per_entry(z).sum(dim=(-2, -1)) for z in Z]
+        assert torch.equal(sums, torch.stack(conjugates, dim=-1))
 
 
 def test_norm_balance_of_a_layer_at_zero_is_not_defined():
-    assert metrics.max_over_min(torch.tensor([[1.0, 0.0], [2.0, 1.0], [-1.0, 3.0]])).isnan().tolist() == [
-        True,
-        False,
-        True,
-    ]
+    balance = metrics.max_over_min(torch.tensor([[1.0, 0.0], [2.0, 1.0], [-1.0, 3.0]]))
+    assert balance.isnan().tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("potential", ["{cosh: {beta: 1}}", "{hypentropy: {beta: 0.5}}"])
-def test_a_network_raises_no_false_alarm(tmp_path, monkeypatch, potential):
-    grid = (
-        f'question: "?"\n{STEPS}  dataset: {{name: synthetic, geometry: planted, dim: 2, n: 20}}\n'
-        f"  potential: {potential}\nvary:\n  depth: [2, 3]\n"
-    )
-    grid = grid.replace("eta: 10", "eta: 1")
-    results = small_runs.train(small_runs.write(tmp_path / "g", grid), tmp_path / "20250101_t", monkeypatch)
+def test_a_network_raises_no_false_alarm(trained, potential):
+    steps = HEAD.replace("eta: 10", "eta: 1").replace("epochs: 500", "epochs: 100")
+    results = trained(f"{steps}{PLANE}  potential: {potential}\nvary:\n  depth: [2, 3]\n")
     assert results.problems == []
     for cell in results.row:
         balance = results.curves.get(cell, "norm_balance")
