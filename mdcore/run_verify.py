@@ -31,8 +31,8 @@ def train(options) -> int:
     from mdcore.verification.evidence import PARTS
 
     worst = 0
-    for part in PARTS:
-        argv = ["--config", str(part.path), "--tag", part.tag, "--rerun", "stale", "--output_dir", options.runs_dir]
+    for part in PARTS.values():
+        argv = ["--config", str(part.path), "--tag", part.grid, "--rerun", "stale", "--output_dir", options.runs_dir]
         argv += ["--jobs", str(options.jobs)] if options.jobs is not None else []
         for words in part.quick if options.quick else ():
             argv += ["--only", words]

@@ -44,10 +44,14 @@ class GridRun:
     cells: list[dict]
     steps: dict[str, int]
 
+    def seconds(self, *parts: str) -> float:
+        """Seconds of all stacks in some of their parts: references, training, tables."""
+        return sum(stack["seconds"][part] for stack in self.stacks for part in parts)
+
     @property
     def working(self) -> float:
-        """Seconds of all stacks in references, training and tables."""
-        return sum(stack["seconds"][part] for stack in self.stacks for part in ("references", "training", "tables"))
+        """Seconds of all stacks in all of these."""
+        return self.seconds("references", "training", "tables")
 
 
 def run_grid(output_dir: Path, tag: str, jobs: int, arguments: list[str]) -> GridRun:
@@ -109,7 +113,8 @@ def two_at_once() -> float:
 def measure_commands(bench: Bench, repeats: int) -> None:
     """The grid with two workers and with one by turns, the baseline after each; quick: with two only."""
     arguments = QUICK if bench.quick else []
-    hand_steps, setting = (20, "quick form: 12 cells, 200 epochs") if bench.quick else (100, "")
+    hand_steps = 20 if bench.quick else 100
+    quick_form = "12 cells, 200 epochs"
     orders = [(2,)] if bench.quick else [(2, 1), (1, 2)]
     ratios, overheads, workers, left, bases, counts = [], [], [], [], [], []
     walls: dict[int, list[float]] = {1: [], 2: []}
@@ -129,23 +134,21 @@ def measure_commands(bench: Bench, repeats: int) -> None:
             workers.append(alone.wall / runs[2].wall)
             counts.append(sum(runs[2].steps.values()))
     steps, title = np.array(counts, dtype=float), "whole command, mnist_pairs"
-    training = sum(stack["seconds"]["training"] for stack in alone.stacks)
-    references = sum(stack["seconds"]["references"] for stack in alone.stacks)
     bench.row(title, "baseline, extrapolated", bases / steps, np.ones(len(bases)), clock="wall")
     for jobs in sorted(runs):
         seconds = np.array(walls[jobs]) / steps
         bench.row(title, f"grid, {jobs} worker{'s' * (jobs > 1)}", seconds, bases / steps / seconds, clock="wall")
     bound = (
         f"{len(runs[2].cells)} cells, {steps[-1]:,.0f} cell-steps: {runs[2].wall:.0f} s with two workers, "
-        f"{alone.wall:.0f} s with {min(runs)} ({training:.0f} s training, {references:.0f} s references and data; "
+        f"{alone.wall:.0f} s with {min(runs)} ({alone.seconds('training'):.0f} s training, "
+        f"{alone.seconds('references'):.0f} s references and data; "
         f"{alone.cpu:.0f} s of CPU in all); the baseline would take {bases[-1]:.0f} s on one thread."
     )
-    bench.find("command", ratios, bound, setting)
+    bench.find("command", ratios, bound, quick_form)
     formula = f"Workers: {min(runs)}; 1 − (references + training + tables)/(workers · wall)."
-    bench.find("overhead", overheads, formula, setting)
-    if bench.quick:
-        return
-    bench.find("workers", workers, two_workers_bound(runs[1], runs[2], float(np.median(left))), setting)
+    bench.find("overhead", overheads, formula, quick_form)
+    if not bench.quick:
+        bench.find("workers", workers, two_workers_bound(runs[1], runs[2], float(np.median(left))))
 
 
 def two_workers_bound(one: GridRun, two: GridRun, left: float) -> str:

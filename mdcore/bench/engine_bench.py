@@ -10,8 +10,6 @@ from mdcore.bench.goals import Bench
 from mdcore.bench.workloads import LatePhase, Workload, dense_workloads, gaussian, mnist_pair
 from mdcore.math.models import layer_shapes
 
-QUICK = "quick form: a smaller workload"
-
 
 def measure_engine(bench: Bench, repeats: int) -> None:
     """Every dense workload: baseline, engine, dgemm, rates of the roofline. Of 36 cells or more the best counts."""
@@ -23,7 +21,7 @@ def measure_engine(bench: Bench, repeats: int) -> None:
     best = max(shares, key=lambda cells: np.median(shares[cells][0]))
     every = ", ".join(f"{cells} cells {100 * np.median(share):.0f} %" for cells, (share, _) in shares.items())
     summary = f"{every}. At {best} cells: {shares[best][1]}"
-    bench.find("dense_36", shares[best][0], summary, QUICK if bench.quick else "")
+    bench.find("dense_36", shares[best][0], summary)
 
 
 def measure(bench: Bench, work: Workload, repeats: int) -> tuple[np.ndarray, str]:
@@ -46,17 +44,18 @@ def measure(bench: Bench, work: Workload, repeats: int) -> tuple[np.ndarray, str
     flops = work.pass_flops
     bench.row(work.title, "baseline", base, base / base)
     bench.row(work.title, "engine", engine, base / engine, flops, dgemm)
-    bench.row(work.title, "dgemm at its full rate", flops / dgemm, base * dgemm / flops, flops, dgemm)
-    shaped = samples["shaped"]
-    bench.row(work.title, "dgemm in the pass's shape", flops / shaped, base * shaped / flops, flops, dgemm)
-    setting = QUICK if bench.quick else ""
-    compiled = samples["compiled"]
-    bench.row(work.title, "compiled products, in the cache", flops / compiled, base * compiled / flops, flops, dgemm)
+    rates = {
+        "dgemm at its full rate": dgemm,
+        "dgemm in the pass's shape": samples["shaped"],
+        "compiled products, in the cache": samples["compiled"],
+    }
+    for name, rate in rates.items():
+        bench.row(work.title, name, flops / rate, base * rate / flops, flops, dgemm)
     if "gpu" in samples:
         bench.row(work.title, "engine, device cuda", samples["gpu"], base / samples["gpu"], flops, clock="wall")
     bound = roofline(work, {name: float(np.median(values)) for name, values in samples.items()})
     if work.key in ("dense_18", "planted"):
-        bench.find(work.key, base / engine, bound, setting)
+        bench.find(work.key, base / engine, bound)
     else:
         bench.notes.append(f"{work.title}: {bound}")
     return flops / engine / dgemm, bound
@@ -122,6 +121,6 @@ def measure_late(bench: Bench, windows: int) -> None:
         )
         bench.curves[title] = np.stack([fast, dense])
         if number == 0:
-            bench.find("late", dense / fast, bound, QUICK if bench.quick else "")
+            bench.find("late", dense / fast, bound)
         else:
             bench.notes.append(f"{title}: ×{np.median(dense / fast):.1f}. {bound}")

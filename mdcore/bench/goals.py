@@ -10,11 +10,6 @@ import pandas as pd
 
 from mdcore.bench.timing import Spread
 
-COLUMNS = (
-    "workload", "contender", "seconds_per_cell_step", "ratio_to_baseline", "gflops", "fraction_of_dgemm",
-    "seconds_low", "seconds_high", "ratio_low", "ratio_high", "repeats", "clock",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Goal:
@@ -32,6 +27,11 @@ class Goal:
             return f"{100 * value:.0f} %"
         digits = 2 if abs(value) < 10 else 0
         return f"{value:.{digits}f}{self.unit}" if self.unit == "×" else f"{value:.{digits}f} {self.unit}"
+
+    @property
+    def asked(self) -> str:
+        """The goal in words: ≥ 50×."""
+        return ("≤ " if self.most else "≥ ") + self.words(self.value)
 
 
 GOALS = (
@@ -64,28 +64,18 @@ GOALS = (
 class Finding:
     """What was measured for a goal, and what bounds it."""
 
-    key: str
+    goal: Goal
     measured: Spread
-    bound: str = ""
-    setting: str = ""  # how this differs from the goal's own workload; empty: it is the same
-
-    @property
-    def goal(self) -> Goal:
-        """The goal this answers."""
-        return next(goal for goal in GOALS if goal.key == self.key)
-
-    @property
-    def reached(self) -> bool:
-        """Whether the median reaches the goal."""
-        value = self.measured.median
-        return value <= self.goal.value if self.goal.most else value >= self.goal.value
+    bound: str
+    setting: str  # how this differs from the goal's own workload; empty: it is the same
 
     @property
     def verdict(self) -> str:
-        """One word; a smaller workload answers no goal."""
+        """Whether the median reaches the goal; a smaller workload answers none."""
         if self.setting:
             return "not asked"
-        return "reached" if self.reached else "not reached"
+        value, asked = self.measured.median, self.goal.value
+        return "reached" if (value <= asked if self.goal.most else value >= asked) else "not reached"
 
 
 @dataclass
@@ -94,55 +84,55 @@ class Bench:
 
     quick: bool
     rows: list[dict] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    findings: dict[str, Finding] = field(default_factory=dict)  # by the keys of their goals
     curves: dict[str, np.ndarray] = field(default_factory=dict)  # samples that a figure draws
     notes: list[str] = field(default_factory=list)
 
-    def row(self, workload: str, contender: str, seconds, ratio=None, flops=0.0, dgemm=None, clock="cpu") -> None:
+    def row(self, workload: str, contender: str, seconds, ratio=(np.nan,), flops=np.nan, dgemm=np.nan, clock="cpu"):
         """A contender's samples: seconds and flops a cell and step, ratios to the baseline, dgemm rates."""
-        spread = Spread.of(seconds)
-        against = Spread.of(ratio) if ratio is not None else None
-        rate = flops / np.asarray(seconds)
+        spread, against, rate = Spread.of(seconds), Spread.of(ratio), flops / np.asarray(seconds)
         self.rows.append({
             "workload": workload,
             "contender": contender,
             "seconds_per_cell_step": spread.median,
-            "ratio_to_baseline": against.median if against else np.nan,
-            "gflops": float(np.median(rate)) / 1e9 if flops else np.nan,
-            "fraction_of_dgemm": float(np.median(rate / dgemm)) if flops and dgemm is not None else np.nan,
+            "ratio_to_baseline": against.median,
+            "gflops": float(np.median(rate)) / 1e9,
+            "fraction_of_dgemm": float(np.median(rate / dgemm)),
             "seconds_low": spread.low,
             "seconds_high": spread.high,
-            "ratio_low": against.low if against else np.nan,
-            "ratio_high": against.high if against else np.nan,
+            "ratio_low": against.low,
+            "ratio_high": against.high,
             "repeats": spread.count,
             "clock": clock,
         })  # fmt: skip
 
-    def find(self, key: str, values, bound: str = "", setting: str = "") -> None:
-        """Record what was measured for a goal."""
-        self.findings.append(Finding(key, Spread.of(values), bound, setting))
+    def find(self, key: str, values, bound: str = "", quick: str = "a smaller workload") -> None:
+        """Record what was measured for a goal; `quick`: how the quick form differs from the goal's own workload."""
+        goal = next(goal for goal in GOALS if goal.key == key)
+        self.findings[key] = Finding(goal, Spread.of(values), bound, f"quick form: {quick}" if self.quick else "")
 
     def table(self) -> pd.DataFrame:
         """bench.csv."""
-        return pd.DataFrame(self.rows, columns=list(COLUMNS))
+        return pd.DataFrame(self.rows)
 
     def goals_table(self) -> pd.DataFrame:
         """goals.csv: every goal, measured or not."""
-        by_key = {finding.key: finding for finding in self.findings}
+        not_measured = Spread(np.nan, np.nan, np.nan, 0)
         rows = []
         for goal in GOALS:
-            one = by_key.get(goal.key)
+            finding = self.findings.get(goal.key)
+            spread = finding.measured if finding else not_measured
             rows.append({
                 "goal": goal.key,
                 "what": goal.what,
-                "asked": ("≤ " if goal.most else "≥ ") + goal.words(goal.value),
-                "measured": one.measured.median if one else np.nan,
-                "low": one.measured.low if one else np.nan,
-                "high": one.measured.high if one else np.nan,
-                "repeats": one.measured.count if one else 0,
-                "verdict": one.verdict if one else "not measured",
-                "setting": one.setting if one else "",
-                "bound": one.bound if one else "",
+                "asked": goal.asked,
+                "measured": spread.median,
+                "low": spread.low,
+                "high": spread.high,
+                "repeats": spread.count,
+                "verdict": finding.verdict if finding else "not measured",
+                "setting": finding.setting if finding else "",
+                "bound": finding.bound if finding else "",
             })  # fmt: skip
         return pd.DataFrame(rows)
 

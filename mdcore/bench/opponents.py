@@ -170,6 +170,6 @@ def measure_one(bench: Bench, key: str, work: Workload, python: Path | None, rep
         share = work.pass_flops / engine / np.median(dgemm)
         bound = f"{1e6 * engine:.3g} µs a cell and step, the pass alone at {100 * share:.0f} % of the dgemm rate"
         if key:
-            bench.find(key, ratio, bound, "quick form: a smaller workload" if bench.quick else "")
+            bench.find(key, ratio, bound)
         else:
             bench.notes.append(f"{work.title}: ×{np.median(ratio):.1f} over JAX; {bound}.")

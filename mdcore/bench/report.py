@@ -12,7 +12,7 @@ import torch
 from mdcore.analysis.figures import style
 from mdcore.analysis.figures.axes import plain_ticks
 from mdcore.analysis.report.document import Bullets, Code, Figure, Section, Table, Text
-from mdcore.bench.goals import Bench
+from mdcore.bench.goals import GOALS, Bench
 from mdcore.store.provenance import provenance
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -21,13 +21,13 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 def goals_section(bench: Bench) -> Section:
     """Each goal: asked, measured with its spread, reached or not, what bounds it."""
     rows = []
-    for row, finding in zip(bench.goals_table().to_dict("records"), _by_goal(bench), strict=True):
-        goal_words = finding.goal.words if finding else str
-        measured = goal_words(row["measured"]) if finding else "–"
-        spread = f"{goal_words(row['low'])} to {goal_words(row['high'])}" if row["repeats"] > 1 else "one run"
-        rows.append([row["what"], row["asked"], measured, spread if finding else "–", row["verdict"], row["setting"]])
-    reached = sum(row[4] == "reached" for row in rows)
-    asked = sum(row[4] in ("reached", "not reached") for row in rows)
+    for goal, row in zip(GOALS, bench.goals_table().to_dict("records"), strict=True):
+        median, low, high = (goal.words(row[name]) for name in ("measured", "low", "high"))
+        measured = [median, f"{low} to {high}" if row["repeats"] > 1 else "one run"] if row["repeats"] else ["–", "–"]
+        rows.append([goal.what, goal.asked, *measured, row["verdict"], row["setting"]])
+    verdicts = [row[4] for row in rows]
+    reached = verdicts.count("reached")
+    asked = reached + verdicts.count("not reached")
     lead = f"{reached} of {asked} goals measured at their full size are reached."
     if not asked:
         lead = "The quick form measures smaller workloads: it shows that the benchmark works and answers no goal."
@@ -35,14 +35,9 @@ def goals_section(bench: Bench) -> Section:
     return Section("goals", "Goals", [Text(lead, lead=True), Table(head, rows)])
 
 
-def _by_goal(bench: Bench) -> list:
-    by_key = {finding.key: finding for finding in bench.findings}
-    return [by_key.get(key) for key in bench.goals_table()["goal"]]
-
-
 def bounds_section(bench: Bench) -> Section:
     """What bounds each: counted flops and bytes over measured rates."""
-    bounds = [f"{finding.goal.what}: {finding.bound}" for finding in bench.findings if finding.bound]
+    bounds = [f"{finding.goal.what}: {finding.bound}" for finding in bench.findings.values() if finding.bound]
     besides = [Text("Besides:"), Bullets(bench.notes)] if bench.notes else []
     return Section("bounds", "What bounds it", [Bullets(bounds), *besides])
 
@@ -54,29 +49,28 @@ def figures_section(bench: Bench, output_dir: str | Path) -> Section:
     place.mkdir(parents=True, exist_ok=True)
     engine = bench.table().query("contender == 'engine'").dropna(subset="ratio_to_baseline")
     labels = [title.replace(", ", "\n", 1) for title in engine["workload"]]
-    shown = [
-        _bars(place / "ratios", labels, engine, "ratio_to_baseline", "times faster than the baseline", BLUE),
-        _bars(place / "shares", labels, engine, "fraction_of_dgemm", "share of the dgemm rate (4nd flops)", ORANGE),
-    ]
-    words = [
-        "Times by which a cell's step is faster in a stack than by hand; whiskers: quartiles of paired repeats.",
-        "Share of the matrix rate measured in the same rounds; only 4nd flops a cell and step are counted.",
+    ratios, shares = engine["ratio_to_baseline"], engine["fraction_of_dgemm"]
+    whiskers = np.abs(np.stack([ratios - engine["ratio_low"], engine["ratio_high"] - ratios]))
+    drawn = [
+        (
+            _bars(place / "ratios", labels, ratios, "times faster than the baseline", whiskers),
+            "Times by which a cell's step is faster in a stack than by hand; whiskers: quartiles of paired repeats.",
+        ),
+        (
+            _bars(place / "shares", labels, shares, "share of the dgemm rate (4nd flops)"),
+            "Share of the matrix rate measured in the same rounds; only 4nd flops a cell and step are counted.",
+        ),
     ]
     for number, (title, (fast, dense)) in enumerate(bench.curves.items()):
-        shown.append(_windows(place / f"late_{number}", fast, dense))
-        words.append(f"{title}: each point is a window of steps, both engines by turns.")
-    blocks = [Figure(path, text, text, number) for number, (path, text) in enumerate(zip(shown, words, strict=True), 1)]
+        text = f"{title}: each point is a window of steps, both engines by turns."
+        drawn.append((_windows(place / f"late_{number}", fast, dense), text))
+    blocks = [Figure(path, text, text, number) for number, (path, text) in enumerate(drawn, 1)]
     return Section("figures", "Figures", blocks)
 
 
-def _bars(stem: Path, labels, table, column: str, axis: str, colour: str) -> Path:
-    values = table[column].to_numpy()
+def _bars(stem: Path, labels, values, axis: str, whiskers=None) -> Path:
     figure, axes = plt.subplots(figsize=(2 * style.COLUMN, 0.42 * len(labels) + 0.7), layout="constrained")
-    if column == "ratio_to_baseline":
-        whiskers = np.abs(np.stack([values - table["ratio_low"], table["ratio_high"] - values]))
-    else:
-        whiskers = None
-    axes.barh(range(len(labels)), values, xerr=whiskers, color=colour, height=0.6, error_kw={"linewidth": 0.8})
+    axes.barh(range(len(labels)), values, xerr=whiskers, color=BLUE, height=0.6, error_kw={"linewidth": 0.8})
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.set_xlabel(axis)

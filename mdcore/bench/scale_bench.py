@@ -28,15 +28,17 @@ vary:
   depth: [1, 2, 3, 4]
   seed: [{seeds}]
 """
-# Each script runs in a process of its own and prints {"seconds", "megabytes"} of it as JSON.
-TOLD = """
+# Each script runs between these in a process of its own, which prints {"seconds", "cpu", "megabytes"} of it as JSON.
+FIRST = """
+import json, sys, time
+start = time.monotonic()
+"""
+LAST = """
 with open("/proc/self/status", encoding="utf-8") as status:
     peak = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 print(json.dumps({"seconds": time.monotonic() - start, "cpu": time.process_time(), "megabytes": peak}))
 """
 EXPAND = """
-import json, sys, time
-start = time.monotonic()
 from mdcore.store.commits import committed
 from mdcore.store.fingerprint import code_parts
 from mdcore.runner.plan import make_plan
@@ -46,8 +48,6 @@ plan = make_plan(grid.cells, grid.cells, committed(sys.argv[2]), code_parts())
 assert not plan.stacks, f"{plan.to_run} cells are not done"
 """
 GENERATE = """
-import json, sys, time
-start = time.monotonic()
 from pathlib import Path
 sys.path.insert(0, "tests/support")
 import fake_run
@@ -56,8 +56,6 @@ cells = [{"cell_id": cell.cell_id, "config": cell.config} for cell in load_grid(
 fake_run.write_run(Path(sys.argv[2]), cells)
 """
 ANALYSE = """
-import json, sys, time
-start = time.monotonic()
 from pathlib import Path
 from mdcore.analysis.data import aggregate
 from mdcore.analysis.figures import collection
@@ -75,8 +73,7 @@ sections.build(source, output)
 """
 # A command in this process, its kernels in others: the largest of them counts.
 COMMAND = """
-import importlib, json, resource, sys, time
-start = time.monotonic()
+import importlib, resource
 command = importlib.import_module(sys.argv[1])
 status = command.main(sys.argv[2:])
 assert not status, f"{sys.argv[1]} ended with status {status}"
@@ -84,8 +81,6 @@ kernels = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 print(json.dumps({"kernels": kernels}))
 """
 LARGE = """
-import json, sys, time
-start = time.monotonic()
 import torch
 from mdcore.bench.workloads import POTENTIALS, gaussian, stack
 from mdcore.math.engine.plans import StackPlan
@@ -100,9 +95,9 @@ while not trainer.done:
 
 
 def script(source: str, *arguments: Path | str) -> dict:
-    """Run a script in a process of its own, from the clone's directory; what its last lines tell of itself."""
+    """Run a script in a process of its own, from the clone's directory; what it prints of itself."""
     done = subprocess.run(
-        [sys.executable, "-c", source + TOLD, *map(str, arguments)],
+        [sys.executable, "-c", FIRST + source + LAST, *map(str, arguments)],
         capture_output=True, encoding="utf-8", cwd=SOURCE_ROOT,
         env=os.environ | ONE_THREAD | {"MPLBACKEND": "Agg"},
     )  # fmt: skip
@@ -124,40 +119,43 @@ def measure_references(bench: Bench) -> None:
         outcome = f"{reference.solver}, gap {reference.gap:.1e}" if reference else references.separability
         bench.notes.append(f"references with l{p:g} max-margin, n = {n:,}, d = {d}: {seconds[-1]:.1f} s; {outcome}")
     bound = "Separability, one l_p max-margin direction, SVM and logistic regression together; for p = 1.5, 2, 3."
-    bench.find("reference", seconds, bound, "quick form: n = 1,500, d = 50" if bench.quick else "")
+    bench.find("reference", seconds, bound, quick="n = 1,500, d = 50")
 
 
 def measure_scale(bench: Bench, seeds: int) -> None:
     """A grid of 20·seeds cells: expanded and found done; analysed."""
-    setting = "" if 20 * seeds >= 10_000 else f"quick form: {20 * seeds} cells"
+    quick_form = f"{20 * seeds} cells"
     with tempfile.TemporaryDirectory(prefix="mdcore-bench-") as place:
         grid, run = Path(place, "large.yaml"), Path(place, "20250319_large")
         grid.write_text(GRID.format(seeds=", ".join(map(str, range(seeds)))), encoding="utf-8")
         script(GENERATE, grid, run)
         expanded = script(EXPAND, grid, run)
-        bench.find("grid_seconds", [expanded["seconds"]], f"Imports included; {expanded['cpu']:.1f} s of CPU.", setting)
-        bench.find("grid_memory", [expanded["megabytes"]], "", setting)
+        bench.find(
+            "grid_seconds", [expanded["seconds"]], f"Imports included; {expanded['cpu']:.1f} s of CPU.", quick_form
+        )
+        bench.find("grid_memory", [expanded["megabytes"]], quick=quick_form)
         if bench.quick:  # figures take as long for few cells as for many
             return
         analysed = script(ANALYSE, run, Path(place, "analysis"))
         bound = f"Tables, figures and report sections in one process; {analysed['cpu']:.0f} s of CPU."
-        bench.find("analysis_seconds", [analysed["seconds"]], bound, setting)
-        bench.find("analysis_memory", [analysed["megabytes"]], "", setting)
+        bench.find("analysis_seconds", [analysed["seconds"]], bound)
+        bench.find("analysis_memory", [analysed["megabytes"]])
 
 
 def measure_memory(bench: Bench) -> None:
     """Peak memory of a run of mnist_pairs and of its analysis, of their kernels, and of training on large data."""
-    setting = "quick form: 6 cells" if bench.quick else ""
     few = ["--only", "digits=3v5,seed=0,pca=50"] if bench.quick else ["--set", "epochs=3000"]
     with tempfile.TemporaryDirectory(prefix="mdcore-bench-") as place:
         grid, tag = str(shipped("grids") / "mnist_pairs.yaml"), ["--tag", "memory"]
         run = script(COMMAND, "mdcore.run_grid", "--config", grid, *tag, "--output_dir", place, *few)
-        bench.find("runner_memory", [run["megabytes"]], "", setting)
-        bench.find("kernel_memory", [run["kernels"]], "The largest: data, references, 6 cells trained.", setting)
+        bench.find("runner_memory", [run["megabytes"]], quick="6 cells")
+        bench.find(
+            "kernel_memory", [run["kernels"]], "The largest: data, references, 6 cells trained.", quick="6 cells"
+        )
         output = ["--output_dir", str(Path(place, "analysis"))]
         analysis = script(COMMAND, "mdcore.run_analysis", "--runs_dir", place, *tag, *output)
-        bench.find("analysing_memory", [max(analysis["kernels"], analysis["megabytes"])], "", setting)
+        bench.find("analysing_memory", [max(analysis["kernels"], analysis["megabytes"])], quick="6 cells")
     n = 6_000 if bench.quick else 60_000
     large = script(LARGE, str(n))
     bound = f"The points are {n * 784 * 8 / 1e6:.0f} MB; held as drawn, as y x, and by the trainer."
-    bench.find("large_memory", [large["megabytes"]], bound, f"quick form: n = {n:,}" if bench.quick else "")
+    bench.find("large_memory", [large["megabytes"]], bound, quick=f"n = {n:,}")

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -49,15 +50,20 @@ def by_turns(contenders: dict[str, Callable[[], float]], repeats: int) -> dict[s
     return {name: np.array(values) for name, values in samples.items()}
 
 
+def mean_seconds(call: Callable[[], object], times: int) -> float:
+    """CPU seconds of a call, mean over `times` of them; one more goes before."""
+    call()
+    start = cpu_seconds()
+    for _ in range(times):
+        call()
+    return (cpu_seconds() - start) / times
+
+
 def product_seconds(rows: int, inner: int, columns: int, flops: float = 2e8) -> float:
     """CPU seconds of one float64 product (rows × inner)(inner × columns), mean over about `flops` operations."""
     a, b = torch.rand(rows, inner, dtype=torch.float64), torch.rand(inner, columns, dtype=torch.float64)
-    out = torch.mm(a, b)
-    times = max(2, round(flops / (2 * rows * inner * columns)))
-    start = cpu_seconds()
-    for _ in range(times):
-        torch.mm(a, b, out=out)
-    return (cpu_seconds() - start) / times
+    out = torch.empty(rows, columns, dtype=torch.float64)
+    return mean_seconds(lambda: torch.mm(a, b, out=out), max(2, round(flops / (2 * rows * inner * columns))))
 
 
 def dgemm_rate(size: int = 1024) -> float:
@@ -81,26 +87,20 @@ def compiled_rate(cells: int, n: int, d: int, flops: float = 1e9) -> float:
     rows = _rows_in_the_cache(n, d)
     w, A = (compiled.view(torch.rand(size, d, dtype=torch.float64)) for size in (cells, rows))
     g, out = (compiled.view(torch.zeros(cells, size, dtype=torch.float64)) for size in (d, rows))
-    compiled.margins(w, A, out)
-    compiled.add_weighted_points(out, A, g)
-    times = max(2, round(flops / (4 * rows * d * cells)))
-    start = cpu_seconds()
-    for _ in range(times):
+
+    def both_products():
         compiled.margins(w, A, out)
         compiled.add_weighted_points(out, A, g)
-    return 4.0 * cells * d * rows * times / (cpu_seconds() - start)
+
+    per_call = 4.0 * cells * d * rows
+    return per_call / mean_seconds(both_products, max(2, round(flops / per_call)))
 
 
 def copy_rate(size: float) -> float:
     """Bytes a second, read and written, of copies of one half of `size` bytes to the other, from the cache they fit."""
     a = torch.rand(max(1, int(size / 16)), dtype=torch.float64)
     b = torch.empty_like(a)
-    b.copy_(a)
-    times = max(4, round(2.5e8 / (8 * len(a))))
-    start = cpu_seconds()
-    for _ in range(times):
-        b.copy_(a)
-    return times * 2 * 8 * len(a) / (cpu_seconds() - start)
+    return 2 * a.nbytes / mean_seconds(lambda: b.copy_(a), max(4, round(2.5e8 / a.nbytes)))
 
 
 def weights_rate(cells: int, points: int) -> float:
@@ -108,9 +108,5 @@ def weights_rate(cells: int, points: int) -> float:
     margins, state = torch.rand(cells, points, dtype=torch.float64), torch.full((3, cells), math.inf).double()
     g = torch.zeros(cells, 1, dtype=torch.float64)
     m, least, total, sums = (compiled.view(tensor) for tensor in (margins, state[0], state[1], g))
-    compiled.weigh(m, least, total, sums, True)
-    times = max(4, round(4e6 / margins.numel()))
-    start = cpu_seconds()
-    for _ in range(times):
-        compiled.weigh(m, least, total, sums, True)  # of what were weights, which costs the same
-    return times * margins.numel() / (cpu_seconds() - start)
+    weigh = partial(compiled.weigh, m, least, total, sums, True)  # later ones of what were weights: that costs the same
+    return margins.numel() / mean_seconds(weigh, max(4, round(4e6 / margins.numel())))

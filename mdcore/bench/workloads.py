@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,7 +158,7 @@ class LatePhase:
         self.saved_before = self.active.data_pass.passes_saved
         state = self.active.state_dict()
         state["data_pass"] |= {"active": None}
-        self.dense.load_state_dict(copied(state))
+        self.dense.load_state_dict(deepcopy(state))
 
     def contenders(self, window: int) -> dict[str, Callable[[], float]]:
         """Each call goes on by `window` steps."""
@@ -171,14 +172,3 @@ class LatePhase:
     def passes_saved(self) -> int:
         """Passes over the active set only, since the first epoch measured."""
         return self.active.data_pass.passes_saved - self.saved_before
-
-
-def copied(value):
-    """A deep copy of a trainer's state: tensors too."""
-    if isinstance(value, torch.Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: copied(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [copied(inner) for inner in value]
-    return value

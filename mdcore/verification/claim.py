@@ -124,10 +124,15 @@ def largest(values: Iterable[float]) -> float:
 
 def level(label: str, y: float, x: Sequence[Any] | np.ndarray) -> Series:
     """A prediction that is one number, drawn over all x."""
-    return Series(label, list(x), [y] * len(x), "prediction")
+    return Series(label, x, [y] * len(x), "prediction")
+
+
+def levels(x: Sequence[Any] | np.ndarray, measured: dict[str, Any], predicted: dict[str, float]) -> tuple[Series, ...]:
+    """Measured values {label: y} over the same x, numbers or names, and predictions that are one number each."""
+    data = [Series(label, x, y) for label, y in measured.items()]
+    return (*data, *(level(label, y, x) for label, y in predicted.items()))
 
 
 def bars(names: Sequence[str], values: Sequence[float], y_label: str, predicted: dict[str, float], scale="linear"):
     """ClaimFigure of one value a name, with predictions as levels: {label: y}."""
-    lines = tuple(level(label, y, names) for label, y in predicted.items())
-    return ClaimFigure("", y_label, (Series("measured", list(names), list(values)), *lines), "linear", scale)
+    return ClaimFigure("", y_label, levels(names, {"measured": values}, predicted), y_scale=scale)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +23,8 @@ GRIDS = shipped("grids")
 
 @dataclass(frozen=True)
 class Part:
-    """A grid of the suite; `quick` are the --only words of `make verify QUICK=1`, () for all of it."""
+    """A grid of the suite and the tag of its run; `quick`: the --only words of `make verify QUICK=1`, () for all."""
 
-    name: str
     grid: str
     quick: tuple[str, ...] = ("seed=0",)
 
@@ -34,22 +32,17 @@ class Part:
     def path(self) -> Path:
         return GRIDS / f"{self.grid}.yaml"
 
-    @property
-    def tag(self) -> str:
-        return self.grid
 
-
-PARTS = (
-    Part("limits", "theorems"),
-    Part("rates", "theorems_rates"),
-    Part("transient", "theorems_transient"),
-    Part("norms", "theorems_norms"),
-    Part("invariants", "theorems_invariants", ()),
-    Part("layers", "theorems_layers"),
-    Part("horizons", "theorems_horizons"),
-    Part("overlap", "theorems_overlap"),
-    Part("quasi", "theorems_quasi"),
-)
+SEPARABLE = {
+    "limits": Part("theorems"),
+    "rates": Part("theorems_rates"),
+    "transient": Part("theorems_transient"),
+    "norms": Part("theorems_norms"),
+    "invariants": Part("theorems_invariants", ()),
+    "layers": Part("theorems_layers"),
+    "horizons": Part("theorems_horizons"),
+}
+PARTS = SEPARABLE | {"overlap": Part("theorems_overlap"), "quasi": Part("theorems_quasi")}
 
 
 class Evidence:
@@ -65,26 +58,21 @@ class Evidence:
         self._configs: dict[str, dict[str, dict]] = {}
         self._data: dict[str, Dataset] = {}
 
-    @cached_property
-    def parts(self) -> dict[str, Part]:
-        return {part.name: part for part in PARTS}
-
     def configs(self, part: str) -> dict[str, dict]:
         """{cell_id: configuration} of the cells that count."""
         if part not in self._configs:
-            wanted = self.parts[part]
-            cells = load_grid(wanted.path).cells
-            if self.quick and wanted.quick:
-                cells = select(cells, list(wanted.quick))
+            cells = load_grid(PARTS[part].path).cells
+            if self.quick:
+                cells = select(cells, list(PARTS[part].quick))
             self._configs[part] = {cell.cell_id: cell.config for cell in cells}
         return self._configs[part]
 
     def run(self, part: str) -> RunData:
         """The run of a part, whole."""
         if part not in self._runs:
-            place = find_run(self.runs_dir, self.parts[part].tag)
+            place = find_run(self.runs_dir, PARTS[part].grid)
             if place is None:
-                raise LookupError(f"no run of {self.parts[part].grid}; make verify trains it")
+                raise LookupError(f"no run of {PARTS[part].grid}; make verify trains it")
             self._runs[part] = read_run(place)
         return self._runs[part]
 
@@ -100,8 +88,12 @@ class Evidence:
         ids = self.configs(part)
         missing = ids.keys() - set(table["cell_id"])
         if missing:
-            raise LookupError(f"{self.parts[part].grid}: {len(missing)} of {len(ids)} cells are missing")
+            raise LookupError(f"{PARTS[part].grid}: {len(missing)} of {len(ids)} cells are missing")
         return table[table["cell_id"].isin(ids)].reset_index(drop=True)
+
+    def separable(self) -> pd.DataFrame:
+        """`final` of all parts on separable data."""
+        return pd.concat([self.final(part) for part in SEPARABLE])
 
     def w(self, part: str, cell_id: str) -> np.ndarray:
         """The final predictor (d,) of a cell."""

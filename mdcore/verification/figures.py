@@ -17,6 +17,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#3
 MARKERS = "osD^vPX"
 DASHES = ((0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.3, 1.2, 1.3)))
 MOST_POINTS = 12  # data with more points a series are drawn as a line
+LEAST = 1e-17  # what is smaller, 0 too, is drawn here on a log axis
 
 
 def stem(claim: str) -> str:
@@ -28,23 +29,19 @@ def draw(claimed: ClaimFigure) -> Figure:
     """A claim's figure, in the style of the reports."""
     style.use()
     fig, ax = plt.subplots(figsize=(2 * style.COLUMN, 2.6), layout="constrained")
-    names = _names(claimed.series)
     ax.set_xscale(claimed.x_scale)
     ax.set_yscale(claimed.y_scale)
     plain_ticks(ax)
     count = {"data": 0, "prediction": 0}
     for series in claimed.series:
-        x, y = (_positions(series.x, names), np.asarray(list(series.y), float))
+        y = np.asarray(series.y, float)
         if len(y):
-            ax.plot(x, y, label=series.label, **_look(series, count[series.kind]))
+            y = np.maximum(y, LEAST) if claimed.y_scale == "log" else y
+            ax.plot(list(series.x), y, label=series.label, **_look(series, count[series.kind]))
             count[series.kind] += 1
-    if names:
-        ax.set_xticks(
-            range(len(names)),
-            names,
-            rotation=40 if len(names) > 4 else 0,
-            ha="right" if len(names) > 4 else "center",
-        )
+    names = {x for series in claimed.series for x in series.x if isinstance(x, str)}
+    if len(names) > 4:
+        plt.setp(ax.get_xticklabels(), rotation=40, ha="right")
     ax.set_xlabel(claimed.x_label)
     ax.set_ylabel(claimed.y_label)
     if any(count.values()):
@@ -52,20 +49,11 @@ def draw(claimed: ClaimFigure) -> Figure:
     return fig
 
 
-def _names(series: tuple[Series, ...]) -> list[str]:
-    """The words of the x axis in order; [] where it has numbers."""
-    return list(dict.fromkeys(x for s in series for x in s.x if isinstance(x, str)))
-
-
-def _positions(x, names: list[str]) -> np.ndarray:
-    return np.array([names.index(v) for v in x]) if names else np.asarray(list(x), float)
-
-
 def _look(series: Series, number: int) -> dict:
     if series.kind == "prediction":
         return {"color": "0.3", "linestyle": DASHES[number % len(DASHES)], "zorder": 1, "marker": "_"}
     colour = COLOURS[number % len(COLOURS)]
-    if len(list(series.x)) > MOST_POINTS and not isinstance(next(iter(series.x)), str):
+    if len(series.x) > MOST_POINTS and not isinstance(next(iter(series.x)), str):
         return {"color": colour, "linewidth": 1.0, "zorder": 2}
     marker = MARKERS[number % len(MARKERS)]
     return {"color": colour, "linestyle": "", "marker": marker, "markersize": 3.6, "zorder": 3, "alpha": 0.85}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
+
+import pandas as pd
 
 from mdcore.analysis.report.document import Figure, Section, Table, Text
 from mdcore.verification import figures
@@ -33,22 +33,16 @@ def judge(evidence: Evidence, claims: Iterable[Claim] = CLAIMS) -> list[JudgedCl
 
 def write_claims(judged: list[JudgedClaim], path: Path) -> None:
     """claims.csv: claim, source, setting, expected, tolerance, measured, verdict."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(one.row() for one in judged)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text.getvalue(), encoding="utf-8")
+    pd.DataFrame([one.row() for one in judged], columns=list(COLUMNS)).to_csv(path, index=False)
 
 
 def read_claims(path: Path) -> list[dict[str, str]]:
     """The rows of claims.csv. Raises ValueError where its columns are others."""
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise ValueError(f"{path.name}: columns {reader.fieldnames}; expected {', '.join(COLUMNS)}")
-    return rows
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if tuple(table) != COLUMNS:
+        raise ValueError(f"{path.name}: columns {list(table)}; expected {', '.join(COLUMNS)}")
+    return table.to_dict("records")
 
 
 def all_pass(rows: list[dict[str, str]]) -> bool:

@@ -486,7 +486,7 @@ def test_the_command_trains_every_grid_and_stale_cells_again(monkeypatch):
     monkeypatch.setattr(run_grid, "main", lambda argv: calls.append(argv) or 0)
     assert run_verify.train(run_verify.parser().parse_args(["--quick", "--jobs", "2"])) == 0
     assert [Path(argv[1]).stem for argv in calls] == sorted(
-        (p.stem for p in (ROOT / "grids").glob("theorems*.yaml")), key=[p.grid for p in PARTS].index
+        (p.stem for p in (ROOT / "grids").glob("theorems*.yaml")), key=[p.grid for p in PARTS.values()].index
     )
     assert all("--rerun" in argv and argv[argv.index("--rerun") + 1] == "stale" for argv in calls)
     assert any("seed=0" in argv for argv in calls)
@@ -524,7 +524,7 @@ def test_the_verdict_of_a_claim_that_cannot_be_measured():
     assert verdict.measured == "not measured: LookupError: no run"
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.grid)
+@pytest.mark.parametrize("part", PARTS.values(), ids=lambda part: part.grid)
 def test_the_header_of_a_theorem_grid_counts_its_cells(part):
     cells = load_grid(part.path).cells
     assert f"{len(cells)} cell" in part.path.read_text().split("question:")[0]

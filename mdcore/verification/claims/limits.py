@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mdcore.analysis.tables.norms import norm_at_margin_one
-from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, largest, level
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, largest, level, levels
 from mdcore.verification.independent import degrees, least_potential
 
 CLAIMS = Register()
@@ -17,10 +17,6 @@ LINEAR = {1.5: 0.1, 2.0: 0.1, 3.0: 0.25}  # degrees between deep and linear
 TRANSIENT = {1.5: (13, 20, 21), 2.0: (9, 12, 15), 3.0: (6, 8, 12)}  # degrees at L = 2, 3, 4
 
 
-def _limit_of(p, cells):
-    return [row for row in cells if row["limit_p"] == p]
-
-
 def exact_angle(evidence, part, row, p=None) -> float:
     """Degrees from a cell's predictor to the exact l_p direction, by this package's own formula."""
     p = row["limit_p"] if p is None else p
@@ -28,7 +24,12 @@ def exact_angle(evidence, part, row, p=None) -> float:
     return degrees(evidence.w(part, row["cell_id"]), exact.w)
 
 
-def _decide(p, depths):
+def _to_exact(rows, angles, bound) -> ClaimFigure:
+    names = [f"seed {row['seed']}" for row in rows]
+    return bars(names, angles, "angle to exact (°)", {"tolerance": bound, "limit": 0.0})
+
+
+def _setting(p, depths):
     return f"{G20}, lp {p:g}, {depths}, normalized η=1, a={'2, anneal 4' if p == 3 else 1}, 10k steps"
 
 
@@ -37,21 +38,16 @@ for _p, _bound in LIMIT.items():
     @CLAIMS.add(
         f"limit of linear p-MD, p={_p:g}",
         "Sun et al. 2022",
-        _decide(_p, "L=1"),
+        _setting(_p, "L=1"),
         f"largest angle to the exact l_{_p:g} direction is 0°",
         f"< {_bound}°",
         p=_p,
         bound=_bound,
     )
     def linear_limit(evidence, p, bound) -> Measurement:
-        rows = _limit_of(p, evidence.each("limits", depth=1))
+        rows = list(evidence.each("limits", limit_p=p, depth=1))
         angles = [exact_angle(evidence, "limits", row) for row in rows]
-        names = [f"seed {row['seed']}" for row in rows]
-        return Measurement(
-            f"{largest(angles):.3f}°",
-            at_most(angles, bound),
-            bars(names, angles, "angle to exact (°)", {"tolerance": bound, "limit": 0.0}),
-        )
+        return Measurement(f"{largest(angles):.3f}°", at_most(angles, bound), _to_exact(rows, angles, bound))
 
 
 for _p, _bound in LIMIT.items():
@@ -59,7 +55,7 @@ for _p, _bound in LIMIT.items():
     @CLAIMS.add(
         f"depth keeps the limit, p={_p:g}",
         "theory 5.2",
-        _decide(_p, "L=1..4, width 10"),
+        _setting(_p, "L=1..4, width 10"),
         "the exact direction, at every depth",
         f"< {_bound}°; to linear MD ≤ {LINEAR[_p]}°",
         ours=True,
@@ -67,7 +63,7 @@ for _p, _bound in LIMIT.items():
         bound=_bound,
     )
     def depth_keeps_limit(evidence, p, bound) -> Measurement:
-        rows = _limit_of(p, evidence.each("limits"))
+        rows = list(evidence.each("limits", limit_p=p))
         predictors = {(row["seed"], row["depth"]): evidence.w("limits", row["cell_id"]) for row in rows}
         exact = [exact_angle(evidence, "limits", row) for row in rows]
         apart = [degrees(w, predictors[seed, 1]) for (seed, depth), w in predictors.items() if depth > 1]
@@ -98,8 +94,8 @@ for _p, _expected in TRANSIENT.items():
         table=_expected,
     )
     def transient(evidence, p, table) -> Measurement:
-        rows = _limit_of(p, evidence.each("transient"))
-        depths, rows = (2, 3, 4), [row for row in rows if row["depth"] > 1]
+        rows = [row for row in evidence.each("transient", limit_p=p) if row["depth"] > 1]
+        depths = (2, 3, 4)
         by_depth = [[r["angle_linear_md"] for r in rows if r["depth"] == depth] for depth in depths]
         means = [float(np.mean(values)) for values in by_depth]
         figure = ClaimFigure(
@@ -131,10 +127,7 @@ for _name, _p, _bound in (("hypentropy", 1.0, 0.15), ("scaled", 2.0, 0.15)):
     def horizon(evidence, name, p, bound) -> Measurement:
         rows = list(evidence.each("horizons", potential=name))
         angles = [exact_angle(evidence, "horizons", row, p) for row in rows]
-        figure = bars(
-            [f"seed {row['seed']}" for row in rows], angles, "angle to exact (°)", {"tolerance": bound, "limit": 0.0}
-        )
-        return Measurement(f"{largest(angles):.3f}°", at_most(angles, bound), figure)
+        return Measurement(f"{largest(angles):.3f}°", at_most(angles, bound), _to_exact(rows, angles, bound))
 
 
 @CLAIMS.add(
@@ -178,15 +171,7 @@ def cosh_run(evidence) -> Measurement:
         path.append(degrees(w, least_potential(A, float((A @ w).min()))))
         limit.append(exact_angle(evidence, "horizons", row, math.inf))
     seeds = [f"seed {row['seed']}" for row in rows]
-    figure = ClaimFigure(
-        "",
-        "angle (°)",
-        (
-            Series("to the path", seeds, path),
-            Series("to l∞", seeds, limit),
-            level("prediction", 0.0, seeds),
-        ),
-    )
+    figure = ClaimFigure("", "angle (°)", levels(seeds, {"to the path": path, "to l∞": limit}, {"prediction": 0.0}))
     good = at_most([2 * a - b for a, b in zip(path, limit, strict=True)], 0)
     summary = f"at most {largest(path):.2f}° to the path, {largest(limit):.2f}° to l∞"
     return Measurement(summary, good, figure)
@@ -213,15 +198,8 @@ def input_layer_decides(evidence) -> Measurement:
             names.append(label)
             near.append(exact_angle(evidence, "layers", row, first))
             far.append(exact_angle(evidence, "layers", row, last))
-    figure = ClaimFigure(
-        "",
-        "angle (°)",
-        (
-            Series("to the input layer's l_p", names, near),
-            Series("to the output layer's", names, far),
-            level("prediction", 0.0, names),
-        ),
-    )
+    measured = {"to the input layer's l_p": near, "to the output layer's": far}
+    figure = ClaimFigure("", "angle (°)", levels(names, measured, {"prediction": 0.0}))
     good = set(names) == set(pairs) and at_most(near, 0.6) and min(far) > 5
     return Measurement(f"largest {largest(near):.3f}°; to the output's at least {min(far):.1f}°", good, figure)
 
@@ -236,15 +214,14 @@ def input_layer_decides(evidence) -> Measurement:
 def own_norm(evidence) -> Measurement:
     ps = (1.1, 1.5, 2.0, 3.0, 6.0)
     rows = {row["p"]: row for row in evidence.each("norms")}
-    table = np.array([[_norm_at_margin_one(evidence, rows[p], r) for r in ps] for p in ps])  # [trained p, norm r]
+    table = np.empty((5, 5))  # [trained p, norm r]
+    for i, p in enumerate(ps):
+        w = evidence.w("norms", rows[p]["cell_id"])
+        margin = float((evidence.data("norms", rows[p]["cell_id"]).A @ w).min())
+        table[i] = [norm_at_margin_one(w, r, margin) for r in ps]
     relative = table / np.diag(table)
-    others = [relative[i, j] for i in range(5) for j in range(5) if i != j]
-    series = [Series(f"p={p:g}", [f"r={r:g}" for r in ps], relative[i]) for i, p in enumerate(ps)]
-    figure = ClaimFigure("", "norm over that of p = r", (*series, level("least", 1.0, [f"r={r:g}" for r in ps])))
-    return Measurement(f"others are {min(others):.4f} times the diagonal or more", min(others) > 1, figure)
-
-
-def _norm_at_margin_one(evidence, row, r) -> float:
-    w = evidence.w("norms", row["cell_id"])
-    margin = float((evidence.data("norms", row["cell_id"]).A @ w).min())
-    return norm_at_margin_one(w, r, margin)
+    least = relative[~np.eye(5, dtype=bool)].min()
+    measured = {f"p={p:g}": relative[i] for i, p in enumerate(ps)}
+    series = levels([f"r={r:g}" for r in ps], measured, {"least": 1.0})
+    figure = ClaimFigure("", "norm over that of p = r", series)
+    return Measurement(f"others are {least:.4f} times the diagonal or more", least > 1, figure)

@@ -63,7 +63,7 @@ def _to_minimiser(evidence, rows, bound, depths) -> Measurement:
     exact = evidence.references("overlap", rows[0]["cell_id"], []).logreg.w
     angles = [degrees(each, exact) for each in w.values()]
     names = [f"{row['potential_label']} L={row['depth']}" for row in rows]
-    figure = bars(names, [max(x, 1e-14) for x in angles], "angle to the minimiser (°)", {"tolerance": bound}, "log")
+    figure = bars(names, angles, "angle to the minimiser (°)", {"tolerance": bound}, "log")
     good = at_most(angles, bound) and {row["depth"] for row in rows} == depths
     sizes = [float(np.linalg.norm(each)) for each in w.values()]
     good &= bound > 0.001 or within(sizes, 9.687, 5e-4)

@@ -16,7 +16,7 @@ from mdcore.problems.proofs import certificates
 from mdcore.problems.references import References, solve_references
 from mdcore.problems.solvers import conic
 from mdcore.training.stack import load_data
-from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, is_quick, largest, level
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, at_most, is_quick, largest, levels
 from mdcore.verification.evidence import GRIDS
 from mdcore.verification.independent import degrees, least_polyhedral
 
@@ -51,20 +51,10 @@ def cases(quick: bool) -> tuple[Case, ...]:
     return tuple(shipped_cases)
 
 
-def residual_picture(what: str, gaps, residuals) -> ClaimFigure:
-    """Duality gaps and KKT residuals by number, with the gap that is asked for."""
-    numbers = list(range(len(gaps)))
-    return ClaimFigure(
-        what,
-        "residual",
-        (
-            Series("gap", numbers, [max(abs(x), 1e-17) for x in gaps]),
-            Series("KKT", numbers, [max(x, 1e-17) for x in residuals]),
-            level("target", 1e-7, numbers),
-        ),
-        "linear",
-        "log",
-    )
+def residual_figure(x_label: str, gaps, residuals) -> ClaimFigure:
+    """Duality gaps, without their signs, and KKT residuals by number, with the gap that is asked for."""
+    series = levels(range(len(gaps)), {"gap": gaps, "KKT": residuals}, {"target": 1e-7})
+    return ClaimFigure(x_label, "residual", series, y_scale="log")
 
 
 def second_opinion(A: np.ndarray, w: np.ndarray, p: float) -> tuple[np.ndarray, float]:
@@ -96,13 +86,13 @@ def second_opinion(A: np.ndarray, w: np.ndarray, p: float) -> tuple[np.ndarray, 
 def exact_everywhere(evidence) -> Measurement:
     gaps, residuals = [], []
     for case in cases(is_quick(evidence)):
-        known = case.known
-        gaps += [*(reference.gap for reference in known.max_margin.values()), known.svm.gap]
-        residuals += [*(reference.kkt for reference in known.max_margin.values()), known.svm.kkt]
+        margins, svm = case.known.max_margin.values(), case.known.svm
+        gaps += [*(abs(reference.gap) for reference in margins), abs(svm.gap)]
+        residuals += [*(reference.kkt for reference in margins), svm.kkt]
     gradients = [case.known.logreg.kkt for case in cases(is_quick(evidence))]
-    figure = residual_picture("reference", gaps, residuals)
-    good = at_most(map(abs, gaps), 1e-7) and at_most(residuals, 1e-6) and at_most(gradients, 1e-6)
-    summary = f"{len(gaps)} references: gap ≤ {largest(map(abs, gaps)):.1e}, KKT ≤ {largest(residuals):.1e}; "
+    figure = residual_figure("reference", gaps, residuals)
+    good = at_most(gaps, 1e-7) and at_most(residuals, 1e-6) and at_most(gradients, 1e-6)
+    summary = f"{len(gaps)} references: gap ≤ {largest(gaps):.1e}, KKT ≤ {largest(residuals):.1e}; "
     return Measurement(summary + f"{len(gradients)} gradients ≤ {largest(gradients):.1e}", good, figure)
 
 
@@ -119,7 +109,6 @@ def agree_everywhere(evidence) -> Measurement:
         for p, reference in case.known.max_margin.items():
             w, gap = second_opinion(case.data.A, reference.w, p)
             angles.append(degrees(w, reference.w) if gap < SOLVED else math.nan)  # else it compares nothing
-    numbers = list(range(len(angles)))
-    pairs = Series("pairs", numbers, [max(x, 1e-14) for x in angles])
-    figure = ClaimFigure("reference", "angle (°)", (pairs, level("tolerance", 1e-3, numbers)), "linear", "log")
+    series = levels(range(len(angles)), {"pairs": angles}, {"tolerance": 1e-3})
+    figure = ClaimFigure("reference", "angle (°)", series, y_scale="log")
     return Measurement(f"{len(angles)} pairs; largest {largest(angles):.1e}°", at_most(angles, 1e-3), figure)

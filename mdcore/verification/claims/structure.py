@@ -13,11 +13,17 @@ from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Lp, Quadratic
 from mdcore.math.step_rules import StepRule
 from mdcore.problems.datasets import load_dataset
-from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, largest, level, within
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, largest, levels, within
 
 CLAIMS = Register()
 SMALL = {"name": "synthetic", "geometry": "gaussian", "dim": 8, "n": 40, "separation": 2.0, "noise": 1.0}
 NEURONS = {1.5: "1 neuron", 2.0: "any number: the start decides", 3.0: "all 10 neurons"}
+
+
+def _deep(evidence) -> tuple[list[dict], list[str]]:
+    """(rows, names) of the deep cells of the limits grid."""
+    rows = [row for row in evidence.each("limits") if row["depth"] > 1]
+    return rows, [f"p={row['limit_p']:g} L={row['depth']}" for row in rows]
 
 
 @CLAIMS.add(
@@ -28,25 +34,12 @@ NEURONS = {1.5: "1 neuron", 2.0: "any number: the start decides", 3.0: "all 10 n
     "1e-4; 1e-4",
 )
 def rank_one(evidence) -> Measurement:
-    rows = [row for row in evidence.each("limits") if row["depth"] > 1]
-    rank = [row["stable_rank"] - 1 for row in rows]
-    unaligned = [1 - row["layer_alignment"] for row in rows]
-    names = [f"p={r['limit_p']:g} L={r['depth']}" for r in rows]
-    floor = 1e-17  # of the figure's log axis
-    figure = ClaimFigure(
-        "",
-        "distance from 1",
-        (
-            Series("stable rank − 1", names, [max(abs(x), floor) for x in rank]),
-            Series("1 − alignment", names, [max(abs(x), floor) for x in unaligned]),
-            level("tolerance", 1e-4, names),
-        ),
-        "linear",
-        "log",
-    )
-    good = (
-        {r["depth"] for r in rows} == {2, 3, 4} and at_most(map(abs, rank), 1e-4) and at_most(map(abs, unaligned), 1e-4)
-    )
+    rows, names = _deep(evidence)
+    rank = [abs(row["stable_rank"] - 1) for row in rows]
+    unaligned = [abs(1 - row["layer_alignment"]) for row in rows]
+    series = levels(names, {"stable rank − 1": rank, "1 − alignment": unaligned}, {"tolerance": 1e-4})
+    figure = ClaimFigure("", "distance from 1", series, y_scale="log")
+    good = {row["depth"] for row in rows} == {2, 3, 4} and at_most(rank, 1e-4) and at_most(unaligned, 1e-4)
     return Measurement(f"stable rank − 1 ≤ {largest(rank):.1e}; 1 − alignment ≤ {largest(unaligned):.1e}", good, figure)
 
 
@@ -59,9 +52,8 @@ def rank_one(evidence) -> Measurement:
     ours=True,
 )
 def neurons(evidence) -> Measurement:
-    rows = [row for row in evidence.each("limits") if row["depth"] > 1]
+    rows, names = _deep(evidence)
     by_p = {p: [row["participation"] for row in rows if row["limit_p"] == p] for p in NEURONS}
-    names = [f"p={row['limit_p']:g} L={row['depth']}" for row in rows]
     figure = bars(names, [row["participation"] for row in rows], "participation", {"p < 2": 1.0, "p > 2": 10.0})
     good = at_most(by_p[1.5], 1.1) and at_most([-x for x in by_p[3.0]], -9.9)
     good &= at_most([abs(x - 5.55) for x in by_p[2.0]], 4.35)  # from 1.2 to 9.9
@@ -78,12 +70,10 @@ def neurons(evidence) -> Measurement:
     ours=True,
 )
 def balanced(evidence) -> Measurement:
-    rows = [row for row in evidence.each("limits") if row["depth"] > 1]
+    rows, names = _deep(evidence)
     balances = [row["norm_balance"] for row in rows]
-    names = [f"p={row['limit_p']:g} L={row['depth']}" for row in rows]
-    return Measurement(
-        f"{largest(balances):.4f}", within(balances, 1, 0.01), bars(names, balances, "max/min Σφ*", {"limit": 1.0})
-    )
+    figure = bars(names, balances, "max/min Σφ*", {"limit": 1.0})
+    return Measurement(f"{largest(balances):.4f}", within(balances, 1, 0.01), figure)
 
 
 def _drifts(evidence, rule):
@@ -143,11 +133,11 @@ def whole_matrix(evidence) -> Measurement:
     etas = (0.02, 0.01)
     drift = {p: [_matrix_drift(p, eta) for eta in etas] for p in (2, 3)}
     ratio = {p: a / b for p, (a, b) in drift.items()}
-    series = tuple(Series(f"p={p}", etas, values) for p, values in drift.items())
-    expected = (Series("∝ η", etas, [drift[2][0], drift[2][0] / 2], "prediction"), level("constant", drift[3][0], etas))
+    series = levels(etas, {f"p={p}": values for p, values in drift.items()}, {"constant": drift[3][0]})
+    expected = Series("∝ η", etas, [drift[2][0], drift[2][0] / 2], "prediction")
     good = abs(ratio[2] - 2) <= 0.2 and abs(ratio[3] - 1) <= 0.05 and drift[3][1] > 10 * drift[2][1]
     summary = f"ratio p=2 {ratio[2]:.3f}, p=3 {ratio[3]:.3f}; drift {drift[2][1]:.1e} and {drift[3][1]:.1e}"
-    return Measurement(summary, good, ClaimFigure("step η", "off-diagonal drift", (*series, *expected), "log", "log"))
+    return Measurement(summary, good, ClaimFigure("step η", "off-diagonal drift", (*series, expected), "log", "log"))
 
 
 def _matrix_drift(p: float, eta: float) -> float:
@@ -193,23 +183,12 @@ def layer_scaled(evidence) -> Measurement:
     "1e-7, relative",
 )
 def brackets(evidence) -> Measurement:
-    below, above, count = [], [], 0
-    for part in ("limits", "rates", "transient", "norms", "invariants", "layers", "horizons"):
-        table = evidence.final(part)
-        below += list(table["margin_lp"] / table["exact_margin"])
-        above += list(table["gamma_bound"] / table["exact_margin"])
-        count += len(table)
+    table = evidence.separable()
+    below = (table["margin_lp"] / table["exact_margin"]).to_numpy()
+    above = (table["gamma_bound"] / table["exact_margin"]).to_numpy()
     order = np.argsort(below)
-    numbers = list(range(count))
-    figure = ClaimFigure(
-        "cell, by its margin",
-        "share of γ*",
-        (
-            Series("γ(w)", numbers, np.array(below)[order]),
-            Series("bound", numbers, np.array(above)[order]),
-            level("γ*", 1.0, numbers),
-        ),
-    )
-    good = at_most(below, 1 + 1e-7) and at_most([-x for x in above], -1 + 1e-7)
-    summary = f"{count} cells; γ(w)/γ* ≤ 1 {max(below) - 1:+.1e}, bound/γ* ≥ 1 {min(above) - 1:+.1e}"
+    series = levels(range(len(table)), {"γ(w)": below[order], "bound": above[order]}, {"γ*": 1.0})
+    figure = ClaimFigure("cell, by its margin", "share of γ*", series)
+    good = at_most(below, 1 + 1e-7) and at_most(-above, -1 + 1e-7)
+    summary = f"{len(table)} cells; γ(w)/γ* ≤ 1 {below.max() - 1:+.1e}, bound/γ* ≥ 1 {above.min() - 1:+.1e}"
     return Measurement(summary, good, figure)
