@@ -14,6 +14,8 @@ from mdcore.verification.claims.limits import TRANSIENT
 from mdcore.verification.evidence import GRIDS, Evidence
 from mdcore.verification.independent import least_potential
 
+DATA: dict = {}  # the data sets and the unspoiled tables and weights of the parts, made once for all tests
+MADE: dict[str, tuple[pd.DataFrame, pd.DataFrame, dict[str, np.ndarray]]] = {}
 ANGLES = {"constant": ([1e3, 1e4, 1e5], [16, 12, 9.4]), "loss_scaled": ([1e3, 1e4, 3e4], [1.0, 0.12, 0.046])}
 
 
@@ -22,7 +24,7 @@ class IdealEvidence(Evidence):
 
     def __init__(self, cache):
         super().__init__(cache, quick=True)
-        self.cache = cache
+        self.cache, self._data = cache, DATA
         self.tables: dict[str, list[pd.DataFrame]] = {}
         self.weights: dict[str, np.ndarray] = {}
 
@@ -41,8 +43,13 @@ class IdealEvidence(Evidence):
 
     def _made(self, part):
         if part not in self.tables:
-            made = [self._cell(part, cell_id, config) for cell_id, config in self.configs(part).items()]
-            self.tables[part] = [pd.DataFrame([m[0] for m in made]), pd.concat([m[1] for m in made])]
+            if part not in MADE:
+                cells = [self._cell(part, cell_id, config) for cell_id, config in self.configs(part).items()]
+                rows, paths, weights = zip(*cells, strict=True)
+                MADE[part] = pd.DataFrame(rows), pd.concat(paths), dict(zip(self.configs(part), weights, strict=True))
+            final, history, weights = MADE[part]
+            self.tables[part] = [final.copy(), history.copy()]
+            self.weights |= weights
         return self.tables[part]
 
     def _cell(self, part, cell_id, config):
@@ -63,8 +70,8 @@ class IdealEvidence(Evidence):
                 "exact_margin": exact.margin, "exact_margin_gap": exact.gap, "exact_margin_kkt": exact.kkt,
                 "margin_lp": 0.99 * exact.margin, "gamma_bound": 1.01 * exact.margin,
             }  # fmt: skip
-        self.weights[cell_id] = self._predictor(part, cell_id, config, known, exact)
-        return row, self._path(cell_id, config, known, exact, p)
+        w = self._predictor(part, cell_id, config, known, exact)
+        return row, self._path(cell_id, config, known, exact, p), w
 
     def _predictor(self, part, cell_id, config, known, exact):
         if part == "quasi":
