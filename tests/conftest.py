@@ -109,8 +109,8 @@ def process(tmp_path, fake_notebook):
         started.append(subprocess.Popen(argv, cwd=tmp_path, env=env, **pipes))
         return started[-1]
 
-    call.place = tmp_path
-    (tmp_path / "runs").mkdir()
+    call.place, call.runs = tmp_path, tmp_path / "runs"
+    call.runs.mkdir()
     yield call
     for one in started:
         if one.poll() is None:

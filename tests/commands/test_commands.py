@@ -14,12 +14,13 @@ import pandas as pd
 import psutil
 import pytest
 from fake_grids import ROOT
+from fake_training import LIGHT_KERNELS
 from processes import behave, gone, kernels_of, make_notebook, the_run, wait_for
 
 from mdcore import run_analysis, run_compare, run_grid, run_paper
 from mdcore.config.grid import load_grid
 from mdcore.runner import command, execution
-from mdcore.runner.kernels.servers import Kernels, sweep
+from mdcore.runner.kernels import servers
 from mdcore.runner.notebooks import execute
 from mdcore.store import commits
 from mdcore.store.drafts import Draft
@@ -125,7 +126,7 @@ def test_a_grid_is_trained_by_the_real_notebook(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_the_notebook_opened_by_hand_trains_one_cell(tmp_path):
-    with Kernels() as kernels:
+    with servers.Kernels() as kernels:
         execute(execution.TRAIN_NOTEBOOK, tmp_path / "by_hand.ipynb", {}, tmp_path, kernels)
     text = (tmp_path / "by_hand.ipynb").read_text()
     assert "converged" in text
@@ -313,31 +314,44 @@ def test_an_output_place_that_cannot_be_written(grid_command, monkeypatch):
 # processes that are killed
 
 
-def training(call, runner, count=2):
-    """The kernels, once `count` stacks are being trained."""
-    wait_for(lambda: len(list(call.place.glob("runs/*/stacks/.*/progress.json"))) >= count, 600)
-    return kernels_of(runner.pid)
+def asleep(process, *flags, stacks=2):
+    """(a run whose training sleeps, its kernels), once `stacks` stacks are being trained."""
+    behave(process, **{"*": "sleep"})
+    runner = process(*flags)
+    wait_for(lambda: len(list(process.runs.glob("*/stacks/.*/progress.json"))) >= stacks, 600)
+    return runner, kernels_of(runner.pid)
+
+
+def private_directory(kernels):
+    """Where the sockets of the kernels are, which nobody else can reach."""
+    sockets = [c.laddr for kernel in kernels for c in kernel.net_connections("unix") if c.laddr]
+    (private,) = {Path(socket).parent for socket in sockets}
+    assert private.name.startswith("mdcore-") and private.stat().st_mode & 0o777 == 0o700
+    connections = [json.loads(file.read_text())["transport"] for file in private.glob("*.json")]
+    assert connections == ["ipc", "ipc"]
+    return private
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_run_stops_its_kernels_and_says_how_to_go_on(process, number):
-    (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
-    runner = process()
-    kernels = training(process, runner)
+    runner, kernels = asleep(process)
     assert len(kernels) == 2
+    private = private_directory(kernels)
+    family = [psutil.Process(runner.pid), *psutil.Process(runner.pid).children(recursive=True)]
+    assert [c for member in family for c in member.net_connections("inet")] == []
     runner.send_signal(number)
     out, err = runner.communicate(timeout=120)
     assert runner.returncode == 130
     assert "To go on:\n  python -m mdcore.run_grid --config grid.yaml --tag t" in err
     assert "Traceback" not in out + err
     assert gone(kernels)
+    wait_for(lambda: gone(family), 60)
+    assert not private.exists()
 
 
 @pytest.mark.slow
 def test_a_second_interrupt_ends_at_once(process):
-    (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
-    runner = process()
-    kernels = training(process, runner)
+    runner, kernels = asleep(process)
     runner.send_signal(signal.SIGINT)
     runner.send_signal(signal.SIGTERM)
     runner.communicate(timeout=120)
@@ -347,9 +361,8 @@ def test_a_second_interrupt_ends_at_once(process):
 
 @pytest.mark.slow
 def test_sigkill_of_the_runner_leaves_no_kernel_and_no_lock(process):
-    (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
-    runner = process()
-    kernels = training(process, runner)
+    runner, kernels = asleep(process)
+    private = private_directory(kernels)
     family = psutil.Process(runner.pid).children(recursive=True)
     assert len(family) > len(kernels)  # the server that they are forked from is there too
     second = process()
@@ -359,8 +372,8 @@ def test_sigkill_of_the_runner_leaves_no_kernel_and_no_lock(process):
     runner.kill()
     runner.wait()
     wait_for(lambda: gone(family), 60)
-    (process.place / "runs" / "behave.json").write_text("{}")
-    (run,) = (process.place / "runs").glob("*_t")
+    behave(process)
+    run = the_run(process)
     states = [p.parent.name for p in run.glob("stacks/.*/state")]
     assert len(states) == 2  # kept: the next run goes on from there
     third = process()
@@ -368,37 +381,13 @@ def test_sigkill_of_the_runner_leaves_no_kernel_and_no_lock(process):
     assert third.returncode == 0, err
     assert len(read_run(run).final) == 8
     assert [p.name for p in (run / "stacks").glob(".*")] == []
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
-@pytest.mark.slow
-def test_a_run_opens_no_port_and_its_private_directory_goes(process, number):
-    (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
-    runner = process()
-    kernels = training(process, runner)
-    family = [psutil.Process(runner.pid), *psutil.Process(runner.pid).children(recursive=True)]
-    assert [c for member in family for c in member.net_connections("inet")] == []
-    sockets = [c.laddr for kernel in kernels for c in kernel.net_connections("unix") if c.laddr]
-    (private,) = {Path(socket).parent for socket in sockets}
-    files = list(private.glob("*.json"))
-    assert len(files) == 2
-    assert private.name.startswith("mdcore-")
-    assert private.stat().st_mode & 0o777 == 0o700
-    assert all(json.loads(file.read_text())["transport"] == "ipc" for file in files)
-    runner.send_signal(number)
-    runner.communicate(timeout=120)
-    wait_for(lambda: gone(family), 60)
-    if number == signal.SIGKILL:
-        sweep()  # what the next run does first
     assert not private.exists()
 
 
 @pytest.mark.parametrize("which", ["kernel", pytest.param("server", marks=pytest.mark.slow)])
 def test_a_killed_kernel_is_tried_again(process, which):
-    (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
-    runner = process("--only", "seed=0")
-    (kernel,) = training(process, runner, 1)
-    (process.place / "runs" / "behave.json").write_text("{}")
+    runner, (kernel,) = asleep(process, "--only", "seed=0", stacks=1)
+    behave(process)
     (kernel if which == "kernel" else kernel.parent()).kill()  # kernels end with the server they were forked from
     out, err = runner.communicate(timeout=200)
     assert runner.returncode == 0, err
@@ -407,12 +396,10 @@ def test_a_killed_kernel_is_tried_again(process, which):
 
 @pytest.mark.slow
 def test_a_second_runner_can_wait(process):
-    (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
-    first = process()
-    training(process, first)
+    first, _ = asleep(process)
     second = process("--wait")
     wait_for(lambda: "waiting for process" in second.stdout.readline())
-    (process.place / "runs" / "behave.json").write_text("{}")
+    behave(process)
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=120)
     out, _ = second.communicate(timeout=200)
@@ -440,27 +427,22 @@ def test_a_finished_grid_is_told_without_loading_anything_heavy(process):
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("which", ["worker", "server of kernels"])
 def test_a_dask_cluster_runs_a_grid_and_survives_what_is_killed(process, which):
-    (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
-    runner = process("--backend", "dask")
-    kernels = training(process, runner)
-    (process.place / "runs" / "behave.json").write_text("{}")
+    runner, kernels = asleep(process, "--backend", "dask")
+    behave(process)
     for kernel in kernels:
         server = kernel.parent()
         (server.parent() if which == "worker" else server).kill()
     wait_for(lambda: gone(kernels))
     _, err = runner.communicate(timeout=400)
     assert runner.returncode == 0, err
-    (run,) = (process.place / "runs").glob("*_t")
-    assert len(read_run(run).final) == 8
+    assert len(read_run(the_run(process)).final) == 8
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_dask_cluster_ends_with_its_runner(process, number):
-    (process.place / "runs" / "behave.json").write_text('{"*": "sleep"}')
-    runner = process("--backend", "dask")
-    training(process, runner)
+    runner, _ = asleep(process, "--backend", "dask")
     family = psutil.Process(runner.pid).children(recursive=True)
     assert len(family) >= 4
     runner.send_signal(number)
@@ -490,49 +472,39 @@ def test_a_wrong_analysis_request_ends_with_2(tmp_path, monkeypatch, capsys, fla
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_analysis_that_fails_says_where_to_look(grid_command, tmp_path, monkeypatch, capsys):
-    grid_command()
-    run = the_run(grid_command)
-    before = snapshot(run)
+def test_an_analysis_that_fails_says_where_to_look(run, tmp_path, monkeypatch, capsys):
+    before = snapshot(run.path)
     make_notebook(tmp_path / "aggregate.ipynb", "raise ValueError('no such column')")
     monkeypatch.setattr(run_analysis, "PLACE", tmp_path)
-    assert run_analysis.main(["--input_dir", str(run), "--output_dir", str(tmp_path / "out")]) == 1
-    told = capsys.readouterr().err
-    assert "ValueError: no such column" in told
+    monkeypatch.setattr(servers, "FOR_ANALYSIS", LIGHT_KERNELS)
+    assert run_analysis.main(["--input_dir", str(run.path), "--output_dir", str(tmp_path / "out")]) == 1
+    message = capsys.readouterr().err
+    assert "ValueError: no such column" in message
     (kept,) = tmp_path.glob(".mdcore-*/aggregate.ipynb")
-    assert str(kept.parent) in told and "no such column" in kept.read_text()
-    assert not (tmp_path / "out").exists() and snapshot(run) == before
+    assert str(kept.parent) in message and "no such column" in kept.read_text()
+    assert not (tmp_path / "out").exists() and snapshot(run.path) == before
     with Draft(tmp_path / "out"):
         assert not kept.parent.exists()
 
 
-@pytest.mark.parametrize(
-    "where", ["", "stacks/new", *(pytest.param(w, marks=pytest.mark.slow) for w in ("stacks", "figures"))]
-)
-def test_an_analysis_never_goes_into_a_run(grid_command, where, capsys):
-    grid_command()
-    run = the_run(grid_command)
-    before = snapshot(run)
-    assert run_analysis.main(["--input_dir", str(run), "--output_dir", str(run / where)]) == 2
-    assert "lies in the run" in capsys.readouterr().err and snapshot(run) == before
+@pytest.mark.parametrize("where", ["", "stacks/new", "stacks", "figures"])
+def test_an_analysis_never_goes_into_a_run(run, where, capsys):
+    before = snapshot(run.path)
+    assert run_analysis.main(["--input_dir", str(run.path), "--output_dir", str(run.path / where)]) == 2
+    assert "lies in the run" in capsys.readouterr().err and snapshot(run.path) == before
 
 
-def test_an_analysis_into_a_directory_of_the_user_s_touches_nothing(grid_command, tmp_path, capsys):
-    grid_command()
+def test_an_analysis_into_a_directory_of_the_user_s_touches_nothing(run, tmp_path, capsys):
     for name in ("master.csv", "report.md", "figures/photo.png", "tables/my_table.tex", "conditions/mine.json"):
         (tmp_path / "paper" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "paper" / name).write_text("mine")
     before = snapshot(tmp_path / "paper")
-    flags = ["--input_dir", str(the_run(grid_command)), "--output_dir", str(tmp_path / "paper")]
-    assert run_analysis.main(flags) == 2
+    assert run_analysis.main(["--input_dir", str(run.path), "--output_dir", str(tmp_path / "paper")]) == 2
     assert "no analysis wrote" in capsys.readouterr().err and snapshot(tmp_path / "paper") == before
 
 
-def test_an_empty_run_is_not_analysed(grid_command, tmp_path, capsys):
-    grid_command()
-    run = the_run(grid_command)
-    assert run_analysis.main(["--input_dir", str(run), "--output_dir", str(run)]) == 2
-    for stack in (run / "stacks").iterdir():
-        (stack / "stack.json").unlink()
-    assert run_analysis.main(["--input_dir", str(run), "--output_dir", str(tmp_path / "out")]) == 2
+def test_an_empty_run_is_not_analysed(run, tmp_path, capsys):
+    for record in run.path.glob("stacks/*/stack.json"):
+        record.unlink()
+    assert run_analysis.main(["--input_dir", str(run.path), "--output_dir", str(tmp_path / "out")]) == 2
     assert "no finished stack" in capsys.readouterr().err
