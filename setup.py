@@ -6,16 +6,9 @@ from setuptools import find_packages, setup
 
 needed, _, tests = Path(__file__).with_name("requirements.txt").read_text(encoding="utf-8").partition("\n# tests\n")
 
-
-def requirements(text: str) -> list[str]:
-    """The lines of a requirements file without comments."""
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-    return [line for line in lines if line]
-
-
 setup(
-    install_requires=requirements(needed),
-    extras_require={"tests": requirements(tests)},
+    install_requires=needed,  # setuptools drops the comments
+    extras_require={"tests": tests},
     packages=[*find_packages(include=["mdcore*"]), "mdcore.notebooks", "mdcore.grids"],
     package_dir={"mdcore.notebooks": "notebooks", "mdcore.grids": "grids"},
     package_data={

@@ -122,17 +122,17 @@ def largest(values: Iterable[float]) -> float:
     return float(values.max()) if len(values) else math.nan
 
 
-def level(label: str, y: float, x: Sequence[Any] | np.ndarray) -> Series:
-    """A prediction that is one number, drawn over all x."""
-    return Series(label, x, [y] * len(x), "prediction")
+def prediction(label: str, y: float | Sequence[float], x: Sequence[Any] | np.ndarray) -> Series:
+    """A prediction: a value for each x, or one number, drawn over all x."""
+    return Series(label, x, np.broadcast_to(y, len(x)), "prediction")
 
 
-def levels(x: Sequence[Any] | np.ndarray, measured: dict[str, Any], predicted: dict[str, float]) -> tuple[Series, ...]:
-    """Measured values {label: y} over the same x, numbers or names, and predictions that are one number each."""
+def curves(x: Sequence[Any] | np.ndarray, measured: dict[str, Any], predicted: dict[str, Any]) -> tuple[Series, ...]:
+    """Measured values {label: y} and predictions over the same x, numbers or names."""
     data = [Series(label, x, y) for label, y in measured.items()]
-    return (*data, *(level(label, y, x) for label, y in predicted.items()))
+    return (*data, *(prediction(label, y, x) for label, y in predicted.items()))
 
 
-def bars(names: Sequence[str], values: Sequence[float], y_label: str, predicted: dict[str, float], scale="linear"):
-    """ClaimFigure of one value a name, with predictions as levels: {label: y}."""
-    return ClaimFigure("", y_label, levels(names, {"measured": values}, predicted), y_scale=scale)
+def bars(names: Sequence[str], values: Sequence[float], y_label: str, predicted: dict[str, Any], scale="linear"):
+    """ClaimFigure of one value a name, with predictions {label: y}."""
+    return ClaimFigure("", y_label, curves(names, {"measured": values}, predicted), y_scale=scale)

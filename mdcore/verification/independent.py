@@ -65,7 +65,7 @@ def newton_logistic(A: np.ndarray, steps: int = 50) -> np.ndarray:
 
 
 def soft_margin_svm(A: np.ndarray, C: float) -> np.ndarray:
-    """argmin ½‖w‖² + C Σ max(0, 1 − Aw), no bias: L-BFGS-B on its dual, then Newton on the free multipliers."""
+    """argmin ½‖w‖² + C Σ max(0, 1 − Aw), no bias: L-BFGS-B on its dual."""
     Q = A @ A.T
     answer = minimize(
         lambda a: (0.5 * a @ Q @ a - a.sum(), Q @ a - 1),

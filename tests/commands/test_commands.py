@@ -135,11 +135,11 @@ def test_the_notebook_opened_by_hand_trains_one_cell(tmp_path):
 
 def test_a_dry_run_writes_nothing_and_tells_what_and_how_long(grid_command, tmp_path):
     before = snapshot(tmp_path)
-    told = grid_command("--dry_run")
-    assert told.status == 0
-    assert "8 cells: 0 done, 0 failed, 0 stale, 8 to run in 2 stacks" in told.out
-    assert "cost: about" in told.out
-    assert all(cell.cell_id in told.out for cell in load_grid(tmp_path / "grid.yaml").cells)
+    result = grid_command("--dry_run")
+    assert result.status == 0
+    assert "8 cells: 0 done, 0 failed, 0 stale, 8 to run in 2 stacks" in result.out
+    assert "cost: about" in result.out
+    assert all(cell.cell_id in result.out for cell in load_grid(tmp_path / "grid.yaml").cells)
     assert snapshot(tmp_path) == before
 
 
@@ -160,16 +160,16 @@ def test_a_dry_run_writes_nothing_and_tells_what_and_how_long(grid_command, tmp_
 def test_a_wrong_request_ends_with_2_and_writes_nothing(grid_command, tmp_path, monkeypatch, flags, says):
     monkeypatch.setattr(command, "has_cuda", lambda: False)
     before = snapshot(tmp_path)
-    told = grid_command(*flags)
-    assert told.status == 2
-    assert says in told.err
-    assert "Traceback" not in told.err
+    result = grid_command(*flags)
+    assert result.status == 2
+    assert says in result.err
+    assert "Traceback" not in result.err
     assert snapshot(tmp_path) == before
 
 
 def test_everything_wrong_is_told_at_once(grid_command):
-    told = grid_command("--jobs", "0", "--tag", "a/b", "--set", "epochs=-3")
-    assert all(word in told.err for word in ("--jobs", "--tag", "epochs"))
+    result = grid_command("--jobs", "0", "--tag", "a/b", "--set", "epochs=-3")
+    assert all(word in result.err for word in ("--jobs", "--tag", "epochs"))
 
 
 @pytest.mark.parametrize("flags", [["--rerun", "some"], ["--device", "tpu"], ["--jobs", "two"], ["--nonsense"]])
@@ -217,8 +217,8 @@ def test_failed_cells_are_told_remembered_and_can_be_rerun(grid_command, tmp_pat
 def test_a_cell_that_has_merely_not_converged_is_told_and_is_no_error(grid_command, tmp_path):
     cells = [cell.cell_id for cell in load_grid(tmp_path / "grid.yaml").cells]
     behave(grid_command, **{cells[0]: "misclassify"})
-    for told in (grid_command(), grid_command()):  # trained, and found done
-        assert told.status == 0 and "1 cells failed" in told.out and "training accuracy 0.9" in told.out
+    for result in (grid_command(), grid_command()):  # trained, and found done
+        assert result.status == 0 and "1 cells failed" in result.out and "training accuracy 0.9" in result.out
     behave(grid_command, **{cells[0]: "misclassify", cells[1]: "diverge"})
     assert grid_command("--rerun", "all").status == 1
     behave(grid_command, **{cells[0]: "raise"})
@@ -234,20 +234,20 @@ def test_a_misspelt_tag_gets_the_nearest_name(command, tmp_path, monkeypatch, ca
     paper.touch()
     words = ["--tags", "mnist_frist", "mnist_first"] if command is run_compare.main else ["--tag", "mnist_frist"]
     assert command(words) == 2
-    told = capsys.readouterr().err
-    assert "did you mean 'mnist_first'?" in told and len(told.splitlines()) == 1
+    message = capsys.readouterr().err
+    assert "did you mean 'mnist_first'?" in message and len(message.splitlines()) == 1
 
 
 def test_a_misspelt_grid_gets_the_nearest_name(grid_command):
-    told = grid_command(config="grids/mnist_pair.yaml")
-    assert told.status == 2 and told.err.strip().endswith("did you mean 'mnist_pairs'?")
+    result = grid_command(config="grids/mnist_pair.yaml")
+    assert result.status == 2 and result.err.strip().endswith("did you mean 'mnist_pairs'?")
 
 
 def test_fail_fast_stops_at_the_first_failure(grid_command, tmp_path):
     cells = load_grid(tmp_path / "grid.yaml").cells
     behave(grid_command, **{cell.cell_id: "diverge" for cell in cells})
-    told = grid_command("--fail_fast", "--jobs", "1")
-    assert told.status == 1
+    result = grid_command("--fail_fast", "--jobs", "1")
+    assert result.status == 1
     assert len(read_run(the_run(grid_command)).final) == 4
 
 
@@ -282,12 +282,12 @@ def test_a_full_disk_stops_the_run_and_blames_no_cell(grid_command, monkeypatch)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(commits.os, "rename", full)
-    told = grid_command("--jobs", "1")
-    assert told.status == 1
-    assert "the run stopped" in told.err
-    assert "No space left on device" in told.err
-    assert "run_grid" in told.err  # the command to go on
-    assert "Traceback" not in told.err + told.out
+    result = grid_command("--jobs", "1")
+    assert result.status == 1
+    assert "the run stopped" in result.err
+    assert "No space left on device" in result.err
+    assert "run_grid" in result.err  # the command to go on
+    assert "Traceback" not in result.err + result.out
     monkeypatch.setattr(commits.os, "rename", real)
     assert grid_command().status == 0
     assert set(read_run(the_run(grid_command)).final["status"]) == {"converged"}
@@ -302,9 +302,9 @@ def test_an_output_place_that_cannot_be_written(grid_command, monkeypatch):
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    told = grid_command()
-    assert told.status == 1
-    assert "Read-only file system" in told.err
+    result = grid_command()
+    assert result.status == 1
+    assert "Read-only file system" in result.err
     assert not grid_command.runs.exists()
     monkeypatch.undo()
     Path(grid_command.runs).write_text("a file")

@@ -18,10 +18,12 @@ import psutil
 import pytest
 from fake_grids import GRID_TEXT, ROOT, SUPPORT, fake_cells
 from fake_run import grid_cells, write_run
+from fake_training import LIGHT_KERNELS
 from processes import gone, make_notebook, runner_for, wait_for
 
 from mdcore import run_grid, streams
 from mdcore.config.errors import GridError
+from mdcore.config.grid import load_grid
 from mdcore.config.plugins.loading import load_metric
 from mdcore.runner.execution import run_stack
 from mdcore.runner.kernels.app import LEFT_OUT, MOST_PRINTED
@@ -40,11 +42,11 @@ LIGHT = ("ipykernel.kernelapp",)  # a server of kernels that imports no torch
 
 def sources() -> list[tuple[str, str]]:
     """(name, Python text) of the package and of the code cells of its notebooks."""
-    found = [(str(p.relative_to(ROOT)), p.read_text(encoding="utf-8")) for p in sorted((ROOT / "mdcore").rglob("*.py"))]
+    texts = [(str(p.relative_to(ROOT)), p.read_text(encoding="utf-8")) for p in sorted((ROOT / "mdcore").rglob("*.py"))]
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
-        found.append((path.name, "\n".join(cell.source for cell in cells if cell.cell_type == "code")))
-    return found
+        texts.append((path.name, "\n".join(cell.source for cell in cells if cell.cell_type == "code")))
+    return texts
 
 
 def without_encoding(text: str) -> list[int]:
@@ -76,36 +78,36 @@ ASCII = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 LETTERS = GRID_TEXT.replace("Does it run?", '"Größe δ: hängt die Richtung davon ab?"')
 
 
-def grid_command_line(place: Path, *flags: str, **how) -> subprocess.CompletedProcess:
-    """run_grid on LETTERS as a process of its own; `env` is added to the environment."""
-    (place / "grid.yaml").write_text(LETTERS, encoding="utf-8")
-    env = os.environ | {"PYTHONPATH": str(ROOT)} | how.pop("env", {})
-    argv = [sys.executable, "-m", "mdcore.run_grid", "--config", "grid.yaml", "--tag", "t", "--jobs", "1", *flags]
-    return subprocess.run(argv, cwd=place, env=env, stderr=subprocess.PIPE, timeout=200, **how)
+GRID = ["--config", "grid.yaml", "--tag", "t", "--jobs", "1"]
+
+
+def python(place: Path, *words: str, env: dict[str, str] = {}, **how) -> subprocess.CompletedProcess:  # noqa: B006
+    """A python in `place` that has the package; `env` is added to the environment."""
+    env = os.environ | {"PYTHONPATH": str(ROOT)} | env
+    return subprocess.run([sys.executable, *words], cwd=place, env=env, stderr=subprocess.PIPE, timeout=200, **how)
 
 
 @pytest.mark.parametrize("env", [{"PYTHONIOENCODING": "ascii"}, ASCII], ids=["ascii-output", "posix-locale"])
 def test_letters_that_the_terminal_lacks_are_escaped(tmp_path, env):
     code = "from mdcore.streams import steady_streams as s; s(); print('aggregate \\u2026 \\u03b4')"
-    argv = [sys.executable, "-c", code]
-    done = subprocess.run(argv, env=os.environ | {"PYTHONPATH": str(ROOT)} | env, capture_output=True, check=True)
-    assert done.stdout == b"aggregate \\u2026 \\u03b4\n"
-    told = grid_command_line(tmp_path, "--dry_run", "--set", "seed=[0, 99", env=env, stdout=subprocess.PIPE)
-    assert (told.returncode, b"Traceback" in told.stderr) == (2, False)
+    assert python(tmp_path, "-c", code, env=env, stdout=subprocess.PIPE).stdout == b"aggregate \\u2026 \\u03b4\n"
+    (tmp_path / "grid.yaml").write_text(LETTERS, encoding="utf-8")
+    done = python(tmp_path, "-m", "mdcore.run_grid", *GRID, "--dry_run", "--set", "seed=[0, 99", env=env)
+    assert (done.returncode, b"Traceback" in done.stderr) == (2, False)
 
 
 @pytest.mark.slow
 def test_a_run_and_its_analysis_do_not_depend_on_the_locale(tmp_path):
     """Warnings about a locale's encoding are errors, and the kernels have the locale too."""
-    flags = ("--set", "seed=0", "--set", "epochs=50", "--set", "width=3")
+    (tmp_path / "grid.yaml").write_text(LETTERS, encoding="utf-8")
+    grid = ["-m", "mdcore.run_grid", *GRID, "--set", "seed=0", "--set", "epochs=50", "--set", "width=3"]
     for _ in range(2):
-        told = grid_command_line(tmp_path, *flags, env=ASCII, stdout=subprocess.PIPE)
-        assert told.returncode == 0, told.stderr
-        assert b"damaged" not in told.stdout
-    assert b"nothing to do" in told.stdout
-    argv = [sys.executable, "-X", "warn_default_encoding", "-m", "mdcore.run_analysis", "--tag", "t"]
-    env = os.environ | ASCII | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, timeout=200)
+        done = python(tmp_path, *grid, env=ASCII, stdout=subprocess.PIPE)
+        assert done.returncode == 0, done.stderr
+        assert b"damaged" not in done.stdout
+    assert b"nothing to do" in done.stdout
+    analysis = ["-X", "warn_default_encoding", "-m", "mdcore.run_analysis", "--tag", "t"]
+    done = python(tmp_path, *analysis, env=ASCII | {"PYTHONIOENCODING": "ascii"}, stdout=subprocess.PIPE)
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "analysis_results" / "t" / "report.md").read_text(encoding="utf-8")
     assert "Größe δ: hängt die Richtung davon ab?" in report
@@ -119,22 +121,37 @@ def test_a_log_takes_every_letter(tmp_path):
 # standard output
 
 
-@pytest.mark.parametrize("how", ["broken", *(pytest.param(how, marks=pytest.mark.slow) for how in ("closed", "full"))])
-def test_a_command_whose_output_nobody_takes_ends_as_it_would_have(tmp_path, how):
-    """200 kB of plan: more than a pipe holds."""
-    flags = ["--dry_run", "--set", f"seed={list(range(120))}"]
+COMMAND = """
+from mdcore.streams import end_with, steady_streams
+def main():
+    steady_streams()
+    for _ in range(200):  # 200 kB: more than a pipe holds
+        print("x" * 1000)
+    return 1
+end_with(main)
+"""
+
+
+@pytest.mark.parametrize("how", ["broken", "closed", "full"])
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["-c", COMMAND], 1), pytest.param(["-m", "mdcore.run_grid", *GRID, "--dry_run"], 0, marks=pytest.mark.slow)],
+    ids=["200 kB", "run_grid"],
+)
+def test_a_command_whose_output_nobody_takes_ends_as_it_would_have(tmp_path, words, status, how):
+    (tmp_path / "grid.yaml").write_text(GRID_TEXT)
     if how == "full":
         with open("/dev/full", "wb") as full:
-            done = grid_command_line(tmp_path, *flags, stdout=full)
+            done = python(tmp_path, *words, stdout=full)
     elif how == "closed":
-        done = grid_command_line(tmp_path, *flags, preexec_fn=lambda: os.close(1))
+        done = python(tmp_path, *words, preexec_fn=lambda: os.close(1))
     else:
         reader, writer = os.pipe()
         os.close(reader)
-        done = grid_command_line(tmp_path, *flags, stdout=writer)
+        done = python(tmp_path, *words, stdout=writer)
         os.close(writer)
     expected = b"standard output cannot be written: No space left on device\n" if how == "full" else b""
-    assert (done.returncode, done.stderr) == (0, expected)
+    assert (done.returncode, done.stderr) == (status, expected)
 
 
 def test_a_file_never_takes_the_place_of_a_closed_output(tmp_path):
@@ -142,8 +159,7 @@ def test_a_file_never_takes_the_place_of_a_closed_output(tmp_path):
         "from mdcore.streams import steady_streams as s; s()\n"
         "file = open('data', 'w'); print('words', flush=True); file.write('data'); file.close()"
     )
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True, preexec_fn=lambda: os.close(1))
+    assert python(tmp_path, "-c", code, preexec_fn=lambda: os.close(1)).returncode == 0
     assert (tmp_path / "data").read_text(encoding="utf-8") == "data"
 
 
@@ -174,10 +190,10 @@ def test_a_hangup_that_was_ignored_stays_ignored(tmp_path, ignored):
 
 SPOIL = """
 import json, os, sys, matplotlib
-told = {"usetex": matplotlib.rcParams["text.usetex"], "pad": matplotlib.rcParams["savefig.pad_inches"],
+seen = {"usetex": matplotlib.rcParams["text.usetex"], "pad": matplotlib.rcParams["savefig.pad_inches"],
         "started": "started" in globals(), "warn": sys.warnoptions, "optimise": sys.flags.optimize,
         "names": sorted(os.environ), "mine": os.environ.get("MDCORE_MY_DATA")}
-json.dump(told, open("told.json", "w"))
+json.dump(seen, open("seen.json", "w"))
 """
 
 
@@ -202,24 +218,14 @@ def test_nothing_of_the_users_settings_reaches_a_kernel(tmp_path, monkeypatch):
     notebook = make_notebook(tmp_path / "probe.ipynb", SPOIL)
     with Kernels((*LIGHT, "matplotlib")) as kernels:
         execute(notebook, tmp_path / "out.ipynb", {}, tmp_path / "here", kernels)
-    told = json.loads((tmp_path / "here" / "told.json").read_text(encoding="utf-8"))
-    names = told.pop("names")
-    assert told == {"usetex": False, "pad": 0.1, "started": False, "warn": [], "optimise": 0, "mine": "where it is"}
+    seen = json.loads((tmp_path / "here" / "seen.json").read_text(encoding="utf-8"))
+    names = seen.pop("names")
+    assert seen == {"usetex": False, "pad": 0.1, "started": False, "warn": [], "optimise": 0, "mine": "where it is"}
     ours = {*PINNED, "PYTHONPATH", "PYTHONIOENCODING", "IPYTHONDIR", "MPLBACKEND", "MATPLOTLIBRC", "TMPDIR"}
     others = {name for name in names if name not in LISTED and not name.startswith(LISTED_PREFIXES)} - ours
-    assert others <= {
-        "PYDEVD_USE_FRAME_EVAL",
-        "JPY_PARENT_PID",
-        "TERM",
-        "CLICOLOR",
-        "FORCE_COLOR",
-        "CLICOLOR_FORCE",
-        "PAGER",
-        "GIT_PAGER",
-        "KMP_INIT_AT_FORK",
-        "KMP_DUPLICATE_LIB_OK",
-        "__KMP_REGISTERED_LIB",
-    }
+    of_ipykernel = {"PYDEVD_USE_FRAME_EVAL", "JPY_PARENT_PID", "TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE"}
+    of_openmp = {"KMP_INIT_AT_FORK", "KMP_DUPLICATE_LIB_OK", "__KMP_REGISTERED_LIB"}
+    assert others <= of_ipykernel | of_openmp | {"PAGER", "GIT_PAGER"}
 
 
 def test_somebody_without_a_home_has_kernels(tmp_path, monkeypatch):
@@ -346,15 +352,14 @@ def test_an_address_that_is_no_scheduler_is_told_in_one_line(monkeypatch, addres
 
     monkeypatch.setattr(dask_backend, "CONNECT_WITHIN", 0.5)
     with (
-        pytest.raises(dask_backend.RunError, match="no Dask scheduler answers at") as told,
+        pytest.raises(dask_backend.RunError, match="no Dask scheduler answers at") as error,
         dask_backend.connected(1, address),
     ):
         pass
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_first_step_that_overflows_is_a_cell_that_diverged(tmp_path):
-    from mdcore.config.grid import load_grid
     from mdcore.store.columns import HISTORY
     from mdcore.training.stack import train_request
 
@@ -406,7 +411,6 @@ def later(w, data):
 @pytest.fixture
 def late(tmp_path, monkeypatch):
     """call(metric, record) -> what train_request makes of one cell; fails when it trains unasked."""
-    from mdcore.config.grid import load_grid
     from mdcore.training import stack as training
 
     (tmp_path / "late.py").write_text(LATE)
@@ -502,12 +506,12 @@ def test_a_stack_that_takes_no_step_is_told_with_doubling_times(tmp_path, monkey
     monkeypatch.setattr("mdcore.runner.times.progress.time.monotonic", lambda: now[0])
     progress = Progress([stack], 1, 0, Log(None))
     progress.began(stack, tmp_path)
-    told = []
+    messages = []
     for now[0] in range(0, 1000, 10):
         if now[0] <= 300:
             (tmp_path / "progress.json").write_text(json.dumps({"done": now[0], "total": 1000}))
-        told += progress.stalls()
-    assert [text.partition(" (")[0] for text in told] == [
+        messages += progress.stalls()
+    assert [text.partition(" (")[0] for text in messages] == [
         f"{stack.name}: no step for {t}" for t in ("02:00", "04:00", "08:00")
     ]
 
@@ -521,19 +525,19 @@ def test_results_that_are_written_count_whatever_comes_after(tmp_path):
         f"write_results(output, results({[cell.cell_id for cell in cells]!r}))\n"
     )
     parameters = nbformat.v4.new_code_cell("request = output = None", metadata={"tags": ["parameters"]})
-    for number, after in enumerate(("raise KeyError('colour')", "os.kill(os.getpid(), 9)")):
-        run_dir = tmp_path / str(number)
-        notebook = nbformat.read(make_notebook(tmp_path / "train_cell.ipynb", write), 4)
-        notebook.cells = [parameters, notebook.cells[1], nbformat.v4.new_code_cell(after)]
-        nbformat.write(notebook, tmp_path / "train_cell.ipynb")
-        runner = runner_for(run_dir, [stack := Stack(tuple(cells))], notebook=tmp_path / "train_cell.ipynb")
-        job = runner.prepare(trial := Trial(stack))
-        with Kernels(LIGHT) as kernels:
-            result = run_stack(job, kernels)
-        runner.show_begun(trial)
-        assert runner.follow_up(trial, result) == []
-        assert (runner.result.trained, runner.result.failed) == (2, {})
-        assert "after the results were written: " in (run_dir / "grid.log").read_text()
+    file = make_notebook(tmp_path / "train_cell.ipynb", write)
+    with Kernels(LIGHT_KERNELS) as kernels:
+        for number, after in enumerate(("raise KeyError('colour')", "os.kill(os.getpid(), 9)")):
+            notebook = nbformat.read(file, 4)
+            notebook.cells = [parameters, notebook.cells[1], nbformat.v4.new_code_cell(after)]
+            nbformat.write(notebook, file)
+            run_dir = tmp_path / str(number)
+            runner = runner_for(run_dir, [stack := Stack(tuple(cells))], notebook=file)
+            result = run_stack(runner.prepare(trial := Trial(stack)), kernels)
+            runner.show_begun(trial)
+            assert runner.follow_up(trial, result) == []
+            assert (runner.result.trained, runner.result.failed) == (2, {})
+            assert "after the results were written: " in (run_dir / "grid.log").read_text()
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,10 @@ def make(tmp_path):
 
 
 def test_help_is_the_default_and_lists_every_target(make):
-    told = make()
-    assert told.returncode == 0
+    done = make()
+    assert done.returncode == 0
     phony = re.search(r"^\.PHONY:(.*)$", (ROOT / "Makefile").read_text(), re.M).group(1).split()
-    listed = re.findall(r"^  make ([a-z-]+) +\S.*$", told.stdout, re.M)
+    listed = re.findall(r"^  make ([a-z-]+) +\S.*$", done.stdout, re.M)
     assert sorted(listed) == sorted(phony)
     assert {"demo", "test", "test-all", "grid", "plan", "analysis", "paper", "lab", "help"} <= set(listed)
     assert make.calls() == []  # nothing is set up for it
@@ -59,10 +59,10 @@ def test_help_is_the_default_and_lists_every_target(make):
     ],
 )
 def test_a_missing_variable_is_told_before_anything_is_set_up(make, words, missing):
-    told = make(*words)
-    assert told.returncode == 2
-    assert f"*** {missing} missing. Example: make {words[0]} " in told.stderr
-    assert len(told.stderr.splitlines()) == 1
+    done = make(*words)
+    assert done.returncode == 2
+    assert f"*** {missing} missing. Example: make {words[0]} " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert make.calls() == []
 
 
@@ -82,10 +82,10 @@ def test_the_environment_is_built_once_and_again_when_the_requirements_change(ma
 
 
 def test_an_old_python_is_told(make):
-    told = make("test", OLD="1")
-    assert told.returncode == 2
-    assert "Python 3.11 or newer is needed" in told.stderr
-    assert "PYTHON=python3.12" in told.stderr
+    done = make("test", OLD="1")
+    assert done.returncode == 2
+    assert "Python 3.11 or newer is needed" in done.stderr
+    assert "PYTHON=python3.12" in done.stderr
     assert make.calls() == []
 
 
@@ -104,8 +104,8 @@ def test_a_grid_is_called_with_what_was_given(make):
 
 @pytest.mark.parametrize(("status", "analysed", "code"), [("0", True, 0), ("1", True, 2), ("2", False, 2)])
 def test_paper_analyses_what_has_run_also_when_cells_failed(make, status, analysed, code):
-    told = make("paper", "GRID=g", "TAG=t", GRID_STATUS=status)
-    assert told.returncode == code
+    done = make("paper", "GRID=g", "TAG=t", GRID_STATUS=status)
+    assert done.returncode == code
     assert any("run_analysis" in call for call in make.calls()) == analysed
 
 

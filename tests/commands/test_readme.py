@@ -32,28 +32,23 @@ def file_shown(name):
     return text
 
 
-@pytest.fixture
-def quartic(tmp_path):
+def train_seed_0(grid, **places):
+    """What training makes of the cells of seed 0, as one stack."""
+    cells = [cell.config for cell in grid.cells if cell.config["seed"] == 0]
+    request = grid.path.with_name("request.json")
+    request.write_text(json.dumps({"cells": cells, "device": "cpu", **places}))
+    return train_request(request)
+
+
+def test_a_potential_of_ones_own_takes_part_in_everything(tmp_path):
     for name in ("my_potential.py", "my_grid.yaml"):
         (tmp_path / name).write_text(file_shown(name))
-    return load_grid(tmp_path / "my_grid.yaml")
-
-
-def test_a_potential_of_ones_own_takes_part_in_everything(quartic, tmp_path):
-    cells = [cell for cell in quartic.cells if cell.config["seed"] == 0]
-    request = {
-        "cells": [cell.config for cell in cells],
-        "references_dir": None,
-        "plugin_dir": str(tmp_path),
-        "device": "cpu",
-    }
-    (tmp_path / "request.json").write_text(json.dumps(request))
-    final = train_request(tmp_path / "request.json").final.set_index(["potential", "depth"])
+    final = train_seed_0(load_grid(tmp_path / "my_grid.yaml"), plugin_dir=str(tmp_path)).final
     assert len(final) == 4
-    own = final[final["limit_p"] == 4.0]
-    assert len(own) == 2 and (own["status"] == "converged").all()
-    assert (own["angle_max_margin"] < 1.0).all()  # the exact l_4 direction was solved for it, too
-    assert (own["gamma_bound"] >= own["exact_margin"] * (1 - 1e-7)).all()
+    quartic = final[final["limit_p"] == 4.0]
+    assert len(quartic) == 2 and (quartic["status"] == "converged").all()
+    assert (quartic["angle_max_margin"] < 1.0).all()  # the exact l_4 direction was solved for it, too
+    assert (quartic["gamma_bound"] >= quartic["exact_margin"] * (1 - 1e-7)).all()
 
 
 @pytest.mark.slow
@@ -75,8 +70,8 @@ def test_a_step_rule_a_data_set_and_a_metric_are_found_everywhere(tmp_path, monk
     run = tmp_path / "20250101_t"
     results = small_runs.train(file, run, monkeypatch)
     master, summary = aggregate.write(results, tmp_path / "out")
-    own = master[master["step_rule"] == "my_parts:PowerDecay"]
-    assert len(own) == 2 and set(own["param.power"]) == {0.2} and (master["gap"] < 0.1).all()
+    rows = master[master["step_rule"] == "my_parts:PowerDecay"]
+    assert len(rows) == 2 and set(rows["param.power"]) == {0.2} and (master["gap"] < 0.1).all()
     assert master["metric.my_parts:largest_share"].between(50, 100).all() and len(master) == 4
     statistics_tables.write(results, master, summary, tmp_path / "out")
     main = (tmp_path / "out" / "tables" / "main.tex").read_text()
@@ -100,10 +95,7 @@ def test_a_file_of_ones_own_is_planned_and_trained(tmp_path):
     grid = load_grid(tmp_path / "my_data.yaml")
     lines, wrong = ContentNow(grid).report(grid.cells)
     assert not wrong and "8 × 2 to train (4 of +1, 4 of -1), 2 to test; yes is +1, no is -1; separable" in lines[1]
-    cells = [cell.config for cell in grid.cells if cell.config["seed"] == 0]
-    request = {"cells": cells, "references_dir": None, "data_dir": grid.data_dir, "device": "cpu"}
-    (tmp_path / "request.json").write_text(json.dumps(request))
-    output = train_request(tmp_path / "request.json")
+    output = train_seed_0(grid, data_dir=grid.data_dir)
     assert (output.final["status"] == "converged").all() and output.final["dataset_path"].eq("my_data.csv").all()
     assert list(output.data["files"]) == ["my_data.csv"]
 
@@ -116,10 +108,9 @@ def test_the_grid_shown_is_the_shipped_one():
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "grids").glob("*.yaml"))])
 def test_every_shipped_grid_is_documented_with_its_cells(name):
-    grid = load_grid(ROOT / "grids" / f"{name}.yaml")
-    opening = (ROOT / "grids" / f"{name}.yaml").read_text().split("\n\n")[0] + (
-        ROOT / "grids" / f"{name}.yaml"
-    ).read_text().split("\nquestion:")[0]
+    file = ROOT / "grids" / f"{name}.yaml"
+    grid = load_grid(file)
+    opening = file.read_text().split("\nquestion:")[0]
     assert re.search(rf"\b{len(grid.cells)} cells?\b", opening), f"{name}: has {len(grid.cells)} cells"
     if name in ("quick_debug", "synthetic_potentials", "mnist_pairs"):
         (row,) = re.findall(rf"\| `{name}` \|(.*?)\|\n", README)

@@ -57,10 +57,9 @@ class Recorder:
         self.coverage.stop()
         data, lines = self.coverage.get_data(), {}
         for file in data.measured_files():
-            found = data.contexts_by_lineno(file).items()
             lines[places.name_of(Path(file))] = {
                 line: sorted({i for context in contexts for i in self.users.get(context, [])})
-                for line, contexts in found
+                for line, contexts in data.contexts_by_lineno(file).items()
             }
         seen = {name: places.digest(places.text_of(name)) for name in lines}
         path.write_text(json.dumps({"seen": seen, "seconds": self.seconds, "lines": lines}), encoding="utf-8")
@@ -193,12 +192,12 @@ class Group:
         mutant["tests"] = [test for i, test in enumerate(tests) if not i or spent[i] <= self.seconds]
         mutant |= {"fresh": fresh, "limit": 20 + 5 * sum(cost[test] for test in mutant["tests"])}
 
-    def judge(self, mutants: list[dict], told: Callable[..., None]) -> list[dict]:
-        """told(mutant, "killed", "survived" or "timeout", CPU seconds) in this process or a fork of it."""
+    def judge(self, mutants: list[dict], note: Callable[..., None]) -> None:
+        """note(mutant, "killed", "survived" or "timeout", CPU seconds) in this process or a fork of it."""
         for mutant in mutants:
             self.choose(mutant)
             if not mutant["tests"]:
-                told(mutant, "survived", 0.0)
+                note(mutant, "survived", 0.0)
         left = KEPT / f"left-{os.getpid()}"
 
         def ended(mutant, code, seconds):
@@ -207,7 +206,7 @@ class Group:
                     file.write(f"{mutants.index(mutant)}\n")
                 return
             late = code in (-signal.SIGXCPU, -signal.SIGKILL)
-            told(mutant, "timeout" if late else "killed" if code else "survived", seconds)
+            note(mutant, "timeout" if late else "killed" if code else "survived", seconds)
 
         def run(mutant, items):
             limit(mutant["limit"])
@@ -234,7 +233,6 @@ class Group:
         left.unlink(missing_ok=True)
         fresh = [mutant for mutant in mutants if mutant["tests"] and mutant["fresh"]]
         in_forks(fresh + [mutants[int(i)] for i in numbers], self.jobs, alone, ended)
-        return mutants
 
 
 def files_of(words: str) -> list[tuple[str, str]]:

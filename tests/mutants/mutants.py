@@ -113,8 +113,8 @@ def main() -> int:
 
 def report(mutants: list[dict], options: argparse.Namespace) -> int:
     """A line for each module and folder; are enough of the mutants killed?"""
-    told = yaml.safe_load((places.HERE / "mutants_accepted.yaml").read_text(encoding="utf-8")) or []
-    accepted = {(a["module"], a["was"], a["becomes"]) for a in told}
+    listed = yaml.safe_load((places.HERE / "mutants_accepted.yaml").read_text(encoding="utf-8")) or []
+    accepted = {(a["module"], a["was"], a["becomes"]) for a in listed}
     count, kinds, caught, of = defaultdict(Counter), ("killed", "timeout", "survived", "accepted"), 0, 0
     for m in mutants:
         known = m["what"] == "survived" and (Path(m["module"]).name, m["was"], m["becomes"]) in accepted

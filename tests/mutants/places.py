@@ -37,8 +37,8 @@ class Essence(ast.NodeTransformer):
                 node.args, node.keywords = [], []
         if isinstance(node, ast.Dict):  # but alpha, which is a parameter of a potential too
             keys = [key.value if isinstance(key, ast.Constant) else "" for key in node.keys]
-            told = [i for i, key in enumerate(keys) if key not in LOOKS - {"alpha"}]
-            node.keys, node.values = [node.keys[i] for i in told], [node.values[i] for i in told]
+            kept = [i for i, key in enumerate(keys) if key not in LOOKS - {"alpha"}]
+            node.keys, node.values = [node.keys[i] for i in kept], [node.values[i] for i in kept]
         if isinstance(node, ast.Assign) and TUNED & {
             x.id for t in node.targets for x in ast.walk(t) if "id" in x._fields
         }:
@@ -145,9 +145,9 @@ def _give(old, new, living, reached) -> bool:
     for function in living.get(old, []):
         function.__code__ = new
     inner = [[x for x in code.co_consts if isinstance(x, CodeType)] for code in (old, new)]
-    own = [(c.co_code, c.co_names, [repr(x) for x in c.co_consts if not isinstance(x, CodeType)]) for c in (old, new)]
+    outer = [(c.co_code, c.co_names, [repr(x) for x in c.co_consts if not isinstance(x, CodeType)]) for c in (old, new)]
     reached = reached or old in living
-    alike = (reached or own[0] == own[1]) and len(inner[0]) == len(inner[1])
+    alike = (reached or outer[0] == outer[1]) and len(inner[0]) == len(inner[1])
     return alike and all(_give(*pair, living, reached) for pair in zip(*inner))
 
 

@@ -26,9 +26,7 @@ PROGRAM = 'x: int = 3\ndef f(a, b):\n    return g(a + b, Margins(1, top=1), {"zo
     ],
 )
 def test_annotations_and_looks_are_no_mutants(old, new, differs):
-    texts = (PROGRAM, PROGRAM.replace(old, new))
-    one, other = (places.ast.dump(places.Essence().visit(places.ast.parse(text))) for text in texts)
-    assert (one != other) == differs
+    assert (places.essence(PROGRAM) != places.essence(PROGRAM.replace(old, new))) == differs
 
 
 def test_every_alternative_of_a_subject_is_a_module_and_every_word_picks_tests():
@@ -39,9 +37,9 @@ def test_every_alternative_of_a_subject_is_a_module_and_every_word_picks_tests()
             assert any(re.fullmatch(head + one + tail, name) for name in names), one
         for part in words.split(";"):
             files, _, picked = part.strip().partition(" -k ")
-            found = [path for name in files.split() for path in places.TESTS.rglob(f"{name}.py")]
-            assert len(found) == len(files.split()) > 0, part
-            texts = " ".join(path.stem + path.read_text(encoding="utf-8") for path in found)
+            paths = [path for name in files.split() for path in places.TESTS.rglob(f"{name}.py")]
+            assert len(paths) == len(files.split()) > 0, part
+            texts = " ".join(path.stem + path.read_text(encoding="utf-8") for path in paths)
             assert all(word in texts for word in picked.split() if word not in ("or", "and", "not")), part
 
 
@@ -63,16 +61,19 @@ def test_what_computes_or_places_a_number_is_a_subject(room):
 
 
 def test_what_is_accepted_is_a_change_of_a_line_that_is_still_there():
-    for told in yaml.safe_load((places.HERE / "mutants_accepted.yaml").read_text(encoding="utf-8")):
-        texts = [file.read_text(encoding="utf-8") for file in places.SOURCES.rglob(f"{told['module']}.py")]
-        assert any(told["was"] in "\n".join(map(str.strip, text.splitlines())) for text in texts), told
-        assert told["was"] != told["becomes"] and told["why"]
+    texts: dict[str, str] = {}
+    for file in places.SOURCES.rglob("*.py"):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        texts[file.stem] = "\n".join([texts.get(file.stem, ""), *map(str.strip, lines)])
+    for accepted in yaml.load((places.HERE / "mutants_accepted.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader):
+        assert accepted["was"] in texts[accepted["module"]], accepted
+        assert accepted["was"] != accepted["becomes"] and accepted["why"]
 
 
 def test_operators_find_places_in_every_way_they_can():
-    found = places.mutants_of("math/step_rules")
-    kinds = {name for _, name, _ in found}
-    assert {"core/NumberReplacer", "core/AddNot", "core/ReplaceBinaryOperator_Sub_Add"} <= kinds and len(found) > 30
+    mutants = places.mutants_of("math/step_rules")
+    kinds = {name for _, name, _ in mutants}
+    assert {"core/NumberReplacer", "core/AddNot", "core/ReplaceBinaryOperator_Sub_Add"} <= kinds and len(mutants) > 30
 
 
 @pytest.mark.slow
@@ -95,8 +96,9 @@ def test_a_mutant_in_memory_is_the_one_that_is_tested(was, becomes, what):
         "assert group.record()\n"
         "group.judge([mutant], lambda _, what, __: os.write(terminal, what.encode()))\n"
     )
-    told = subprocess.run([sys.executable, "-c", program, was, becomes], cwd=places.HERE, capture_output=True)
-    assert told.stdout.decode().split() == [what], told.stderr.decode()
+    argv = [sys.executable, "-c", program, was, becomes]
+    done = subprocess.run(argv, cwd=places.HERE, capture_output=True, text=True)
+    assert done.stdout.split() == [what], done.stderr
     assert was in places.path_of("math/losses").read_text(encoding="utf-8")
 
 
@@ -104,8 +106,8 @@ def test_the_lines_of_a_statement(tmp_path, monkeypatch):
     lines = ["A = 1", "def f(x,", "      y=2):", "    if (x and", "            y):", "        return g(x,", "       y)"]
     monkeypatch.setattr(places, "SOURCES", tmp_path)
     (tmp_path / "a_module_of_the_test.py").write_text("\n".join([*lines, "    return 0"]))
-    found = [places.statement("a_module_of_the_test", line) for line in range(1, 9)]
-    assert found == [set(), set(), set(), {4, 5}, {4, 5}, {6, 7}, {6, 7}, {8}]
+    statements = [places.statement("a_module_of_the_test", line) for line in range(1, 9)]
+    assert statements == [set(), set(), set(), {4, 5}, {4, 5}, {6, 7}, {6, 7}, {8}]
 
 
 DECORATED = """

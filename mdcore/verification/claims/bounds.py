@@ -17,7 +17,7 @@ from mdcore.problems.solvers.max_margin import max_margin
 from mdcore.problems.solvers.separability import separability
 from mdcore.problems.synthetic import gaussian, planted
 from mdcore.training.measures import angle_bound
-from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, is_quick, level
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, is_quick, prediction
 
 CLAIMS = Register()
 EPOCHS = 120
@@ -110,7 +110,7 @@ def never_below(evidence) -> Measurement:
     figure = ClaimFigure(
         "share of the cells",
         "bound over exact margin, less 1",
-        (Series("cells", share, order), level("double precision", 2.2e-16, share)),
+        (Series("cells", share, order), prediction("double precision", 2.2e-16, share)),
         y_scale="log",
     )
     enough = count >= (250 if is_quick(evidence) else 2000)
@@ -132,7 +132,7 @@ def angles_within(evidence) -> Measurement:
     figure = ClaimFigure(
         "share of the predictors",
         "bound less true angle (degrees)",
-        (Series("predictors", share, order), level("1°", 1.0, share)),
+        (Series("predictors", share, order), prediction("1°", 1.0, share)),
         y_scale="log",
     )
     summary = f"{beyond} of {len(room):,} predictors beyond; the nearest has {order[0]:.1e}° to spare"

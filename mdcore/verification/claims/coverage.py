@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mdcore.analysis.data.statistics import describe_values
-from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, is_quick, level, within
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, is_quick, prediction, within
 
 CLAIMS = Register()
 SEEDS = (3, 5, 10)
@@ -36,6 +36,6 @@ def level_of_the_interval(evidence) -> Measurement:
     by_family = {family: [coverage(family, n, samples) for n in SEEDS] for family in FAMILIES}
     error = math.sqrt(0.95 * 0.05 / samples)
     series = [Series(family, SEEDS, [100 * x for x in shares]) for family, shares in by_family.items()]
-    figure = ClaimFigure("seeds n", "coverage (%)", (*series, level("expected", 95.0, SEEDS)))
+    figure = ClaimFigure("seeds n", "coverage (%)", (*series, prediction("expected", 95.0, SEEDS)))
     summary = "; ".join(f"{family} {'/'.join(f'{x:.2%}' for x in shares)}" for family, shares in by_family.items())
     return Measurement(summary.replace("%", " %"), within(by_family["normal"], 0.95, 4 * error), figure)

@@ -15,18 +15,14 @@ import numpy as np
 
 from mdcore.analysis.data import directions
 from mdcore.analysis.data.directions import NO, OPEN, SAME, YES
-from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, level
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, prediction
 from mdcore.verification.independent import degrees
 
 CLAIMS = Register()
 COUNT = 200
 APART = (0.0, 0.0, 0.3, 0.9, 0.999, 1.001, 1.1, 2.5, 8.0, 40.0, 120.0, 179.0)  # degrees between the limits
-VOID = (
-    {"status": "transient"},
-    {"status": "failed"},
-    {"status": "diverged"},
-    {"status": "missing"},
-    {"status": "quasi-separable"},
+VOID: tuple[dict, ...] = (
+    *({"status": status} for status in ("transient", "failed", "diverged", "missing", "quasi-separable")),
     {"reference_unique": False},
     {"reference_unique": ""},
     {"limit_p": np.nan},
@@ -137,7 +133,7 @@ def no_false_verdict(evidence) -> Measurement:
     figure = ClaimFigure(
         "true angle between the limits (°)",
         "widest bound of a run (°)",
-        (*points, level("tolerance", SAME, [0.0, 180.0])),
+        (*points, prediction("tolerance", SAME, [0.0, 180.0])),
         "linear",
         "log",
     )

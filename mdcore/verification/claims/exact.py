@@ -12,7 +12,7 @@ from mdcore.math.potentials import BUILTIN, Cosh, Hypentropy, LayerScaled, Lp, Q
 from mdcore.problems.baselines import soft_margin
 from mdcore.problems.datasets import load_dataset
 from mdcore.problems.references import solve_references
-from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, is_quick, largest
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, at_most, bars, curves, is_quick, largest
 from mdcore.verification.claims.shipped import SOLVED, residual_figure, second_opinion
 from mdcore.verification.independent import degrees, least_factorisation, soft_margin_svm
 
@@ -74,13 +74,8 @@ def signed_angles(evidence) -> Measurement:
     measured = [float(metrics.angle(torch.tensor(a), torch.tensor(b))) for a, b in pairs]
     other = [degrees(a, b) for a, b in pairs]
     off = [max(abs(x / a - 1), abs(y / a - 1)) for x, y, a in zip(measured, other, made, strict=True)]
-    figure = ClaimFigure(
-        "angle made (°)",
-        "angle measured (°)",
-        (Series("metrics.angle", made, measured), Series("equal", made, made, "prediction")),
-        "log",
-        "log",
-    )
+    series = curves(made, {"metrics.angle": measured}, {"equal": made})
+    figure = ClaimFigure("angle made (°)", "angle measured (°)", series, "log", "log")
     return Measurement(f"off by {largest(off):.1e}; opposite {measured[-1]:.1f}°", at_most(off, 1e-6), figure)
 
 
@@ -97,9 +92,7 @@ def recipe(evidence) -> Measurement:
     expected = [1.09806, 0.77135, 1.59028, 14.65, 13.19]
     off = [abs(a - b) / t for a, b, t in zip(measured, expected, [1.01e-5] * 3 + [0.0101] * 2, strict=True)]
     names = ["γ_2", "γ_1.5", "γ_3", "l1.5–l2 (°)", "l3–l2 (°)"]
-    figure = ClaimFigure(
-        "", "value", (Series("measured", names, measured), Series("expected", names, expected, "prediction"))
-    )
+    figure = bars(names, measured, "value", {"expected": expected})
     return Measurement(
         ", ".join(f"{x:.5f}" for x in measured[:3]) + "; " + "°, ".join(f"{x:.2f}" for x in measured[3:]) + "°",
         at_most(off, 1),
@@ -122,14 +115,7 @@ def mnist_margins(evidence) -> Measurement:
         margins[digits, pca] = known.max_margin[2.0].margin if known.separability == "separable" else math.nan
     off = [abs(margins[key] - value) for key, value in expected.items() if value == value]
     names = [f"{a}v{b}/{pca}" for (a, b), pca in expected]
-    figure = ClaimFigure(
-        "",
-        "γ_2",
-        (
-            Series("measured", names, list(margins.values())),
-            Series("expected", names, list(expected.values()), "prediction"),
-        ),
-    )
+    figure = bars(names, list(margins.values()), "γ_2", {"expected": list(expected.values())})
     summary = ", ".join("not separable" if x != x else f"{x:.5f}" for x in margins.values())
     return Measurement(summary, at_most(off, 1.01e-5) and math.isnan(margins[(3, 5), 50]), figure)
 
@@ -217,7 +203,5 @@ def factorisation(evidence) -> Measurement:
             expected.append(depth * (np.sum(np.abs(w) ** p) ** (1 / p) * shrink) ** (p / depth))
             minima.append(least_factorisation(w, p, widths, starts=3 if is_quick(evidence) else 8))
     off = [abs(a / b - 1) for a, b in zip(minima, expected, strict=True)]
-    figure = ClaimFigure(
-        "", "minimum", (Series("found", names, minima), Series("formula", names, expected, "prediction"))
-    )
+    figure = bars(names, minima, "minimum", {"formula": expected})
     return Measurement(f"off by {largest(off):.1e}", at_most(off, 1e-5), figure)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mdcore.analysis.tables.norms import norm_at_margin_one
-from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, largest, level, levels
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, curves, largest
 from mdcore.verification.independent import degrees, least_potential
 
 CLAIMS = Register()
@@ -74,7 +74,7 @@ for _p, _bound in LIMIT.items():
             (
                 Series("to the exact direction", depths, exact),
                 Series("to linear MD", [depth for _, depth in predictors if depth > 1], apart),
-                level("limit", 0.0, sorted(set(depths))),
+                Series("limit", [1, 4], [0.0, 0.0], "prediction"),
             ),
         )
         good = at_most(exact, bound) and at_most(apart, LINEAR[p]) and set(depths) == {1, 2, 3, 4}
@@ -141,16 +141,11 @@ def cosh_path(evidence) -> Measurement:
     row = next(evidence.each("horizons", potential="cosh", seed=0))
     A = evidence.data("horizons", row["cell_id"]).A
     limit = evidence.references("horizons", row["cell_id"], [math.inf]).max_margin[math.inf].w
-    levels = 10.0 ** np.arange(1, 5)
-    angles = [degrees(least_potential(A, m), limit) for m in levels]
-    slope = np.polyfit(np.log(levels[1:]), np.log(angles[1:]), 1)[0]
-    figure = ClaimFigure(
-        "margin m",
-        "angle to l∞ (°)",
-        (Series("path", levels, angles), Series("∝ 1/m", levels, angles[-1] * levels[-1] / levels, "prediction")),
-        "log",
-        "log",
-    )
+    margins = 10.0 ** np.arange(1, 5)
+    angles = [degrees(least_potential(A, m), limit) for m in margins]
+    slope = np.polyfit(np.log(margins[1:]), np.log(angles[1:]), 1)[0]
+    series = curves(margins, {"path": angles}, {"∝ 1/m": angles[-1] * margins[-1] / margins})
+    figure = ClaimFigure("margin m", "angle to l∞ (°)", series, "log", "log")
     good = abs(slope + 1) <= 0.15 and angles[-1] < 0.1
     return Measurement(f"slope {slope:.3f}; {angles[-1]:.4f}° at m = 1e4", good, figure)
 
@@ -171,7 +166,7 @@ def cosh_run(evidence) -> Measurement:
         path.append(degrees(w, least_potential(A, float((A @ w).min()))))
         limit.append(exact_angle(evidence, "horizons", row, math.inf))
     seeds = [f"seed {row['seed']}" for row in rows]
-    figure = ClaimFigure("", "angle (°)", levels(seeds, {"to the path": path, "to l∞": limit}, {"prediction": 0.0}))
+    figure = ClaimFigure("", "angle (°)", curves(seeds, {"to the path": path, "to l∞": limit}, {"prediction": 0.0}))
     good = at_most([2 * a - b for a, b in zip(path, limit, strict=True)], 0)
     summary = f"at most {largest(path):.2f}° to the path, {largest(limit):.2f}° to l∞"
     return Measurement(summary, good, figure)
@@ -199,7 +194,7 @@ def input_layer_decides(evidence) -> Measurement:
             near.append(exact_angle(evidence, "layers", row, first))
             far.append(exact_angle(evidence, "layers", row, last))
     measured = {"to the input layer's l_p": near, "to the output layer's": far}
-    figure = ClaimFigure("", "angle (°)", levels(names, measured, {"prediction": 0.0}))
+    figure = ClaimFigure("", "angle (°)", curves(names, measured, {"prediction": 0.0}))
     good = set(names) == set(pairs) and at_most(near, 0.6) and min(far) > 5
     return Measurement(f"largest {largest(near):.3f}°; to the output's at least {min(far):.1f}°", good, figure)
 
@@ -222,6 +217,6 @@ def own_norm(evidence) -> Measurement:
     relative = table / np.diag(table)
     least = relative[~np.eye(5, dtype=bool)].min()
     measured = {f"p={p:g}": relative[i] for i, p in enumerate(ps)}
-    series = levels([f"r={r:g}" for r in ps], measured, {"least": 1.0})
+    series = curves([f"r={r:g}" for r in ps], measured, {"least": 1.0})
     figure = ClaimFigure("", "norm over that of p = r", series)
     return Measurement(f"others are {least:.4f} times the diagonal or more", least > 1, figure)

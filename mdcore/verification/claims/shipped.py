@@ -16,7 +16,7 @@ from mdcore.problems.proofs import certificates
 from mdcore.problems.references import References, solve_references
 from mdcore.problems.solvers import conic
 from mdcore.training.stack import load_data
-from mdcore.verification.claim import ClaimFigure, Measurement, Register, at_most, is_quick, largest, levels
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, at_most, curves, is_quick, largest
 from mdcore.verification.evidence import GRIDS
 from mdcore.verification.independent import degrees, least_polyhedral
 
@@ -53,7 +53,7 @@ def cases(quick: bool) -> tuple[Case, ...]:
 
 def residual_figure(x_label: str, gaps, residuals) -> ClaimFigure:
     """Duality gaps, without their signs, and KKT residuals by number, with the gap that is asked for."""
-    series = levels(range(len(gaps)), {"gap": gaps, "KKT": residuals}, {"target": 1e-7})
+    series = curves(range(len(gaps)), {"gap": gaps, "KKT": residuals}, {"target": 1e-7})
     return ClaimFigure(x_label, "residual", series, y_scale="log")
 
 
@@ -109,6 +109,6 @@ def agree_everywhere(evidence) -> Measurement:
         for p, reference in case.known.max_margin.items():
             w, gap = second_opinion(case.data.A, reference.w, p)
             angles.append(degrees(w, reference.w) if gap < SOLVED else math.nan)  # else it compares nothing
-    series = levels(range(len(angles)), {"pairs": angles}, {"tolerance": 1e-3})
+    series = curves(range(len(angles)), {"pairs": angles}, {"tolerance": 1e-3})
     figure = ClaimFigure("reference", "angle (°)", series, y_scale="log")
     return Measurement(f"{len(angles)} pairs; largest {largest(angles):.1e}°", at_most(angles, 1e-3), figure)

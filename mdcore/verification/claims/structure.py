@@ -13,7 +13,7 @@ from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Lp, Quadratic
 from mdcore.math.step_rules import StepRule
 from mdcore.problems.datasets import load_dataset
-from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, largest, levels, within
+from mdcore.verification.claim import ClaimFigure, Measurement, Register, Series, at_most, bars, curves, largest, within
 
 CLAIMS = Register()
 SMALL = {"name": "synthetic", "geometry": "gaussian", "dim": 8, "n": 40, "separation": 2.0, "noise": 1.0}
@@ -38,7 +38,7 @@ def rank_one(evidence) -> Measurement:
     rows, names = _deep(evidence)
     rank = [abs(row["stable_rank"] - 1) for row in rows]
     unaligned = [abs(1 - row["layer_alignment"]) for row in rows]
-    series = levels(names, {"stable rank − 1": rank, "1 − alignment": unaligned}, {"tolerance": 1e-4})
+    series = curves(names, {"stable rank − 1": rank, "1 − alignment": unaligned}, {"tolerance": 1e-4})
     figure = ClaimFigure("", "distance from 1", series, y_scale="log")
     good = {row["depth"] for row in rows} == {2, 3, 4} and at_most(rank, 1e-4) and at_most(unaligned, 1e-4)
     return Measurement(f"stable rank − 1 ≤ {largest(rank):.1e}; 1 − alignment ≤ {largest(unaligned):.1e}", good, figure)
@@ -134,7 +134,7 @@ def whole_matrix(evidence) -> Measurement:
     etas = (0.02, 0.01)
     drift = {p: [_matrix_drift(p, eta) for eta in etas] for p in (2, 3)}
     ratio = {p: a / b for p, (a, b) in drift.items()}
-    series = levels(etas, {f"p={p}": values for p, values in drift.items()}, {"constant": drift[3][0]})
+    series = curves(etas, {f"p={p}": values for p, values in drift.items()}, {"constant": drift[3][0]})
     expected = Series("∝ η", etas, [drift[2][0], drift[2][0] / 2], "prediction")
     good = abs(ratio[2] - 2) <= 0.2 and abs(ratio[3] - 1) <= 0.05 and drift[3][1] > 10 * drift[2][1]
     summary = f"ratio p=2 {ratio[2]:.3f}, p=3 {ratio[3]:.3f}; drift {drift[2][1]:.1e} and {drift[3][1]:.1e}"
@@ -188,7 +188,7 @@ def brackets(evidence) -> Measurement:
     below = (table["margin_lp"] / table["exact_margin"]).to_numpy()
     above = (table["gamma_bound"] / table["exact_margin"]).to_numpy()
     order = np.argsort(below)
-    series = levels(range(len(table)), {"γ(w)": below[order], "bound": above[order]}, {"γ*": 1.0})
+    series = curves(range(len(table)), {"γ(w)": below[order], "bound": above[order]}, {"γ*": 1.0})
     figure = ClaimFigure("cell, by its margin", "share of γ*", series)
     good = at_most(below, 1 + 1e-7) and at_most(-above, -1 + 1e-7)
     summary = f"{len(table)} cells; γ(w)/γ* ≤ 1 {below.max() - 1:+.1e}, bound/γ* ≥ 1 {above.min() - 1:+.1e}"
