@@ -8,11 +8,10 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
+from fake_grids import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 USE = """
 import mdcore, sys
 from mdcore.store.locations import shipped
@@ -49,8 +48,6 @@ def test_an_installed_package_finds_its_grids_and_notebooks(tmp_path):
         needed = re.findall(r"^Requires-Dist: (.*)$", archive.read(metadata).decode(), re.M)
     assert "torch==2.13.0" in needed and all("extra ==" in line for line in needed if line.startswith("pytest"))
     env = os.environ | {"PYTHONPATH": str(site)}
-    told = subprocess.run(
-        [sys.executable, "-c", USE, str(site)], cwd=work, env=env, capture_output=True, text=True, check=False
-    )
-    assert told.stdout.splitlines()[-1:] == ["2 True"], told.stderr
+    done = subprocess.run([sys.executable, "-c", USE, str(site)], cwd=work, env=env, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["2 True"], done.stderr
     assert [place.name for place in work.iterdir()] == ["runs_out"]

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import places
+import mutation
 import pytest
 
-KEPT = places.TESTS.parent / ".mutants"
+KEPT = mutation.TESTS.parent / ".mutants"
 KILLED, FRESH = 1, 77  # how a fork ends that has seen a test fail, or can't give the code to what is imported already
 ASLEEP = 120  # seconds without any work after which a fork waits for ever
 
@@ -31,7 +31,7 @@ class Recorder:
     def __init__(self):
         from coverage import Coverage
 
-        self.coverage = Coverage(data_file=None, include=[f"{places.SOURCES}/*"], config_file=False)
+        self.coverage = Coverage(data_file=None, include=[f"{mutation.SOURCES}/*"], config_file=False)
         self.seconds, self.users, self.now = {}, {"": [-1]}, ""  # "", −1: while the tests were collected
         self.coverage.start()
 
@@ -57,11 +57,11 @@ class Recorder:
         self.coverage.stop()
         data, lines = self.coverage.get_data(), {}
         for file in data.measured_files():
-            lines[places.name_of(Path(file))] = {
+            lines[mutation.name_of(Path(file))] = {
                 line: sorted({i for context in contexts for i in self.users.get(context, [])})
                 for line, contexts in data.contexts_by_lineno(file).items()
             }
-        seen = {name: places.digest(places.text_of(name)) for name in lines}
+        seen = {name: mutation.digest(mutation.text_of(name)) for name in lines}
         path.write_text(json.dumps({"seen": seen, "seconds": self.seconds, "lines": lines}), encoding="utf-8")
 
 
@@ -90,7 +90,7 @@ def run_pytest(files: Iterable[str], picked: str, plugin: object) -> int:
     settings.load_profile("once")
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1), os.dup2(silence, 2)
-    os.chdir(places.SOURCES.parent)
+    os.chdir(mutation.SOURCES.parent)
     flags = ["-x", "-s", "-q", "-p", "no:cacheprovider", "-o", "timeout=0", "--assert=plain", "-m", "not slow"]
     return int(pytest.main([*flags, *files, *(["-k", picked] if picked else [])], plugins=[plugin]))
 
@@ -140,10 +140,10 @@ def in_forks(tasks: Iterable, jobs: int, work: Callable, done: Callable[..., Non
 
 @dataclass
 class Group:
-    """Mutants that the same tests look at: `words` of mutants.toml; `plain`: without the compiler numba."""
+    """Mutants that the same tests look at: `words` of mutants.toml; `interpreted`: without the compiler numba."""
 
     words: str
-    plain: bool
+    interpreted: bool
     jobs: int
     seconds: float  # of tests, for one mutant
 
@@ -152,7 +152,9 @@ class Group:
         self.recorded = []
 
     def pytest(self, plugin: object, files: list[str] | None = None, picked: str = "") -> int:
-        importlib.import_module("numba").config.DISABLE_JIT = int(self.plain)  # what is kept on the disk is no mutant
+        importlib.import_module("numba").config.DISABLE_JIT = int(
+            self.interpreted
+        )  # what is kept on the disk is no mutant
         return run_pytest(files or [file for file, _ in self.parts], picked, plugin)
 
     def record(self) -> bool:
@@ -160,7 +162,7 @@ class Group:
         KEPT.mkdir(exist_ok=True)
         for file, picked in self.parts:
             text = Path(file).read_text(encoding="utf-8")
-            path = KEPT / f"{Path(file).stem}-{places.digest(repr((text, picked, self.plain)))}.json"
+            path = KEPT / f"{Path(file).stem}-{mutation.digest(repr((text, picked, self.interpreted)))}.json"
             codes = []
 
             def work(_, file=file, picked=picked, path=path):
@@ -179,7 +181,7 @@ class Group:
 
     def choose(self, mutant: dict) -> None:
         """Its tests: those that execute the statement, the cheapest first; of the module, if it runs at import too."""
-        asked, cost, fresh = places.statement(mutant["module"], mutant["line"]), {}, False
+        asked, cost, fresh = mutation.statement(mutant["module"], mutant["line"]), {}, False
         for recorded in self.recorded:
             lines = {int(at): tests for at, tests in recorded["lines"].get(mutant["module"], {}).items()}
             early = not asked or any(-1 in lines.get(at, []) for at in asked)
@@ -213,11 +215,11 @@ class Group:
             run_items([items[test] for test in mutant["tests"]])
 
         def among(items):  # the tests have been collected: the forks give their code to the functions that live
-            living = places.living_functions()
+            living = mutation.living_functions()
             gc.freeze()  # what the forks share with this process
 
             def planted(mutant):
-                given = places.plant(mutant["module"], mutant["code"], living)
+                given = mutation.plant(mutant["module"], mutant["code"], living)
                 return run(mutant, items) if given else FRESH
 
             works = [mutant for mutant in mutants if mutant["tests"] and not mutant["fresh"]]
@@ -225,7 +227,7 @@ class Group:
             os._exit(0)
 
         def alone(mutant):
-            sys.meta_path.insert(0, places.InMemory(mutant["module"], mutant["code"]))
+            sys.meta_path.insert(0, mutation.InMemory(mutant["module"], mutant["code"]))
             return self.pytest(Chosen(lambda items: run(mutant, items)))
 
         in_forks([Chosen(among)], 1, self.pytest, lambda *_: None)
@@ -238,10 +240,10 @@ class Group:
 def files_of(words: str) -> list[tuple[str, str]]:
     """(file, words of -k) of each name of "test_a test_b -k words"."""
     names, _, picked = words.partition(" -k ")
-    return [(str(next(places.TESTS.rglob(f"{name}.py"))), picked.strip()) for name in names.split()]
+    return [(str(next(mutation.TESTS.rglob(f"{name}.py"))), picked.strip()) for name in names.split()]
 
 
 def holds(recorded: dict) -> bool:
     """Are the modules that the recorded tests have executed still what they were?"""
     seen = recorded["seen"].items()
-    return all(places.path_of(name).exists() and places.digest(places.text_of(name)) == was for name, was in seen)
+    return all(mutation.path_of(name).exists() and mutation.digest(mutation.text_of(name)) == was for name, was in seen)

@@ -25,7 +25,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import judging
-import places
+import mutation
 import yaml
 
 os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": ""}
@@ -71,36 +71,36 @@ def main() -> int:
         importlib.import_module(name)
     judging.KEPT.mkdir(exist_ok=True)
     results = Results(judging.KEPT / "results.jsonl", os.dup(1))
-    names = [places.name_of(path) for path in sorted(places.SOURCES.rglob("*.py"))]
-    names = [name for name in names if places.subject_of(name) and re.search(options.only, name)]
-    spots = [spot for name in names for spot in places.mutants_of(name)]
-    spots.sort(key=lambda spot: places.digest(repr((options.seed, *spot))))  # one place more or less moves no other
+    names = [mutation.name_of(path) for path in sorted(mutation.SOURCES.rglob("*.py"))]
+    names = [name for name in names if mutation.subject_of(name) and re.search(options.only, name)]
+    spots = [spot for name in names for spot in mutation.mutants_of(name)]
+    spots.sort(key=lambda spot: mutation.digest(repr((options.seed, *spot))))  # one place more or less moves no other
     known, sample, groups = results.read(), [], defaultdict(list)
     if not options.sample:  # all of them are wanted: the texts are made side by side
         with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
-            made = dict(zip(spots, pool.starmap(places.mutated, spots, chunksize=20)))
+            made = dict(zip(spots, pool.starmap(mutation.mutated, spots, chunksize=20)))
     for name, kind, occurrence in spots:
         if options.sample and len(sample) == options.sample:
             break
-        text = places.text_of(name)
-        mutant = {"module": name, "digest": places.digest(text), "operator": kind, "occurrence": occurrence}
+        text = mutation.text_of(name)
+        mutant = {"module": name, "digest": mutation.digest(text), "operator": kind, "occurrence": occurrence}
         before = known.get(key(mutant), {}).get("what", "")
         if before == "none":
             continue
         if not before or (before == "survived" and options.again):
-            code = places.mutated(name, kind, occurrence) if options.sample else made[name, kind, occurrence]
+            code = mutation.mutated(name, kind, occurrence) if options.sample else made[name, kind, occurrence]
             if code is None:
                 results.add(mutant, "none")
                 continue
-            line, was, becomes = places.difference(name, code)
+            line, was, becomes = mutation.difference(name, code)
             mutant |= {"line": line, "was": was, "becomes": becomes, "code": code}
-            plain = bool(re.fullmatch(places.CONFIG["plain"], name))
-            groups[places.subject_of(name), plain].append(mutant)
+            interpreted = bool(re.fullmatch(mutation.CONFIG["interpreted"], name))
+            groups[mutation.subject_of(name), interpreted].append(mutant)
         sample.append(key(mutant))
     print(f"{len(spots)} places; {sum(map(len, groups.values()))} of {len(sample)} mutants to judge", flush=True)
     failing = []
-    for (words, plain), mutants in sorted(groups.items()):
-        group = judging.Group(words, plain, options.jobs, options.seconds)
+    for (words, interpreted), mutants in sorted(groups.items()):
+        group = judging.Group(words, interpreted, options.jobs, options.seconds)
         if group.record():
             group.judge(mutants, results.add)
         else:
@@ -113,7 +113,7 @@ def main() -> int:
 
 def report(mutants: list[dict], options: argparse.Namespace) -> int:
     """A line for each module and folder; are enough of the mutants killed?"""
-    listed = yaml.safe_load((places.HERE / "mutants_accepted.yaml").read_text(encoding="utf-8")) or []
+    listed = yaml.safe_load((mutation.HERE / "mutants_accepted.yaml").read_text(encoding="utf-8")) or []
     accepted = {(a["module"], a["was"], a["becomes"]) for a in listed}
     count, kinds, caught, of = defaultdict(Counter), ("killed", "timeout", "survived", "accepted"), 0, 0
     for m in mutants:
@@ -126,7 +126,7 @@ def report(mutants: list[dict], options: argparse.Namespace) -> int:
         numbers = " ".join(f"{count[name][k]:>{len(k)}}" for k in kinds)
         print(f"{name:32} {numbers}  {100 * caught / max(1, of):5.1f} %")
     print(f"{caught} of {of} mutants caught, seed {options.seed}, at most {options.seconds:g} s of tests each")
-    return 0 if caught >= places.CONFIG["goal"] * of else 1
+    return 0 if caught >= mutation.CONFIG["goal"] * of else 1
 
 
 if __name__ == "__main__":

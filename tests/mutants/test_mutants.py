@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-import places
+import mutation
 import pytest
 import yaml
 
@@ -26,18 +26,18 @@ PROGRAM = 'x: int = 3\ndef f(a, b):\n    return g(a + b, Margins(1, top=1), {"zo
     ],
 )
 def test_annotations_and_looks_are_no_mutants(old, new, differs):
-    assert (places.essence(PROGRAM) != places.essence(PROGRAM.replace(old, new))) == differs
+    assert (mutation.essence(PROGRAM) != mutation.essence(PROGRAM.replace(old, new))) == differs
 
 
 def test_every_alternative_of_a_subject_is_a_module_and_every_word_picks_tests():
-    names = [places.name_of(p) for p in places.SOURCES.rglob("*.py")]
-    for pattern, words in places.CONFIG["tests"].items():
+    names = [mutation.name_of(p) for p in mutation.SOURCES.rglob("*.py")]
+    for pattern, words in mutation.CONFIG["tests"].items():
         head, middle, tail = re.fullmatch(r"([^(]*)\(?([^()]*)\)?([^()]*)", pattern).groups()
         for one in middle.split("|"):
             assert any(re.fullmatch(head + one + tail, name) for name in names), one
         for part in words.split(";"):
             files, _, picked = part.strip().partition(" -k ")
-            paths = [path for name in files.split() for path in places.TESTS.rglob(f"{name}.py")]
+            paths = [path for name in files.split() for path in mutation.TESTS.rglob(f"{name}.py")]
             assert len(paths) == len(files.split()) > 0, part
             texts = " ".join(path.stem + path.read_text(encoding="utf-8") for path in paths)
             assert all(word in texts for word in picked.split() if word not in ("or", "and", "not")), part
@@ -56,22 +56,22 @@ WITHOUT = {  # how a thing looks, what it is called, where data come from, how f
 @pytest.mark.parametrize("room", WITHOUT)
 def test_what_computes_or_places_a_number_is_a_subject(room):
     """A new module of these folders wants a line in mutants.toml, or a reason to stand here."""
-    names = {places.name_of(p) for p in (places.SOURCES / room).rglob("*.py")}
-    assert {name for name in names if not places.subject_of(name)} == {f"{room}/{x}" for x in WITHOUT[room].split()}
+    names = {mutation.name_of(p) for p in (mutation.SOURCES / room).rglob("*.py")}
+    assert {name for name in names if not mutation.subject_of(name)} == {f"{room}/{x}" for x in WITHOUT[room].split()}
 
 
 def test_what_is_accepted_is_a_change_of_a_line_that_is_still_there():
     texts: dict[str, str] = {}
-    for file in places.SOURCES.rglob("*.py"):
+    for file in mutation.SOURCES.rglob("*.py"):
         lines = file.read_text(encoding="utf-8").splitlines()
         texts[file.stem] = "\n".join([texts.get(file.stem, ""), *map(str.strip, lines)])
-    for accepted in yaml.load((places.HERE / "mutants_accepted.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader):
+    for accepted in yaml.load((mutation.HERE / "mutants_accepted.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader):
         assert accepted["was"] in texts[accepted["module"]], accepted
         assert accepted["was"] != accepted["becomes"] and accepted["why"]
 
 
 def test_operators_find_places_in_every_way_they_can():
-    mutants = places.mutants_of("math/step_rules")
+    mutants = mutation.mutants_of("math/step_rules")
     kinds = {name for _, name, _ in mutants}
     assert {"core/NumberReplacer", "core/AddNot", "core/ReplaceBinaryOperator_Sub_Add"} <= kinds and len(mutants) > 30
 
@@ -88,25 +88,25 @@ def test_operators_find_places_in_every_way_they_can():
 )
 def test_a_mutant_in_memory_is_the_one_that_is_tested(was, becomes, what):
     program = (
-        "import os, sys, judging, places\n"
+        "import os, sys, judging, mutation\n"
         "terminal = os.dup(1)  # the forks are silent\n"
-        "code = places.text_of('math/losses').replace(*sys.argv[1:])\n"
-        "mutant = {'module': 'math/losses', 'line': places.difference('math/losses', code)[0], 'code': code}\n"
+        "code = mutation.text_of('math/losses').replace(*sys.argv[1:])\n"
+        "mutant = {'module': 'math/losses', 'line': mutation.difference('math/losses', code)[0], 'code': code}\n"
         "group = judging.Group('test_losses', False, 1, 20.0)\n"
         "assert group.record()\n"
         "group.judge([mutant], lambda _, what, __: os.write(terminal, what.encode()))\n"
     )
     argv = [sys.executable, "-c", program, was, becomes]
-    done = subprocess.run(argv, cwd=places.HERE, capture_output=True, text=True)
+    done = subprocess.run(argv, cwd=mutation.HERE, capture_output=True, text=True)
     assert done.stdout.split() == [what], done.stderr
-    assert was in places.path_of("math/losses").read_text(encoding="utf-8")
+    assert was in mutation.path_of("math/losses").read_text(encoding="utf-8")
 
 
 def test_the_lines_of_a_statement(tmp_path, monkeypatch):
     lines = ["A = 1", "def f(x,", "      y=2):", "    if (x and", "            y):", "        return g(x,", "       y)"]
-    monkeypatch.setattr(places, "SOURCES", tmp_path)
+    monkeypatch.setattr(mutation, "SOURCES", tmp_path)
     (tmp_path / "a_module_of_the_test.py").write_text("\n".join([*lines, "    return 0"]))
-    statements = [places.statement("a_module_of_the_test", line) for line in range(1, 9)]
+    statements = [mutation.statement("a_module_of_the_test", line) for line in range(1, 9)]
     assert statements == [set(), set(), set(), {4, 5}, {4, 5}, {6, 7}, {6, 7}, {8}]
 
 
@@ -128,14 +128,14 @@ early = [x + 3 for x in [1]]
 
 
 def test_living_functions_take_the_code_of_a_mutant(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "SOURCES", tmp_path)
+    monkeypatch.setattr(mutation, "SOURCES", tmp_path)
     path = tmp_path / "another_module_of_the_test.py"
     path.write_text(DECORATED)
     names = {}
     exec(compile(DECORATED, str(path), "exec", dont_inherit=True), names)
-    living = places.living_functions()
+    living = mutation.living_functions()
     assert names["g"](1) == 4
-    assert places.plant(path.stem, DECORATED.replace("y + 2", "y - 2"), living) and names["g"](1) == 0
-    assert places.plant(path.stem, DECORATED.replace("f(x) + 1", "f(x) - 1"), living) and names["g"](1) == -2
-    assert not places.plant(path.stem, DECORATED.replace("x + 3", "x - 3"), living)  # has run
-    assert not places.plant(path.stem, DECORATED.replace("A = 1", "A = 2"), living)
+    assert mutation.plant(path.stem, DECORATED.replace("y + 2", "y - 2"), living) and names["g"](1) == 0
+    assert mutation.plant(path.stem, DECORATED.replace("f(x) + 1", "f(x) - 1"), living) and names["g"](1) == -2
+    assert not mutation.plant(path.stem, DECORATED.replace("x + 3", "x - 3"), living)  # has run
+    assert not mutation.plant(path.stem, DECORATED.replace("A = 1", "A = 2"), living)
