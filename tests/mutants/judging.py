@@ -152,9 +152,8 @@ class Group:
         self.recorded = []
 
     def pytest(self, plugin: object, files: list[str] | None = None, picked: str = "") -> int:
-        importlib.import_module("numba").config.DISABLE_JIT = int(
-            self.interpreted
-        )  # what is kept on the disk is no mutant
+        # what numba has compiled and kept on the disk is no mutant
+        importlib.import_module("numba").config.DISABLE_JIT = int(self.interpreted)
         return run_pytest(files or [file for file, _ in self.parts], picked, plugin)
 
     def record(self) -> bool:
