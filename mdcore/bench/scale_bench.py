@@ -55,22 +55,6 @@ from mdcore.config.grid import load_grid
 cells = [{"cell_id": cell.cell_id, "config": cell.config} for cell in load_grid(sys.argv[1]).cells]
 fake_run.write_run(Path(sys.argv[2]), cells)
 """
-ANALYSE = """
-from pathlib import Path
-from mdcore.analysis.data import aggregate
-from mdcore.analysis.figures import collection
-from mdcore.analysis.figures.study import Study
-from mdcore.analysis.report import sections
-from mdcore.analysis.tables import statistics_tables
-from mdcore.analysis.data.results import load
-source, output = Path(sys.argv[1]), Path(sys.argv[2])
-output.mkdir()
-results = load(source)
-master, summary = aggregate.write(results, output)
-statistics_tables.write(results, master, summary, output)
-collection.write(Study(results, master, summary), output)
-sections.build(source, output)
-"""
 # A command in this process, its kernels in others: the largest of them counts.
 COMMAND = """
 import importlib, resource
@@ -136,10 +120,10 @@ def measure_scale(bench: Bench, seeds: int) -> None:
         bench.find("grid_memory", [expanded["megabytes"]], quick=quick_form)
         if bench.quick:  # figures take as long for few cells as for many
             return
-        analysed = script(ANALYSE, run, Path(place, "analysis"))
-        bound = f"Tables, figures and report sections in one process; {analysed['cpu']:.0f} s of CPU."
-        bench.find("analysis_seconds", [analysed["seconds"]], bound)
-        bench.find("analysis_memory", [analysed["megabytes"]])
+        output = ["--output_dir", Path(place, "analysis")]
+        analysis = script(COMMAND, "mdcore.run_analysis", "--input_dir", run, *output)
+        bench.find("analysis_seconds", [analysis["seconds"]], "The whole command: tables, figures, report.")
+        bench.find("analysis_memory", [max(analysis["kernels"], analysis["megabytes"])], "The largest process.")
 
 
 def measure_memory(bench: Bench) -> None:
