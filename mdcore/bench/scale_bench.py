@@ -120,8 +120,8 @@ def measure_scale(bench: Bench, seeds: int) -> None:
         bench.find("grid_memory", [expanded["megabytes"]], quick=quick_form)
         if bench.quick:  # figures take as long for few cells as for many
             return
-        output = ["--output_dir", Path(place, "analysis")]
-        analysis = script(COMMAND, "mdcore.run_analysis", "--input_dir", run, *output)
+        output = Path(place, "analysis")
+        analysis = script(COMMAND, "mdcore.run_analysis", "--input_dir", run, "--output_dir", output)
         bench.find("analysis_seconds", [analysis["seconds"]], "The whole command: tables, figures, report.")
         bench.find("analysis_memory", [max(analysis["kernels"], analysis["megabytes"])], "The largest process.")
 
@@ -130,14 +130,14 @@ def measure_memory(bench: Bench) -> None:
     """Peak memory of a run of mnist_pairs and of its analysis, of their kernels, and of training on large data."""
     few = ["--only", "digits=3v5,seed=0,pca=50"] if bench.quick else ["--set", "epochs=3000"]
     with tempfile.TemporaryDirectory(prefix="mdcore-bench-") as place:
-        grid, tag = str(shipped("grids") / "mnist_pairs.yaml"), ["--tag", "memory"]
+        grid, tag = shipped("grids") / "mnist_pairs.yaml", ["--tag", "memory"]
         run = script(COMMAND, "mdcore.run_grid", "--config", grid, *tag, "--output_dir", place, *few)
         bench.find("runner_memory", [run["megabytes"]], quick="6 cells")
         bench.find(
             "kernel_memory", [run["kernels"]], "The largest: data, references, 6 cells trained.", quick="6 cells"
         )
-        output = ["--output_dir", str(Path(place, "analysis"))]
-        analysis = script(COMMAND, "mdcore.run_analysis", "--runs_dir", place, *tag, *output)
+        output = Path(place, "analysis")
+        analysis = script(COMMAND, "mdcore.run_analysis", "--runs_dir", place, *tag, "--output_dir", output)
         bench.find("analysing_memory", [max(analysis["kernels"], analysis["megabytes"])], quick="6 cells")
     n = 6_000 if bench.quick else 60_000
     large = script(LARGE, str(n))

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import psutil
@@ -272,19 +273,13 @@ def test_changed_code_makes_results_stale_with_the_reason(grid_command, monkeypa
 
 @pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_blames_no_cell(grid_command, monkeypatch):
-    real = commits.os.rename
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(commits.os, "rename", full)
-    result = grid_command("--jobs", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(commits.os, "rename", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        result = grid_command("--jobs", "1")
     assert result.status == 1
-    assert "the run stopped" in result.err
-    assert "No space left on device" in result.err
+    assert "the run stopped" in result.err and "No space left on device" in result.err
     assert "run_grid" in result.err  # the command to go on
     assert "Traceback" not in result.err + result.out
-    monkeypatch.setattr(commits.os, "rename", real)
     assert grid_command().status == 0
     assert set(read_run(the_run(grid_command)).final["status"]) == {"converged"}
 
