@@ -125,10 +125,9 @@ def test_colliding_ids_are_refused(refused, monkeypatch):
 
 
 def test_two_places_for_the_same_data_are_refused(refused):
-    text = grid_of("digits: [0, 1]").replace("  dataset: {name: synthetic}\n", "") + (
-        "vary:\n  dataset: [{name: mnist, source: full, path: a}, {name: mnist, source: full, path: b}]\n"
-    )
-    assert "'a' and 'b' for the same cell" in "\n".join(refused(text))
+    places = "vary:\n  dataset: [{name: mnist, source: full, path: a}, {name: mnist, source: full, path: b}]\n"
+    problems = refused(grid_of("digits: [0, 1]", places, without="dataset"))
+    assert "'a' and 'b' for the same cell" in "\n".join(problems)
 
 
 def test_flat_columns(load):
@@ -160,9 +159,8 @@ def test_varied_columns(load):
     assert load(BASE).varied == ["potential", "p", "depth"]
     assert load(MNIST).varied == ["potential", "p", "depth", "digits", "pca"]
     assert load(BASE + "  width: [3, 4]\n", "depth=2", "potential=quadratic").varied == ["width"]
-    lists = grid_of("depth: 2").replace("  potential: quadratic\n", "") + (
-        "vary:\n  potential: [[{lp: {p: 3}}, {lp: {p: 1.5}}], [{lp: {p: 3}}, {lp: {p: 4}}]]\n"
-    )
+    vary = "vary:\n  potential: [[{lp: {p: 3}}, {lp: {p: 1.5}}], [{lp: {p: 3}}, {lp: {p: 4}}]]\n"
+    lists = grid_of("depth: 2", vary, without="potential")
     assert load(lists).varied == ["potential_label"]  # nothing else tells the two apart
-    more = lists.replace("vary:\n  potential: [", "vary:\n  potential: [").replace("]]\n", "], scaled]\n")
+    more = lists.replace("]]\n", "], scaled]\n")
     assert load(more).varied == ["potential", "p", "potential_label"]

@@ -53,16 +53,12 @@ def one(load, fixed: str) -> dict:
     return cell.config
 
 
-def grid_of(fixed: str) -> str:
-    """A small valid grid of one cell with some lines of its section `fixed` replaced or added."""
-    lines = {
-        "dataset": "{name: synthetic}",
-        "potential": "quadratic",
-        "epochs": "10",
-        "step": "{rule: adaptive}",
-    }
+def grid_of(fixed: str, sections: str = "", without: str = "") -> str:
+    """A valid grid of one cell with lines of its section `fixed` replaced, added or left out, and more sections."""
+    lines = {"dataset": "{name: synthetic}", "potential": "quadratic", "epochs": "10", "step": "{rule: adaptive}"}
+    lines.pop(without, None)
     for line in fixed.split("\n"):
         key, _, value = line.strip().partition(": ")
         lines.pop("step" if key.startswith("step.") else key, None)
         lines[key] = value
-    return "question: q\nfixed:\n" + "".join(f"  {key}: {value}\n" for key, value in lines.items())
+    return "question: q\nfixed:\n" + "".join(f"  {key}: {value}\n" for key, value in lines.items()) + sections
