@@ -16,7 +16,7 @@ from spec_text import BASE, make_load
 
 from mdcore.analysis.figures import style
 from mdcore.config.cell import COLUMNS, flatten, words_of
-from mdcore.config.grid import GridError, load_grid
+from mdcore.config.grid import GridError
 from mdcore.config.json_schema import grid_file_schema
 from mdcore.config.schema import CLASSES, LEAVES
 from mdcore.config.yaml_lines import parse
@@ -109,24 +109,24 @@ def test_a_potential_a_step_rule_and_a_data_source_are_one_class_each(tmp_path):
     (tmp_path / "grid.yaml").write_text(NEW_GRID)
     words = [sys.executable, "-c", ONE_CLASS_EACH, str(tmp_path / "grid.yaml")]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    assert found["config"]["potential"] == {"huber": {"delta": 0.5, "scales": [1.0, 2.0]}}
-    assert found["config"]["step"] == {"rule": "polyak", "eta": 1.0, "floor": 0.1}
-    assert found["config"]["dataset"] == {"name": "rings", "turns": 4, "n": 1, "source": 0}
-    assert found["id"].startswith("rings-4_huber0.5+1+2_L2_s0-") and found["again"]
-    flat = found["flat"]
+    read = json.loads(done.stdout)
+    assert read["config"]["potential"] == {"huber": {"delta": 0.5, "scales": [1.0, 2.0]}}
+    assert read["config"]["step"] == {"rule": "polyak", "eta": 1.0, "floor": 0.1}
+    assert read["config"]["dataset"] == {"name": "rings", "turns": 4, "n": 1, "source": 0}
+    assert read["id"].startswith("rings-4_huber0.5+1+2_L2_s0-") and read["again"]
+    flat = read["flat"]
     assert (flat["delta"], flat["scales"], flat["step_floor"], flat["dataset_turns"]) == (0.5, "1+2", 0.1, 4)
-    assert flat["p"] is None and found["varied"] == ["delta"]
-    assert found["words"] == "pseudo-Huber, δ = 0.5, scales = (1, 2)" and found["data"] == ["Rings, 4 turns"]
-    assert found["colour"] == "#123456"
-    assert all(f'"{name}"' in found["schema"] for name in ("huber", "polyak", "rings", "delta", "floor", "turns"))
-    told = "\n".join(found["refused"])
-    assert "potential.huber.delta: got 0; expected a number > 0" in told
-    assert "potential.huber: got the unknown key 'scale'; expected the parameter one of delta, scales" in told
-    assert "dataset.source: got 3; expected one of bundled, full" in told
-    assert "dataset.n: got 6; expected an integer from 1 to 5" in told
-    assert "step.flor: unknown key 'flor'" in told and "did you mean 'floor'" in told
-    assert "got 'polyak' at depth 3; expected one of constant, normalized, adaptive: polyak diverges" in told
+    assert flat["p"] is None and read["varied"] == ["delta"]
+    assert read["words"] == "pseudo-Huber, δ = 0.5, scales = (1, 2)" and read["data"] == ["Rings, 4 turns"]
+    assert read["colour"] == "#123456"
+    assert all(f'"{name}"' in read["schema"] for name in ("huber", "polyak", "rings", "delta", "floor", "turns"))
+    refused = "\n".join(read["refused"])
+    assert "potential.huber.delta: got 0; expected a number > 0" in refused
+    assert "potential.huber: got the unknown key 'scale'; expected the parameter one of delta, scales" in refused
+    assert "dataset.source: got 3; expected one of bundled, full" in refused
+    assert "dataset.n: got 6; expected an integer from 1 to 5" in refused
+    assert "step.flor: unknown key 'flor'" in refused and "did you mean 'floor'" in refused
+    assert "got 'polyak' at depth 3; expected one of constant, normalized, adaptive: polyak diverges" in refused
 
 
 def test_a_data_source_that_lacks_a_method_cannot_be_made():
@@ -176,12 +176,8 @@ def test_the_well_known_potentials_keep_their_colours():
 def test_a_column_is_of_its_own_cell_alone(load):
     """Of a list of potentials the parameters are the input layer's; those given one per layer are joined."""
     config = load(BASE).cells[0].config
-    entries = [
-        {"lp": {"p": 3.0}},
-        {"layer_scaled": {"alpha": [4.0]}},
-        {"lp": {"p": 1.5}},
-        {"layer_scaled": {"alpha": [2.0]}},
-    ]
+    layers = (("lp", "p", 3.0), ("layer_scaled", "alpha", [4.0]), ("lp", "p", 1.5), ("layer_scaled", "alpha", [2.0]))
+    entries = [{name: {parameter: value}} for name, parameter, value in layers]
     flat = flatten({**config, "potential": entries, "depth": 4})
     assert (flat["p"], flat["alpha"], flat["beta"]) == (3.0, "4+2", None)
 
@@ -226,14 +222,13 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_the_schema_sees_what_the_reader_refuses(name, tmp_path):
+def test_the_schema_sees_what_the_reader_refuses(name, load):
     tree = copy.deepcopy(VALID[0])
     assert not wrong(tree)
     CHANGES[name](tree)
     assert wrong(tree)
-    (tmp_path / "grid.yaml").write_text(json.dumps(tree))
-    with pytest.raises(Exception, match=r"grid\.yaml"):
-        load_grid(tmp_path / "grid.yaml")
+    with pytest.raises(GridError, match=r"grid\.yaml"):
+        load(json.dumps(tree))
 
 
 def test_the_schema_knows_data_sets_and_potentials_of_ones_own():
@@ -257,42 +252,30 @@ def test_the_schema_is_written(tmp_path):
     assert json.loads((tmp_path / "schema.json").read_text(encoding="utf-8")) == grid_file_schema()
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("600", 600.0), ("0.5", 0.5)])
-def test_a_time_out_is_read_and_is_no_part_of_the_identity(tmp_path, text, seconds):
-    (tmp_path / "grid.yaml").write_text(f"{GRID_TEXT}timeout: {text}\n")
-    grid = load_grid(tmp_path / "grid.yaml")
-    assert grid.timeout == seconds
-    (tmp_path / "again.yaml").write_text(grid.resolved_yaml())
-    assert load_grid(tmp_path / "again.yaml").timeout == seconds
-    (tmp_path / "without.yaml").write_text(GRID_TEXT)
-    assert grid.cells == load_grid(tmp_path / "without.yaml").cells
-    assert not wrong({"question": "q", "timeout": seconds})
+@pytest.mark.parametrize(
+    ("line", "value"), [("timeout: 600", 600.0), ("timeout: 0.5", 0.5), ("keep: false", False)], ids=str
+)
+def test_what_decides_no_number_is_read_and_is_no_part_of_the_identity(load, line, value):
+    name, without = line.split(":")[0], load(GRID_TEXT)
+    grid = load(f"{GRID_TEXT}{line}\n")
+    assert getattr(grid, name) == getattr(load(grid.resolved_yaml()), name) == value != getattr(without, name)
+    assert grid.cells == without.cells and not wrong({"question": "q", name: value})
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "soon", "true", ".inf", "null"])
-def test_a_time_out_that_is_none_is_refused(tmp_path, text):
-    (tmp_path / "grid.yaml").write_text(f"{GRID_TEXT}timeout: {text}\n")
-    with pytest.raises(GridError, match=r"timeout: got .*; expected seconds without a step, a number > 0"):
-        load_grid(tmp_path / "grid.yaml")
-
-
-def test_whether_to_keep_is_read_and_is_no_part_of_the_identity(tmp_path):
-    (tmp_path / "grid.yaml").write_text(f"{GRID_TEXT}keep: false\n")
-    grid = load_grid(tmp_path / "grid.yaml")
-    (tmp_path / "again.yaml").write_text(grid.resolved_yaml())
-    (tmp_path / "without.yaml").write_text(GRID_TEXT)
-    without = load_grid(tmp_path / "without.yaml")
-    assert not grid.keep and not load_grid(tmp_path / "again.yaml").keep and without.keep
-    assert grid.cells == without.cells and not wrong({"question": "q", "keep": False})
-    (tmp_path / "grid.yaml").write_text(f"{GRID_TEXT}keep: 10\n")
-    with pytest.raises(
-        GridError, match=r"keep: got 10.*; expected true or false: whether to keep what exploring needs"
-    ):
-        load_grid(tmp_path / "grid.yaml")
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (f"timeout: {text}", "seconds without a step, a number > 0")
+        for text in ("0", "-1", "soon", "true", ".inf", "null")
+    ]
+    + [("keep: 10", "true or false: whether to keep what exploring needs")],
+)
+def test_a_time_out_or_keep_that_is_none_is_refused(load, line, expected):
+    with pytest.raises(GridError, match=f"{line.split(':')[0]}: got .*; expected {expected}"):
+        load(f"{GRID_TEXT}{line}\n")
 
 
 @pytest.mark.parametrize("key", ["<<", "<p>", "<own>"])
-def test_a_key_that_looks_like_a_tag_is_an_unknown_key(tmp_path, key):
-    (tmp_path / "g.yaml").write_text(f"question: '?'\nvary:\n  potential: [{{lp: {{'{key}': 1.5}}}}]\n")
+def test_a_key_that_looks_like_a_tag_is_an_unknown_key(load, key):
     with pytest.raises(GridError, match=f"got the unknown key '{key}'; expected the parameter p"):
-        load_grid(tmp_path / "g.yaml")
+        load(f"question: '?'\nvary:\n  potential: [{{lp: {{'{key}': 1.5}}}}]\n")

@@ -131,14 +131,16 @@ def test_columns_do_not_depend_on_which_cell_comes_first():
         assert len({c.data for c in conditions}) == 4 == len({c.data_words for c in conditions})
 
 
-def test_names_of_both_kinds_are_told_apart():
-    config = fake.config({"my:Phi": {"scale": 3}}, dataset={"name": "my:data", "scale": 2})
+def test_names_of_several_kinds_are_told_apart():
+    step = {"rule": "my:Rule", "scale": 4}
+    config = fake.config({"my:Phi": {"scale": 3}}, dataset={"name": "my:data", "scale": 2}, step=step)
     flat = flatten(config)
-    assert (flat["param.dataset.scale"], flat["param.potential.scale"]) == (2, 3) and "param.scale" not in flat
+    assert [flat[f"param.{kind}.scale"] for kind in ("dataset", "potential", "step")] == [2, 3, 4]
     other = fake.config({"my:Phi": {"scale": 3}})
     assert flatten(other)["param.scale"] == 3
     one, two = (c.flat for c in conditions_of([{"cell_id": "a", "config": config}, {"cell_id": "b", "config": other}]))
-    assert {one["param.potential.scale"], two["param.potential.scale"]} == {3} and "param.scale" not in {**one, **two}
+    assert {one["param.potential.scale"], two["param.potential.scale"]} == {3}
+    assert "param.scale" not in {**flat, **one, **two}
 
 
 def test_a_parameter_of_mixed_types_is_written_and_read(tmp_path):

@@ -84,16 +84,16 @@ def folder(tmp_path):
     return tmp_path / "grids"
 
 
-def grid(folder: Path, potential: str = "mine:Quartic", *overrides: str, extra: str = ""):
-    path = folder / "grid.yaml"
-    path.write_text(GRID.replace("POTENTIAL", potential) + extra)
-    return load_grid(path, list(overrides))
+def grid(folder: Path, potential: str = "mine:Quartic", *overrides: str, more: str = "", dataset: str = ""):
+    text = GRID.replace("POTENTIAL", potential) + more
+    (folder / "grid.yaml").write_text(text.replace("{name: synthetic}", dataset or "{name: synthetic}"))
+    return load_grid(folder / "grid.yaml", list(overrides))
 
 
-def told(folder: Path, *arguments, **others) -> str:
-    with pytest.raises(GridError) as caught:
-        grid(folder, *arguments, **others)
-    return str(caught.value)
+def problems(folder: Path, *arguments: str) -> str:
+    with pytest.raises(GridError) as error:
+        grid(folder, *arguments)
+    return str(error.value)
 
 
 def test_a_potential_beside_the_grid_file(folder):
@@ -116,22 +116,13 @@ def test_one_and_one_point_zero_are_one_parameter(folder):
 
 def test_plug_ins_among_the_layers(folder):
     loaded = grid(folder, "[{mine:Quartic: {c: 3}}, {lp: {p: 1.5}}]", "depth=2")
-    (cell,) = loaded.cells
-    first, second = plugins.potentials_for(cell.config, loaded.plugin_dir)
+    first, second = plugins.potentials_for(loaded.cells[0].config, loaded.plugin_dir)
     assert (first.c, second.p) == (3, 1.5)
-    companion = plugins.companion_config(cell.config)
-    assert companion["potential"] == {"mine:Quartic": {"c": 3}}
-    assert (companion["depth"], companion["width"], companion["init"]) == (
-        1,
-        None,
-        {"scale": 0.0, "distribution": "normal"},
-    )
-    assert cell_from_config(companion).config == companion
 
 
 def test_a_data_set_and_metrics(folder):
-    extra = "  metrics: [mine:metric]\n"
-    loaded = grid(folder, "quadratic", "dataset={name: mine:data, n: 7.0, dim: many}", extra=extra)
+    overrides = "dataset={name: mine:data, n: 7.0, dim: many}", "metrics=[mine:metric]"
+    loaded = grid(folder, "quadratic", *overrides)
     (cell,) = loaded.cells
     assert cell.config["dataset"] == {"name": "mine:data", "n": 7, "dim": "many"}
     assert cell.config["metrics"] == ["mine:metric"] and loaded.plugins == ["mine:data", "mine:metric"]
@@ -143,14 +134,12 @@ def test_a_data_set_and_metrics(folder):
 
 
 def test_parameters_of_a_data_set_can_vary(folder):
-    text = GRID.replace("POTENTIAL", "quadratic").replace("{name: synthetic}", "mine:data")
-    path = folder / "grid.yaml"
-    path.write_text(text + "vary:\n  dataset.n: [3, 4]\n  dataset.noise: [0.5, 1]\n  seed: [0, 1]\n")
-    loaded = load_grid(path)
+    vary = "vary:\n  dataset.n: [3, 4]\n  dataset.noise: [0.5, 1]\n  seed: [0, 1]\n"
+    loaded = grid(folder, "quadratic", more=vary, dataset="mine:data")
     assert len(loaded.cells) == 8 and loaded.varied == ["param.n", "param.noise"]
     assert len({cell.data_key for cell in loaded.cells}) == 8  # its draw may hang on the seed
-    path.write_text(loaded.resolved_yaml())
-    assert load_grid(path).cells == loaded.cells
+    (folder / "again.yaml").write_text(loaded.resolved_yaml())
+    assert load_grid(folder / "again.yaml").cells == loaded.cells
 
 
 def test_resolved_text_finds_the_plug_in_from_another_directory(folder, tmp_path):
@@ -165,17 +154,14 @@ def test_resolved_text_finds_the_plug_in_from_another_directory(folder, tmp_path
     assert load_grid(elsewhere).plugin_dir == str(elsewhere.parent.resolve())
 
 
-def test_the_working_directory_comes_last(folder, tmp_path, monkeypatch):
-    (folder / "mine.py").rename(tmp_path / "mine.py")
-    assert "its file is not found" in told(folder)
-    monkeypatch.chdir(tmp_path)
-    assert grid(folder).plugin_dir == str(tmp_path.resolve())
-
-
-def test_beside_the_grid_file_goes_before_the_working_directory(folder, tmp_path, monkeypatch):
+def test_the_working_directory_comes_after_that_of_the_grid_file(folder, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(POTENTIAL)
     monkeypatch.chdir(tmp_path)
     assert grid(folder).plugin_dir == str(folder.resolve())
+    (folder / "mine.py").unlink()
+    assert grid(folder).plugin_dir == str(tmp_path.resolve())
+    monkeypatch.chdir("/")
+    assert "its file is not found" in problems(folder)
 
 
 def test_a_file_is_compiled_as_if_it_were_imported(folder):
@@ -187,10 +173,9 @@ def test_a_file_is_compiled_as_if_it_were_imported(folder):
 
 
 def test_conditions_on_parameters_of_a_data_set_are_typed(folder):
-    text = GRID.replace("POTENTIAL", "quadratic").replace("{name: synthetic}", "mine:data")
-    path = folder / "grid.yaml"
-    path.write_text(text + "vary:\n  dataset.flag: [true, 1, 2]\nexclude:\n  - {dataset.flag: 1}\n")
-    assert [cell.config["dataset"]["flag"] for cell in load_grid(path).cells] == [True, 2]
+    sections = "vary:\n  dataset.flag: [true, 1, 2]\nexclude:\n  - {dataset.flag: 1}\n"
+    cells = grid(folder, "quadratic", more=sections, dataset="mine:data").cells
+    assert [cell.config["dataset"]["flag"] for cell in cells] == [True, 2]
 
 
 def test_a_plug_in_that_is_not_named_is_not_run(folder):
@@ -202,7 +187,7 @@ def test_a_plug_in_that_is_not_named_is_not_run(folder):
 
 def test_it_is_loaded_under_a_private_name_and_leaves_no_cache(folder):
     before = set(sys.modules)
-    first, second = (plugins.load_potential("mine:Quartic", folder), plugins.load_potential("mine:Quartic", folder))
+    first, second = (plugins.load_potential("mine:Quartic", folder) for _ in range(2))
     assert first is second and "mine" not in sys.modules
     assert {name for name in set(sys.modules) - before if "mine" in name} <= {first.__module__}
     assert first.__module__.startswith("_mdcore_plugin_mine_")
@@ -228,39 +213,47 @@ def test_a_changed_file_is_another_class_and_another_fingerprint(folder):
 
 
 @pytest.mark.parametrize(
-    ("potential", "source", "parts"),
+    ("potential", "parts"),
     [
-        ("mime:Quartic", None, ["mime:Quartic: its file is not found", "mime.py", "did you mean 'mine'"]),
-        ("mine:Quartik", None, ["has no Quartik", "did you mean 'Quartic'"]),
-        ("mine:NUMBER", None, ["is not a potential", "class NUMBER(Potential)"]),
-        ("mine:metric", None, ["is not a potential"]),
-        ("mine:Half", None, ["has no value_per_entry, inverse_mirror_map"]),
-        ("{mine:Quartic: {c: -1}}", None, ["cannot be made", "ValueError: c = -1; expected c > 0"]),
-        ("{mine:Quartic: {d: 1}}", None, ["cannot be made", "unexpected keyword argument 'd'"]),
-        ("{mine:Quartic: {c: .nan}}", None, ["got nan", "finite"]),
-        ("{mine:Quartic: 3}", None, ["got 3; expected a mapping of its parameters"]),
-        ("mine:Quartic", "import nothing_there\n", ["cannot be imported", "ModuleNotFoundError"]),
-        ("mine:Quartic", "def f(:\n", ["cannot be imported", "SyntaxError"]),
-        ("mine:Quartic", "raise SystemExit(3)\n", ["cannot be imported", "SystemExit: 3"]),
-        ("mine:Quartic", "x = 1 / 0\n", ["cannot be imported", "ZeroDivisionError"]),
-        ("mine:Quartic", "\0", ["cannot be imported"]),
-        ("../mine:Quartic", None, ["no directories, no dots"]),
-        ("/etc/mine:Quartic", None, ["no directories, no dots"]),
-        ("a.mine:Quartic", None, ["no directories, no dots"]),
-        ("mine.py:Quartic", None, ["no directories, no dots"]),
-        ("mine:Quartic.c", None, ["no directories, no dots"]),
-        ("'mine:'", None, ["no directories, no dots"]),
-        ("':Quartic'", None, ["no directories, no dots"]),
-        ("'mine:Quartic\\n'", None, ["no directories, no dots"]),
-        ("mine:Quartic:c", None, ["no directories, no dots"]),
+        ("mime:Quartic", ["mime:Quartic: its file is not found", "mime.py", "did you mean 'mine'"]),
+        ("mine:Quartik", ["has no Quartik", "did you mean 'Quartic'"]),
+        ("mine:NUMBER", ["is not a potential", "class NUMBER(Potential)"]),
+        ("mine:metric", ["is not a potential"]),
+        ("mine:Half", ["has no value_per_entry, inverse_mirror_map"]),
+        ("{mine:Quartic: {c: -1}}", ["cannot be made", "ValueError: c = -1; expected c > 0"]),
+        ("{mine:Quartic: {d: 1}}", ["cannot be made", "unexpected keyword argument 'd'"]),
+        ("{mine:Quartic: {c: .nan}}", ["got nan", "finite"]),
+        ("{mine:Quartic: 3}", ["got 3; expected a mapping of its parameters"]),
+        *((reference, ["no directories, no dots"]) for reference in (
+            "../mine:Quartic", "/etc/mine:Quartic", "a.mine:Quartic", "mine.py:Quartic", "mine:Quartic.c", "'mine:'",
+            "':Quartic'", "'mine:Quartic\\n'", "mine:Quartic:c",
+        )),
     ],
-)
-def test_what_is_wrong_with_a_plug_in_is_told(folder, potential, source, parts):
-    if source is not None:
-        (folder / "mine.py").write_text(source)
-    message = told(folder, potential)
+)  # fmt: skip
+def test_what_is_wrong_with_a_plug_in_is_told(folder, potential, parts):
+    message = problems(folder, potential)
     assert f"{folder / 'grid.yaml'}:6: fixed.potential" in message
     assert all(part in message for part in parts), message
+
+
+BROKEN = {
+    "import nothing_there\n": "ModuleNotFoundError",
+    "def f(:\n": "SyntaxError",
+    "raise SystemExit(3)\n": "SystemExit: 3",
+    "x = 1 / 0\n": "ZeroDivisionError",
+    "\0": "",
+}
+
+
+@pytest.mark.parametrize("source", BROKEN)
+def test_a_file_that_does_not_run_is_told(folder, source):
+    (folder / "mine.py").write_text(source)
+    message = problems(folder)
+    assert f"{folder / 'grid.yaml'}:6: fixed.potential" in message
+    assert f"mine.py: cannot be imported: {BROKEN[source]}" in message
+
+
+WRONG_LISTS = ("[]", "mine:metric", "[mine:metric, mine:metric]", '["mine:metric\\n"]')
 
 
 @pytest.mark.parametrize(
@@ -272,14 +265,12 @@ def test_what_is_wrong_with_a_plug_in_is_told(folder, potential, source, parts):
         ("dataset={name: mine:data, x: .inf}", ["dataset.x: got inf"]),
         ("metrics=[mine:nothing]", ["has no nothing"]),
         ("metrics=[mine:worse]", ["mine:worse: its better is 'larger'; expected 'low' or 'high'"]),
-        ("metrics=[]", ["a list of different plug-ins"]),
-        ("metrics=mine:metric", ["a list of different plug-ins"]),
-        ("metrics=[mine:metric, mine:metric]", ["a list of different plug-ins"]),
+        *((f"metrics={value}", ["a list of different plug-ins"]) for value in WRONG_LISTS),
         ("digits=[0, 1]", ["digits"]),
     ],
 )
 def test_wrong_data_sets_and_metrics_are_told(folder, override, parts):
-    message = told(folder, "quadratic", override)
+    message = problems(folder, "quadratic", override)
     assert message.startswith(f"--set {override}: ") and all(part in message for part in parts), message
 
 
@@ -306,17 +297,18 @@ def test_loading_needs_the_file_still(folder):
         ("quadratic", 3, "quadratic"),
         ({"layer_scaled": {"alpha": [2.0, 5.0]}}, 2, {"layer_scaled": {"alpha": [2.0]}}),
         ([{"lp": {"p": 3.0}}, "scaled"], 2, {"lp": {"p": 3.0}}),
+        ([{"mine:Quartic": {"c": 3}}, {"lp": {"p": 1.5}}], 2, {"mine:Quartic": {"c": 3}}),
     ],
 )
-def test_the_companion_has_the_input_layers_potential(folder, potential, depth, expected):
+def test_the_companion_is_linear_with_the_input_layers_potential(folder, potential, depth, expected):
     base = grid(folder, "quadratic", "step={rule: constant, eta: 0.5}", "seed=4").cells[0].config
-    config = cell_from_config(
-        {**base, "potential": potential, "depth": depth, "width": 3, "init": {"scale": 0.2, "distribution": "normal"}}
-    ).config
+    deep = {"depth": depth, "width": 3, "init": {"scale": 0.2, "distribution": "normal"}}
+    config = cell_from_config({**base, **deep, "potential": potential}).config
     companion = plugins.companion_config(config)
-    assert companion["potential"] == expected and companion["step"] == config["step"] and companion["seed"] == 4
+    linear = {"depth": 1, "width": None, "init": {"scale": 0.0, "distribution": "normal"}}
+    assert companion == config | linear | {"potential": expected}
     assert cell_from_config(companion).config == companion
-    assert len(plugins.potentials_for(config)) == depth and len(plugins.potentials_for(companion)) == 1
+    assert [len(plugins.potentials_for(each, folder)) for each in (config, companion)] == [depth, 1]
 
 
 def test_each_layer_of_layer_scaled_has_its_own_alpha(folder):
@@ -403,14 +395,6 @@ def test_parameters_of_a_step_rule_can_vary_and_be_picked(rules):
     assert [cell.config["step"]["rule"] for cell in load_grid(rules / "grid.yaml").cells] == ["normalized"]
 
 
-def test_one_name_of_a_step_rule_and_of_a_data_set_are_two_columns(rules):
-    (rules / "mine.py").write_text(RULE + "\n\ndef data(floor=2, seed=0): ...\n")
-    step, data = "step={rule: mine:Decay, floor: 3}", "dataset={name: mine:data, floor: 2}"
-    (cell,) = grid(rules, "quadratic", step, data).cells
-    flat = cell.flat()
-    assert (flat["param.step.floor"], flat["param.dataset.floor"]) == (3, 2) and "param.floor" not in flat
-
-
 @pytest.mark.parametrize(
     ("step", "parts"),
     [
@@ -430,12 +414,12 @@ def test_one_name_of_a_step_rule_and_of_a_data_set_are_two_columns(rules):
     ],
 )
 def test_what_is_wrong_with_a_step_rule_is_told(rules, step, parts):
-    message = told(rules, "quadratic", f"step={step}")
+    message = problems(rules, "quadratic", f"step={step}")
     assert message.startswith(f"--set step={step}: ") and all(part in message for part in parts), message
 
 
 def test_a_step_rule_that_is_too_deep_is_told(rules):
-    message = told(rules, "quadratic", "step={rule: mine:Decay, floor: 1}", "depth=[2, 3]")
+    message = problems(rules, "quadratic", "step={rule: mine:Decay, floor: 1}", "depth=[2, 3]")
     assert "is for depth ≤ 2; got depth 3" in message
 
 
