@@ -66,11 +66,11 @@ def family_words(configs: Iterable[dict[str, Any]]) -> dict[str, str]:
 
 def _differing(configs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """{data key: parameters in which it differs from others of its family}."""
-    families: dict[str, dict[str, dict[str, Any]]] = {}
+    by_family: dict[str, dict[str, dict[str, Any]]] = {}
     for c in configs:
-        families.setdefault(family_key(c), {})[data_key(c)] = without_place(c)["dataset"]
+        by_family.setdefault(family_key(c), {})[data_key(c)] = without_place(c)["dataset"]
     out: dict[str, dict[str, Any]] = {}
-    for members in families.values():
+    for members in by_family.values():
         source = SOURCES.get(next(iter(members.values()))["name"])
         unsaid = ("name", *source.titled) if source else ("name",)
         names = sorted({key for data in members.values() for key in data if key not in unsaid})

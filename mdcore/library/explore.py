@@ -157,7 +157,8 @@ def curves(run: LoadedRun | None) -> View | None:
     """Curves of the cells of one data set, for one quantity at a time."""
     if run is None or run.history.empty:
         return None
-    cells, looks, history = _cells(run), _looks(_cells(run)), run.history
+    cells, history = _cells(run), run.history
+    looks = _looks(cells)
 
     def draw(data, quantity, **wanted):
         chosen = _chosen(cells, data, MOST_LINES, **wanted)

@@ -118,8 +118,8 @@ def run(
     for epochs in longer:
         if asked.gap is not None and best.gap <= asked.gap:
             break
-        attempt = _train(data, classes, asked, epochs, references)
-        best = best if best.gap <= attempt.gap else attempt
+        trained = _train(data, classes, asked, epochs, references)
+        best = best if best.gap <= trained.gap else trained
     if best.message:
         from sklearn.exceptions import ConvergenceWarning
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mdcore.config.cell import dataset_label, flatten
-from mdcore.config.errors import nearest
+from mdcore.config.errors import nearest, one_of
 from mdcore.store.locations import grid_path
 from mdcore.store.reading.exploring import Kept, read_kept
 from mdcore.store.runs import RunError, read_run, run_of
@@ -95,17 +95,14 @@ def load_run(tag: str | Path = "", runs_dir: str | Path = "runs_out") -> LoadedR
     """
     if tag:
         return _read(_place(tag, Path(runs_dir)))
-    for path in sorted(_runs(Path(runs_dir)), key=lambda run: (run / "manifest.json").stat().st_mtime, reverse=True):
-        run = _read(path)
+    manifests = Path(runs_dir).glob("*/manifest.json")
+    for manifest in sorted(manifests, key=lambda file: file.stat().st_mtime, reverse=True):
+        run = _read(manifest.parent)
         if not run.missing:
             return run
     raise RunError(
         f"no complete run in {runs_dir}/; run a grid first: mdcore.run_grid('quick_debug', tag='demo'), or make demo"
     )
-
-
-def _runs(runs_dir: Path) -> list[Path]:
-    return [manifest.parent for manifest in runs_dir.glob("*/manifest.json")]
 
 
 def _place(tag: str | Path, runs_dir: Path) -> Path:
@@ -139,12 +136,9 @@ def run_grid(grid: str | Path | Mapping[str, Any], tag: str, **options: Unpack[G
     """
     from mdcore.runner.command import INTERRUPTED, RunRequest, perform
 
-    unknown = [name for name in options if name not in GridOptions.__annotations__]
-    if unknown:
-        hint = nearest(unknown[0], GridOptions.__annotations__)
-        raise TypeError(
-            f"unknown option {unknown[0]!r}; expected one of {', '.join(GridOptions.__annotations__)}{hint}"
-        )
+    known = GridOptions.__annotations__
+    if unknown := [name for name in options if name not in known]:
+        raise TypeError(f"unknown option {unknown[0]!r}; expected {one_of(known)}{nearest(unknown[0], known)}")
     only, settings = options.pop("only", ()), options.pop("set", {})
     with tempfile.TemporaryDirectory(prefix="mdcore-grid-") as place:
         request = RunRequest(

@@ -69,16 +69,15 @@ class Settings:
 
 def read(potential: PotentialEntry, depth: int, keys: Keys, A: np.ndarray) -> Settings:
     """The settings for signed data A (n, d). ValueError: a value is wrong; TypeError: there is no such keyword."""
-    unknown = [key for key in keys if key not in Keys.__annotations__]
-    if unknown:
-        names = tuple(Keys.__annotations__)
+    known = Keys.__annotations__
+    if unknown := [key for key in keys if key not in known]:
         meant = SYNONYMS.get(unknown[0].lower(), "")
-        hint = f"; did you mean {meant.split('.')[0]!r}?" if meant else nearest(unknown[0], names)
-        raise TypeError(f"unknown keyword {unknown[0]!r}; expected {one_of(names)}{hint}")
+        hint = f"; did you mean {meant.split('.')[0]!r}?" if meant else nearest(unknown[0], known)
+        raise TypeError(f"unknown keyword {unknown[0]!r}; expected {one_of(known)}{hint}")
     given = {key: plain_values(value) for key, value in keys.items()}
     entry = _entry(potential, {key: given.pop(key) for key in PARAMETERS if key in given})
-    own_steps = given.get("step") is not None
-    horizons = (given["epochs"],) if "epochs" in given else (EPOCHS,) if own_steps else _horizons(A)
+    with_rule = given.get("step") is not None
+    horizons = (given["epochs"],) if "epochs" in given else (EPOCHS,) if with_rule else _horizons(A)
     config = {
         "dataset": {"name": "synthetic"},  # unused: the data are at hand
         "potential": entry if _by_name(entry) else "quadratic",
@@ -86,17 +85,14 @@ def read(potential: PotentialEntry, depth: int, keys: Keys, A: np.ndarray) -> Se
         "stop": STOP,
         **given,
         "epochs": horizons[0],
-        "step": given["step"] if own_steps else {"rule": "normalized", "anneal": ANNEAL},
+        "step": given["step"] if with_rule else {"rule": "normalized", "anneal": ANNEAL},
     }
     try:
         config = cell_from_config(config).config
-        if _by_name(entry):
-            phis = tuple(potentials_for(config))
-        else:
-            phis = _own_layers(entry, config["depth"])
+        phis = tuple(potentials_for(config)) if _by_name(entry) else _users_layers(entry, config["depth"])
     except GridError as error:
         raise ValueError("\n".join(line.removeprefix("configuration: ") for line in error.problems)) from None
-    if not own_steps:
+    if not with_rule:
         config["step"]["eta"] = default_eta(phis, A)
     init = config["init"]
     cell = CellPlan(phis, config["seed"], config["width"], init["scale"], init["distribution"])
@@ -124,13 +120,9 @@ def _entry(potential: PotentialEntry, parameters: dict[str, Any]) -> Any:
     """The potential as a grid file has it, or the user's own objects. l_p without p is l_2."""
     if not isinstance(potential, str) or potential not in BUILTIN:
         if parameters:
-            what = (
-                f"potential {potential!r}"
-                if isinstance(potential, str)
-                else f"the potential {plain_values(potential)!r}"
-            )
             hint = nearest(potential, BUILTIN) if isinstance(potential, str) else ""
-            raise ValueError(f"{what} was given with {one_of(parameters)}; expected one of {', '.join(BUILTIN)}{hint}")
+            what = f"potential {plain_values(potential)!r} was given with {one_of(parameters)}"
+            raise ValueError(f"{what}; expected {one_of(BUILTIN)}{hint}")
         return plain_values(potential)
     declared = BUILTIN[potential].parameters
     if potential == Lp.name:
@@ -146,7 +138,7 @@ def _by_name(entry: Any) -> bool:
     return not any(isinstance(each, Potential) for each in (entry if isinstance(entry, list) else [entry]))
 
 
-def _own_layers(entry: Any, depth: int) -> tuple[Potential, ...]:
+def _users_layers(entry: Any, depth: int) -> tuple[Potential, ...]:
     """One potential a layer, each of the user's own tried out first."""
     from mdcore.math.potentials import potential
 

@@ -63,12 +63,12 @@ def test_it_passes_every_check_of_scikit_learn_in_other_settings(settings):
 
 def test_it_is_the_fit_of_the_library(g20):
     X, y = g20
-    found = MirrorDescentClassifier(p=1.5, depth=2, width=8, random_state=3).fit(X, y)
+    classifier = MirrorDescentClassifier(p=1.5, depth=2, width=8, random_state=3).fit(X, y)
     fit = mdcore.fit(X, y, p=1.5, depth=2, width=8, seed=3, epochs=2000)
-    np.testing.assert_array_equal(found.coef_[0], fit.w)
-    assert found.gap_ == fit.gap <= 0.01 and found.n_iter_ == fit.steps and found.status_ == "converged"
-    np.testing.assert_array_equal(found.decision_function(X), X @ fit.w)
-    assert found.score(X, y) == 1 and found.intercept_.tolist() == [0.0]
+    np.testing.assert_array_equal(classifier.coef_[0], fit.w)
+    assert classifier.gap_ == fit.gap <= 0.01 and classifier.n_iter_ == fit.steps and classifier.status_ == "converged"
+    np.testing.assert_array_equal(classifier.decision_function(X), X @ fit.w)
+    assert classifier.score(X, y) == 1 and classifier.intercept_.tolist() == [0.0]
 
 
 def test_the_tolerance_is_the_certified_gap(g20):
@@ -94,13 +94,13 @@ def test_a_pipeline_and_a_search_on_a_table():
 def test_the_intercept_is_a_weight_that_counts_in_the_norm(g20):
     """Its margin is that of the points (x, 1), and moves with the origin."""
     X, y = g20
-    found = MirrorDescentClassifier(fit_intercept=True, max_iter=None).fit(X + 1.0, y)
+    classifier = MirrorDescentClassifier(fit_intercept=True, max_iter=None).fit(X + 1.0, y)
     ones = np.hstack([X + 1.0, np.ones((60, 1))])
-    w = np.append(found.coef_[0], found.intercept_[0])
-    assert mdcore.certificate(w, ones, y) <= found.gap_ <= 0.01
-    np.testing.assert_allclose(found.decision_function(X + 1.0), ones @ w)
+    w = np.append(classifier.coef_[0], classifier.intercept_[0])
+    assert mdcore.certificate(w, ones, y) <= classifier.gap_ <= 0.01
+    np.testing.assert_allclose(classifier.decision_function(X + 1.0), ones @ w)
     assert mdcore.max_margin(ones, y).margin != pytest.approx(mdcore.max_margin(X, y).margin, rel=1e-3)
-    assert found.coef_.shape == (1, 20) and found.intercept_.shape == (1,)
+    assert classifier.coef_.shape == (1, 20) and classifier.intercept_.shape == (1,)
 
 
 def test_a_warm_start_goes_on_from_the_last_weights(g20):
@@ -119,7 +119,7 @@ def test_a_warm_start_goes_on_from_the_last_weights(g20):
 
 
 @pytest.mark.parametrize(
-    ("change", "kind", "said"),
+    ("change", "kind", "message"),
     [
         (lambda X, y: (X, np.arange(60) % 3), ValueError, r"3 classes\. Wrap .*OneVsRestClassifier"),
         (lambda X, y: (X, np.ones(60)), ValueError, "y has 1 class"),
@@ -128,8 +128,8 @@ def test_a_warm_start_goes_on_from_the_last_weights(g20):
         (lambda X, y: (X, X[:, 0]), ValueError, "continuous"),
     ],
 )
-def test_bad_data_are_refused(g20, change, kind, said):
-    with pytest.raises(kind, match=said):
+def test_bad_data_are_refused(g20, change, kind, message):
+    with pytest.raises(kind, match=message):
         MirrorDescentClassifier().fit(*change(*g20))
 
 
@@ -137,5 +137,7 @@ def test_three_classes_are_met_by_one_against_the_rest():
     X, y = load_iris(return_X_y=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = OneVsRestClassifier(MirrorDescentClassifier(fit_intercept=True, max_iter=300)).fit(pd.DataFrame(X), y)
-    assert found.score(pd.DataFrame(X), y) > 0.9
+        classifier = OneVsRestClassifier(MirrorDescentClassifier(fit_intercept=True, max_iter=300)).fit(
+            pd.DataFrame(X), y
+        )
+    assert classifier.score(pd.DataFrame(X), y) > 0.9

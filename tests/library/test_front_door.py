@@ -37,8 +37,8 @@ def g20():
 
 def test_importing_mdcore_imports_nothing_else():
     code = "import sys, mdcore; dir(mdcore); print([m for m in ('torch', 'numpy', 'sklearn') if m in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", mdcore.__all__)
@@ -116,24 +116,20 @@ def test_the_certificate_holds_for_any_predictor_and_any_weights(g20):
 
 def test_every_verdict_of_separability_has_its_certificate(g20):
     X, y = g20
-    found = mdcore.separability(X, y)
-    assert found.verdict == "separable" and (y * (X @ found.w) > 0).all() and found.lam is None
+    answer = mdcore.separability(X, y)
+    assert answer.verdict == "separable" and (y * (X @ answer.w) > 0).all() and answer.lam is None
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((50, 3)), np.repeat([-1.0, 1.0], 25)
-    found = mdcore.separability(X, y)
-    assert found.verdict == "overlapping" and found.w is None and found.lam.min() > 0
-    assert np.abs((y * found.lam) @ X).max() < 1e-12 and found.lam.sum() == pytest.approx(1)
-    assert "certified by λ > 0" in found.message
-    scaled = mdcore.separability(np.vstack([X * np.geomspace(1e-9, 1e9, 50)[:, None], [[0.0] * 3]]), [*y, 1])
-    assert (
-        np.abs(([*y, 1] * scaled.lam) @ np.vstack([X * np.geomspace(1e-9, 1e9, 50)[:, None], [[0.0] * 3]])).max()
-        < 1e-17
-    )
-    X = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    found = mdcore.separability(X, [1, 1, 1 - 1])
-    assert found.verdict == "separable"
-    found = mdcore.separability(np.vstack([X, [[0.0, 1.0]]]), [1, 1, 0, 0])
-    assert found.verdict == "quasi-separable" and found.strict.tolist() == [True, False, False, False]
+    answer = mdcore.separability(X, y)
+    assert answer.verdict == "overlapping" and answer.w is None and answer.lam.min() > 0
+    assert np.abs((y * answer.lam) @ X).max() < 1e-12 and answer.lam.sum() == pytest.approx(1)
+    assert "certified by λ > 0" in answer.message
+    X, y = np.vstack([X * np.geomspace(1e-9, 1e9, 50)[:, None], np.zeros(3)]), np.append(y, 1.0)
+    assert np.abs((y * mdcore.separability(X, y).lam) @ X).max() < 1e-17
+    X = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0], [0.0, 1.0]])
+    assert mdcore.separability(X[:3], [1, 1, 0]).verdict == "separable"
+    answer = mdcore.separability(X, [1, 1, 0, 0])
+    assert answer.verdict == "quasi-separable" and answer.strict.tolist() == [True, False, False, False]
 
 
 def test_overlapping_data_end_at_the_logistic_minimiser_and_say_so():
@@ -178,7 +174,7 @@ X2, Y2 = [[1.0, 2.0], [3.0, 1.0], [-1.0, -1.0]], [1, 1, 0]
 
 
 @pytest.mark.parametrize(
-    ("X", "y", "kind", "said"),
+    ("X", "y", "kind", "message"),
     [
         (X2, [1, 1, 1], ValueError, "y has 1 class: 1; expected exactly 2"),
         (X2, [1, 2, 3], ValueError, "y has 3 classes: 1, 2, 3; expected exactly 2"),
@@ -200,15 +196,15 @@ X2, Y2 = [[1.0, 2.0], [3.0, 1.0], [-1.0, -1.0]], [1, 1, 0]
         (sparse.csr_matrix(np.array(X2)), Y2, TypeError, r"X is a sparse csr_matrix; .* X.toarray\(\)"),
     ],
 )  # fmt: skip
-def test_bad_data_get_one_clear_error(X, y, kind, said):
+def test_bad_data_get_one_clear_error(X, y, kind, message):
     for call in (mdcore.fit, mdcore.separability, mdcore.max_margin, lambda X, y: mdcore.certificate([1, 1], X, y)):
-        with pytest.raises(kind, match=said) as told:
+        with pytest.raises(kind, match=message) as error:
             call(X, y)
-        assert len(str(told.value).splitlines()) == 1
+        assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("keys", "kind", "said"),
+    ("keys", "kind", "message"),
     [
         ({"potential": "lpp"}, ValueError, "did you mean 'lp'"),
         ({"potential": "lpp", "p": 3}, ValueError, "did you mean 'lp'"),
@@ -224,13 +220,13 @@ def test_bad_data_get_one_clear_error(X, y, kind, said):
         ({"stop": {"gap": 2}}, ValueError, r"stop.gap: got 2; expected a number in \(0, 1\)"),
     ],
 )
-def test_a_wrong_keyword_is_told_as_in_a_grid_file(g20, keys, kind, said):
-    with pytest.raises(kind, match=said):
+def test_a_wrong_keyword_is_told_as_in_a_grid_file(g20, keys, kind, message):
+    with pytest.raises(kind, match=message):
         mdcore.fit(*g20, **keys)
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda X, y: mdcore.max_margin(X, y, 0.5), "p: got 0.5; expected a number ≥ 1"),
         (lambda X, y: mdcore.max_margin(X, y, "2"), "p: got '2'"),
@@ -240,23 +236,23 @@ def test_a_wrong_keyword_is_told_as_in_a_grid_file(g20, keys, kind, said):
         (lambda X, y: mdcore.certificate(X[0], X, y, 2, np.zeros(60)), "lam: .* not all zero"),
     ],
 )
-def test_a_wrong_argument_of_an_exact_answer_is_told(g20, call, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_wrong_argument_of_an_exact_answer_is_told(g20, call, message):
+    with pytest.raises(ValueError, match=message):
         call(*g20)
 
 
 def test_potentials_have_names():
     assert mdcore.potential("lp", p=1.5) == mdcore.potential({"lp": {"p": 1.5}}) == mdcore.potentials["lp"](1.5)
     assert mdcore.potential("quadratic").limit_p == 2
-    for wrong, said in (
-        (lambda: mdcore.potential("quadratc"), "did you mean 'quadratic'"),
-        (lambda: mdcore.potential("lp"), "got no parameter; expected p, a number > 1"),
-        (lambda: mdcore.potential("lp", q=3), "got q=3; expected p"),
-        (lambda: mdcore.potential(mdcore.potential("lp", p=2), p=3), "has its parameters already"),
-        (lambda: mdcore.potential(3), "got 3"),
+    for entry, parameters, message in (
+        ("quadratc", {}, "did you mean 'quadratic'"),
+        ("lp", {}, "got no parameter; expected p, a number > 1"),
+        ("lp", {"q": 3}, "got q=3; expected p"),
+        (mdcore.potential("lp", p=2), {"p": 3}, "has its parameters already"),
+        (3, {}, "got 3"),
     ):
-        with pytest.raises(ValueError, match=said):
-            wrong()
+        with pytest.raises(ValueError, match=message):
+            mdcore.potential(entry, **parameters)
 
 
 def test_a_potential_of_ones_own_is_tried_out_and_then_trained(g20):

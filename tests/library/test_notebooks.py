@@ -155,10 +155,10 @@ def test_in_a_browser_the_controls_of_explore_are_moved_and_the_figures_follow(r
 
 
 def test_without_a_run_explore_says_so(tmp_path):
-    run, said = explore.newest(str(tmp_path))
-    assert run is None and "no complete run" in said and "make demo" in said
+    run, message = explore.newest(str(tmp_path))
+    assert run is None and "no complete run" in message and "make demo" in message
     assert {view(run) for view in (explore.curves, explore.boundaries, explore.predictors, explore.layers)} == {None}
-    assert explore.show(explore.curves(run), said).data == said
+    assert explore.show(explore.curves(run), message).data == message
 
 
 @pytest.mark.slow

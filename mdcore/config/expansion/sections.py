@@ -38,7 +38,7 @@ class Axis:
 
     @property
     def keys(self) -> list[str]:
-        return list(self.rows[0]) if self.rows else []
+        return list(self.rows[0])
 
 
 @dataclass
@@ -114,10 +114,8 @@ def read_layout(data: dict[str, Any], spot: Spot) -> Layout:
         inner = spot.at("only_if", key)
         if not any(leaf in taken for leaf in leaves_of(key, taken)) and key not in taken:
             settable = sorted({setting.spot.key.split(".", 1)[1] for setting in taken.values()})
-            message = "the grid does not set this key; expected a key of fixed, vary or zip" + nearest_key(
-                key, settable
-            )
-            inner.tell(message, of_key=True)
+            message = "the grid does not set this key; expected a key of fixed, vary or zip"
+            inner.tell(message + nearest_key(key, settable), of_key=True)
         if condition := read_condition(value, inner, layout.user_groups):
             layout.only_if[key] = condition
     for position, entry in _mappings(data, "exclude", spot):
@@ -179,8 +177,7 @@ def user_groups(data: Any) -> set[str]:
 def _mapping(data: Mapping[str, Any], section: str, spot: Spot) -> dict[str, Any]:
     value = data.get(section, {})
     if section in data and (not isinstance(value, dict) or not value):
-        message = f"got {got(value)}; expected a mapping of keys to values; remove it if there is none"
-        spot.at(section).tell(message)
+        spot.at(section).tell(f"got {got(value)}; expected a mapping of keys to values; remove it if there is none")
         return {}
     return dict(value)
 

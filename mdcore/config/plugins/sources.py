@@ -144,14 +144,12 @@ def _neighbours(sources: dict[Path, bytes]) -> Iterator[None]:
     sys.meta_path.insert(0, finder)
     try:
         yield
-        places = {plugin_file.parent.resolve(), Path.cwd()}
+        folders = {plugin_file.parent.resolve(), Path.cwd()}
         for name in sys.modules.keys() - before.keys() - finder.files.keys():
             file = getattr(sys.modules[name], "__file__", None)
-            if (
-                file
-                and "." not in name
-                and places & set(Path(file).resolve().parents[: 1 + file.endswith("__init__.py")])
-            ):
+            if not file or "." in name:
+                continue
+            if folders & set(Path(file).resolve().parents[: 1 + file.endswith("__init__.py")]):
                 del sys.modules[name]
                 raise GridError(
                     f"{plugin_file}: imports {name} from {file}; expected one file {name}.py beside "
