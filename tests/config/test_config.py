@@ -12,7 +12,7 @@ import pytest
 from fake_grids import GRID_TEXT, ROOT
 from hypothesis import HealthCheck, given, settings
 from spec_strategies import VALID, valid_trees
-from spec_text import BASE, make_load
+from spec_text import BASE
 
 from mdcore.analysis.figures import style
 from mdcore.config.cell import COLUMNS, flatten, words_of
@@ -24,7 +24,6 @@ from mdcore.math.potentials import BUILTIN
 from mdcore.math.step_rules import RULES, StepRule
 from mdcore.problems.sources import SOURCES
 
-load = pytest.fixture(make_load)
 SCHEMA = jsonschema.Draft202012Validator(grid_file_schema())
 
 # One class each, registered as the built-in ones are; then a grid is read that knows nothing else of them.

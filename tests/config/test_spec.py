@@ -1,4 +1,4 @@
-"""Grid files: what is accepted means what DESIGN.md says; identities."""
+"""Grid files: what is accepted means what README.md says, and expands to the cells that one would write down."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ import math
 import random
 
 import pytest
-from spec_text import BASE, grid_of, make_load, make_refused, one
+from spec_text import BASE, grid_of, one
 
 from mdcore.config.errors import Problems
 from mdcore.config.grid import cell_from_config, load_grid
 from mdcore.config.yaml_lines import dump, parse, scalar
-
-load = pytest.fixture(make_load)
-refused = pytest.fixture(make_refused)
-
 
 SCALARS = {
     "1e-3": 1e-3, "1E5": 1e5, ".5": 0.5, "5.": 5.0, "+1.5": 1.5, "010": 10, "-7": -7, "0o17": 15, "0x1F": 31,

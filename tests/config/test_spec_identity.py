@@ -6,13 +6,10 @@ import hashlib
 import json
 
 import pytest
-from spec_text import BASE, MNIST, grid_of, make_load, make_refused, one
+from spec_text import BASE, MNIST, grid_of, one
 
 from mdcore.config.cell import COLUMNS
 from mdcore.config.expansion import cells
-
-load = pytest.fixture(make_load)
-refused = pytest.fixture(make_refused)
 
 
 def test_cell_ids_are_label_and_hash_of_the_sorted_configuration(load):

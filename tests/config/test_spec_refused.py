@@ -7,12 +7,9 @@ import re
 
 import pytest
 from fake_grids import ROOT
-from spec_text import BASE, MNIST, make_load, make_refused
+from spec_text import BASE, MNIST
 
 from mdcore.config.grid import GridError, load_grid
-
-load = pytest.fixture(make_load)
-refused = pytest.fixture(make_refused)
 
 base, mnist = BASE.replace, MNIST.replace
 

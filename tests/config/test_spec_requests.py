@@ -9,14 +9,11 @@ import sys
 
 import pytest
 from fake_grids import ROOT
-from spec_text import BASE, MNIST, grid_of, make_load, make_refused
+from spec_text import BASE, MNIST, grid_of
 
 from mdcore.config.expansion.selection import select
 from mdcore.config.grid import Grid, GridError, cell_from_config, load_grid
 from mdcore.problems.datasets import load_dataset
-
-load = pytest.fixture(make_load)
-refused = pytest.fixture(make_refused)
 
 GRIDS = ROOT / "grids"
 SHIPPED = {"quick_debug": 12, "synthetic_potentials": 190, "mnist_pairs": 72}

@@ -19,17 +19,8 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import mdcore
 from mdcore import MirrorDescentClassifier
-from mdcore.problems.datasets import load_dataset
 
 NOT_CHECKED = {"check_array_api_input"}  # scikit-learn skips it for every estimator unless SCIPY_ARRAY_API is set
-
-
-@pytest.fixture(scope="module")
-def g20():
-    data = load_dataset(
-        {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1}
-    )
-    return data.X_train, data.y_train
 
 
 def failures(estimator) -> list[str]:
@@ -47,17 +38,12 @@ def failures(estimator) -> list[str]:
 
 
 @pytest.mark.slow
-def test_it_passes_every_check_of_scikit_learn():
-    assert failures(MirrorDescentClassifier(max_iter=50)) == []
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"fit_intercept": True, "p": 3, "max_iter": 50}, {"depth": 2, "width": 5, "max_iter": 50}],
-    ids=["defaults", "intercept", "deep"],
+    [{}, {"max_iter": 50}, {"max_iter": 50, "fit_intercept": True, "p": 3}, {"max_iter": 50, "depth": 2, "width": 5}],
+    ids=["defaults", "few steps", "intercept", "deep"],
 )
-def test_it_passes_every_check_of_scikit_learn_in_other_settings(settings):
+def test_it_passes_every_check_of_scikit_learn(settings):
     assert failures(MirrorDescentClassifier(**settings)) == []
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fake_run import GAUSSIAN
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
@@ -17,7 +18,6 @@ import mdcore
 from mdcore.problems.datasets import load_dataset
 from mdcore.problems.proofs import exact
 
-G20 = {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1}
 POTENTIALS = [
     pytest.param("lp", 1, {"p": 1.5}, 1.5, id="lp1.5"),
     pytest.param("lp", 2, {"p": 3, "width": 8}, 3.0, id="lp3-deep"),
@@ -27,12 +27,6 @@ POTENTIALS = [
     pytest.param("scaled", 1, {}, 2.0, id="scaled"),
     pytest.param("hypentropy", 1, {"beta": 0.1}, 1.0, id="hypentropy"),
 ]
-
-
-@pytest.fixture(scope="module")
-def g20():
-    data = load_dataset(G20)
-    return data.X_train, data.y_train
 
 
 def test_importing_mdcore_imports_nothing_else():
@@ -74,8 +68,8 @@ def test_a_fit_takes_the_steps_of_a_grid(g20, tmp_path):
     from mdcore.training.stack import plan_cells, stack_plan
 
     keys = {"step": {"rule": "adaptive"}, "epochs": 200, "stop": None, "seed": 4, "width": 6, "log_points": 9}
-    config = cell_from_config({"dataset": G20, "potential": {"lp": {"p": 3}}, "depth": 2, **keys})
-    data = load_dataset(G20)
+    config = cell_from_config({"dataset": GAUSSIAN, "potential": {"lp": {"p": 3}}, "depth": 2, **keys})
+    data = load_dataset(GAUSSIAN)
     trainer = StackTrainer(torch.tensor(data.A), plan_cells([config])[0], stack_plan(config.config, True, "cpu"))
     while not trainer.done:
         trainer.advance()

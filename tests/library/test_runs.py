@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fake_run import GAUSSIAN
 
 import mdcore
 from mdcore.config.grid import GridError
@@ -11,11 +12,7 @@ from mdcore.store.runs import RunError
 
 GRID = {
     "question": "Does it run?",
-    "fixed": {
-        "dataset": {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1},
-        "step": {"rule": "adaptive"},
-        "epochs": 100,
-    },
+    "fixed": {"dataset": GAUSSIAN, "step": {"rule": "adaptive"}, "epochs": 100},
     "vary": {"potential": ["quadratic", {"lp": {"p": 3}}], "depth": [1, 2], "seed": [0]},
 }
 

@@ -1,12 +1,6 @@
-"""Small valid grids, and what the tests of grid files share."""
+"""Small valid grids as text."""
 
 from __future__ import annotations
-
-import os
-
-import pytest
-
-from mdcore.config.grid import GridError, load_grid
 
 BASE = """\
 question: Does depth change the limit direction?
@@ -22,29 +16,6 @@ vary:
 MNIST = BASE.replace(
     "{name: synthetic, geometry: gaussian, dim: 20, n: 60, separation: 2.5, noise: 1}", "{name: mnist}"
 ).replace("vary:\n", "vary:\n  digits: [[0, 1], [3, 5]]\n  pca: [50, null]\n")
-
-
-def make_load(tmp_path):
-    """A fixture: text and overrides to a Grid."""
-
-    def load(text: str, *overrides: str):
-        path = tmp_path / "grid.yaml"
-        path.write_text(text, encoding="utf-8")
-        return load_grid(path, list(overrides))
-
-    return load
-
-
-def make_refused(load, tmp_path):
-    """A fixture: text and overrides to the problems of a grid, its directory left out."""
-
-    def refused(text: str, *overrides: str) -> list[str]:
-        with pytest.raises(GridError) as caught:
-            load(text, *overrides)
-        assert str(caught.value) == "\n".join(caught.value.problems)
-        return [line.replace(f"{tmp_path}{os.sep}", "") for line in caught.value.problems]
-
-    return refused
 
 
 def one(load, fixed: str) -> dict:
