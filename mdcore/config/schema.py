@@ -9,7 +9,7 @@ group (a data set or a step rule named my_file:Name), the group takes any furthe
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal, Union
 
@@ -45,12 +45,11 @@ CHOOSE = {"dataset": "name", "step": "rule"}  # groups that are a choice among c
 CLASSES: dict[str, Mapping[str, Any]] = {"dataset": SOURCES, "step": RULES}
 
 
-def _class_name(kind: Any, classes: Iterable[str], example: str) -> Any:
+def _class_name(classes: Iterable[str], example: str) -> Any:
     words = f"{one_of(classes)}, or a plug-in as my_file:{example} (my_file.py beside the grid file)"
-    return Annotated[kind, *worded(words, classes)]
+    return Annotated[Union[Literal[tuple(classes)], Reference], *worded(words, classes)]  # noqa: UP007
 
 
-_data_name = checked(lambda name: name in SOURCES or bool(REFERENCE.fullmatch(name)))
 _Digit = Annotated[int, Field(ge=0, le=9), BeforeValidator(whole)]
 _Digits = Annotated[
     list[_Digit],
@@ -66,15 +65,17 @@ _Metrics = Annotated[
 ]
 
 
+@dataclass(eq=False)
 class Leaf:
     """A key with one value: its type, its default, and what is expected.
 
     `others` is what it is for the data sets or step rules that declare it differently.
     """
 
-    def __init__(self, kind: Any, default: Any = REQUIRED, expected: str = ""):
-        self.kind, self.default, self.expected = kind, default, expected
-        self.others: dict[str, Leaf] = {}
+    kind: Any
+    default: Any = REQUIRED
+    expected: str = ""
+    others: dict[str, Leaf] = field(default_factory=dict)
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
@@ -110,10 +111,7 @@ def _of_classes(group: str) -> dict[str, Leaf]:
 
 _POSITIVE = Number(above=0, most=1e12, default=1.0)
 LEAVES: dict[str, Leaf] = {  # every key with one value, in the order in which configurations list them
-    "dataset.name": Leaf(
-        _class_name(Annotated[str, _data_name], SOURCES, "MyData"),
-        expected="dataset: {name: synthetic, …} or {name: mnist, …}",
-    ),
+    "dataset.name": Leaf(_class_name(SOURCES, "MyData"), expected="dataset: {name: synthetic, …} or {name: mnist, …}"),
     **_of_classes("dataset"),
     "digits": Leaf(_Digits, expected="two different digits from 0 to 9: [3, 5]"),
     "pca": _leaf(Integer(1, PIXELS, default=None, null="no PCA")),
@@ -123,10 +121,7 @@ LEAVES: dict[str, Leaf] = {  # every key with one value, in the order in which c
     "init.scale": _leaf(Number(least=0, most=1e6)),  # its default hangs on the depth, see value_of
     "init.distribution": _leaf(Choice(("normal", "uniform"), default="normal")),
     "loss": _leaf(Choice(LOSSES, default="logistic")),
-    "step.rule": Leaf(
-        _class_name(Union[Literal[tuple(RULES)], Reference], RULES, "MyRule"),  # noqa: UP007
-        expected=f"step: {{rule: …}}, the rule {one_of(RULES)}",
-    ),
+    "step.rule": Leaf(_class_name(RULES, "MyRule"), expected=f"step: {{rule: …}}, the rule {one_of(RULES)}"),
     **_of_classes("step"),
     "epochs": _leaf(Integer(1, 10**9)),
     "stop.gap": _leaf(Number(above=0, below=1, default=None, words="a number in (0, 1)", null=True)),
@@ -157,13 +152,13 @@ PARAMETER_LEAVES = {  # keys of conditions only
 }
 
 
+@dataclass(eq=False, slots=True)
 class Setting:
     """The typed value of a leaf and where it is set. Compared by identity: caches hang on it."""
 
-    __slots__ = ("leaf", "spot", "value")
-
-    def __init__(self, leaf: str, value: Any, spot: Spot):
-        self.leaf, self.value, self.spot = leaf, value, spot
+    leaf: str
+    value: Any
+    spot: Spot
 
 
 def leaves_of(key: str, present: Iterable[str] = ()) -> list[str]:

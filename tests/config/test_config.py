@@ -214,6 +214,7 @@ CHANGES = {
     "a parameter of another": lambda tree: tree["vary"].update(potential=[{"lp": {"beta": 3}}]),
     "an unknown potential": lambda tree: tree["vary"].update(potential=["quadratc"]),
     "a parameter missing": lambda tree: tree["vary"].update(potential=["lp"]),
+    "an unknown data set": lambda tree: tree["fixed"].update({"dataset.name": "mnits"}),
     "a key of another data set": lambda tree: tree["fixed"].update(dataset={"name": "mnist", "dim": 3}),
     "a key of another rule": lambda tree: tree["fixed"].update(step={"rule": "adaptive", "decay": 1}),
     "a number as step": lambda tree: tree["fixed"].update(step=0.1),
