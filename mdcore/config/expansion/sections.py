@@ -112,7 +112,7 @@ def read_layout(data: dict[str, Any], spot: Spot) -> Layout:
         _read_axis(layout, entry, spot.at("zip", position), taken)
     for key, value in _mapping(data, "only_if", spot).items():
         inner = spot.at("only_if", key)
-        if not any(leaf in taken for leaf in leaves_of(key, taken)) and key not in taken:
+        if not any(leaf in taken for leaf in leaves_of(key, taken)):
             settable = sorted({setting.spot.key.split(".", 1)[1] for setting in taken.values()})
             message = "the grid does not set this key; expected a key of fixed, vary or zip"
             inner.tell(message + nearest_key(key, settable), of_key=True)
