@@ -67,7 +67,9 @@ def features(X: Any) -> np.ndarray:
     """X (n, d) in float64. ValueError or TypeError where it is no dense matrix of finite numbers."""
     if hasattr(X, "toarray") and not hasattr(X, "to_numpy"):
         raise TypeError(f"X is a sparse {type(X).__name__}; {DENSE}: X.toarray()")
-    _refuse_columns_of_text(X)
+    for name, kind in getattr(X, "dtypes", {}).items() if hasattr(X, "columns") else ():
+        if kind.kind not in "biuf":  # an array could not name the column
+            raise ValueError(f"X: the column {name!r} holds {kind}; expected numbers: encode it or leave it out")
     array = np.asarray(X)
     if np.iscomplexobj(array):
         raise ValueError(f"X has complex numbers. Complex data not supported; {DENSE}, real")
@@ -85,13 +87,6 @@ def features(X: Any) -> np.ndarray:
         row, column = np.argwhere(~np.isfinite(array))[0]
         raise ValueError(f"X has NaN or infinity, first at point {row}, feature {column}; expected finite numbers")
     return array
-
-
-def _refuse_columns_of_text(X: Any) -> None:
-    """A table's column of text is named, as an array could not name it."""
-    for name, kind in getattr(X, "dtypes", {}).items() if hasattr(X, "columns") else ():
-        if kind.kind not in "biuf":
-            raise ValueError(f"X: the column {name!r} holds {kind}; expected numbers: encode it or leave it out")
 
 
 def two_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:

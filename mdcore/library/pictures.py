@@ -136,7 +136,8 @@ def predictors(weights: Mapping[str, np.ndarray], image: Sequence[int] = (), nam
             _draw_matrix(axis, w.reshape(image), aspect="equal")
         else:
             largest = np.argsort(-np.abs(w), kind="stable")[:MOST_BARS][::-1]
-            axis.barh([names[i] if names else f"x{i + 1}" for i in largest], w[largest], color=_signs(w[largest]))
+            colours = ["#b2182b" if value > 0 else "#2166ac" for value in w[largest]]
+            axis.barh([names[i] if names else f"x{i + 1}" for i in largest], w[largest], color=colours)
             axis.set_xlim(-1.05, 1.05)
             axis.tick_params(labelsize=7)
         axis.set_title(label, fontsize=9)
@@ -178,7 +179,3 @@ def layers(kept: Kept) -> Figure:
 def _draw_matrix(axis: Axes, values: np.ndarray, aspect: Any) -> None:
     axis.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect=aspect, interpolation="nearest")
     axis.set(xticks=[], yticks=[])
-
-
-def _signs(values: np.ndarray) -> list[str]:
-    return ["#b2182b" if value > 0 else "#2166ac" for value in values]

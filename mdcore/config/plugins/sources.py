@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.abc
-import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -13,6 +12,7 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,9 +33,8 @@ def read_sources(stem: str, plugin_dir: str | Path | None) -> dict[Path, bytes]:
     try:
         sources = {plugin_file: plugin_file.read_bytes()}
     except (OSError, ValueError) as error:
-        raise GridError(
-            f"{plugin_file}: cannot be read ({reason(error)}); expected the file of the plug-in {stem}:…"
-        ) from error
+        message = f"cannot be read ({reason(error)}); expected the file of the plug-in {stem}:…"
+        raise GridError(f"{plugin_file}: {message}") from error
     for path in (files := [plugin_file]):  # the list grows while it is gone through
         for name in _imported(sources[path]):
             beside = folder / f"{name}.py"
@@ -64,7 +63,7 @@ def _is_taken_from(beside: Path) -> bool:
     """Whether a module of that name is this file: neither Python nor an installed package has one."""
     if beside.stem in sys.stdlib_module_names or not beside.is_file():
         return False
-    spec = importlib.machinery.PathFinder.find_spec(beside.stem)
+    spec = PathFinder.find_spec(beside.stem)
     return spec is None or spec.origin is None or Path(spec.origin).resolve() == beside.resolve()
 
 
@@ -117,9 +116,7 @@ class _Neighbours(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def __init__(self, sources: dict[Path, bytes]):
         self.files = {path.stem: (path, content) for path, content in sources.items()}
 
-    def find_spec(
-        self, fullname: str, path: object = None, target: types.ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if fullname not in self.files:
             return None
         return importlib.util.spec_from_loader(fullname, self, origin=str(self.files[fullname][0]))
