@@ -248,10 +248,10 @@ def test_keys_hold_what_decides_and_nothing_else():
 
 
 def test_parameters_of_a_potential_are_named_everywhere(trained, tmp_path):
-    vary = 'vary:\n  potential: ["mine:Mix", {"mine:Mix": {a: 2}}, {"mine:Mix": {b: 2}}]\n  depth: [1, 2]\n'
+    vary = 'vary:\n  potential: ["mine:Mix", {"mine:Mix": {a: 2}}, {"mine:Mix": {b: 2}}]\n  depth: [1, 2, 3]\n'
     results = trained(SHORT + PLANE + vary, mine=MIX)
     grid = load_grid(tmp_path / "t" / "grid.yaml")
-    assert grid.varied == ["depth", "param.a", "param.b"] and len(select(grid.cells, ["param.a=2"])) == 2
+    assert grid.varied == ["depth", "param.a", "param.b"] and len(select(grid.cells, ["param.a=2"])) == 3
     master, summary = aggregate.write(results, tmp_path / "out")
     pairs = {(r["param.a"], r["param.b"]) for r in master.fillna(0).to_dict("records")}
     assert pairs == {(0, 0), (2, 0), (0, 2)} and {"param.a", "param.b"} <= set(summary)
@@ -260,7 +260,7 @@ def test_parameters_of_a_potential_are_named_everywhere(trained, tmp_path):
     (figure,) = [item.figure for item in norm_balance(Study(results, master, summary)) if hasattr(item, "figure")]
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["Mix", "Mix, a = 2", "Mix, b = 2"]
     changes, different, only_a, only_b = compare.compare(results, load(tmp_path / "20250101_t"))
-    assert len(changes) == 6 and all(c.same for c in changes) and (different, only_a, only_b) == ({}, [], [])
+    assert len(changes) == 9 and all(c.same for c in changes) and (different, only_a, only_b) == ({}, [], [])
     # trained with their own parameters: φ = c w²/2 is gradient descent with 1/c times the step
     norm = master[(master["depth"] == 1)].set_index("potential_label")["weight_norm"]
     assert norm["mine.Mix"] == pytest.approx(2 * norm["mine.Mix-a2"]) == pytest.approx(2 * norm["mine.Mix-b2"])

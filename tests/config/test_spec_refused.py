@@ -252,7 +252,7 @@ def test_a_thousand_mistakes_of_a_kind_are_not_a_thousand_lines(refused):
         ("x" * 300, None, "cannot be read"),
         ("a\0b.yaml", None, "cannot be read"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:20],
 )
 def test_what_is_no_grid_file_is_refused(tmp_path, name, content, part):
     os.mkfifo(tmp_path / "fifo")
