@@ -24,8 +24,9 @@ def parser() -> argparse.ArgumentParser:
 
 def places(options) -> tuple[Path, Path]:
     """(run directory, output directory); RunError when the request does not name a run with results."""
+    from mdcore.store.commits import committed
     from mdcore.store.drafts import foreign
-    from mdcore.store.runs import RunError, committed, read_manifest, run_of
+    from mdcore.store.runs import RunError, read_manifest, run_of
 
     if bool(options.input_dir) == bool(options.tag):
         raise RunError("give either --input_dir or --tag, and only one of them")

@@ -15,12 +15,11 @@ for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "GRID", "TAG",
 import nbformat
 import pytest
 from fake_grids import GRID_TEXT, ROOT, SUPPORT
-from fake_stacks import commit
+from fake_stacks import committed_run
 from fake_training import LIGHT_KERNELS
 
 from mdcore.config.grid import load_grid
 from mdcore.runner.kernels.servers import Kernels
-from mdcore.store.runs import open_run, write_head
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -37,7 +36,7 @@ def fake_notebook(tmp_path_factory) -> Path:
     parameters = nbformat.v4.new_code_cell("request = None\noutput = None", metadata={"tags": ["parameters"]})
     body = nbformat.v4.new_code_cell(
         f"import sys\nsys.path.insert(0, {str(SUPPORT)!r})\n"
-        "from fake_training import train_request\nfrom mdcore.store.runs import write_results\n"
+        "from fake_training import train_request\nfrom mdcore.store.results import write_results\n"
         "write_results(output, train_request(request))"
     )
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -73,40 +72,32 @@ def grid_command(monkeypatch, light_kernels, fake_notebook, grid_file, tmp_path,
         capsys.readouterr()
         argv = ["--config", str(config), "--tag", tag, "--output_dir", str(out), "--jobs", "2", *flags]
         status = run_grid.main(argv)
-        told = capsys.readouterr()
-        return SimpleNamespace(status=status, out=told.out, err=told.err)
+        printed = capsys.readouterr()
+        return SimpleNamespace(status=status, out=printed.out, err=printed.err)
 
     call.runs = out
     return call
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, grid_file):
     """A run of GRID_TEXT with its head and two committed stacks: .path, .ids, .grid."""
-    grid_file = tmp_path / "grid.yaml"
-    grid_file.write_text(GRID_TEXT)
     grid = load_grid(grid_file)
-    opened = open_run(tmp_path / "runs", "t", grid)
-    (opened.path / "stacks").mkdir(parents=True)
-    write_head(opened, grid, {"commit": None})
-    ids = [cell.cell_id for cell in grid.cells]
-    commit(opened.path, "one", ids[:4], 1)
-    commit(opened.path, "two", ids[4:], 2)
-    return SimpleNamespace(path=opened.path, ids=ids, grid=grid)
+    path = committed_run(tmp_path / "runs", grid, {"one": range(4), "two": range(4, 8)})
+    return SimpleNamespace(path=path, ids=[cell.cell_id for cell in grid.cells], grid=grid)
 
 
 @pytest.fixture
-def process(tmp_path, fake_notebook):
+def process(tmp_path, fake_notebook, grid_file):
     """Start run_grid as a process of its own: call(*flags) -> Popen; whatever is left is ended."""
-    (tmp_path / "grid.yaml").write_text(GRID_TEXT)
     started = []
 
-    def call(*flags):
-        words = [fake_notebook, "--config", "grid.yaml", "--tag", "t", "--output_dir", "runs", "--jobs", "2"]
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
+    def call(*flags, **environment):
+        words = [fake_notebook, "--config", grid_file.name, "--tag", "t", "--output_dir", "runs", "--jobs", "2"]
+        env = os.environ | {"PYTHONPATH": str(ROOT)} | environment
         argv = [sys.executable, SUPPORT / "drive_grid.py", *words, *flags]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen(argv, cwd=tmp_path, env=env, **pipes))
+        started.append(subprocess.Popen(argv, cwd=tmp_path, env=env, start_new_session=True, **pipes))
         return started[-1]
 
     call.place, call.runs = tmp_path, tmp_path / "runs"

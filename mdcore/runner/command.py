@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdcore.files import atomic_write
-from mdcore.runner.execution import REQUEST, read_json
+from mdcore.files import atomic_write, read_json
+from mdcore.runner.execution import REQUEST
 from mdcore.runner.plan import Plan, Rerun, describe, failure_table, make_plan
 from mdcore.runner.stacks import digest
 from mdcore.runner.times.progress import Log, Progress, bounded_prints

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from mdcore.files import atomic_write
+from mdcore.files import atomic_write, read_json
 from mdcore.runner.kernels.servers import Kernels
 from mdcore.runner.notebooks import KernelDied, KernelHung, KernelNotStarted, NotebookFailed, Watch, execute
 from mdcore.runner.stacks import Stack
@@ -99,15 +99,6 @@ def write_request(run_dir: Path, stack: Stack, settings: StackSettings) -> Path:
     (place / PROGRESS).unlink(missing_ok=True)
     atomic_write(place / REQUEST, json.dumps(request))
     return place
-
-
-def read_json(path: Path) -> dict:
-    """The object in a JSON file; {} where there is none that can be read."""
-    try:
-        loaded = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return loaded if isinstance(loaded, dict) else {}
 
 
 def run_stack(job: StackJob, kernels: Kernels) -> StackResult:

@@ -129,9 +129,9 @@ _FINAL = [
 # Paired differences, one per deep cell (or per cell with a potential other than the reference one) and seed.
 EFFECT_METRICS = ("margin_ratio", "gap", "angle_max_margin", "angle_svm", "angle_logreg", "test_accuracy")
 EFFECTS = {
-    "depth_effect": ("deep minus linear, equal steps", EFFECT_METRICS),
-    "depth_effect_equal_loss": ("deep minus linear, equal loss", EFFECT_METRICS),
-    "potential_effect": ("minus the reference potential, equal steps", EFFECT_METRICS),
+    "depth_effect": "deep minus linear, equal steps",
+    "depth_effect_equal_loss": "deep minus linear, equal loss",
+    "potential_effect": "minus the reference potential, equal steps",
 }
 # fmt: off
 _PAIRED = [
@@ -144,15 +144,10 @@ _PAIRED = [
 ]
 # fmt: on
 METRICS: dict[str, Metric] = {m.name: m for m in _HISTORY + _FINAL + _PAIRED}
-for _prefix, (_what, _names) in EFFECTS.items():
-    for _of in (METRICS[name] for name in _names):
-        METRICS[f"{_prefix}_{_of.name}"] = Metric(
-            f"{_prefix}_{_of.name}",
-            f"{_of.title}: {_what}",
-            rf"\Delta {_of.symbol}",
-            unit=_of.unit,
-            separable=_of.separable,
-        )
+for _prefix, _what in EFFECTS.items():
+    for _of in (METRICS[name] for name in EFFECT_METRICS):
+        _name, _title, _symbol = f"{_prefix}_{_of.name}", f"{_of.title}: {_what}", rf"\Delta {_of.symbol}"
+        METRICS[_name] = Metric(_name, _title, _symbol, unit=_of.unit, separable=_of.separable)
 HISTORY = [m.name for m in _HISTORY]
 FINAL_NUMBERS = [m.name for m in _FINAL]
 PAIRED = [m.name for m in METRICS.values() if m.name not in (*HISTORY, *FINAL_NUMBERS)]
@@ -240,7 +235,7 @@ def _words(head: str, meanings: dict[str, str]) -> str:
 
 def page() -> str:
     """README.md of this folder."""
-    effects = ", ".join(f"`{prefix}_*` ({what})" for prefix, (what, _) in EFFECTS.items())
+    effects = ", ".join(f"`{prefix}_*` ({what})" for prefix, what in EFFECTS.items())
     parts = [
         "# What a run and its analysis leave\n\nMade from `mdcore/store/columns.py` by\n"
         "`python -m mdcore.store.columns`: change it there. Angles are in degrees, 0 to 180. An empty entry (NaN)\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdcore.files import atomic_write
+from mdcore.files import atomic_write, sealed, unsealed
 from mdcore.store.fingerprint import fingerprint, sha256
 
 RESULTS = ("history.parquet", "final.parquet", "predictors.npz")
@@ -22,10 +22,6 @@ RECORD = "stack.json"
 NOTEBOOK = "train_cell.ipynb"
 BAD = ("failed", "diverged")  # a cell that ended so is told in the table of failures
 UNCONVERGED = "failed"  # of a cell with results: a point is still misclassified
-
-
-class _Mismatch(Exception):
-    """A file is not what its record says."""
 
 
 class ResultError(Exception):
@@ -62,11 +58,6 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def seal(record: dict[str, Any]) -> str:
-    """sha256 over the content of a JSON object, however it is laid out."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-
-
 def stacks_dir(run_dir: Path) -> Path:
     return Path(run_dir) / "stacks"
 
@@ -79,19 +70,15 @@ def read_record(path: Path) -> Record:
     """stack.json of one stack and the checksums of its files. Never raises for what stands on the disk."""
     record = Record(path)
     try:
-        saved = json.loads((path / RECORD).read_bytes())
-        checksum = saved.pop("sha256")
-        if checksum != seal(saved):
-            raise _Mismatch(f"{RECORD} does not match its own checksum")
+        saved = unsealed((path / RECORD).read_bytes())
         for key in ("cells", "status", "messages", "files", "code", "code_parts", "seconds", "serial"):
             setattr(record, key, saved[key])
         record.data = data if isinstance(data := saved.get("data"), dict) else {}
         record.steps = steps if isinstance(steps := saved.get("steps"), int) else 0
         for name, digest in record.files.items():
             if sha256(path / name) != digest:
-                raise _Mismatch(f"{name} does not match its checksum")
-    except _Mismatch as error:
-        record.problem = str(error)
+                record.problem = f"{name} does not match its checksum"
+                break
     except FileNotFoundError as error:
         record.problem = f"{Path(error.filename).name} is missing"
     except OSError as error:
@@ -134,13 +121,11 @@ def committed(run_dir: Path) -> Committed:
 
 def set_aside(run_dir: Path, record: Record) -> Path:
     """Rename a damaged stack to `.damaged-<name>`: kept for a look, out of the way of its successor."""
-    for number in range(1000):
-        to = stacks_dir(run_dir) / f".damaged-{record.path.name}{f'-{number}' if number else ''}"
-        if not to.exists():
-            os.rename(record.path, to)
-            return to
-    shutil.rmtree(record.path)
-    return record.path
+    names = (f".damaged-{record.path.name}{f'-{number}' if number else ''}" for number in itertools.count())
+    places = (stacks_dir(run_dir) / name for name in names)
+    aside = next(place for place in places if not place.exists())
+    os.rename(record.path, aside)
+    return aside
 
 
 def read_notes(output: Path, cell_ids: list[str]) -> dict[str, Any]:
@@ -199,7 +184,7 @@ def commit_stack(
         "serial": serial,
         "committed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    atomic_write(output / RECORD, json.dumps(saved | {"sha256": seal(saved)}, indent=1))
+    atomic_write(output / RECORD, sealed(saved))
     for file in files:
         sync(output / file)
     sync(output)

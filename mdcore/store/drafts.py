@@ -17,11 +17,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from mdcore.files import atomic_write
+from mdcore.files import atomic_write, read_json, sealed, unsealed
 from mdcore.math.parameters import first_of
-from mdcore.store.commits import seal, sync
+from mdcore.store.commits import sync
 from mdcore.store.fingerprint import sha256
 from mdcore.store.runs import RunError
 
@@ -83,8 +82,7 @@ class Draft:
         listed = {name: sha256(self.path / name) for name in _files(self.path)}
         for name in listed:
             sync(self.path / name)
-        record = {"files": listed}
-        atomic_write(self.path / LISTING, json.dumps(record | {"sha256": seal(record)}, indent=1))
+        atomic_write(self.path / LISTING, sealed({"files": listed}))
         with _held(self.target.parent):
             kept = foreign(self.target)
             if in_the_way := sorted(set(listed) & set(kept)):
@@ -130,9 +128,8 @@ def foreign(target: Path) -> list[str]:
 def listing(place: Path) -> dict[str, str] | None:
     """{name: sha256} of the files that were written there as a whole; None where there is no listing of ours."""
     try:
-        record = json.loads((place / LISTING).read_bytes())
-        return record["files"] if record.pop("sha256") == seal(record) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return dict(unsealed((place / LISTING).read_bytes())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -140,7 +137,7 @@ def clean(target: Path) -> None:
     """Remove what interrupted drafts for `target` have left beside it; results they had moved aside come back."""
     with _held(target.parent):
         for workspace in sorted(target.parent.glob(f"{PREFIX}*")):
-            mark = _mark_of(workspace)
+            mark = read_json(workspace / MARK)
             if mark.get("token") != workspace.name.removeprefix(PREFIX) or mark.get("target") != target.name:
                 continue
             with suppress(OSError), open(workspace / LOCK, "ab") as lock:
@@ -229,14 +226,6 @@ def _same_file(one: Path, other: Path) -> bool:
         return os.path.samestat(os.lstat(one), os.lstat(other))
     except OSError:
         return False
-
-
-def _mark_of(workspace: Path) -> dict[str, Any]:
-    try:
-        mark = json.loads((workspace / MARK).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return mark if isinstance(mark, dict) else {}
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 SOURCE_ROOT = PACKAGE.parent  # the directory that holds the package mdcore
@@ -50,30 +49,30 @@ def sources() -> dict[str, str]:
 def machine() -> dict[str, str]:
     """Versions of the interpreter and of the packages that compute, and the vector instructions of the processor."""
     versions = {"python": platform.python_version()} | {package: installed(package) for package in PACKAGES}
-    return versions | {PROCESSOR: " ".join([platform.machine(), *_vectors()])}
+    vectors = {flag for flag in cpuinfo("flags", "Features").split() if flag.startswith(VECTORS)}
+    return versions | {PROCESSOR: " ".join([platform.machine(), *sorted(vectors)])}
 
 
-def _vectors() -> list[str]:
+def cpuinfo(*keys: str) -> str:
+    """What Linux says of the processor under the first of the keys that it knows; "" where it does not."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return []
-    supported = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
-    return sorted({flag for flag in supported.split() if flag.startswith(VECTORS)})
+        return ""
+    entries = (line.partition(":") for line in text.splitlines())
+    return next((value.strip() for key, _, value in entries if key.strip() in keys), "")
 
 
 def notebook_sha256(path: Path) -> str:
     """sha256 over the code of a notebook, executed or not: without its outputs, and what papermill put in."""
     try:
         cells = json.loads(path.read_bytes())["cells"]
-        code = [cell["source"] for cell in cells if cell["cell_type"] == "code" and not _injected(cell)]
+        tags = [cell.get("metadata", {}).get("tags", []) for cell in cells]
+        written = [cell for cell, mine in zip(cells, tags) if "injected-parameters" not in mine]
+        code = [cell["source"] for cell in written if cell["cell_type"] == "code"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"unreadable: {type(error).__name__}"
     return hashlib.sha256(json.dumps(["".join(lines) for lines in code]).encode()).hexdigest()
-
-
-def _injected(cell: dict[str, Any]) -> bool:
-    return "injected-parameters" in cell.get("metadata", {}).get("tags", [])
 
 
 def remember(before: dict[str, str]) -> None:

@@ -6,9 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -17,18 +15,14 @@ class RunIsHeld(Exception):
     """Another process runs this directory; the text says which, and since when."""
 
 
-def _at_once(text: str) -> None:
-    print(text, flush=True)  # a pipe would keep it until the end
-
-
 class RunLock:
     """Context manager. `wait` True: until the other runner is done; False: RunIsHeld at once.
 
     The lock is on `.lock`; `.lock.holder` only tells people who holds it, and may be stale without harm.
     """
 
-    def __init__(self, run_dir: Path, wait: bool = False, say: Callable[[str], Any] = _at_once):
-        self.path, self.holder, self.wait, self.say = run_dir / ".lock", run_dir / ".lock.holder", wait, say
+    def __init__(self, run_dir: Path, wait: bool = False):
+        self.path, self.holder, self.wait = run_dir / ".lock", run_dir / ".lock.holder", wait
         self._lock = FileLock(self.path)
 
     def __enter__(self) -> RunLock:
@@ -39,7 +33,7 @@ class RunLock:
                 raise RunIsHeld(
                     f"{self.path.parent} is being run by {self.who()}. Wait for it, add --wait, or use another --tag."
                 ) from None
-            self.say(f"waiting for {self.who()}, which runs {self.path.parent}")
+            print(f"waiting for {self.who()}, which runs {self.path.parent}", flush=True)  # a pipe would keep it
             self._lock.acquire(timeout=-1)
         facts = {"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())}
         self.holder.write_text(json.dumps(facts | {"host": socket.gethostname()}), encoding="utf-8")

@@ -10,16 +10,12 @@ from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
-from mdcore.store.fingerprint import SOURCE_ROOT, installed
+from mdcore.store.fingerprint import SOURCE_ROOT, cpuinfo, installed
 
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "BLIS_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
-}
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+     "NUMEXPR_NUM_THREADS"), "1",
+)  # fmt: skip
 
 
 def provenance() -> dict[str, Any]:
@@ -33,7 +29,7 @@ def provenance() -> dict[str, Any]:
         "packages": {name: installed(name) for name in required_packages()},
         "python": platform.python_version(),
         "platform": "-".join(filter(None, (platform.system(), platform.machine(), libc))),
-        "cpu": _cpu(),
+        "cpu": cpuinfo("model name") or platform.processor() or None,
         "cores": os.cpu_count(),
         "blas": _blas(),
         "threads": {name: int(value) for name, value in ONE_THREAD.items()},
@@ -64,15 +60,6 @@ def _git(*words: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def _cpu() -> str | None:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor() or None
-    match = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
-    return match.group(1).strip() if match else platform.processor() or None
 
 
 def _blas() -> dict[str, Any] | None:

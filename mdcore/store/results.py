@@ -42,13 +42,12 @@ def write_results(output: str | Path, results: Any) -> None:
     for name, data in written.items():
         files[name] = hashlib.sha256(data).hexdigest()  # of what was meant, not of what came to stand on the disk
         (output / name).write_bytes(data)
-    messages = results.final["message"] if "message" in results.final else [""] * len(ids)
     record = {
         "status": dict(zip(ids, map(str, results.final["status"]), strict=True)),
-        "messages": {i: str(m) for i, m in zip(ids, messages, strict=True) if m},
+        "messages": {i: str(m) for i, m in zip(ids, results.final["message"], strict=True) if m},
         "seconds": {what: float(seconds) for what, seconds in results.seconds.items()},
-        "steps": int(results.final["steps"].sum()) if "steps" in results.final else 0,
-        "data": getattr(results, "data", {}),
+        "steps": int(results.final["steps"].sum()),
+        "data": results.data,
         "notes": [str(note) for note in results.notes],
         "blas": _loaded_blas(),
         "files": files,  # the runner seals these and no others

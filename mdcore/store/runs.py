@@ -10,32 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdcore.config.cell import make_cell, without_seed
-from mdcore.files import atomic_write
+from mdcore.files import atomic_write, seal, sealed
 from mdcore.math.parameters import first_of, nearest
 from mdcore.store.columns import HISTORY
-from mdcore.store.commits import (
-    NOTEBOOK,
-    RESULTS,
-    Record,
-    commit_stack,
-    committed,
-    read_record,
-    seal,
-)
+from mdcore.store.commits import Record, committed
 from mdcore.store.fingerprint import changes
 from mdcore.store.reading.tables import failed_rows, read_tables
-from mdcore.store.results import write_results
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mdcore.config.grid import Grid
-
-__all__ = [
-    "NOTEBOOK", "RESULTS", "Run", "RunData", "RunError", "check_tag", "commit_stack", "committed",
-    "find_run", "open_run", "read_manifest", "read_record", "read_run", "run_of",
-    "write_results",
-]  # fmt: skip
 
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -127,12 +112,13 @@ def open_run(output_dir: Path, tag: str, grid: Grid, adopt: bool = False) -> Run
                 "(cells in both keep their results)."
             )
         run.notes.append(f"the grid of {path.name} is replaced:\n{_differences(there, here)}")
-    elif not run.notes and not _says(path / "grid.yaml", grid.resolved_yaml(beside=True)):
+    elif not run.notes and not _holds(path / "grid.yaml", grid.resolved_yaml(beside=True)):
         run.notes.append("grid.yaml is damaged, or words it otherwise (its question, its order); it is written anew")
     return run
 
 
-def _says(file: Path, text: str) -> bool:
+def _holds(file: Path, text: str) -> bool:
+    """Whether the file is there with this text, to the byte."""
     data = text.encode()
     try:
         return file.stat().st_size == len(data) and file.read_bytes() == data
@@ -216,8 +202,7 @@ def write_head(run: Run, grid: Grid, provenance: dict[str, Any]) -> None:
     for file in grid.plugin_files:  # the run holds their sources: its grid.yaml repeats it wherever it lies
         atomic_write(run.path / file.name, file.read_bytes())
     atomic_write(run.path / "grid.yaml", grid.resolved_yaml(beside=True))
-    sealed = manifest | {"sha256": seal(manifest)}
-    atomic_write(run.path / "manifest.json", json.dumps(sealed, indent=1))
+    atomic_write(run.path / "manifest.json", sealed(manifest))
     run.manifest = manifest
 
 
@@ -336,7 +321,7 @@ def _grid_text(run_dir: Path, manifest: dict[str, Any], problems: list[str]) -> 
     if not isinstance(text, str):
         problems.append("manifest.json does not hold the grid, so that none is shown; the grid command writes it")
         return "", ""
-    if not _says(run_dir / "grid.yaml", text):
+    if not _holds(run_dir / "grid.yaml", text):
         problems.append("grid.yaml is damaged or was edited after the run; the grid shown here is the manifest's")
     document = parse(text, "manifest.json", Problems().add)
     question = document.data.get("question") if document and isinstance(document.data, dict) else None

@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
 from mdcore.config.grid import load_grid
-from mdcore.store.runs import write_results
+from mdcore.store.results import write_results
 from mdcore.training.stack import train_request
 
 GRID = """\

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import subprocess
 import sys
 from random import Random
 
-import pandas as pd
 import pytest
 from chaos import ROOT, schedule
 from chaos_faults import FAULTS
 from chaos_report import compare
 from chaos_site import Ledger, Site
-from fake_stacks import commit, spoil
+from fake_stacks import committed_run, spoil
 
 from mdcore.config.grid import load_grid
-from mdcore.store.commits import seal
-from mdcore.store.fingerprint import sha256
-from mdcore.store.runs import open_run, write_head
 
 
 @pytest.mark.slow
@@ -33,9 +28,9 @@ def test_a_grid_under_faults_ends_as_one_without(tmp_path):
     with open(tmp_path / "out" / "chaos.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["fault"]) for row in rows] == list(range(1, 9))
-    told = (tmp_path / "out" / "chaos.md").read_text()
-    assert "passed: 8 faults (seed 3)" in told
-    assert "0 finished cells lost, 0 damaged results accepted, 0 processes left" in told
+    report = (tmp_path / "out" / "chaos.md").read_text()
+    assert "passed: 8 faults (seed 3)" in report
+    assert "0 finished cells lost, 0 damaged results accepted, 0 processes left" in report
 
 
 def test_a_schedule_is_its_seed_and_holds_every_kind():
@@ -59,29 +54,6 @@ def test_the_ledger_sees_what_is_lost_and_what_is_accepted(run):
     assert set(ledger.finished) == set(run.ids[:4])
 
 
-def committed_run(place, grid_file, stacks, far=0.0):
-    """A run of eight cells in the stacks given by their positions; `far` is added to every loss."""
-    grid = load_grid(grid_file)
-    opened = open_run(place, "chaos", grid)
-    (opened.path / "stacks").mkdir(parents=True)
-    write_head(opened, grid, {})
-    ids = [cell.cell_id for cell in grid.cells]
-    for number, where in enumerate(stacks):
-        commit(opened.path, f"stack{number}", [ids[i] for i in where], number, shift=far)
-        table = opened.path / "stacks" / f"stack{number}" / "final.parquet"
-        pd.read_parquet(table).assign(seconds=1.0 + far).to_parquet(table)
-        reseal(table)
-    return opened.path
-
-
-def reseal(table):
-    record = table.with_name("stack.json")
-    told = json.loads(record.read_text())
-    told.pop("sha256")
-    told["files"][table.name] = sha256(table)
-    record.write_text(json.dumps(told | {"sha256": seal(told)}))
-
-
 @pytest.mark.parametrize(
     ("stacks", "far", "identical", "split", "off"),
     [
@@ -94,10 +66,15 @@ def reseal(table):
     ],
 )
 def test_the_comparison_asks_for_the_bits_or_for_rounding(tmp_path, grid_file, stacks, far, identical, split, off):
-    committed_run(tmp_path / "reference", grid_file, [range(4), range(4, 8)])
-    told = []
-    found = compare(tmp_path / "reference", committed_run(tmp_path / "runs", grid_file, stacks, far), told)
-    assert (found["identical"], found["split"], len(told)) == (identical, split, off)
+    grid, wrong = load_grid(grid_file), []
+
+    def run(name: str, stacks, far: float):
+        seconds = {cell.cell_id: {"seconds": 1.0 + far} for cell in grid.cells}  # which may differ
+        return committed_run(tmp_path / name, grid, dict(zip("abcd", stacks)), shift=far, columns=seconds)
+
+    run("reference", [range(4), range(4, 8)], 0.0)
+    counts = compare(tmp_path / "reference", run("runs", stacks, far), wrong)
+    assert (counts["identical"], counts["split"], len(wrong)) == (identical, split, off)
 
 
 def test_only_processes_of_this_chaos_run_are_seen(tmp_path):

@@ -15,6 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 from fake_grids import ROOT
+from fake_stacks import reseal
 from fake_training import LIGHT_KERNELS
 from processes import behave, gone, kernels_of, make_notebook, the_run, wait_for
 
@@ -261,11 +262,8 @@ def test_changed_code_makes_results_stale_with_the_reason(grid_command, monkeypa
         assert "nothing to do" in kept.out
         assert "stale" in kept.out
     for file in the_run(grid_command).glob("stacks/*/stack.json"):  # by an older version of the code
-        record = json.loads(file.read_bytes())
-        record["code_parts"]["mdcore/math/engine/trainer.py"] = "0" * 64
-        record |= {"code": "0" * 64}
-        record.pop("sha256")
-        file.write_text(json.dumps(record | {"sha256": commits.seal(record)}))
+        parts = json.loads(file.read_bytes())["code_parts"] | {"mdcore/math/engine/trainer.py": "0" * 64}
+        reseal(file.parent, code="0" * 64, code_parts=parts)
     assert "4 stale" in grid_command("--dry_run", "--only", "seed=0").out
     assert grid_command("--only", "seed=0", "--rerun", "stale").status == 0
     assert "0 stale" in grid_command("--dry_run", "--only", "seed=0").out

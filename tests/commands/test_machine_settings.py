@@ -521,7 +521,7 @@ def test_results_that_are_written_count_whatever_comes_after(tmp_path):
     cells = fake_cells(2)
     write = (
         f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\nfrom fake_training import results\n"
-        "from mdcore.store.runs import write_results\nimport os\n"
+        "from mdcore.store.results import write_results\nimport os\n"
         f"write_results(output, results({[cell.cell_id for cell in cells]!r}))\n"
     )
     parameters = nbformat.v4.new_code_cell("request = output = None", metadata={"tags": ["parameters"]})

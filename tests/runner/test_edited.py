@@ -17,7 +17,7 @@ from mdcore.runner.stacks import Stack
 from mdcore.store import fingerprint
 from mdcore.store.commits import NOTEBOOK, committed
 from mdcore.store.fingerprint import PROCESSOR, code_parts, loaded_parts, notebook_sha256
-from mdcore.store.runs import write_results
+from mdcore.store.results import write_results
 
 SOURCE = "def m(w, data):\n    return 0.0\n"
 

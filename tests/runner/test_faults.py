@@ -31,7 +31,8 @@ from mdcore.runner.runner import Trial
 from mdcore.runner.stacks import Stack, compose
 from mdcore.store import commits
 from mdcore.store.commits import Origin, ResultError, commit_stack, committed, read_notes
-from mdcore.store.runs import RunError, open_run, read_manifest, read_run, write_head, write_results
+from mdcore.store.results import write_results
+from mdcore.store.runs import RunError, open_run, read_manifest, read_run, write_head
 from mdcore.training import stack as training
 from mdcore.training.failures import Failure, Kind, RequestRefused, failure_of
 

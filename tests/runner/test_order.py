@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import shutil
 from types import SimpleNamespace
 
@@ -11,6 +10,7 @@ import pytest
 from fake_grids import fake_cells
 from fake_training import results
 
+from mdcore.files import sealed
 from mdcore.runner import backends
 from mdcore.runner.backends import LocalBackend
 from mdcore.runner.execution import StackResult, Status
@@ -18,8 +18,8 @@ from mdcore.runner.runner import Runner, RunnerSettings
 from mdcore.runner.stacks import Stack, compose
 from mdcore.runner.times.expected import Expectation, expectation_for, spent
 from mdcore.runner.times.progress import Log, Progress
-from mdcore.store.commits import NOTEBOOK, RECORD, Record, committed, read_record, seal
-from mdcore.store.runs import write_results
+from mdcore.store.commits import NOTEBOOK, RECORD, Record, committed, read_record
+from mdcore.store.results import write_results
 
 EPOCHS = 1000
 MNIST = {"name": "mnist", "source": "bundled", "test_fraction": 0.2}
@@ -84,9 +84,9 @@ def test_the_runner_begins_with_what_is_expected_to_take_longest(tmp_path, monke
 
 def test_steps_that_are_no_number_are_not_counted(tmp_path):
     for steps in (None, "many", 1.5, [2]):
-        told = {key: {} for key in ("status", "messages", "files", "code_parts", "seconds")}
-        told |= {"cells": [], "code": "c", "serial": 1, "steps": steps}
-        (tmp_path / RECORD).write_text(json.dumps(told | {"sha256": seal(told)}))
+        saved = {key: {} for key in ("status", "messages", "files", "code_parts", "seconds")}
+        saved |= {"cells": [], "code": "c", "serial": 1, "steps": steps}
+        (tmp_path / RECORD).write_text(sealed(saved))
         record = read_record(tmp_path)
         assert (record.problem, record.steps) == (None, 0)
 

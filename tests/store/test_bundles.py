@@ -19,9 +19,10 @@ import small_runs
 from fake_grids import ROOT
 
 from mdcore import run_bundle
+from mdcore.files import sealed
 from mdcore.store.bundles import archive, contents, reproduction
 from mdcore.store.bundles.data_places import moved_grid, without_places
-from mdcore.store.commits import committed, seal
+from mdcore.store.commits import committed
 from mdcore.store.drafts import Draft
 from mdcore.store.runs import RunError, read_manifest, read_run
 
@@ -87,8 +88,8 @@ def trained(tmp_path_factory) -> Path:
         run = site / "runs_out" / RUN
         small_runs.train(write_own(site / "own"), run, patch)
         manifest = read_manifest(run)
-        manifest["grid_yaml"] = moved_grid(manifest["grid_yaml"], "../../own", {})
-        (run / "manifest.json").write_text(json.dumps(manifest | {"sha256": seal(manifest)}))
+        moved = {"grid_yaml": moved_grid(manifest["grid_yaml"], "../../own", {})}
+        (run / "manifest.json").write_text(sealed(manifest | moved))
         analyse(site)
     return site
 
@@ -107,9 +108,9 @@ def bundle(**request) -> contents.Bundle:
 
 def packed(path: Path, **files: bytes) -> Path:
     """A small archive in the form of a bundle."""
-    told = {name: {"sha256": hashlib.sha256(text).hexdigest(), "size": len(text)} for name, text in files.items()}
-    index = {"format": contents.FORMAT, "run": RUN, "files": told}
-    archive.write(contents.Bundle("mdcore-own", dict(files), index | {"sha256": seal(index)}), path)
+    listed = {name: {"sha256": hashlib.sha256(text).hexdigest(), "size": len(text)} for name, text in files.items()}
+    index = {"format": contents.FORMAT, "run": RUN, "files": listed}
+    archive.write(contents.Bundle("mdcore-own", dict(files), index), path)
     return path
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from fake_stacks import reseal
 from small_runs import STEPS, train, write
 
 from mdcore.analysis.data.results import load
-from mdcore.store.commits import seal
-from mdcore.store.runs import RunError, read_run
+from mdcore.analysis.report.sections import build
+from mdcore.config.cell import make_cell
+from mdcore.files import sealed
+from mdcore.problems import cache
+from mdcore.store.commits import read_record
+from mdcore.store.runs import RunError, read_manifest, read_run
 
 GRID = (
     "question: Which?"
@@ -40,14 +43,6 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def run(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / trained.name)
-
-
-def reseal(stack):
-    """stack.json with the checksums of the files as they are now."""
-    told = json.loads((stack / "stack.json").read_text())
-    told.pop("sha256")
-    told["files"] = {name: hashlib.sha256((stack / name).read_bytes()).hexdigest() for name in told["files"]}
-    (stack / "stack.json").write_text(json.dumps(told | {"sha256": seal(told)}))
 
 
 def scaled(factor):
@@ -103,38 +98,31 @@ def test_a_reference_of_other_data_is_not_taken_for_this_one(run):
     one, two = sorted((run / "references").glob("max_margin-*.npz"))[:2]
     a, b = one.read_bytes(), two.read_bytes()
     one.write_bytes(b), two.write_bytes(a)
-    from mdcore.problems import cache
-
     assert cache.read(one) is None and cache.read(two) is None
     one.write_bytes(a)
     assert cache.read(one) is not None
 
 
-def manifest_of(run, change):
-    told = json.loads((run / "manifest.json").read_text())
-    told.pop("sha256")
-    change(told)
-    (run / "manifest.json").write_text(json.dumps(told | {"sha256": seal(told)}))
+def with_configs(run, *configs, ids=None):
+    """The run with the cells of these configurations in its manifest."""
+    ids = ids or [make_cell(config).cell_id for config in configs]
+    cells = [{"cell_id": cell_id, "config": config} for cell_id, config in zip(ids, configs, strict=True)]
+    (run / "manifest.json").write_text(sealed(read_manifest(run) | {"cells": cells}))
 
 
 def test_a_configuration_that_is_not_its_cell_s_is_refused(run):
-    manifest_of(run, lambda told: told["cells"][0]["config"].update(epochs=7))
+    cell = read_manifest(run)["cells"][0]
+    with_configs(run, cell["config"] | {"epochs": 7}, ids=[cell["cell_id"]])
     with pytest.raises(RunError, match="edited by hand"):
         read_run(run)
 
 
 def test_conditions_whose_ids_collide_are_refused(run, monkeypatch):
     monkeypatch.setattr("mdcore.config.cell._digest", lambda text: "0" * 8)
-    manifest_of(run, lambda told: told["cells"].__setitem__(slice(None), colliding(told["cells"][0]["config"])))
+    config = read_manifest(run)["cells"][0]["config"]
+    with_configs(run, *(config | {"seed": seed, "epochs": 10 + seed} for seed in (0, 1)))
     with pytest.raises(RunError, match="two conditions have the id"):
         read_run(run)
-
-
-def colliding(config):
-    from mdcore.config.cell import make_cell
-
-    configs = [config | {"seed": seed, "epochs": 10 + seed} for seed in (0, 1)]
-    return [{"cell_id": make_cell(c).cell_id, "config": c} for c in configs]
 
 
 @pytest.mark.parametrize("text", ["question: other?\n", "a: &a [x, x]\nb: [*a, *a]\n", ""])
@@ -150,7 +138,7 @@ def test_an_edited_grid_yaml_is_told_and_not_shown(run, text):
 
 def test_stacks_of_two_versions_are_told_first(run, tmp_path):
     (stack,) = (run / "stacks").glob("[!.]*")
-    told = json.loads((stack / "stack.json").read_text())
+    record = read_record(stack)
     frames = {name: pd.read_parquet(stack / f"{name}.parquet") for name in ("history", "final")}
     with np.load(stack / "predictors.npz") as file:
         arrays = dict(file)
@@ -160,16 +148,12 @@ def test_stacks_of_two_versions_are_told_first(run, tmp_path):
         for name, frame in frames.items():
             frame[frame["cell_id"].isin(ids)].to_parquet(place / f"{name}.parquet", index=False)
         np.savez(place / "predictors.npz", **{name: values[keep] for name, values in arrays.items()})
-        parts = told["code_parts"] | ({"mdcore/training/stack.py": "f" * 64} if serial else {})
-        new = told | {"cells": ids, "serial": serial, "code": str(serial), "code_parts": parts}
-        new["status"] = {i: told["status"][i] for i in ids}
-        (place / "stack.json").write_text(json.dumps(new))
-        reseal(place)
+        parts = record.code_parts | ({"mdcore/training/stack.py": "f" * 64} if serial else {})
+        status = {i: record.status[i] for i in ids}
+        reseal(place, cells=ids, status=status, serial=serial, code=str(serial), code_parts=parts)
     results = load(run)
     assert len(results.final) == 4 and results.problems == [results.mixed]
     assert "Of its 4 trained cells, 2 before this: mdcore/training/stack.py changed." in results.mixed
-    from mdcore.analysis.report.sections import build
-
     (tmp_path / "out" / "figures").mkdir(parents=True)
     (tmp_path / "out" / "figures" / "index.json").write_text('{"figures": [], "absent": []}')
     answer = build(run, tmp_path / "out")["answer"].markdown()

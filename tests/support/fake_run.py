@@ -16,6 +16,7 @@ import pandas as pd
 import yaml
 
 from mdcore.config.cell import condition_id, flatten, make_cell
+from mdcore.files import sealed
 from mdcore.store.columns import HISTORY
 
 POTENTIALS = ["quadratic", {"lp": {"p": 1.5}}, {"lp": {"p": 3.0}}]
@@ -287,7 +288,7 @@ def write_stack(folder: Path, history: pd.DataFrame, final: pd.DataFrame, w: np.
     ids = list(final["cell_id"])
     np.savez(folder / "predictors.npz", cell_id=np.array(ids, dtype=str), w=w)
     files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
-    told = {
+    record = {
         "cells": ids,
         "status": dict(zip(ids, final["status"], strict=True)),
         "messages": {},
@@ -298,5 +299,4 @@ def write_stack(folder: Path, history: pd.DataFrame, final: pd.DataFrame, w: np.
         "blas": [],
         "serial": serial,
     }
-    seal = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    (folder / "stack.json").write_text(json.dumps(told | {"sha256": seal}, indent=1))
+    (folder / "stack.json").write_text(sealed(record))

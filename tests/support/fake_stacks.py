@@ -1,17 +1,28 @@
-"""Committed stacks of fake results, and ways to damage their files."""
+"""Committed stacks of fake results, runs that hold them, and ways to damage and to alter their files."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pandas as pd
 from fake_training import results
 
-from mdcore.store.commits import RECORD, Origin, commit_stack, read_notes
-from mdcore.store.runs import RESULTS, write_results
+from mdcore.files import sealed, unsealed
+from mdcore.store.commits import NOTEBOOK, RECORD, RESULTS, Origin, commit_stack, read_notes
+from mdcore.store.fingerprint import sha256
+from mdcore.store.results import write_results
+from mdcore.store.runs import open_run, write_head
 
-FILES = (*RESULTS, "train_cell.ipynb", RECORD)
+FILES = (*RESULTS, NOTEBOOK, RECORD)
 PARTS = {"mdcore/math/engine/trainer.py": "a" * 64, "torch": "2.13.0"}
+
+
+def leave_results(output: Path, made) -> dict:
+    """What a notebook that has trained leaves in `output`; the notes that the runner reads there."""
+    write_results(output, made)
+    (output / NOTEBOOK).write_text("{}")
+    return read_notes(output, made.cell_ids)
 
 
 def commit(run_dir, name, cells, serial, shift=0.0, columns={}):  # noqa: B006
@@ -21,23 +32,34 @@ def commit(run_dir, name, cells, serial, shift=0.0, columns={}):  # noqa: B006
     made.final["loss"] += shift
     if columns:
         made.final = made.final.join(pd.DataFrame([columns[cell] for cell in cells]))
-    write_results(output, made)
-    (output / "train_cell.ipynb").write_text("{}")
-    return commit_stack(run_dir, name, output, cells, read_notes(output, cells), Origin(PARTS, serial))
+    return commit_stack(run_dir, name, output, cells, leave_results(output, made), Origin(PARTS, serial))
 
 
-def spoil(file, how):
-    if how == "delete":
+def committed_run(runs: Path, grid, stacks: dict, tag: str = "t", **options) -> Path:
+    """A run of `grid` with its head; stacks: {name: positions of its cells}, committed in this order."""
+    opened = open_run(runs, tag, grid)
+    (opened.path / "stacks").mkdir(parents=True)
+    write_head(opened, grid, {"commit": None})
+    for serial, (name, positions) in enumerate(stacks.items(), 1):
+        commit(opened.path, name, [grid.cells[i].cell_id for i in positions], serial, **options)
+    return opened.path
+
+
+def reseal(stack: Path, **changes) -> None:
+    """stack.json with these changes, sealed again over the files as they are now: no checksum tells of it."""
+    record = unsealed((stack / RECORD).read_bytes()) | changes
+    record["files"] = {name: sha256(stack / name) for name in record["files"]}
+    (stack / RECORD).write_text(sealed(record))
+
+
+def spoil(file: Path, how: str) -> None:
+    if how in ("delete", "directory"):
         file.unlink()
-    elif how == "truncate":
-        os.truncate(file, file.stat().st_size // 2)
-    elif how == "empty":
-        os.truncate(file, 0)
-    elif how == "bytes":
-        data = bytearray(file.read_bytes())
-        middle = len(data) // 2
-        data[middle] ^= 0xFF
-        file.write_bytes(bytes(data))
-    elif how == "directory":
-        file.unlink()
+    if how == "directory":
         file.mkdir()
+    if how in ("truncate", "empty"):
+        os.truncate(file, file.stat().st_size // 2 if how == "truncate" else 0)
+    if how == "bytes":
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        file.write_bytes(bytes(data))

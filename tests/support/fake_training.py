@@ -46,11 +46,11 @@ def results(ids: list[str], ended: dict = {}) -> SimpleNamespace:  # noqa: B006
         for epoch in (1.0, 100.0)
     ]
     history = pd.DataFrame(rows)
-    final = history[history["epoch"] == 100.0].reset_index(drop=True)
+    final = history[history["epoch"] == 100.0].reset_index(drop=True).assign(steps=0)
     final[["status", "message"]] = [ended.get(cell, ("converged", "")) for cell in ids]
     w = np.outer(values, [1.0, 2.0])
-    told = {"seconds": {"training": 0.1}, "notes": ["fake"], "z": None, "z_rounding": None, "kept": None}
-    return SimpleNamespace(history=history, final=final, cell_ids=ids, w=w, **told)
+    others = {"seconds": {"training": 0.1}, "notes": ["fake"], "data": {}, "z": None, "z_rounding": None, "kept": None}
+    return SimpleNamespace(history=history, final=final, cell_ids=ids, w=w, **others)
 
 
 def act(how: str, cell: str) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from fake_stacks import leave_results
 
 from mdcore.analysis.data.results import Results, load
 from mdcore.config.grid import load_grid
 from mdcore.runner.execution import StackSettings, write_request
 from mdcore.runner.stacks import compose
-from mdcore.store.commits import NOTEBOOK, Origin, commit_stack, read_notes
+from mdcore.store.commits import Origin, commit_stack
 from mdcore.store.fingerprint import code_parts, fingerprint
-from mdcore.store.runs import Run, write_head, write_results
+from mdcore.store.runs import Run, write_head
 from mdcore.training.stack import train_request
 
 STEPS = """
@@ -42,8 +43,6 @@ def train(grid_file: Path, run_dir: Path, monkeypatch) -> Results:
         place = write_request(run_dir, stack, settings)
         monkeypatch.chdir(run_dir)
         output = place / "out-test"
-        write_results(output, train_request(place / "request.json"))
-        (output / NOTEBOOK).write_text(json.dumps({}))
-        notes = read_notes(output, stack.cell_ids)
+        notes = leave_results(output, train_request(place / "request.json"))
         commit_stack(run_dir, stack.name, output, stack.cell_ids, notes, Origin(parts, serial))
     return load(run_dir)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from mdcore.runner.execution import read_json
+from mdcore.files import read_json
 from mdcore.runner.times.expected import Expectation
 
 STALLED_AFTER = 120.0  # seconds without a step, after which it is told; then at twice the time, and so on

@@ -5,7 +5,6 @@ from __future__ import annotations
 import calendar
 import hashlib
 import io
-import json
 import os
 import tarfile
 import tempfile
@@ -17,9 +16,10 @@ from gzip import GzipFile
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
+from mdcore.files import sealed, unsealed
 from mdcore.math.parameters import first_of
 from mdcore.store.bundles.contents import FORMAT, INDEX, Bundle
-from mdcore.store.commits import seal, sync
+from mdcore.store.commits import sync
 from mdcore.store.fingerprint import sha256
 from mdcore.store.runs import RunError
 
@@ -36,8 +36,7 @@ def write(bundle: Bundle, target: Path) -> None:
         raise RunError(f"{target} exists and is no bundle; nothing was touched: move it, or give --output another name")
     target.parent.mkdir(parents=True, exist_ok=True)
     when = calendar.timegm(time.strptime(bundle.index["run"][:8], "%Y%m%d"))
-    index = json.dumps(bundle.index, indent=1).encode()
-    files = {INDEX: index} | {name: bundle.files[name] for name in sorted(bundle.files)}
+    files = {INDEX: sealed(bundle.index).encode()} | {name: bundle.files[name] for name in sorted(bundle.files)}
     temporary = target.with_name(f".{target.name}.new")
     try:
         with (
@@ -96,7 +95,7 @@ def unpack(path: Path, into: Path) -> Path:
             seen.add(name)
             archive.extract(member, place, set_attrs=False, filter="data")
         (Path(place) / root).mkdir(exist_ok=True)
-        (Path(place) / root / INDEX).write_text(json.dumps(index | {"sha256": seal(index)}, indent=1), encoding="utf-8")
+        (Path(place) / root / INDEX).write_text(sealed(index), encoding="utf-8")
         if wrong := verify(Path(place) / root, index):
             raise RunError(f"{path}: {first_of(wrong)}; get the archive again")
         os.rename(Path(place) / root, into / root)
@@ -128,13 +127,11 @@ def _index_of(archive: tarfile.TarFile, first: tarfile.TarInfo | None, path: Pat
 def parse_index(content: bytes, place: str) -> dict[str, Any]:
     """bundle.json, its checksum and shape checked. Raises RunError."""
     try:
-        index = json.loads(content)
-        if index.pop("sha256") != seal(index):
-            raise ValueError("it does not match its own checksum")
+        index = unsealed(content)
         if index["format"] != FORMAT:
             raise ValueError(f"format {index['format']}; expected {FORMAT}")
         [(each["sha256"], each["size"]) for each in index["files"].values()]
-        return dict(index)
+        return index
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{place}: its {INDEX} cannot be used ({error!r}); get the archive again") from None
 

@@ -6,15 +6,17 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mdcore.config.cell import is_user_defined
 from mdcore.config.plugins.loading import references, source_files
+from mdcore.files import sealed
 from mdcore.math.parameters import first_of, nearest
 from mdcore.store.bundles.data_places import DataPlace, data_dir_of, data_places, moved_grid, places_of
 from mdcore.store.bundles.readme import readme
-from mdcore.store.commits import RECORD, Committed, committed, seal
+from mdcore.store.commits import RECORD, Committed, committed
 from mdcore.store.drafts import LISTING, listing
 from mdcore.store.fingerprint import PACKAGE, PROCESSOR, SOURCE_ROOT, changes, code_parts, installed, sha256
 from mdcore.store.locations import shipped
@@ -96,7 +98,6 @@ def gather(request: BundleRequest) -> Bundle:
     if base is not None:  # a directory in which a data set of one's own is called, also without files
         files[f"{DATA}/README.md"] = b"The data files that the run reads. ../README.md says what belongs here.\n"
     index["files"] = {name: _sum(files[name]) for name in sorted(files)}
-    index["sha256"] = seal(index)
     return Bundle(f"mdcore-{request.tag}", files, index, notes)
 
 
@@ -136,10 +137,9 @@ def run_files(
         dataset = cell["config"]["dataset"]
         moved = {key: moves[dataset[key]] for key in places_of(dataset)}
         cells.append({**cell, "config": {**cell["config"], "dataset": dataset | moved}})
-    moved_manifest = manifest | {"cells": cells, "grid_yaml": text}
     files: dict[str, Path | bytes] = {
         "grid.yaml": text.encode(),
-        "manifest.json": json.dumps(moved_manifest | {"sha256": seal(moved_manifest)}, indent=1).encode(),
+        "manifest.json": sealed(manifest | {"cells": cells, "grid_yaml": text}).encode(),
     }
     for path in (*plugin_files(run_dir, manifest), *(run_dir / "references").glob("*.npz")):
         files[path.relative_to(run_dir).as_posix()] = path
@@ -196,23 +196,20 @@ def data_files(
     files: dict[str, Path | bytes] = {}
     data, wrong = [], []
     for place in places:
-        known = place.path in inside
-        number = (
-            "" if known else next(n for n in ("", *map(str, range(2, 10_000))) if _in(n, place) not in inside.values())
-        )
-        at = inside.setdefault(place.path, _in(number, place))
-        if known:
+        if place.path in inside:
             continue
+        names = (str(PurePosixPath(folder, place.name)) for folder in chain([""], map(str, count(2))))
+        at = inside[place.path] = next(name for name in names if name not in inside.values())
         why = "left out on request" if place.name in left else ""
         if not why and (fault := place.wrong()):
             wrong.append(
                 f"{fault}; put it back, train again (--rerun stale), or leave it out: --leave_out {place.name}"
             )
             continue
-        lie = place.files() if not why else []
-        if sum(file.stat().st_size for file in lie) > request.largest_mb * MB:
-            why, lie = f"larger than {request.largest_mb:g} MB (--largest_mb)", []
-        files |= {f"{DATA}/{at}" if file == place.path else f"{DATA}/{at}/{file.name}": file for file in lie}
+        packed = [] if why else place.files()
+        if sum(file.stat().st_size for file in packed) > request.largest_mb * MB:
+            why, packed = f"larger than {request.largest_mb:g} MB (--largest_mb)", []
+        files |= {f"{DATA}/{at}" if file == place.path else f"{DATA}/{at}/{file.name}": file for file in packed}
         words = f"{place.words()}{'; ' * bool(left.get(place.name))}{left.get(place.name, '')}"
         data.append({"name": place.name, "place": f"{DATA}/{at}", "what": words, "sha256": place.digests, "why": why})
     for name in request.add:
@@ -224,10 +221,6 @@ def data_files(
     if wrong:
         raise RunError("\n".join(wrong))
     return files, {place.given: inside[place.path] for place in places}, data
-
-
-def _in(number: str, place: DataPlace) -> str:
-    return str(PurePosixPath(number, place.name))
 
 
 def code_files() -> dict[str, Path | bytes]:

@@ -11,8 +11,6 @@ from mdcore.config.yaml_lines import dump, parse
 from mdcore.problems.sources import SOURCES
 from mdcore.store.commits import Committed
 
-Manifest = dict[str, Any]
-
 
 @dataclass
 class DataPlace:
@@ -50,7 +48,7 @@ class DataPlace:
         return f"{self.path} has changed since the run: {', '.join(differing)}" if differing else ""
 
 
-def data_places(run_dir: Path, manifest: Manifest, state: Committed) -> list[DataPlace]:
+def data_places(run_dir: Path, manifest: dict[str, Any], state: Committed) -> list[DataPlace]:
     """The places of data that the cells of a run name, in the order of the cells."""
     data_dir = data_dir_of(manifest["grid_yaml"], run_dir)
     places: dict[str, DataPlace] = {}
@@ -67,11 +65,9 @@ def data_places(run_dir: Path, manifest: Manifest, state: Committed) -> list[Dat
 
 def places_of(dataset: dict[str, Any]) -> list[str]:
     """The keys of a data set that name files or directories."""
-    return [
-        key
-        for key in (SOURCES[dataset["name"]].places if not is_user_defined(dataset["name"]) else ())
-        if dataset.get(key)
-    ]
+    if is_user_defined(dataset["name"]):
+        return []
+    return [key for key in SOURCES[dataset["name"]].places if dataset.get(key)]
 
 
 def sections_of(grid_yaml: str) -> dict[str, Any]:

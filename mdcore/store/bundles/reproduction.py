@@ -93,20 +93,15 @@ def chosen(manifest: dict[str, Any], state: Committed, lacking: set[str], everyt
         for cell, record in state.newest.items()
         if record.has_tables and record.status[cell] not in BAD and cell not in lacking
     }
-    whole = [cells for cells in conditions.values() if good.issuperset(cells)]
-    together = [_with_neighbours(cells, state) for cells in whole]
-    if everything:
-        return list(dict.fromkeys(cell for cells in together for cell in cells))
-    return min(together, key=lambda cells: _seconds(cells, state), default=[])
-
-
-def _with_neighbours(cells: list[str], state: Committed) -> list[str]:
-    return list(dict.fromkeys(cell for one in cells for cell in state.newest[one].cells))
-
-
-def _seconds(cells: list[str], state: Committed) -> float:
-    stacks = {state.newest[cell].path: state.newest[cell].seconds.get("training", 0.0) for cell in cells}
-    return sum(stacks.values())
+    stacks = [  # of each condition
+        {state.newest[cell].path: state.newest[cell] for cell in cells}
+        for cells in conditions.values()
+        if good.issuperset(cells)
+    ]
+    if not everything:
+        stacks.sort(key=lambda records: sum(record.seconds.get("training", 0.0) for record in records.values()))
+        stacks = stacks[:1]
+    return list(dict.fromkeys(cell for records in stacks for record in records.values() for cell in record.cells))
 
 
 def trained_again(root: Path, index: dict[str, Any], cells: list[str], state: Committed) -> bool:
