@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdcore.files import atomic_write, read_json
-from mdcore.runner.execution import REQUEST
+from mdcore.runner.execution import REQUEST, RunSettings
+from mdcore.runner.kernels.servers import Kernels
 from mdcore.runner.plan import Plan, Rerun, describe, failure_table, make_plan
 from mdcore.runner.stacks import digest
 from mdcore.runner.times.progress import Log, Progress, bounded_prints
@@ -26,6 +27,7 @@ from mdcore.store.commits import Committed, committed, set_aside, stacks_dir
 from mdcore.store.fingerprint import code_parts
 from mdcore.store.locations import by_make
 from mdcore.store.lock import RunIsHeld, RunLock
+from mdcore.store.provenance import provenance
 from mdcore.store.runs import Run, RunError, check_tag, open_run, write_head
 from mdcore.training.content import ContentNow
 
@@ -184,8 +186,11 @@ def read_request(request: RunRequest):
         wrong.append(f"--jobs: got {request.jobs}; expected 1 or more")
     if request.scheduler and request.backend != "dask":
         wrong.append("--scheduler is for --backend dask")
-    if request.device == "cuda" and request.backend == "local" and not has_cuda():
-        wrong.append("--device cuda: torch finds none here; expected --device auto or cpu")
+    if request.device == "cuda" and request.backend == "local":
+        import torch
+
+        if not torch.cuda.is_available():
+            wrong.append("--device cuda: torch finds none here; expected --device auto or cpu")
     if Path(request.output_dir).exists() and not Path(request.output_dir).is_dir():
         wrong.append(f"--output_dir: {request.output_dir} is not a directory")
     try:
@@ -212,9 +217,9 @@ def run_locked(work: GridRun) -> int:
     if not plan.stacks and not work.opened.notes:  # another runner did it while this one waited
         print(f"nothing to do: {len(plan.done)} cells are done in {work.path}")
         return conclude(work, plan)
-    with early_kernels(work.request, plan) as kernels:
-        write_the_head(work, plan, log)
-        progress = announce(work, plan, log)
+    # the server of the kernels imports what it needs while the run is still being prepared
+    with Kernels() if plan.stacks and work.request.backend == "local" else nullcontext() as kernels:
+        progress = begin(work, plan, log)
         if not plan.stacks:
             return conclude(work, plan, log)
         result = train(work, plan, state, progress, kernels)
@@ -233,24 +238,11 @@ def run_locked(work: GridRun) -> int:
     return conclude(work, plan, log, result)
 
 
-def early_kernels(request: RunRequest, plan: Plan):
-    """The kernels of a local run: their server imports what it needs while the run is still being prepared."""
-    from mdcore.runner.kernels.servers import Kernels
-
-    return Kernels() if plan.stacks and request.backend == "local" else nullcontext()
-
-
-def write_the_head(work: GridRun, plan: Plan, log: Log) -> None:
-    """grid.yaml, manifest.json, and what the request is, before anything is trained."""
-    from mdcore.store.provenance import provenance
-
+def begin(work: GridRun, plan: Plan, log: Log) -> Progress:
+    """grid.yaml, manifest.json and the first lines of the log, before anything is trained; the progress of it."""
     write_head(work.opened, work.grid, provenance())
     remove_leftovers(work.path, plan)
     log.write(f"start: {work.request.command()}")
-
-
-def announce(work: GridRun, plan: Plan, log: Log) -> Progress:
-    """The progress of what is to be trained, after its first lines."""
     skipped = len(plan.done) + len(plan.failed)
     progress = Progress(plan.stacks, work.jobs, skipped, log, plan.expectation)
     for note in work.opened.notes:
@@ -262,13 +254,13 @@ def announce(work: GridRun, plan: Plan, log: Log) -> Progress:
 
 def train(work: GridRun, plan: Plan, state: Committed, progress: Progress, kernels):
     """Train the stacks of the plan on the backend that was asked for."""
-    from mdcore.runner.runner import Runner, RunnerSettings
+    from mdcore.runner.runner import Runner
 
     request, grid = work.request, work.grid
     if request.rerun and request.rerun != "rest":
         cells = [cell for stack in plan.stacks for cell in stack.cell_ids]
         atomic_write(work.path / RERUN, json.dumps({"cells": cells, "since": state.next_serial}))
-    settings = RunnerSettings(
+    settings = RunSettings(
         work.parts, request.device, grid.plugin_dir, grid.data_dir, grid.keep, request.fail_fast, grid.timeout
     )
     runner = Runner(work.path, progress, state.next_serial, settings)
@@ -295,12 +287,6 @@ def rest_of_rerun(run_dir: Path, state: Committed) -> set[str]:
         return set(asked["cells"]) - since
     except (KeyError, TypeError):
         return set()
-
-
-def has_cuda() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def cores() -> int:

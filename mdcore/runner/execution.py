@@ -15,6 +15,7 @@ from mdcore.runner.kernels.servers import Kernels
 from mdcore.runner.notebooks import KernelDied, KernelHung, KernelNotStarted, NotebookFailed, Watch, execute
 from mdcore.runner.stacks import Stack
 from mdcore.store.commits import NOTEBOOK, partial_dir
+from mdcore.store.fingerprint import fingerprint
 from mdcore.store.locations import shipped
 from mdcore.training.failures import one_line
 
@@ -63,17 +64,19 @@ class StackResult:
 
 
 @dataclass(frozen=True)
-class StackSettings:
-    """What the requests of all stacks of a run have in common."""
+class RunSettings:
+    """What holds for all stacks of a run."""
 
-    code: str  # the fingerprint of the code
+    code_parts: dict[str, str]
     device: str = "auto"
     plugin_dir: str | None = None
     data_dir: str | None = None  # where relative paths start
     keep: bool = True  # what exploring needs
+    fail_fast: bool = False
+    timeout: float | None = None  # seconds without a step, after which a stack counts as hung
 
 
-def write_request(run_dir: Path, stack: Stack, settings: StackSettings) -> Path:
+def write_request(run_dir: Path, stack: Stack, settings: RunSettings) -> Path:
     """Write the request of `stack`; a training state left by an earlier run stays if it answers the same."""
     place = partial_dir(run_dir, stack.name)
     inside = place.relative_to(run_dir)  # the kernel works in run_dir and is told no place of this machine
@@ -88,7 +91,7 @@ def write_request(run_dir: Path, stack: Stack, settings: StackSettings) -> Path:
         "plugin_dir": settings.plugin_dir,
         "data_dir": settings.data_dir,
         "keep": settings.keep,
-        "code": settings.code,
+        "code": fingerprint(settings.code_parts),
     }
     left = read_json(place / REQUEST)
     if any(left.get(key) != request[key] for key in ("cells", "code", "device", "data_dir")):

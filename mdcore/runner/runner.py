@@ -22,7 +22,7 @@ from pathlib import Path
 
 from mdcore.runner import execution
 from mdcore.runner.backends import Backend, BackendLost
-from mdcore.runner.execution import StackJob, StackResult, StackSettings, Status, write_request
+from mdcore.runner.execution import RunSettings, StackJob, StackResult, Status, write_request
 from mdcore.runner.stacks import Stack, halve
 from mdcore.runner.times import past
 from mdcore.runner.times.expected import spent
@@ -39,7 +39,7 @@ from mdcore.store.commits import (
     partial_dir,
     read_notes,
 )
-from mdcore.store.fingerprint import PROCESSOR, changes, fingerprint, notebook_sha256
+from mdcore.store.fingerprint import PROCESSOR, changes, notebook_sha256
 from mdcore.training.failures import printable
 
 LOOK_EVERY = 1.0  # seconds
@@ -69,28 +69,12 @@ class RunResult:
     fatal: str = ""  # why the run as a whole could not go on
 
 
-@dataclass(frozen=True)
-class RunnerSettings:
-    """What holds for the whole of a run."""
-
-    code_parts: dict[str, str]
-    device: str = "auto"
-    plugin_dir: str | None = None
-    data_dir: str | None = None
-    keep: bool = True  # what exploring needs
-    fail_fast: bool = False
-    timeout: float | None = None  # seconds without a step, after which a stack counts as hung
-    notebook: Path | None = None  # train_cell.ipynb, if no other is named
-
-
 class Runner:
     """The stacks of one run and what becomes of them. Only this class commits."""
 
-    def __init__(self, run_dir: Path, progress: Progress, serial: int, settings: RunnerSettings):
-        self.run_dir, self.progress, self.serial, self.settings = Path(run_dir), progress, serial, settings
-        code = fingerprint(settings.code_parts)
-        self.requests = StackSettings(code, settings.device, settings.plugin_dir, settings.data_dir, settings.keep)
-        self.notebook = settings.notebook or execution.TRAIN_NOTEBOOK
+    def __init__(self, run_dir: Path, progress: Progress, serial: int, settings: RunSettings):
+        self.run_dir, self.progress, self.serial, self.settings = run_dir, progress, serial, settings
+        self.notebook = execution.TRAIN_NOTEBOOK
         self.notebook_code = notebook_sha256(self.notebook)
         self.result = RunResult()
         self.stopping = threading.Event()
@@ -104,7 +88,11 @@ class Runner:
             while (first or waiting or running) and not self.stopping.is_set():
                 self.progress.jobs = backend.workers
                 while (first or waiting) and len(running) < backend.ahead * backend.workers:
-                    trial = first.pop(0) if first else Trial(self._longest(waiting))
+                    if not first:
+                        longest = self.progress.expectation.longest(waiting)
+                        waiting.remove(longest)
+                        first.append(Trial(longest))
+                    trial = first.pop(0)
                     if job := self.prepare(trial):
                         backend.submit(job)
                         running[job] = trial
@@ -119,15 +107,10 @@ class Runner:
                     self.stop(str(error))
         return self.result
 
-    def _longest(self, waiting: list[Stack]) -> Stack:
-        stack = self.progress.expectation.longest(waiting)
-        waiting.remove(stack)
-        return stack
-
     def prepare(self, trial: Trial) -> StackJob | None:
         """The request on disk; None, and the run stops, where it cannot be written."""
         try:
-            write_request(self.run_dir, trial.stack, self.requests)
+            write_request(self.run_dir, trial.stack, self.settings)
         except OSError as error:
             self.stop(str(error))
             return None

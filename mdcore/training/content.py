@@ -5,10 +5,12 @@ Numpy and the data are loaded where they are looked at: a finished grid can do w
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mdcore.config.cell import Cell, data_key, is_user_defined, located
 from mdcore.problems.sources import SOURCES
+from mdcore.training.failures import one_line
 
 if TYPE_CHECKING:
     from mdcore.config.grid import Grid
@@ -47,17 +49,15 @@ class ContentNow:
     def of(self, cell: Cell) -> dict:
         """{"files": {name: sha256}} of files, {"sha256": …} of a user's own data; {} where nothing is known."""
         if cell.data_key not in self._known:
-            try:
-                self._known[cell.data_key] = self._look(cell)
-            except Exception:  # not here now: the results stand as they are; training says so where it is needed
-                self._known[cell.data_key] = {}
+            name = cell.config["dataset"]["name"]
+            known: dict = {}
+            with suppress(Exception):  # not here now: the results stand as they are; training says so where it matters
+                if is_user_defined(name):
+                    known = {"sha256": self.load(cell).fingerprint}
+                else:
+                    known = {"files": SOURCES[name].files(located(cell.config, self.grid.data_dir)["dataset"])}
+            self._known[cell.data_key] = known
         return self._known[cell.data_key]
-
-    def _look(self, cell: Cell) -> dict:
-        name = cell.config["dataset"]["name"]
-        if is_user_defined(name):
-            return {"sha256": self.load(cell).fingerprint}
-        return {"files": SOURCES[name].files(located(cell.config, self.grid.data_dir)["dataset"])}
 
     def changes(self, cell: Cell, recorded: dict) -> list[str]:
         """In words, what differs from the data that the cell was trained on; [] where nothing is known to."""
@@ -83,7 +83,9 @@ class ContentNow:
         try:
             self.load(cell)
         except Exception as error:
-            return f"{cell.dataset_label}: {error if isinstance(error, data_error()) else _words(error)}"
+            from mdcore.problems.datasets import DataError
+
+            return f"{cell.dataset_label}: {error if isinstance(error, DataError) else one_line(error)}"
         return ""
 
     def report(self, cells, margins: bool = False) -> tuple[list[str], bool]:
@@ -113,16 +115,6 @@ class ContentNow:
 
         potentials = [phi for cell in cells for phi in potentials_for(cell.config, self.grid.plugin_dir)]
         return sorted({float(phi.limit_p) for phi in potentials if phi.limit_p is not None})
-
-
-def data_error() -> type[Exception]:
-    from mdcore.problems.datasets import DataError
-
-    return DataError
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def describe(data: Dataset, ps: list[float]) -> str:

@@ -30,13 +30,8 @@ def example_request() -> tuple[str, str]:
     cells = load_grid(place / "example.yaml").cells
     request = {
         "cells": [cell.config for cell in cells],
-        "cell_ids": [cell.cell_id for cell in cells],
         "references_dir": str(place / "references"),
-        "state_path": None,
-        "progress_path": None,
         "device": "cpu",
-        "state_every_s": 30,
-        "plugin_dir": None,
     }
     (place / "request.json").write_text(json.dumps(request), encoding="utf-8")
     return str(place / "request.json"), str(place / "results")

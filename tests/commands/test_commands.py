@@ -161,7 +161,7 @@ def test_a_dry_run_writes_nothing_and_tells_what_and_how_long(grid_command, tmp_
     ],
 )
 def test_a_wrong_request_ends_with_2_and_writes_nothing(grid_command, tmp_path, monkeypatch, flags, says):
-    monkeypatch.setattr(command, "has_cuda", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     before = snapshot(tmp_path)
     result = grid_command(*flags)
     assert result.status == 2

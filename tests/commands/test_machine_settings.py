@@ -19,19 +19,21 @@ import pytest
 from fake_grids import GRID_TEXT, ROOT, SUPPORT, fake_cells
 from fake_run import grid_cells, write_run
 from fake_training import LIGHT_KERNELS
-from processes import gone, make_notebook, runner_for, wait_for
+from processes import gone, make_notebook, runner_for, stack_and_runner, wait_for
 
 from mdcore import run_grid, streams
 from mdcore.config.errors import GridError
 from mdcore.config.grid import load_grid
 from mdcore.config.plugins.loading import load_metric
+from mdcore.runner import execution
 from mdcore.runner.execution import run_stack
 from mdcore.runner.kernels.app import LEFT_OUT, MOST_PRINTED
 from mdcore.runner.kernels.servers import LISTED, LISTED_PREFIXES, PINNED, Kernels, kernel_environment
 from mdcore.runner.notebooks import KernelDied, KernelHung, Watch, execute, private_places
 from mdcore.runner.runner import Trial
-from mdcore.runner.stacks import Stack, compose
+from mdcore.runner.stacks import compose
 from mdcore.runner.times.progress import Log, Progress, bounded_prints
+from mdcore.runner.times.running import NUMBERS
 from mdcore.store.runs import read_run
 
 LIGHT = ("ipykernel.kernelapp",)  # a server of kernels that imports no torch
@@ -509,20 +511,20 @@ def test_a_stack_that_takes_no_step_is_told_with_doubling_times(tmp_path, monkey
     messages = []
     for now[0] in range(0, 1000, 10):
         if now[0] <= 300:
-            (tmp_path / "progress.json").write_text(json.dumps({"done": now[0], "total": 1000}))
+            (tmp_path / "progress.json").write_text(json.dumps(dict.fromkeys(NUMBERS, now[0]) | {"total": 1000}))
         messages += progress.stalls()
     assert [text.partition(" (")[0] for text in messages] == [
         f"{stack.name}: no step for {t}" for t in ("02:00", "04:00", "08:00")
     ]
 
 
-def test_results_that_are_written_count_whatever_comes_after(tmp_path):
+def test_results_that_are_written_count_whatever_comes_after(tmp_path, monkeypatch):
     """The kernel dies, or the cell raises, where the curves are drawn."""
-    cells = fake_cells(2)
+    monkeypatch.setattr(execution, "TRAIN_NOTEBOOK", tmp_path / "train_cell.ipynb")
     write = (
         f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\nfrom fake_training import results\n"
         "from mdcore.store.results import write_results\nimport os\n"
-        f"write_results(output, results({[cell.cell_id for cell in cells]!r}))\n"
+        f"write_results(output, results({[cell.cell_id for cell in fake_cells(2)]!r}))\n"
     )
     parameters = nbformat.v4.new_code_cell("request = output = None", metadata={"tags": ["parameters"]})
     file = make_notebook(tmp_path / "train_cell.ipynb", write)
@@ -532,7 +534,7 @@ def test_results_that_are_written_count_whatever_comes_after(tmp_path):
             notebook.cells = [parameters, notebook.cells[1], nbformat.v4.new_code_cell(after)]
             nbformat.write(notebook, file)
             run_dir = tmp_path / str(number)
-            runner = runner_for(run_dir, [stack := Stack(tuple(cells))], notebook=file)
+            stack, runner = stack_and_runner(run_dir, 2)
             result = run_stack(runner.prepare(trial := Trial(stack)), kernels)
             runner.show_begun(trial)
             assert runner.follow_up(trial, result) == []

@@ -47,10 +47,10 @@ def failure(tmp_path):
         (tmp_path / "late.py").write_text(PLUGIN.format(error=error, limit=limit))
         request = {"cells": [cell.config for cell in grid.cells], "device": "cpu", "plugin_dir": str(tmp_path)}
         (tmp_path / "request.json").write_text(json.dumps(request))
-        with pytest.raises(Exception) as told:
+        with pytest.raises(Exception) as raised:
             train_request(tmp_path / "request.json")
         ids = [cell.cell_id for cell in grid.cells if cell.config["potential"] != "quadratic"]
-        return failure_of(told.value), tuple(ids)
+        return failure_of(raised.value), tuple(ids)
 
     return call
 
@@ -58,9 +58,9 @@ def failure(tmp_path):
 @pytest.mark.parametrize("limit", [3, 0.001])
 def test_the_cells_of_a_potential_that_raises_are_told(failure, limit):
     """While it trains; and where it is tried before: the deep cell's companion is the other one."""
-    found, ids = failure("ValueError('no' * 10**6)", limit)
-    assert (found.kind, found.cells) == (Kind.REFUSED, ids)
-    assert "ValueError: nono" in found.message and len(found.message) <= 300
+    reported, ids = failure("ValueError('no' * 10**6)", limit)
+    assert (reported.kind, reported.cells) == (Kind.REFUSED, ids)
+    assert "ValueError: nono" in reported.message and len(reported.message) <= 300
 
 
 def test_a_lack_of_memory_or_of_the_machine_is_nobodys_fault(failure):

@@ -7,17 +7,17 @@ import sys
 
 import nbformat
 import pytest
-from fake_stacks import results
+from fake_stacks import leave_results, results
 from processes import runner_for
 
 from mdcore.config.plugins import loading as plugins
+from mdcore.runner import execution
 from mdcore.runner.execution import StackResult, Status
 from mdcore.runner.runner import Trial
 from mdcore.runner.stacks import Stack
 from mdcore.store import fingerprint
 from mdcore.store.commits import NOTEBOOK, committed
 from mdcore.store.fingerprint import PROCESSOR, code_parts, loaded_parts, notebook_sha256
-from mdcore.store.results import write_results
 
 SOURCE = "def m(w, data):\n    return 0.0\n"
 
@@ -54,11 +54,11 @@ def test_a_notebook_is_known_by_its_code_executed_or_not(tmp_path):
         return notebook_sha256(tmp_path / "n.ipynb")
 
     code = nbformat.v4.new_code_cell("a = 1\nb = 2")
-    plain = written(code)
-    put_in = nbformat.v4.new_code_cell("a = 9", metadata={"tags": ["injected-parameters"]})
+    unexecuted = written(code)
+    parameters = nbformat.v4.new_code_cell("a = 9", metadata={"tags": ["injected-parameters"]})
     code.outputs = [nbformat.v4.new_output("stream", text="said")]
-    assert plain == written(code, put_in, nbformat.v4.new_markdown_cell("words"))
-    assert plain != written(nbformat.v4.new_code_cell("a = 1\nb = 3"))
+    assert unexecuted == written(code, parameters, nbformat.v4.new_markdown_cell("words"))
+    assert unexecuted != written(nbformat.v4.new_code_cell("a = 1\nb = 3"))
     assert notebook_sha256(tmp_path / "none").startswith("unreadable")
 
 
@@ -71,17 +71,16 @@ def test_a_notebook_is_known_by_its_code_executed_or_not(tmp_path):
         ({"code": "1"}, "edited", "train_cell.ipynb changed"),
     ],
 )
-def test_a_stack_of_other_code_ends_the_run_and_is_not_kept(run, loaded, source, says):
+def test_a_stack_of_other_code_ends_the_run_and_is_not_kept(run, monkeypatch, loaded, source, says):
     notebook = run.path.parent / NOTEBOOK
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("pass")]), notebook)
-    cells = run.grid.cells[:4]
-    trial = Trial(Stack(tuple(cells)))
-    runner = runner_for(run.path, [trial.stack], notebook=notebook)
+    monkeypatch.setattr(execution, "TRAIN_NOTEBOOK", notebook)
+    trial = Trial(Stack(tuple(run.grid.cells[:4])))
+    runner = runner_for(run.path, [trial.stack])
     place = runner.prepare(trial).place
     runner.show_begun(trial)
     output = place / "out-1"
-    write_results(output, results([cell.cell_id for cell in cells]))
-    notes = json.loads((output / "results.json").read_text()) | {"loaded": loaded}
+    notes = leave_results(output, results(run.ids[:4])) | {"loaded": loaded}
     (output / "results.json").write_text(json.dumps(notes))
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), output / NOTEBOOK)
     before = len(committed(run.path).records)

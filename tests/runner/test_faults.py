@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -18,21 +17,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from chaos_site import copy_source
-from fake_grids import ROOT, fake_cells
-from fake_stacks import FILES, PARTS, commit
+from fake_grids import ROOT
+from fake_stacks import FILES, PARTS, commit, leave_results, spoil
 from fake_training import results
-from processes import behave, follow, runner_for, the_run, wait_for
+from processes import assert_same_results, behave, follow, run_in, stack_and_runner, the_run, wait_for
 
 from mdcore import run_grid
 from mdcore.config.grid import load_grid
 from mdcore.runner.command import RunRequest, cores
 from mdcore.runner.runner import Trial
-from mdcore.runner.stacks import Stack, compose
+from mdcore.runner.stacks import compose
 from mdcore.store import commits
 from mdcore.store.commits import Origin, ResultError, commit_stack, committed, read_notes
-from mdcore.store.results import write_results
-from mdcore.store.runs import RunError, open_run, read_manifest, read_run, write_head
+from mdcore.store.runs import RunData, RunError, open_run, read_manifest, read_run, write_head
 from mdcore.training import stack as training
 from mdcore.training.failures import Failure, Kind, RequestRefused, failure_of
 
@@ -95,37 +94,25 @@ def test_an_altered_grid_file_of_a_run_is_written_anew(grid_command):
     assert "nothing to do" in grid_command().out
 
 
-def test_results_that_are_altered_before_they_are_committed_are_not_taken(tmp_path):
-    write_results(tmp_path, results(["a"]))
-    (tmp_path / "train_cell.ipynb").write_text("{}")
-    assert read_notes(tmp_path, ["a"])
-    file = tmp_path / "history.parquet"
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(bytes(data))
+def test_results_that_are_altered_before_they_are_committed_are_not_taken(tmp_path, monkeypatch):
+    """After the write; or right with it: the checksums are of what was meant, not of what stands on the disk."""
+    leave_results(tmp_path, results(["a"]))
+    spoil(tmp_path / "history.parquet", "bytes")
     with pytest.raises(ResultError, match=r"history\.parquet is not as the notebook wrote it"):
         read_notes(tmp_path, ["a"])
-
-
-def test_the_checksums_are_of_what_was_meant_not_of_what_stands_on_the_disk(tmp_path, monkeypatch):
-    """An alteration right after the write, before anybody could have read the file."""
     real = Path.write_bytes
 
     def alter(self, data):
         return real(self, bytes([data[0] ^ 1]) + data[1:] if self.name == "final.parquet" else data)
 
     monkeypatch.setattr(Path, "write_bytes", alter)
-    write_results(tmp_path, results(["a"]))
-    (tmp_path / "train_cell.ipynb").write_text("{}")
     with pytest.raises(ResultError, match=r"final\.parquet is not as the notebook wrote it"):
-        read_notes(tmp_path, ["a"])
+        leave_results(tmp_path, results(["a"]))
 
 
 def test_results_that_are_altered_while_they_are_committed_are_found(run):
     output = run.path / "stacks" / ".three.partial" / "out"
-    write_results(output, results(run.ids[:1]))
-    (output / "train_cell.ipynb").write_text("{}")
-    notes = read_notes(output, run.ids[:1])
+    notes = leave_results(output, results(run.ids[:1]))
     (output / "final.parquet").write_bytes(b"PAR1")
     commit_stack(run.path, "three", output, run.ids[:1], notes, Origin(PARTS, 9))
     assert [r.path.name for r in committed(run.path).damaged] == ["three"]
@@ -152,18 +139,18 @@ def test_a_disk_that_takes_nothing_any_more_stops_the_run(grid_command, monkeypa
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(commits.os, "rename", refuse)
-    told = grid_command("--jobs", "1")
-    assert told.status == 1
-    assert f"the run stopped: [Errno {number}]" in told.err
-    assert "Traceback" not in told.err + told.out
+    stopped = grid_command("--jobs", "1")
+    assert stopped.status == 1
+    assert f"the run stopped: [Errno {number}]" in stopped.err
+    assert "Traceback" not in stopped.err + stopped.out
     assert set(committed(the_run(grid_command)).newest) == before
     monkeypatch.undo()
 
 
 def test_a_full_disk_is_no_failure_of_the_cells_in_training(grid_command):
     behave(grid_command, **{"*": "full"})
-    told = grid_command("--jobs", "1")
-    assert (told.status, "the run stopped" in told.err) == (1, True)
+    stopped = grid_command("--jobs", "1")
+    assert (stopped.status, "the run stopped" in stopped.err) == (1, True)
     assert committed(the_run(grid_command)).newest == {}
 
 
@@ -176,11 +163,11 @@ def test_a_kernel_out_of_memory_is_tried_again_then_halved_to_the_culprit(grid_c
     """The system's killer sends SIGKILL; an allocation that is refused raises MemoryError."""
     culprit = load_grid(tmp_path / "grid.yaml").cells[3].cell_id
     behave(grid_command, **{culprit: how})
-    told = grid_command()
-    assert told.status == 1
+    ended = grid_command()
+    assert ended.status == 1
     (stack,) = [s.name for s in compose(load_grid(tmp_path / "grid.yaml").cells) if culprit in s.cell_ids]
-    assert told.out.index(f"{stack}: attempt 1 failed") < told.out.index(f"{stack}: attempt 2 failed")
-    assert told.out.index(f"{stack}: attempt 2 failed") < told.out.index(f"{stack}: halved into")
+    steps = [ended.out.index(f"{stack}: {what}") for what in ("attempt 1 failed", "attempt 2 failed", "halved into")]
+    assert steps == sorted(steps)
     state = committed(the_run(grid_command))
     assert {cell for cell in state.newest if state.status(cell) == "failed"} == {culprit}
     assert len(state.newest) == 8
@@ -188,8 +175,7 @@ def test_a_kernel_out_of_memory_is_tried_again_then_halved_to_the_culprit(grid_c
 
 
 def test_what_is_refused_is_not_tried_again(tmp_path):
-    stack = Stack(tuple(fake_cells(6)))
-    runner = runner_for(tmp_path, [stack])
+    stack, runner = stack_and_runner(tmp_path, 6)
     assert follow(runner, Trial(stack), "refused", "DataError: odd: X_train has no features") == []
     state = committed(tmp_path)
     assert {cell: state.status(cell) for cell in state.newest} == dict.fromkeys(stack.cell_ids, "failed")
@@ -198,8 +184,7 @@ def test_what_is_refused_is_not_tried_again(tmp_path):
 
 
 def test_cells_that_are_to_blame_are_recorded_and_the_others_trained(tmp_path):
-    stack = Stack(tuple(fake_cells(6)))
-    runner = runner_for(tmp_path, [stack])
+    stack, runner = stack_and_runner(tmp_path, 6)
     (left,) = follow(runner, Trial(stack), "refused", "ValueError: no", stack.cell_ids[2:4])
     assert left.stack.cell_ids == [*stack.cell_ids[:2], *stack.cell_ids[4:]]
     assert set(committed(tmp_path).newest) == set(runner.result.failed) == set(stack.cell_ids[2:4])
@@ -214,14 +199,14 @@ def test_only_data_and_device_are_shared_by_all(tmp_path, monkeypatch, grid_file
         raise ValueError("no such data")
 
     monkeypatch.setattr(training, "load_data", broken)
-    with pytest.raises(RequestRefused, match="ValueError: no such data") as told:
+    with pytest.raises(RequestRefused, match="ValueError: no such data") as raised:
         training.train_request(tmp_path / "request.json")
-    assert failure_of(told.value) == Failure(Kind.REFUSED, "ValueError: no such data")
+    assert failure_of(raised.value) == Failure(Kind.REFUSED, "ValueError: no such data")
     monkeypatch.undo()
     monkeypatch.setattr(training, "plan_cells", broken)  # one cell's potential may be to blame: halve
-    with pytest.raises(ValueError) as told:
+    with pytest.raises(ValueError) as raised:
         training.train_request(tmp_path / "request.json")
-    assert failure_of(told.value).kind == Kind.ERROR
+    assert failure_of(raised.value).kind == Kind.ERROR
 
 
 # a rerun that is interrupted
@@ -232,9 +217,9 @@ def test_an_interrupted_rerun_goes_on_with_what_it_has_left(grid_command, tmp_pa
     grid_command()
     second = compose(load_grid(tmp_path / "grid.yaml").cells)[1]
     behave(grid_command, **dict.fromkeys(second.cell_ids, "full"))
-    told = grid_command("--rerun", "all", "--jobs", "1")
-    assert told.status == 1
-    assert re.search(r"To go on:\n  python -m mdcore.run_grid .*--jobs 1 --rerun rest", told.err)
+    stopped = grid_command("--rerun", "all", "--jobs", "1")
+    assert stopped.status == 1
+    assert re.search(r"To go on:\n  python -m mdcore.run_grid .*--jobs 1 --rerun rest", stopped.err)
     behave(grid_command)
     assert "nothing to do" in grid_command().out  # the rerun is asked for, or it is not
     assert "4 to run in 1 stacks" in grid_command("--rerun", "rest", "--dry_run").out
@@ -256,9 +241,9 @@ def test_the_command_to_go_on_repeats_no_finished_part_of_a_rerun():
 def test_under_make_the_command_to_go_on_is_one_of_make(monkeypatch):
     monkeypatch.setenv("MDCORE_BY_MAKE", "1")
     request = RunRequest("grids/g.yaml", "t", jobs=cores() + 1, only=("p=$x",), overrides=("step={rule: adaptive}",))
-    told = shlex.split(request.command())
-    assert told[:4] == ["make", "grid", "GRID=g", "TAG=t"] and told[4] == f"JOBS={cores() + 1}"
-    make = ["make", "-n", "-f", ROOT / "Makefile", "-o", ".venv/.requirements", *told[1:]]
+    command = shlex.split(request.command())
+    assert command[:5] == ["make", "grid", "GRID=g", "TAG=t", f"JOBS={cores() + 1}"]
+    make = ["make", "-n", "-f", ROOT / "Makefile", "-o", ".venv/.requirements", *command[1:]]
     line = subprocess.run(make, capture_output=True, text=True, check=True).stdout
     words = shlex.split(line)
     again = run_grid.parser().parse_args(words[words.index("mdcore.run_grid") + 1 :])
@@ -305,8 +290,6 @@ def test_a_kill_costs_no_more_than_the_interval_and_one_step(tmp_path, monkeypat
 
 
 def test_an_altered_state_is_refused_whichever_byte_it_is(tmp_path):
-    import torch
-
     file = tmp_path / "state"
     training._write_state(str(file), {"request": "r", "trainer": {"w": torch.arange(50.0)}, "spent": 1.0})
     assert training._read_state(str(file))["spent"] == 1.0
@@ -347,97 +330,73 @@ def start(place: Path, output: str, *flags: str, config="grid.yaml") -> subproce
     return subprocess.Popen(argv, cwd=place, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def ended(process: subprocess.Popen) -> str:
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode in (0, 1), said
-    return said
-
-
-def numbers(place: Path, output: str, cells=None):
-    (run_dir,) = (place / output).glob("*_t")
-    data = read_run(run_dir)
-    assert data.problems == []
-    final = data.final.drop(columns="seconds").set_index("cell_id")
-    return final if cells is None else final.loc[cells], data.history, data.predictors
-
-
-def identical(one, other) -> bool:
-    return one[0].equals(other[0]) and one[1].equals(other[1]) and all(
-        np.array_equal(w, other[2][cell], equal_nan=True) for cell, w in one[2].items()
-    )  # fmt: skip
+def finished(place: Path, output: str, *flags: str, config="grid.yaml") -> RunData:
+    """The run, once its command has ended by itself."""
+    process = start(place, output, *flags, config=config)
+    printed, _ = process.communicate(timeout=240)
+    assert process.returncode in (0, 1), printed
+    return read_run(run_in(place / output))
 
 
 @pytest.fixture(scope="module")
 def peace(tmp_path_factory):
-    """A place with a grid that was run without a disturbance, into the directory `peace`.
+    """A grid's run without a disturbance, in the directory `peace` of a place that holds the grid.
 
-    And with the sources as they are now: what is edited meanwhile must not make a saved state another's.
+    And the sources as they are now: what is edited meanwhile must not make a saved state another's.
     """
     place = tmp_path_factory.mktemp("real")
     copy_source(ROOT, place / "source")
     (place / "grid.yaml").write_text(REAL)
-    ended(start(place, "peace"))
-    return place
+    return finished(place, "peace")
 
 
 @pytest.mark.slow
 def test_a_cell_that_diverges_harms_no_neighbour(peace):
-    final, history, _ = numbers(peace, "peace")
-    bad = final.index[final["depth"] == 3]
-    good = final.index[final["depth"] == 1]
-    assert set(final["status"][bad]) == {"diverged"}
-    assert all("non-finite" in message for message in final["message"][bad])
-    ended(start(peace, "alone", "--only", "depth=1"))
-    alone, alone_history, _ = numbers(peace, "alone")
-    assert list(alone["status"]) == list(final["status"][good])
-    columns = list(alone.select_dtypes("number").columns)
-    np.testing.assert_allclose(final.loc[good, columns], alone.loc[good, columns], rtol=1e-8, atol=1e-8)
-    assert len(history[history["cell_id"].isin(good)]) == len(alone_history)
+    bad, good = (peace.final[peace.final["depth"] == depth] for depth in (3, 1))
+    assert set(bad["status"]) == {"diverged"}
+    assert all("non-finite" in message for message in bad["message"])
+    alone = finished(peace.path.parents[1], "alone", "--only", "depth=1")
+    assert list(alone.final["status"]) == list(good["status"])
+    columns = alone.final.select_dtypes("number").columns.drop("seconds")
+    np.testing.assert_allclose(good[columns], alone.final[columns], rtol=1e-8, atol=1e-8)
+    assert peace.history["cell_id"].isin(good["cell_id"]).sum() == len(alone.history)
 
 
 @pytest.mark.slow
 def test_the_grid_file_of_a_run_repeats_it_to_the_bit(peace):
-    (run_dir,) = (peace / "peace").glob("*_t")
-    ended(start(peace, "again", config=str(run_dir / "grid.yaml")))
-    assert identical(numbers(peace, "peace"), numbers(peace, "again"))
+    again = finished(peace.path.parents[1], "again", config=str(peace.path / "grid.yaml"))
+    assert_same_results(peace, again)
 
 
 @pytest.mark.slow
 def test_nothing_of_the_environment_is_in_what_a_run_leaves(peace):
-    (run_dir,) = (peace / "peace").glob("*_t")
-    files = [p for p in run_dir.rglob("*") if p.is_file()]
+    files = [p for p in peace.path.rglob("*") if p.is_file()]
     assert {"manifest.json", "grid.log", "train_cell.ipynb", "stack.json"} <= {p.name for p in files}
-    told = [SECRET, "MY_API_TOKEN", str(Path.home()) + "/", os.uname().nodename]
-    leaks = [(p.name, word) for p in files for word in told if len(word) > 2 and word.encode() in p.read_bytes()]
+    secrets = [SECRET, "MY_API_TOKEN", str(Path.home()) + "/", os.uname().nodename]
+    leaks = [(p.name, word) for p in files for word in secrets if len(word) > 2 and word.encode() in p.read_bytes()]
     assert leaks == []
 
 
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_as_one_that_was_not(peace):
     """SIGKILL of the runner, three times; each time it goes on from the last state that was saved."""
-    import torch
+    place, kills = peace.path.parents[1], []
 
-    kills = []
+    def states() -> dict[Path, int]:
+        return {file: file.stat().st_mtime_ns for file in (place / "killed").glob("*_t/stacks/.*/state")}
+
     for _ in range(3):
-        runner = start(peace, "killed")
-        seen = {file: file.stat().st_mtime_ns for file in (peace / "killed").glob("*_t/stacks/.*/state")}
-
-        def newer(seen=seen):
-            now = {file: file.stat().st_mtime_ns for file in (peace / "killed").glob("*_t/stacks/.*/state")}
-            return now and now != seen
-
-        wait_for(newer, 120)
+        runner, before = start(place, "killed"), states()
+        wait_for(lambda before=before: (now := states()) and now != before, 120)
         time.sleep(0.4)
-        runner.send_signal(signal.SIGKILL)
+        runner.kill()
         runner.communicate()
-        states = list((peace / "killed").glob("*_t/stacks/.*/state"))
-        if not states:
+        if not states():
             break  # it had just ended
-        sealed = states[0].read_bytes()
-        kills.append(torch.load(io.BytesIO(sealed[32:]), weights_only=True)["trainer"]["epoch"])
-    ended(start(peace, "killed"))
+        kills += [training._read_state(str(state))["trainer"]["epoch"] for state in states()]
+    killed = finished(place, "killed")
     assert kills and kills == sorted(kills)
-    assert identical(numbers(peace, "peace"), numbers(peace, "killed"))
-    (record,) = (peace / "killed").glob("*_t/stacks/*/stack.json")
+    assert_same_results(peace, killed)
+    (record,) = killed.path.glob("stacks/*/stack.json")
     notes = " ".join(json.loads(record.read_text())["notes"])
     assert re.findall(r"resumed at epoch (\d+)", notes) == [str(kills[-1])]

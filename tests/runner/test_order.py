@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +14,8 @@ from fake_training import results
 from mdcore.files import sealed
 from mdcore.runner import backends
 from mdcore.runner.backends import LocalBackend
-from mdcore.runner.execution import StackResult, Status
-from mdcore.runner.runner import Runner, RunnerSettings
+from mdcore.runner.execution import RunSettings, StackResult, Status
+from mdcore.runner.runner import Runner
 from mdcore.runner.stacks import Stack, compose
 from mdcore.runner.times.expected import Expectation, expectation_for, spent
 from mdcore.runner.times.progress import Log, Progress
@@ -28,7 +29,8 @@ MNIST = {"name": "mnist", "source": "bundled", "test_fraction": 0.2}
 def stack_of(digits, pca, count=2) -> Stack:
     cells = fake_cells(count, dataset=MNIST, digits=digits, pca=pca, epochs=EPOCHS)
     label = f"mnist-{digits[0]}v{digits[1]}-pca{pca}"
-    return Stack(tuple(type(c)(f"{label}_{c.cell_id}", c.config, label, label) for c in cells))
+    named = (replace(c, cell_id=f"{label}_{c.cell_id}", data_key=label, dataset_label=label) for c in cells)
+    return Stack(tuple(named))
 
 
 @pytest.fixture
@@ -115,7 +117,7 @@ def train(run_dir, monkeypatch, stacks, steps: dict, dies: Stack | None = None) 
     (run_dir / "stacks").mkdir()
     monkeypatch.setattr(backends, "run_stack", run_stack)
     progress = Progress(stacks, 1, 0, Log(run_dir / "grid.log"), stream=io.StringIO())
-    runner = Runner(run_dir, progress, 1, RunnerSettings({"code": "1"}))
+    runner = Runner(run_dir, progress, 1, RunSettings({"code": "1"}))
     result = runner.run(LocalBackend(SimpleNamespace(stop=lambda: None), 1), stacks)
     assert (result.fatal, result.failed) == ("", {})
     assert result.trained == sum(len(stack.cells) for stack in stacks)

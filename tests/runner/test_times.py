@@ -103,8 +103,8 @@ def test_the_eta_moves_within_a_stack_and_leaves_out_what_is_skipped(tmp_path, c
     progress.began(some[0], tmp_path)
     etas = []
     for taken in range(40):  # a step a second
-        told = {"done": taken, "total": 40, "taken": taken, "expected": 40, "stops": False, "began": 0}
-        (tmp_path / "progress.json").write_text(json.dumps(told | {"seconds": float(taken)}))
+        counts = {"done": taken, "total": 40, "taken": taken, "expected": 40, "stops": False, "began": 0}
+        (tmp_path / "progress.json").write_text(json.dumps(counts | {"seconds": float(taken)}))
         etas.append(progress.eta())
         clock[0] += 1.0
     assert etas[5:] == sorted(etas[5:], reverse=True)
@@ -126,15 +126,23 @@ def test_the_log_says_how_true_the_eta_was(tmp_path, clock):
     assert progress.how_true() == "ETA after a tenth of the time, at 4.0 s: 30.0 s; it took 30.0 s"
 
 
+COUNTS = {"done": 1, "total": 2, "taken": 1, "expected": 2, "stops": True, "began": 0, "seconds": 1.0}
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '{"done": 1}', '{"done": 1, "total": 0}', '{"done": "x", "total": 2}',
-     '{"done": 1, "total": 2, "taken": null}', '{"done": -1, "total": 2, "seconds": "soon"}'],
+    ["", "{", "[]", '{"done": 1}', *(json.dumps(COUNTS | odd) for odd in (
+        {"done": "x"}, {"done": 3}, {"done": -1}, {"total": 0}, {"taken": None}, {"taken": 3}, {"expected": 0},
+        {"began": 2}, {"began": -1}, {"seconds": "soon"}, {"seconds": -1}, {"total": float("nan")},
+    ))],
 )  # fmt: skip
 def test_a_torn_progress_file_is_no_error(tmp_path, text):
     (stack,) = compose(fake_cells(1))
-    (tmp_path / "progress.json").write_text(text)
-    run = Running(stack, tmp_path / "progress.json")
+    path = tmp_path / "progress.json"
+    run = Running(stack, path)
+    path.write_text(json.dumps(COUNTS))
+    assert run.share() == 0.5
+    path.write_text(text)
     assert run.share() is None
     assert run.left(Expectation(), 1.0, time.monotonic()) > 0
 
@@ -144,16 +152,17 @@ def test_a_stack_tells_the_steps_it_has_taken_and_those_it_expects(tmp_path):
     cells = [CellPlan((Lp(p),) * 2, seed=0, width=4) for p in (1.5, 2.0, 3.0)]
     logged = log_spaced_epochs(3000, 60)
     plan = StackPlan(StepRule("normalized", 1.0, decay=1.0), 3000, logged, stop_gap=0.002)
-    trainer, path, told = StackTrainer(torch.tensor(data.A), cells, plan), tmp_path / "progress.json", []
+    trainer, path, reports = StackTrainer(torch.tensor(data.A), cells, plan), tmp_path / "progress.json", []
     while not trainer.done:
         trainer.advance()
         tell(trainer, path, 0, 1.5)
-        told.append(json.loads(path.read_text()))
-    assert all(one["taken"] <= one["expected"] <= one["total"] == 9000 for one in told)
+        reports.append(json.loads(path.read_text()))
+        assert Running(None, path).share() == reports[-1]["done"] / 9000
+    assert all(one["taken"] <= one["expected"] <= one["total"] == 9000 for one in reports)
     steps = [logged[int(index)] for index in trainer.observer.last]
-    assert len(trainer.ended) == 3 and told[-1]["taken"] == told[-1]["expected"] == sum(steps) < 9000
-    assert told[-1]["done"] == 9000 and told[-1]["stops"]
-    late = [one["expected"] / sum(steps) for one in told if one["taken"] > 0.2 * sum(steps)]
+    assert len(trainer.ended) == 3 and reports[-1]["taken"] == reports[-1]["expected"] == sum(steps) < 9000
+    assert reports[-1]["done"] == 9000 and reports[-1]["stops"]
+    late = [one["expected"] / sum(steps) for one in reports if one["taken"] > 0.2 * sum(steps)]
     assert late and all(1 / 3 < ratio < 3 for ratio in late)
 
 

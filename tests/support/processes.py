@@ -8,17 +8,27 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pandas as pd
 import psutil
+from fake_grids import fake_cells
 
-from mdcore.runner.execution import StackResult, Status
-from mdcore.runner.runner import Runner, RunnerSettings, Trial
+from mdcore.runner.execution import RunSettings, StackResult, Status
+from mdcore.runner.runner import Runner, Trial
+from mdcore.runner.stacks import Stack
 from mdcore.runner.times.progress import Log, Progress
+from mdcore.store.runs import RunData
 
 
-def runner_for(run_dir: Path, stacks, notebook=None, **options) -> Runner:
+def runner_for(run_dir: Path, stacks) -> Runner:
     (run_dir / "stacks").mkdir(parents=True, exist_ok=True)
     progress = Progress(stacks, 2, 0, Log(run_dir / "grid.log"), stream=io.StringIO())
-    return Runner(run_dir, progress, 1, RunnerSettings({"code": "1"}, notebook=notebook, **options))
+    return Runner(run_dir, progress, 1, RunSettings({"code": "1"}))
+
+
+def stack_and_runner(run_dir: Path, cells: int) -> tuple[Stack, Runner]:
+    stack = Stack(tuple(fake_cells(cells)))
+    return stack, runner_for(run_dir, [stack])
 
 
 def follow(runner: Runner, trial: Trial, status: Status | str, message: str = "gone", cells=()) -> list[Trial]:
@@ -46,9 +56,23 @@ def make_notebook(path: Path, source: str) -> Path:
     return path
 
 
+def run_in(runs: Path) -> Path:
+    (run,) = runs.glob("[0-9]*_t")
+    return run
+
+
 def the_run(call) -> Path:
-    (found,) = call.runs.glob("[0-9]*_t")
-    return found
+    return run_in(call.runs)
+
+
+def assert_same_results(one: RunData, other: RunData) -> None:
+    """Whole, and equal to the bit, the seconds aside."""
+    assert one.problems == other.problems == []
+    for table in ("final", "history"):
+        frames = (getattr(run, table).drop(columns="seconds", errors="ignore") for run in (one, other))
+        pd.testing.assert_frame_equal(*frames, check_exact=True)
+    assert one.predictors.keys() == other.predictors.keys()
+    assert all(np.array_equal(w, other.predictors[cell], equal_nan=True) for cell, w in one.predictors.items())
 
 
 def behave(call, **how) -> None:

@@ -8,10 +8,10 @@ from fake_stacks import leave_results
 
 from mdcore.analysis.data.results import Results, load
 from mdcore.config.grid import load_grid
-from mdcore.runner.execution import StackSettings, write_request
+from mdcore.runner.execution import RunSettings, write_request
 from mdcore.runner.stacks import compose
 from mdcore.store.commits import Origin, commit_stack
-from mdcore.store.fingerprint import code_parts, fingerprint
+from mdcore.store.fingerprint import code_parts
 from mdcore.store.runs import Run, write_head
 from mdcore.training.stack import train_request
 
@@ -39,7 +39,7 @@ def train(grid_file: Path, run_dir: Path, monkeypatch) -> Results:
     (run_dir / "stacks").mkdir(parents=True)
     write_head(Run(run_dir, new=True), grid, {"commit": None, "packages": {}})
     for serial, stack in enumerate(compose(grid.cells)):
-        settings = StackSettings(fingerprint(parts), "cpu", grid.plugin_dir, grid.data_dir, grid.keep)
+        settings = RunSettings(parts, "cpu", grid.plugin_dir, grid.data_dir, grid.keep)
         place = write_request(run_dir, stack, settings)
         monkeypatch.chdir(run_dir)
         output = place / "out-test"

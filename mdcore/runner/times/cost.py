@@ -73,13 +73,13 @@ def model(cells: Sequence) -> Model:
     """The model of cells in one stack."""
     blocks = {(cell.config["depth"], cell.config.get("width")) for cell in cells}
     epochs = cells[0].config["epochs"]
-    plain, passes, layers, logged = SECONDS_PER_STEP + SECONDS_PER_BLOCK * len(blocks), 0.0, 0.0, 0.0
+    fixed, passes, layers, logged = SECONDS_PER_STEP + SECONDS_PER_BLOCK * len(blocks), 0.0, 0.0, 0.0
     for cell in cells:
         config = cell.config
         (n, d), entries, dear = data_size(config), weights(config), map_cost(config)
-        plain += SECONDS_PER_CELL + (SECONDS_PER_MAP * dear if dear > 1 else 0.0)
+        fixed += SECONDS_PER_CELL + (SECONDS_PER_MAP * dear if dear > 1 else 0.0)
         passes += SECONDS_PER_NUMBER * n * d
         layers += SECONDS_PER_WEIGHT * dear * entries
         logged += rows(config) * (SECONDS_PER_ROW + ROW_PER_WEIGHT * entries + ROW_PER_NUMBER * n * d)
-    kind = max((plain, "steps"), (passes, "passes"), (layers, "layers"))[1]
-    return Model(epochs * (plain + passes + layers), logged, epochs, kind)
+    kind = max((fixed, "steps"), (passes, "passes"), (layers, "layers"))[1]
+    return Model(epochs * (fixed + passes + layers), logged, epochs, kind)

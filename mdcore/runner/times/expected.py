@@ -71,27 +71,25 @@ class Expectation:
 
     def __init__(self, past: Sequence[Spent] = (), crowd: float = 1.0):
         self._crowd = crowd
-        self._past, self._now = self._by_key(past), self._by_key(())
+        self._past: dict[str, list[Spent]] = defaultdict(list)
+        self._now: dict[str, list[Spent]] = defaultdict(list)
         self._keys: dict[str, tuple[str, ...]] = {}
         speeds: dict[str, list[float]] = defaultdict(list)
         for one in past:
+            self._sort_in(one, self._past)
             if one.modelled > 0.2 and one.kind not in STARTS:  # of less the fixed part is the most
                 speeds[one.kind].append(one.training / one.modelled)
         self._speeds = {name: median(values[-NEWEST:]) for name, values in speeds.items()}
 
     @staticmethod
-    def _by_key(past: Iterable[Spent]) -> dict[str, list[Spent]]:
-        by_key: dict[str, list[Spent]] = defaultdict(list)
-        for one in past:
-            for key in (one.kind,) if one.kind in STARTS else (one.stack, one.alike, one.source, ""):
-                by_key[key].append(one)
-        return by_key
+    def _sort_in(one: Spent, by_key: dict[str, list[Spent]]) -> None:
+        for key in (one.kind,) if one.kind in STARTS else (one.stack, one.alike, one.source, ""):
+            by_key[key].append(one)
 
     def learn(self, new: Spent | None) -> None:
         """Of this run."""
         if new is not None:
-            for key in (new.stack, new.alike, new.source, ""):
-                self._now[key].append(new)
+            self._sort_in(new, self._now)
 
     def _known(self, stack: Stack, keys: int) -> list[Spent]:
         """The newest under the closest of the stack's first `keys` that is known; the fourth stands for all stacks."""

@@ -106,17 +106,10 @@ class Progress:
         with self._lock:
             now, pace = time.monotonic(), self._pace()
             start = self._look_at_the_start()
-            left = [
-                run.left(self.expectation, pace, max(run.start, self.ready or now)) for run in self.running.values()
-            ]
-            return start + makespan(
-                [
-                    self.expectation.training(stack) * pace + self.expectation.besides(stack)
-                    for stack in self.waiting.values()
-                ],
-                self.jobs,
-                left,
-            )
+            ready, expected = self.ready or now, self.expectation
+            busy = [run.left(expected, pace, max(run.start, ready)) for run in self.running.values()]
+            to_come = [expected.training(stack) * pace + expected.besides(stack) for stack in self.waiting.values()]
+            return start + makespan(to_come, self.jobs, busy)
 
     def _pace(self) -> float:
         """Measured seconds of training over expected ones, of what this run has done; 1 before it has done much."""
@@ -193,14 +186,12 @@ class Progress:
 
     def stalls(self) -> list[str]:
         """A line for every stack that has taken no step for long, once for each doubling of the time."""
-        with self._lock:
-            idle = {name: run.idle() for name, run in self.running.items()}
-            runs = dict(self.running)
         lines = []
-        for name, seconds in idle.items():
-            if seconds >= runs[name].warn_after:
-                runs[name].warn_after *= 2
-                lines.append(f"{name}: no step for {clock(seconds)} (it hangs, or its data take long to prepare)")
+        with self._lock:
+            for name, run in self.running.items():
+                if (seconds := run.idle()) >= run.warn_after:
+                    run.warn_after *= 2
+                    lines.append(f"{name}: no step for {clock(seconds)} (it hangs, or its data take long to prepare)")
         return lines
 
     def _print(self, text: str, end: str = "\n") -> None:

@@ -10,6 +10,7 @@ from mdcore.runner.times.expected import Expectation
 
 STALLED_AFTER = 120.0  # seconds without a step, after which it is told; then at twice the time, and so on
 TRUST = 2.0  # seconds of measured training that weigh as much as what was expected before
+NUMBERS = ("done", "total", "taken", "expected", "stops", "began", "seconds")  # in the progress file
 BEFORE = 0.7  # of what a stack takes besides training, what comes before it; tables, figures and files come after
 
 
@@ -38,24 +39,12 @@ class Running:
         """What its progress file says, in numbers that make sense; None before it trains."""
         progress = read_json(self.path)
         try:
-            total = float(progress["total"])
-            done = min(total, max(0.0, float(progress["done"])))
-            taken = min(total, max(0.0, float(progress.get("taken", done))))
-            return (
-                {
-                    "total": total / 1.0,
-                    "done": done,
-                    "taken": taken,
-                    "expected": min(total, max(taken, float(progress.get("expected", total)))),
-                    "began": min(taken, max(0.0, float(progress.get("began", taken)))),
-                    "seconds": max(0.0, float(progress.get("seconds", 0.0))),
-                    "stops": float(bool(progress.get("stops", True))),
-                }
-                if total > 0
-                else None
-            )
+            numbers = {name: float(progress[name]) for name in NUMBERS}
         except (KeyError, TypeError, ValueError):
             return None
+        began, taken, expected, total = (numbers[name] for name in ("began", "taken", "expected", "total"))
+        in_order = 0 <= began <= taken <= expected <= total and 0 <= numbers["done"] <= total
+        return numbers if in_order and total > 0 and numbers["seconds"] >= 0 else None
 
     def trained(self, expectation: Expectation) -> tuple[float, float]:
         """Seconds that it has trained, as measured and as expected for its steps."""
