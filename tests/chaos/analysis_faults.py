@@ -11,7 +11,6 @@ Kernels are replaced by this process, so that a fault can strike at any write of
 from __future__ import annotations
 
 import argparse
-import csv
 import errno
 import fcntl
 import hashlib
@@ -33,12 +32,16 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import nbformat
+import pandas as pd
+
+from mdcore.store.drafts import LISTING, listing
+from mdcore.store.fingerprint import sha256
 
 EVENTS = {"os.rename", "os.link", "os.mkdir", "os.rmdir", "os.remove"}
 KINDS = ("killed", "interrupted", "no space once", "no space any more", "doubled")
 CANARY = "canary.txt"
 LOG = os.environ.get("CHAOS_LOG", os.devnull)  # of the analyses; opening it is a write of this program, not of theirs
-DATE = '"date"'  # the line of provenance.json that may differ
+DATE = b'"date"'  # the line of provenance.json that may differ
 
 
 class Place:
@@ -61,14 +64,10 @@ class Place:
 
     def not_ours(self) -> dict[str, bytes]:
         """Every file but those of the analyses and their workspaces."""
-        ours = set(listed(self.out))
-        found = {}
-        for file in self.work.rglob("*"):
-            name = file.relative_to(self.work).as_posix()
-            inside = file.relative_to(self.out).as_posix() if file.is_relative_to(self.out) else ""
-            if file.is_file() and "/.mdcore-" not in f"/{name}" and inside not in ours and file.name != LISTING:
-                found[name] = file.read_bytes()
-        return found
+        ours = {self.out / name for name in (*(listing(self.out) or ()), LISTING)}
+        names = {file: file.relative_to(self.work).as_posix() for file in self.work.rglob("*") if file.is_file()}
+        others = {file: name for file, name in names.items() if file not in ours and "/.mdcore-" not in f"/{name}"}
+        return {name: file.read_bytes() for file, name in others.items()}
 
     def wrong(self) -> list[str]:
         """What is not as it must be after a fault."""
@@ -77,34 +76,24 @@ class Place:
             off.append("the results are neither the one run's nor the other's")
         elif self.whole[results(self.out)] != json.loads((self.out / "provenance.json").read_bytes())["run"]:
             off.append("provenance.json names another run")
-        told = json.loads((self.out / "provenance.json").read_bytes())["sha256"]
-        if any(told[name] != digest(self.out / name) for name in ("master.csv", "summary.csv")):
+        sums = json.loads((self.out / "provenance.json").read_bytes())["sha256"]
+        if any(sums[name] != sha256(self.out / name) for name in ("master.csv", "summary.csv")):
             off.append("provenance.json names other tables")
         now = self.not_ours()
         off += [f"{name} was changed or lost" for name in self.others if now.get(name) != self.others[name]]
         return off + [f"{name} was left" for name in now.keys() - self.others.keys()]
 
 
-def digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def listed(out: Path) -> dict[str, str]:
-    from mdcore.store.drafts import listing
-
-    return listing(out) or {}
-
-
 def results(out: Path) -> str:
     """One checksum over everything that an analysis has left in `out`, but for the date; "" where a file is off."""
-    total = hashlib.sha256()
-    for name in sorted(listed(out)):
+    total, names = hashlib.sha256(), sorted(listing(out) or ())
+    for name in names:
         try:
             lines = (out / name).read_bytes().split(b"\n")
         except OSError:
             return ""
-        total.update(name.encode() + b"\n".join(line for line in lines if DATE.encode() not in line))
-    return total.hexdigest() if listed(out) else ""
+        total.update(name.encode() + b"\n".join(line for line in lines if DATE not in line))
+    return total.hexdigest() if names else ""
 
 
 def analyse(run: Path, out: Path) -> int:
@@ -153,8 +142,8 @@ def doubled(work) -> None:
     reader, writer = os.pipe()
     if os.fork():
         os.close(writer)
-        os.read(reader, 1)
-        os.close(reader)
+        with os.fdopen(reader, "rb") as pipe:
+            pipe.read(1)
         return
     kept = sys.stdout, sys.stderr  # or their numbers would be closed once more, when others have them
     os.closerange(3, writer)  # what another process would not have: the locks of this one
@@ -233,13 +222,13 @@ def without_kernels() -> None:
     from mdcore.training.failures import failure_of
 
     def execute(notebook: Path, output: Path, parameters: dict, *_) -> None:
-        read, space, shown = nbformat.read(notebook, 4), {}, []
+        read, names, shown = nbformat.read(notebook, 4), {}, []
         IPython.display.display = lambda *things: shown.extend(things)
         try:
             for cell in (cell for cell in read.cells if cell.cell_type == "code"):
                 shown.clear()
-                exec(compile(cell.source, str(notebook), "exec"), space)
-                space |= parameters if "parameters" in cell.metadata.get("tags", []) else {}
+                exec(compile(cell.source, str(notebook), "exec"), names)
+                names |= parameters if "parameters" in cell.metadata.get("tags", []) else {}
                 bundles = [thing._repr_mimebundle_() for thing in shown if isinstance(thing, Section)]
                 cell.outputs = [nbformat.v4.new_output("display_data", bundle) for bundle in bundles]
         except Exception as error:
@@ -315,16 +304,11 @@ def main() -> int:
     ]  # fmt: skip
     place = Path(options.output_dir)
     place.mkdir(parents=True, exist_ok=True)
-    with open(place / "analysis.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    pd.DataFrame(rows).to_csv(place / "analysis.csv", index=False)
     (place / "analysis.md").write_text("\n".join(["# Analyses under faults", "", *(f"- {v}" for v in verdict)]) + "\n")
     print("\n".join(verdict))
     return 1 if off else 0
 
-
-from mdcore.store.drafts import LISTING
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -120,12 +120,12 @@ def schedule(random: Random, count: int) -> list[str]:
 
 def torment(site, ledger, random: Random, count: int) -> list[dict]:
     """Start the grid, do a fault, look, start again, until `count` faults are done."""
-    from chaos_faults import FAULTS, MAKES_WORK, alive
+    from chaos_faults import FAULTS, MAKES_WORK
 
     begun, done, waiting, lives = time.monotonic(), [], schedule(random, count), 0
     while waiting:
         kind = waiting.pop(0)
-        if alive(site) is None:
+        if site.alive() is None:
             ledger.off += [f"left over: {p}" for p in site.left_over(END_WITHIN)]
             ledger.look(site.run_dir)
             if site.run_dir and len(ledger.finished) == wanted(site) and kind not in MAKES_WORK:
@@ -136,54 +136,51 @@ def torment(site, ledger, random: Random, count: int) -> list[dict]:
             breathe(site, ledger)
         fault, _, needs_runner = FAULTS[kind]
         dask = kind == "worker killed"
-        if dask and alive(site):
-            alive(site).send_signal(signal.SIGTERM)
+        if dask and site.alive():
+            site.alive().send_signal(signal.SIGTERM)
             site.started[-1].wait(60)
-        if alive(site) is None and (needs_runner or random.random() < 0.3):
+        if site.alive() is None and (needs_runner or random.random() < 0.3):
             lives += 1
             site.start(None, *(["--backend", "dask"] if dask else []))
-        told = attempt(site, ledger, random, fault, needs_runner)
-        if told is None:  # not possible now: later, or something else in its stead
+        what = strike(site, ledger, random, fault, needs_runner)
+        if what is None:  # not possible now: later, or something else in its stead
             waiting.append(kind if waiting and random.random() < 0.7 else random.choice(list(FAULTS)))
             continue
         ledger.look(site.run_dir)
-        row = {"fault": len(done) + 1, "second": round(time.monotonic() - begun, 1), "kind": kind, "what": told,
-               "finished": len(ledger.finished)}  # fmt: skip
-        done.append(row)
-        print(f"{row['fault']:3} {row['second']:6.1f} s  {len(ledger.finished):3} finished  {told}", flush=True)
+        second, count = round(time.monotonic() - begun, 1), len(ledger.finished)
+        done.append({"fault": len(done) + 1, "second": second, "kind": kind, "what": what, "finished": count})
+        print(f"{len(done):3} {second:6.1f} s  {count:3} finished  {what}", flush=True)
     return done
 
 
 def breathe(site, ledger) -> None:
     """Let one more stack be finished, so that there is something to lose."""
-    from chaos_faults import alive
-
     ledger.look(site.run_dir)
     before, until = len(ledger.finished), time.monotonic() + 90
-    runner = alive(site) or site.start()
+    runner = site.alive() or site.start()
     while runner.poll() is None and len(ledger.finished) <= before and time.monotonic() < until:
         time.sleep(0.3)
         ledger.look(site.run_dir)
 
 
-def attempt(site, ledger, random: Random, fault, needs_runner: bool) -> str | None:
+def strike(site, ledger, random: Random, fault, needs_runner: bool) -> str | None:
     """Wait for a moment to strike, 15 s at most, and strike; most moments are inside a stack's training."""
-    from chaos_faults import alive
+    from chaos_site import NotNow
 
     if needs_runner:
         anywhere = random.random() < 0.25
         until = time.monotonic() + 25
-        while not anywhere and time.monotonic() < until and alive(site) and not site.training():
+        while not anywhere and time.monotonic() < until and site.alive() and not site.training():
             time.sleep(0.1)
         time.sleep(random.uniform(0.0, 6.0 if anywhere else 3.0))
     until = time.monotonic() + 10
-    while (told := fault(site, ledger, random)) is None and time.monotonic() < until:
-        if needs_runner and alive(site) is None:
-            return None
-        if not needs_runner:
-            return None
+    while True:
+        try:
+            return fault(site, ledger, random)
+        except NotNow:
+            if not (needs_runner and site.alive()) or time.monotonic() > until:
+                return None
         time.sleep(0.05)
-    return told
 
 
 def wanted(site) -> int:
@@ -194,21 +191,19 @@ def wanted(site) -> int:
 
 def finish(site, ledger) -> list[str]:
     """Let it end: at most five starts, each after the last has ended. What is off."""
-    from chaos_faults import alive
-
     off = []
     for _ in range(5):
-        runner = alive(site) or site.start()
-        status = runner.wait(600)
+        runner = site.alive() or site.start()
+        status, log = runner.wait(600), runner.log.read_text(errors="replace")
         off += [f"left over: {p}" for p in site.left_over(END_WITHIN)]
         ledger.look(site.run_dir)
-        if status == 0 and "nothing to do" in runner.log.read_text(errors="replace"):
+        if status == 0 and "nothing to do" in log:
             break
-        if status == 1 and "cells failed" in runner.log.read_text(errors="replace"):
-            off.append(f"cells blamed for what was done to them: {runner.log.read_text(errors='replace')[-600:]}")
+        if status == 1 and "cells failed" in log:
+            off.append(f"cells blamed for what was done to them: {log[-600:]}")
             break
     else:
-        off.append(f"not done after five starts: {runner.log.read_text(errors='replace')[-400:]}")
+        off.append(f"not done after five starts: {log[-400:]}")
     off += [f"a traceback in {p.log.name}" for p in site.started if crashed(p.log.read_text(errors="replace"))]
     off += [f"left in the temporary directory: {p.name}" for p in (site.work / "tmp").glob("mdcore-*")]
     return off

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from processes import assert_same_results, rows_of
 
 from mdcore.store.commits import committed
 from mdcore.store.runs import read_run
 
-TIMES = ["seconds"]  # the only column that may differ
 ROUNDING = 1e-6  # relative, where a stack had to be split: other neighbours, other order of sums
 
 
@@ -28,11 +28,12 @@ def compare(reference: Path, run_dir: Path, off: list[str]) -> dict:
     identical = split = 0
     largest = 0.0
     for cell in ids:
-        same = all(map(_same, _numbers(peace, cell), _numbers(chaos, cell)))
         if whole[cell].cells == then[cell].cells:
-            identical += same
-            if not same:
-                off.append(f"{cell} is not equal to the bit: {_unlike(_numbers(peace, cell), _numbers(chaos, cell))}")
+            try:
+                assert_same_results(peace, chaos, cell)
+                identical += 1
+            except AssertionError as error:
+                off.append(f"{cell} is not equal to the bit: {' '.join(str(error).split())[:300]}")
             continue
         split += 1
         far = max(map(_distance, _numbers(peace, cell), _numbers(chaos, cell)))
@@ -44,26 +45,7 @@ def compare(reference: Path, run_dir: Path, off: list[str]) -> dict:
 
 def _numbers(run, cell: str) -> list:
     """Everything a cell left: its row, its history, its predictor."""
-    final = run.final[run.final["cell_id"] == cell].drop(columns=TIMES)
-    history = run.history[run.history["cell_id"] == cell]
-    return [final.reset_index(drop=True), history.reset_index(drop=True), run.predictors[cell]]
-
-
-def _unlike(one: list, other: list) -> str:
-    """The columns of a cell's row and of its history that differ, with their first values and types."""
-    words = []
-    for a, b in zip(one[:2], other[:2]):
-        words += [f"{name} is in one only" for name in sorted(set(a) ^ set(b))]
-        words += [
-            f"{name} {a[name].iloc[0]!r} ({a[name].dtype}), {b[name].iloc[0]!r} ({b[name].dtype})"
-            for name in a.columns.intersection(b.columns)
-            if not a[name].equals(b[name])
-        ]
-    return "; ".join(words[:4]) or "the predictor"
-
-
-def _same(a, b) -> bool:
-    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a.equals(b)
+    return [rows_of(run, "final", cell), rows_of(run, "history", cell), run.predictors[cell]]
 
 
 def _distance(a, b) -> float:
@@ -81,10 +63,8 @@ def _distance(a, b) -> float:
 def write_report(output: Path, options, done: list[dict], ledger, equal: dict, off: list[str], seconds: float) -> str:
     """chaos.csv, a row a fault, and chaos.md; returns the verdict."""
     output.mkdir(parents=True, exist_ok=True)
-    with open(output / "chaos.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, ["fault", "second", "kind", "what", "finished"])
-        writer.writeheader()
-        writer.writerows(done)
+    columns = ["fault", "second", "kind", "what", "finished"]
+    pd.DataFrame(done, columns=columns).to_csv(output / "chaos.csv", index=False)
     left = sum(what.startswith("left over") for what in off)
     verdict = [
         f"{'FAILED' if off else 'passed'}: {len(done)} faults (seed {options.seed}) in {seconds:.0f} s.",

@@ -34,6 +34,10 @@ vary:
 """  # eight cells a seed, and a seed is a stack: its data are its own
 
 
+class NotNow(Exception):
+    """A fault that cannot be done at present."""
+
+
 @dataclass
 class Site:
     """`work` on the disk holds the sources, the grid and the logs; `small` the run directory."""
@@ -53,20 +57,25 @@ class Site:
             "TMPDIR": str(self.work / "tmp"),
             "STATE_EVERY_S": "0.5",
         }
-        drive, notebook = (
-            self.source / "tests" / "support" / "drive_grid.py",
-            self.source / "notebooks" / "train_cell.ipynb",
-        )
+        drive, notebook = self.source / "tests/support/drive_grid.py", self.source / "notebooks/train_cell.ipynb"
         place = ["--output_dir", str(output or self.small), "--tag", TAG, "--jobs", str(self.jobs)]
         argv = [sys.executable, drive, notebook, "--config", self.work / "grid.yaml", *place, *flags]
         log = self.work / f"run-{len(self.started):03}.log"
         with open(log, "wb") as stream:
-            process = subprocess.Popen(
-                argv, cwd=self.work, env=env, stdout=stream, stderr=stream, start_new_session=True
-            )
+            streams = {"stdout": stream, "stderr": stream}
+            process = subprocess.Popen(argv, cwd=self.work, env=env, start_new_session=True, **streams)
         process.log = log
         self.started.append(process)
         return process
+
+    def alive(self) -> subprocess.Popen | None:
+        """The runner that was started last and has not ended."""
+        return next((p for p in reversed(self.started) if p.poll() is None), None)
+
+    def runner(self) -> subprocess.Popen:
+        if (runner := self.alive()) is None:
+            raise NotNow
+        return runner
 
     @property
     def run_dir(self) -> Path | None:
@@ -83,32 +92,27 @@ class Site:
 
     def processes(self) -> list[psutil.Process]:
         """Every living process of this chaos run but the one that directs it."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error, OSError):
-                ours = process.environ().get(MARK) == self.mark and process.pid != os.getpid()
-                if ours and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
+        everyone = psutil.process_iter(["environ", "status", "name"])  # None where it may not be known
+        ours = [p for p in everyone if (p.info["environ"] or {}).get(MARK) == self.mark and p.pid != os.getpid()]
+        return [process for process in ours if process.info["status"] != psutil.STATUS_ZOMBIE]
 
     def kernels(self) -> list[psutil.Process]:
         """The kernels that train."""
-        found = []
-        for process in self.processes():
-            with suppress(psutil.Error):
-                found += [process] * (process.name() == "mdcore-kernel")
-        return found
+        return [process for process in self.processes() if process.info["name"] == "mdcore-kernel"]
 
     def training(self) -> bool:
         """A saved training state is there and a kernel is at work: a kill hits inside a stack."""
         return any((place / "progress.json").exists() for place in self.stacks(hidden=True)) and bool(self.kernels())
+
+    def moment(self) -> str:
+        return "inside a stack" if self.training() else "outside training"
 
     def left_over(self, within: float) -> list[str]:
         """What of this chaos run still lives `within` seconds after its runner has ended."""
         end = time.monotonic() + within
         while (left := self.processes()) and time.monotonic() < end:
             time.sleep(0.1)
-        return [f"{p.pid} {words(p)[:100]}" for p in left]
+        return [f"{process.pid} {process.info['name']}" for process in left]
 
     def end(self) -> None:
         """Kill what is left of this chaos run, by id."""
@@ -119,13 +123,6 @@ class Site:
         for process in self.processes():
             with suppress(psutil.Error):
                 process.send_signal(signal.SIGKILL)
-
-
-def words(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
 
 
 @dataclass
@@ -155,9 +152,6 @@ class Ledger:
 
 def copy_source(root: Path, to: Path) -> None:
     """The package, its notebooks and the drivers: a chaos run does not see what is edited meanwhile."""
-    skip = shutil.ignore_patterns("__pycache__", "*.pyc")
-    for name in ("mdcore", "notebooks"):
-        shutil.copytree(root / name, to / name, ignore=skip)
-    for folder in ("chaos", "support"):
-        shutil.copytree(root / "tests" / folder, to / "tests" / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("mdcore", "notebooks", "tests/chaos", "tests/support"):
+        shutil.copytree(root / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "requirements.txt", to)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import shutil
 import sys
 import tempfile
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import numpy as np
+from fake_stacks import spoil
 
 GRID = """\
 question: Does a damaged file change a number?
@@ -34,7 +36,7 @@ vary:
   depth: [1, 2]
   seed: [0, 1]
 """
-HOWS = ("flip one bit", "flip 20 bytes", "truncate", "empty", "delete", "of another stack", "of another run", "append")
+HOWS = ("bit", "bytes", "truncate", "empty", "delete", "of another stack", "of another run", "append")
 
 
 def train(place: Path, eta: float) -> Path:
@@ -42,7 +44,6 @@ def train(place: Path, eta: float) -> Path:
     import pytest
     import small_runs
 
-    (place / "grid").mkdir(parents=True)
     run = place / "20250101_t"
     with pytest.MonkeyPatch.context() as patch:
         small_runs.train(small_runs.write(place / "grid", GRID.format(eta=eta)), run, patch)
@@ -54,16 +55,12 @@ def numbers(run: Path) -> dict:
     """What the analysis makes of a run: the numbers of every cell, the grid it shows, and what it tells."""
     from mdcore.analysis.data.results import load
 
-    found = load(run)
-    final = found.final.set_index("cell_id")
+    results = load(run)
     cells = {}
-    for cell in final.index:
-        row = final.loc[cell].to_dict()
-        curves = {name: found.curves.get(cell, name) for name in found.curves.columns}
-        cells[cell] = repr([sorted(row.items()), found.predictors.get(cell, np.empty(0)).tolist()]) + repr(
-            {name: values.tolist() for name, values in curves.items()}
-        )
-    return {"cells": cells, "grid": (found.grid_yaml, found.question), "problems": found.problems}
+    for cell, row in results.final.set_index("cell_id").iterrows():
+        curves = {name: results.curves.get(cell, name).tolist() for name in results.curves.columns}
+        cells[cell] = repr([sorted(row.items()), results.predictors.get(cell, np.empty(0)).tolist(), curves])
+    return {"cells": cells, "grid": (results.grid_yaml, results.question), "problems": results.problems}
 
 
 def verdict(before: dict, run: Path) -> str:
@@ -75,39 +72,13 @@ def verdict(before: dict, run: Path) -> str:
     except (RunError, FileNotFoundError):
         return "refused"
     other = [cell for cell in now["cells"] if now["cells"][cell] != before["cells"].get(cell)]
-    told = now["problems"] != before["problems"]
-    if other or (now["grid"] != before["grid"] and not told):
+    is_reported = now["problems"] != before["problems"]
+    if other or (now["grid"] != before["grid"] and not is_reported):
         return f"SILENT: {other or 'the grid'}"
     missing = before["cells"].keys() - now["cells"].keys()
-    if not told:
+    if not is_reported:
         return "missing" if missing else "unchanged"  # a cell that is missing is shown as such, for what reason ever
     return "told"
-
-
-def spoil(file: Path, how: str, random: Random, elsewhere: list[Path]) -> bool:
-    """Damage a file; False where it would be what it was."""
-    data = bytearray(file.read_bytes())
-    old = bytes(data)
-    if how == "flip one bit" and data:
-        data[random.randrange(len(data))] ^= 1 << random.randrange(8)
-    elif how == "flip 20 bytes" and data:
-        for _ in range(20):
-            data[random.randrange(len(data))] ^= random.randrange(1, 256)
-    elif how == "truncate" and data:
-        del data[random.randrange(len(data)) :]
-    elif how == "empty":
-        data.clear()
-    elif how == "append":
-        data += random.randbytes(random.randrange(1, 50))
-    elif how == "delete":
-        file.unlink()
-        return True
-    else:
-        if not elsewhere:
-            return False
-        data = bytearray(random.choice(elsewhere).read_bytes())
-    file.write_bytes(bytes(data))
-    return bytes(data) != old
 
 
 class Fuzz:
@@ -118,7 +89,6 @@ class Fuzz:
         self.run, self.other = train(work / "a", 10.0), train(work / "b", 3.0)
         self.good = shutil.copytree(self.run, work / "good")
         self.before = numbers(self.run)
-        self.references = {file.name: _kept(file) for file in (self.run / "references").iterdir()}
         self.states = [_state(self.run, self.work / f"state-{n}", n) for n in range(2)]
 
     def one(self, random: Random) -> tuple[str, str, str]:
@@ -127,65 +97,62 @@ class Fuzz:
         return getattr(self, f"_{what}")(how, random)
 
     def _run(self, how: str, random: Random):
-        head = [self.run / name for name in ("grid.yaml", "manifest.json", "grid.log")]
-        stacks = sorted(p for p in (self.run / "stacks").iterdir() if p.name[0] != ".")
-        files = head + [file for stack in stacks for file in sorted(stack.iterdir())]
-        by_kind: dict[str, list[Path]] = {}
-        for file in files:
-            by_kind.setdefault(file.name, []).append(file)
-        kind = random.choice(sorted(by_kind))
-        file = random.choice(by_kind[kind])
-        others = [f for f in by_kind[kind] if f != file] if how == "of another stack" else []
-        others = sorted(self.other.rglob(kind)) if how == "of another run" else others
-        changed = spoil(file, how, random, others)
-        came = verdict(self.before, self.run) if changed else "unchanged"
-        self._mend(file)
-        return kind, how, came
+        files = [self.run / name for name in ("grid.yaml", "manifest.json", "grid.log")]
+        files += [file for stack in stacks_of(self.run) for file in stack.iterdir()]
+        kind = random.choice(sorted({file.name for file in files}))
+        file = random.choice(sorted(file for file in files if file.name == kind))
+        others = [f for f in sorted((self.other if "run" in how else self.run).rglob(kind)) if f != file]
+        return kind, how, self._after(file, how, random, others, lambda: verdict(self.before, self.run))
 
     def _stack(self, how: str, random: Random):
         """A whole stack in the place of another, of this run or of the other one."""
-        stacks = sorted(p for p in (self.run / "stacks").iterdir() if p.name[0] != ".")
-        theirs = sorted(p for p in (self.other / "stacks").iterdir() if p.name[0] != ".")
-        place, source = random.choice(stacks), random.choice(stacks + theirs)
+        stacks = stacks_of(self.run)
+        place, source = random.choice(stacks), random.choice(stacks + stacks_of(self.other))
         copy = shutil.copytree(source, self.work / "copy")
         shutil.rmtree(place)
         copy.rename(place)
-        came = verdict(self.before, self.run)
-        self._mend(place)
-        return "a whole stack", "exchanged", came
+        outcome = verdict(self.before, self.run)
+        shutil.rmtree(place)
+        shutil.copytree(self.good / place.relative_to(self.run), place)
+        return "a whole stack", "exchanged", outcome
 
     def _reference(self, how: str, random: Random):
         files = sorted((self.run / "references").iterdir())
         file = random.choice(files)
         others = [f for f in (*files, *(self.other / "references").iterdir()) if f.name != file.name]
-        changed = spoil(file, how, random, others)
-        now = _kept(file)
-        came = "refused" if now is None else "unchanged" if now == self.references[file.name] else "SILENT"
-        came = came if changed else "unchanged"
-        self._mend(file)
-        return "references/*.npz", how, came
+        before = _kept(file)
+
+        def outcome() -> str:
+            now = _kept(file)
+            return "refused" if now is None else "unchanged" if now == before else "SILENT"
+
+        return "references/*.npz", how, self._after(file, how, random, others, outcome)
 
     def _state(self, how: str, random: Random):
         from mdcore.training.stack import _read_state
 
         state, other = random.sample(self.states, 2)
-        good, of = state.read_bytes(), repr(_read_state(str(state))["request"])
-        changed = spoil(state, how, random, [other])
-        try:
-            read = _read_state(str(state))
-            came = "unchanged" if state.read_bytes() == good else "refused" if repr(read["request"]) != of else "SILENT"
-        except (ValueError, OSError):
-            came = "refused"
-        state.write_bytes(good)
-        return "training state", how, came if changed else "unchanged"
+        before = repr(_read_state(str(state))["request"])
 
-    def _mend(self, place: Path) -> None:
-        good = self.good / place.relative_to(self.run)
-        if good.is_dir():
-            shutil.rmtree(place)
-            shutil.copytree(good, place)
-        else:
-            shutil.copy2(good, place)
+        def outcome() -> str:
+            try:
+                return "SILENT" if repr(_read_state(str(state))["request"]) == before else "refused"
+            except (ValueError, OSError):
+                return "refused"
+
+        return "training state", how, self._after(state, how, random, [other], outcome)
+
+    def _after(self, file: Path, how: str, random: Random, others: list[Path], outcome) -> str:
+        """The `outcome` of a damage to the file, which is mended then."""
+        good = file.read_bytes()
+        spoil(file, how, random, others)
+        came = outcome() if not file.exists() or file.read_bytes() != good else "unchanged"
+        file.write_bytes(good)
+        return came
+
+
+def stacks_of(run: Path) -> list[Path]:
+    return sorted((run / "stacks").glob("[!.]*"))
 
 
 def _kept(file: Path):
@@ -197,12 +164,10 @@ def _kept(file: Path):
 
 def _state(run: Path, place: Path, number: int) -> Path:
     """The training state of the run's stack `number`, as one that was killed would leave it."""
-    import json
-
+    from mdcore.store.runs import read_manifest
     from mdcore.training.stack import train_request
 
-    manifest = json.loads((run / "manifest.json").read_bytes())
-    configs = [c["config"] for c in manifest["cells"] if c["config"]["seed"] == number]
+    configs = [c["config"] for c in read_manifest(run)["cells"] if c["config"]["seed"] == number]
     request = {"cells": configs, "state_path": str(place), "state_every_s": 0, "device": "cpu", "code": "1"}
     (run.parent / "request.json").write_text(json.dumps(request))
     train_request(run.parent / "request.json")
@@ -232,8 +197,8 @@ def main() -> int:
         csv.writer(file).writerows([("file", "how", "came of it"), *rows])
     silent = [row for row in rows if row[2].startswith("SILENT")]
     ends = Counter(row[2] for row in rows)
-    told = ", ".join(f"{n} {what}" for what, n in ends.most_common())
-    print(f"{'FAILED' if silent else 'passed'}: {len(rows)} trials (seed {options.seed}): {told}")
+    counts = ", ".join(f"{n} {what}" for what, n in ends.most_common())
+    print(f"{'FAILED' if silent else 'passed'}: {len(rows)} trials (seed {options.seed}): {counts}")
     kinds = Counter(row[0] for row in rows)
     print("; ".join(f"{kind} {count}" for kind, count in kinds.most_common()))
     for row in silent:

@@ -48,21 +48,13 @@ class Page:
             view = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
             self.ask("Emulation.setDeviceMetricsOverride", **view)
         except BaseException:
-            self._end()
+            end(self._browser)
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
-        self._end()
-
-    def _end(self) -> None:
-        self._browser.terminate()
-        try:
-            self._browser.wait(20)
-        except subprocess.TimeoutExpired:
-            self._browser.kill()
-            self._browser.wait()
+        end(self._browser)
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         """What the browser answers to a command; events are passed over."""
@@ -115,29 +107,28 @@ def lab(place: Path, notebook: str) -> Iterator[str]:
         "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0, "ServerApp.root_dir": place,
         "IdentityProvider.token": token, "LabApp.expose_app_in_browser": True,
     }  # fmt: skip
-    words = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        "--allow-root",
-        *(f"--{k}={v}" for k, v in options.items()),
-    ]
+    flags = ["--no-browser", "--allow-root", *(f"--{name}={value}" for name, value in options.items())]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "MPLBACKEND"))}
     env |= {f"JUPYTER_{kind}_DIR": str(place / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
     env |= {"HOME": str(place), "PYTHONPATH": str(ROOT)}
     with open(place / "lab.log", "wb") as log:
-        process = subprocess.Popen(words, cwd=place, env=env, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *flags], cwd=place, env=env, stdout=log, stderr=log
+        )
     try:
         wait_for(lambda: _answers(f"{server}/api?token={token}"), "JupyterLab", 180)
         yield f"{server}/doc/tree/{notebook}?token={token}"
     finally:
-        process.terminate()  # its kernels end with it
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)  # and its kernels with it
+
+
+def end(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _answers(address: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import pandas as pd
 from fake_training import results
@@ -52,14 +53,23 @@ def reseal(stack: Path, **changes) -> None:
     (stack / RECORD).write_text(sealed(record))
 
 
-def spoil(file: Path, how: str) -> None:
-    if how in ("delete", "directory"):
+def spoil(file: Path, how: str, random: Random | None = None, elsewhere: Sequence[Path] = ()) -> None:
+    """Damage a file: delete, directory, empty, truncate, append, bit, bytes, or "of another …", one of `elsewhere`."""
+    random = random or Random(0)
+    data = bytearray(file.read_bytes())
+    if how in ("delete", "directory"):  # nobody can read a directory, not even root
         file.unlink()
-    if how == "directory":
-        file.mkdir()
-    if how in ("truncate", "empty"):
-        os.truncate(file, file.stat().st_size // 2 if how == "truncate" else 0)
-    if how == "bytes":
-        data = bytearray(file.read_bytes())
-        data[len(data) // 2] ^= 0xFF
-        file.write_bytes(bytes(data))
+        if how == "directory":
+            file.mkdir()
+        return
+    if how == "empty":
+        data.clear()
+    elif how == "truncate":
+        del data[random.randrange(len(data) or 1) :]
+    elif how == "append":
+        data += random.randbytes(random.randrange(1, 50))
+    elif how.startswith("of another"):
+        data = bytearray(random.choice(elsewhere).read_bytes()) if elsewhere else data
+    for _ in range({"bit": 1, "bytes": 20}.get(how, 0) if data else 0):
+        data[random.randrange(len(data))] ^= 1 << random.randrange(8) if how == "bit" else random.randrange(1, 256)
+    file.write_bytes(bytes(data))

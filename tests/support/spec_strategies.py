@@ -9,71 +9,44 @@ import math
 import yaml
 from hypothesis import strategies as st
 
-VALID = [
-    {
-        "question": "Does depth matter?",
-        "fixed": {
-            "dataset": {"name": "mnist", "source": "bundled"},
-            "epochs": 20,
-            "step": {"rule": "adaptive"},
-        },
-        "vary": {
-            "digits": [[0, 1], [3, 5]],
-            "pca": [50, None],
-            "potential": ["quadratic", {"lp": {"p": 1.5}}, {"lp": {"p": 3}}],
-            "depth": [1, 2],
-        },
-    },
-    {
-        "question": "Which direction?",
-        "fixed": {
-            "dataset": {
-                "name": "synthetic",
-                "geometry": "planted",
-                "dim": 2,
-                "n": 60,
-                "separation": 2.5,
-                "noise": 1,
-            },
-            "epochs": 10,
-            "step": {"rule": "normalized", "eta": 1, "decay": 2},
-            "stop": {"gap": 0.01},
-            "log_points": 20,
-            "dtype": "float32",
-        },
-        "vary": {"potential": ["scaled", {"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1}}, {"lp": {"p": 3}}]},
-        "zip": [{"depth": [1, 2, 3], "init.scale": [0, 0.3, 0.1]}, {"seed": [0, 1]}],
-        "only_if": {"step.decay": {"p": 3}, "stop": {"depth": [1, 2]}},
-        "exclude": [{"potential": "scaled", "depth": 3}, {"p": 3, "seed": 1}],
-    },
-    {
-        "question": "Layers",
-        "fixed": {
-            "epochs": 5,
-            "step.rule": "constant",
-            "loss": "exponential",
-            "width": 4,
-            "svm_C": 2,
-            "logreg_C": 0.5,
-        },
-        "vary": {
-            "dataset": [{"name": "synthetic", "dim": 20}, {"name": "mnist", "test_fraction": 0}],
-            "digits": [[1, 2]],
-            "step.eta": [0.1, 1e-3],
-        },
-        "zip": [
-            {
-                "depth": [1, 2, 2],
-                "potential": [
-                    "quadratic",
-                    {"layer_scaled": {"alpha": [1, 4]}},
-                    [{"lp": {"p": 3}}, "quadratic"],
-                ],
-            }
-        ],
-        "only_if": {"digits": {"dataset": "mnist"}},
-    },
-]
+VALID = list(
+    yaml.safe_load_all("""
+question: Does depth matter?
+fixed:
+  dataset: {name: mnist, source: bundled}
+  epochs: 20
+  step: {rule: adaptive}
+vary:
+  digits: [[0, 1], [3, 5]]
+  pca: [50, null]
+  potential: [quadratic, {lp: {p: 1.5}}, {lp: {p: 3}}]
+  depth: [1, 2]
+---
+question: Which direction?
+fixed:
+  dataset: {name: synthetic, geometry: planted, dim: 2, n: 60, separation: 2.5, noise: 1}
+  epochs: 10
+  step: {rule: normalized, eta: 1, decay: 2}
+  stop: {gap: 0.01}
+  log_points: 20
+  dtype: float32
+vary: {potential: [scaled, {hypentropy: {beta: 0.1}}, {cosh: {beta: 1}}, {lp: {p: 3}}]}
+zip: [{depth: [1, 2, 3], init.scale: [0, 0.3, 0.1]}, {seed: [0, 1]}]
+only_if: {step.decay: {p: 3}, stop: {depth: [1, 2]}}
+exclude: [{potential: scaled, depth: 3}, {p: 3, seed: 1}]
+---
+question: Layers
+fixed: {epochs: 5, step.rule: constant, loss: exponential, width: 4, svm_C: 2, logreg_C: 0.5}
+vary:
+  dataset: [{name: synthetic, dim: 20}, {name: mnist, test_fraction: 0}]
+  digits: [[1, 2]]
+  step.eta: [0.1, 0.001]
+zip:
+- depth: [1, 2, 2]
+  potential: [quadratic, {layer_scaled: {alpha: [1, 4]}}, [{lp: {p: 3}}, quadratic]]
+only_if: {digits: {dataset: mnist}}
+""")
+)
 
 WORDS = [
     "1e-3", "1_000", "yes", "lp", "quadratic", "quadratc", "mnist", "synthetic", "full", "depth", "a:b",
@@ -92,21 +65,12 @@ PIECES = [
 ]  # fmt: skip
 NUMBERS = [0.0, -0.0, -1.5, 0.5, 1.0, 2.0, 1e-300, 1e308, math.nan, math.inf, -math.inf, 10**30, 784]
 SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-3, 12),
-    st.sampled_from(NUMBERS),
-    st.sampled_from(WORDS),
-    st.text(max_size=6),
+    st.none(), st.booleans(), st.integers(-3, 12), st.sampled_from(NUMBERS), st.sampled_from(WORDS), st.text(max_size=6)
 )
 KEYS = st.one_of(st.sampled_from(NAMES), st.text(max_size=4))
 VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=5,
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=5
 )
-
-
 POSITIVE = st.floats(1e-6, 1e3).map(lambda x: x + 0.0)
 POTENTIALS = st.one_of(
     st.sampled_from(["quadratic", "scaled"]),
@@ -150,10 +114,8 @@ def valid_trees(draw):
     keys = {**FREE, **(SYNTHETIC if name == "synthetic" else IMAGES)}
     needed = {"epochs", "potential"} | ({"digits"} if name == "mnist" else set())
     rule = draw(st.sampled_from(["constant", "normalized", "adaptive"]))
-    tree = {
-        "question": draw(st.text("abc ?", min_size=1).filter(str.strip)),
-        "fixed": {"dataset.name": name, "step.rule": rule},
-    }
+    question = draw(st.text("abc ?", min_size=1).filter(str.strip))
+    tree = {"question": question, "fixed": {"dataset.name": name, "step.rule": rule}}
     places = {key: draw(st.sampled_from(["fixed", "vary", "zip", "not"])) for key in keys}
     zipped = []
     for key, place in places.items():
@@ -184,9 +146,6 @@ def places(tree, path=()):
         yield from places(value, (*path, key))
 
 
-CHANGES = ["rename", "replace", "remove", "repeat", "wrap", "add"]
-
-
 @st.composite
 def near_misses(draw, trees=None):
     """A valid tree with up to three parts renamed, replaced, removed, repeated, wrapped or added."""
@@ -199,10 +158,7 @@ def near_misses(draw, trees=None):
         parent = tree
         for key in path[:-1]:
             parent = parent[key]
-        key, change = (
-            path[-1],
-            draw(st.sampled_from(["rename", "replace", "remove", "repeat", "wrap", "add"])),
-        )
+        key, change = path[-1], draw(st.sampled_from(["rename", "replace", "remove", "repeat", "wrap", "add"]))
         if change == "replace":
             parent[key] = draw(VALUES)
         elif change == "wrap":
