@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,12 +80,21 @@ def grid_command(monkeypatch, light_kernels, fake_notebook, grid_file, tmp_path,
     return call
 
 
-@pytest.fixture
-def run(tmp_path, grid_file):
-    """A run of GRID_TEXT with its head and two committed stacks: .path, .ids, .grid."""
-    grid = load_grid(grid_file)
-    path = committed_run(tmp_path / "runs", grid, {"one": range(4), "two": range(4, 8)})
+@pytest.fixture(scope="session")
+def committed_stacks(tmp_path_factory) -> SimpleNamespace:
+    """A run of GRID_TEXT with its head and two committed stacks: .path, .ids, .grid. Not to be changed: see `run`."""
+    place = tmp_path_factory.mktemp("committed")
+    (place / "grid.yaml").write_text(GRID_TEXT)
+    grid = load_grid(place / "grid.yaml")
+    path = committed_run(place / "runs", grid, {"one": range(4), "two": range(4, 8)})
     return SimpleNamespace(path=path, ids=[cell.cell_id for cell in grid.cells], grid=grid)
+
+
+@pytest.fixture
+def run(tmp_path, grid_file, committed_stacks) -> SimpleNamespace:
+    """The same of the test's own, in runs/ beside `grid_file`."""
+    path = shutil.copytree(committed_stacks.path, tmp_path / "runs" / committed_stacks.path.name)
+    return SimpleNamespace(path=path, ids=committed_stacks.ids, grid=committed_stacks.grid)
 
 
 @pytest.fixture

@@ -107,14 +107,13 @@ def lab(place: Path, notebook: str) -> Iterator[str]:
         "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0, "ServerApp.root_dir": place,
         "IdentityProvider.token": token, "LabApp.expose_app_in_browser": True,
     }  # fmt: skip
-    flags = ["--no-browser", "--allow-root", *(f"--{name}={value}" for name, value in options.items())]
+    words = ["--no-browser", "--allow-root", *(f"--{name}={value}" for name, value in options.items())]
+    words = [sys.executable, "-m", "jupyterlab", *words]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "MPLBACKEND"))}
     env |= {f"JUPYTER_{kind}_DIR": str(place / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
     env |= {"HOME": str(place), "PYTHONPATH": str(ROOT)}
     with open(place / "lab.log", "wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *flags], cwd=place, env=env, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(words, cwd=place, env=env, stdout=log, stderr=log)
     try:
         wait_for(lambda: _answers(f"{server}/api?token={token}"), "JupyterLab", 180)
         yield f"{server}/doc/tree/{notebook}?token={token}"

@@ -18,46 +18,34 @@ import yaml
 from mdcore.config.cell import condition_id, flatten, make_cell
 from mdcore.files import sealed
 from mdcore.store.columns import HISTORY
+from mdcore.store.fingerprint import sha256
 
 POTENTIALS = ["quadratic", {"lp": {"p": 1.5}}, {"lp": {"p": 3.0}}]
 GAUSSIAN = {"name": "synthetic", "geometry": "gaussian", "dim": 20, "n": 60, "separation": 2.5, "noise": 1.0}
 PLANTED = {"name": "synthetic", "geometry": "planted", "dim": 2, "n": 20, "separation": 2.0, "noise": 1.0}
+MESSAGES = {"failed": "training accuracy 0.96 at the end", "diverged": "not finite at epoch 8000"}
 MNIST = {"name": "mnist", "source": "bundled", "path": None, "test_fraction": 0.2}
 
 
 def config(potential="quadratic", depth=1, seed=0, dataset=None, digits=None, pca=None, **more) -> dict:
     """One canonical configuration."""
-    base = {
-        "dataset": dict(dataset or GAUSSIAN),
-        "digits": digits,
-        "pca": pca,
-        "potential": potential,
-        "depth": depth,
-        "width": None if depth == 1 else 50,
-        "init": {"scale": 0.0 if depth == 1 else 0.3, "distribution": "normal"},
-        "loss": "logistic",
-        "step": {"rule": "adaptive", "eta": 1.0},
-        "epochs": 10000,
-        "stop": None,
-        "log_points": 60,
-        "seed": seed,
-        "svm_C": 1.0,
-        "logreg_C": 1.0,
-        "dtype": "float64",
-    }
-    return {**base, **more}
+    init = {"scale": 0.0 if depth == 1 else 0.3, "distribution": "normal"}
+    return {
+        "dataset": dict(dataset or GAUSSIAN), "digits": digits, "pca": pca, "potential": potential, "depth": depth,
+        "width": None if depth == 1 else 50, "init": init, "loss": "logistic",
+        "step": {"rule": "adaptive", "eta": 1.0}, "epochs": 10000, "stop": None, "log_points": 60, "seed": seed,
+        "svm_C": 1.0, "logreg_C": 1.0, "dtype": "float64",
+    } | more  # fmt: skip
 
 
 def grid_cells(potentials=POTENTIALS, depths=(1, 2), seeds=(0, 1, 2), datasets=({},), **more) -> list[dict]:
     """The Cartesian product; `datasets` are dicts of keyword arguments of `config` (dataset, digits, pca, width …)."""
-    found = [
-        config(p, d, s, **{**more, **data}) for data, p, d, s in itertools.product(datasets, potentials, depths, seeds)
-    ]
-    for c in found:
-        if c["depth"] == 1:
-            c["width"] = None
-    unique = {make_cell(c).cell_id: c for c in found}
-    return [{"cell_id": i, "config": c} for i, c in unique.items()]
+    cells = {}
+    for data, potential, depth, seed in itertools.product(datasets, potentials, depths, seeds):
+        one = config(potential, depth, seed, **{**more, **data})
+        one |= {"width": None} if depth == 1 else {}
+        cells[make_cell(one).cell_id] = one
+    return [{"cell_id": cell_id, "config": one} for cell_id, one in cells.items()]
 
 
 def mnist_cells(seeds=(0, 1, 2)) -> list[dict]:
@@ -67,14 +55,8 @@ def mnist_cells(seeds=(0, 1, 2)) -> list[dict]:
 
 
 def _limit_p(flat: dict) -> float:
-    return {
-        "quadratic": 2.0,
-        "lp": flat["p"] or np.nan,
-        "hypentropy": 1.0,
-        "cosh": np.inf,
-        "scaled": 2.0,
-        "layer_scaled": 2.0,
-    }.get(flat["potential"].split("+")[0], np.nan)
+    known = {"quadratic": 2.0, "scaled": 2.0, "layer_scaled": 2.0, "hypentropy": 1.0, "cosh": np.inf}
+    return (known | {"lp": flat["p"] or np.nan}).get(flat["potential"].split("+")[0], np.nan)
 
 
 def unique(flat: dict) -> bool:
@@ -160,15 +142,8 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
     rng = np.random.default_rng(int(hashlib.sha256(identity.encode()).hexdigest()[:12], 16))
     h, flat = curves(config, separability, rng), flatten(config)
     if status is None:
-        status = (
-            "overlap"
-            if separability == "overlapping"
-            else "quasi-separable"
-            if separability != "separable"
-            else "converged"
-            if h["gap"][-1] <= 0.01
-            else "transient"
-        )
+        ended = "converged" if h["gap"][-1] <= 0.01 else "transient"
+        status = {"overlapping": "overlap", "separable": ended}.get(separability, "quasi-separable")
     if status == "failed":
         h["train_accuracy"] = np.minimum(h["train_accuracy"], 0.96)
     if status == "diverged":
@@ -201,9 +176,7 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
         "seconds": 0.8,
         "steps": config["epochs"],
         "preprocessing": json.dumps(_record(config)),
-        "message": {"failed": "training accuracy 0.96 at the end", "diverged": "not finite at epoch 8000"}.get(
-            status, ""
-        ),
+        "message": MESSAGES.get(status, ""),
     }
     predictor = end_predictor(config, min(int(dim), 50), final, rng)
     if config["dataset"].get("geometry") == "planted" and np.isfinite(_limit_p(flat)):
@@ -238,40 +211,24 @@ def write_run(
     """
     place = Path(place)
     (place / "stacks").mkdir(parents=True)
-    manifest = {
-        "cells": cells,
-        "provenance": {
-            "commit": git,
-            "dirty": False,
-            "packages": {"torch": "2.13.0", "numpy": "2.4.6"},
-            "python": "3.12.0",
-            "platform": "Linux-x86_64",
-            "cpu": "a CPU",
-            "cores": 2,
-            "blas": {"name": "openblas", "version": "0.3"},
-            "threads": {"OMP_NUM_THREADS": 1},
-        },
-    }
-    manifest["grid_yaml"] = yaml.safe_dump({"question": question, "fixed": {}}, allow_unicode=True)
+    provenance = {
+        "commit": git, "dirty": False, "packages": {"torch": "2.13.0", "numpy": "2.4.6"}, "python": "3.12.0",
+        "platform": "Linux-x86_64", "cpu": "a CPU", "cores": 2, "blas": {"name": "openblas", "version": "0.3"},
+        "threads": {"OMP_NUM_THREADS": 1},
+    }  # fmt: skip
+    text = yaml.safe_dump({"question": question, "fixed": {}}, allow_unicode=True)
+    manifest = {"cells": cells, "provenance": provenance, "grid_yaml": text}
     (place / "manifest.json").write_text(json.dumps(manifest, indent=1))
     (place / "grid.yaml").write_text(manifest["grid_yaml"])
     done = [c for c in cells if c["cell_id"] not in set(missing)]
     for number, start in enumerate(range(0, len(done), per_stack)):
-        some = done[start : start + per_stack]
-        parts = [
-            cell_result(
-                c,
-                status.get(c["cell_id"]) if isinstance(status, dict) else status,
-                "overlapping" if overlap(c["config"]) else "separable",
-                own,
-            )
-            for c in some
-        ]
+        parts = []
+        for cell in done[start : start + per_stack]:
+            its = status.get(cell["cell_id"]) if isinstance(status, dict) else status
+            parts.append(cell_result(cell, its, "overlapping" if overlap(cell["config"]) else "separable", own))
         history = pd.concat([pd.DataFrame(h) for h, _, _ in parts], ignore_index=True)
         final = pd.DataFrame([f for _, f, _ in parts])
-        for column in nan_columns:
-            history[column] = np.nan
-            final[column] = np.nan
+        history[list(nan_columns)] = final[list(nan_columns)] = np.nan
         width = max(len(w) for _, _, w in parts)
         w = np.array([np.pad(w, (0, width - len(w))) for _, _, w in parts])
         write_stack(place / "stacks" / f"stack-{number:03d}", history, final, w, number)
@@ -281,22 +238,14 @@ def write_run(
 def write_stack(folder: Path, history: pd.DataFrame, final: pd.DataFrame, w: np.ndarray, serial: int) -> None:
     """One committed stack with its sealed stack.json."""
     folder.mkdir(parents=True)
-    history[["cell_id", "epoch", *[c for c in history if c not in ("cell_id", "epoch")]]].to_parquet(
-        folder / "history.parquet", index=False
-    )
+    columns = ["cell_id", "epoch", *(c for c in history if c not in ("cell_id", "epoch"))]
+    history[columns].to_parquet(folder / "history.parquet", index=False)
     final.to_parquet(folder / "final.parquet", index=False)
     ids = list(final["cell_id"])
     np.savez(folder / "predictors.npz", cell_id=np.array(ids, dtype=str), w=w)
-    files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     record = {
-        "cells": ids,
-        "status": dict(zip(ids, final["status"], strict=True)),
-        "messages": {},
-        "files": files,
-        "code": "fake",
-        "code_parts": {},
-        "seconds": {"train": 1.0},
-        "blas": [],
-        "serial": serial,
-    }
+        "cells": ids, "status": dict(zip(ids, final["status"], strict=True)), "messages": {}, "files": files,
+        "code": "fake", "code_parts": {}, "seconds": {"train": 1.0}, "blas": [], "serial": serial,
+    }  # fmt: skip
     (folder / "stack.json").write_text(sealed(record))
