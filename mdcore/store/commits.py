@@ -20,6 +20,8 @@ EXPLORING = "exploring.npz"  # beside them, unless the grid keeps nothing
 NOTES = "results.json"  # tells the runner how the cells ended, without opening a table
 RECORD = "stack.json"
 NOTEBOOK = "train_cell.ipynb"
+# Of the notes, what a stack without results has none of.
+UNKNOWN: dict[str, Any] = {"seconds": {}, "steps": 0, "data": {}, "notes": [], "blas": [], "files": {}, "loaded": {}}
 BAD = ("failed", "diverged")  # a cell that ended so is told in the table of failures
 UNCONVERGED = "failed"  # of a cell with results: a point is still misclassified
 
@@ -73,8 +75,7 @@ def read_record(path: Path) -> Record:
         saved = unsealed((path / RECORD).read_bytes())
         for key in ("cells", "status", "messages", "files", "code", "code_parts", "seconds", "serial"):
             setattr(record, key, saved[key])
-        record.data = data if isinstance(data := saved.get("data"), dict) else {}
-        record.steps = steps if isinstance(steps := saved.get("steps"), int) else 0
+        record.data, record.steps = saved.get("data", {}), saved.get("steps", 0)
         for name, digest in record.files.items():
             if sha256(path / name) != digest:
                 record.problem = f"{name} does not match its checksum"
@@ -131,22 +132,19 @@ def set_aside(run_dir: Path, record: Record) -> Path:
 def read_notes(output: Path, cell_ids: list[str]) -> dict[str, Any]:
     """The notes beside the results, held against the cells asked for; ResultError says what is wrong."""
     try:
-        notes = json.loads((output / NOTES).read_bytes())
-        status = notes["status"]
-        notes["messages"].items()
-        notes.get("files", {}).items()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        notes: dict[str, Any] = UNKNOWN | json.loads((output / NOTES).read_bytes())
+        cells = sorted(notes["status"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultError(f"the notebook left no readable {NOTES}: {error}") from None
-    if sorted(status) != sorted(cell_ids):
-        raise ResultError(f"the notebook returned other cells than were asked for: {sorted(status)[:3]} …")
+    if cells != sorted(cell_ids):
+        raise ResultError(f"the notebook returned other cells than were asked for: {cells[:3]} …")
     missing = [name for name in (*RESULTS, NOTEBOOK) if not (output / name).is_file()]
     if missing:
         raise ResultError(f"the notebook did not write {', '.join(missing)}")
-    for name, digest in notes.get("files", {}).items():
+    for name, digest in notes["files"].items():
         if sha256(output / name) != digest:
             raise ResultError(f"{name} is not as the notebook wrote it")
-    defaults: dict[str, Any] = {"seconds": {}, "steps": 0, "blas": [], "notes": [], "loaded": {}}
-    return {**defaults, **notes}
+    return notes
 
 
 class Origin(NamedTuple):
@@ -164,23 +162,17 @@ def commit_stack(
     A readable stack of that name is never overwritten: the new one gets `-r<serial>` behind its name.
     """
     code_parts, serial = origin
+    notes = UNKNOWN | notes
     (output / NOTES).unlink(missing_ok=True)
-    loaded = notes.get("loaded", {})  # by the process that trained, perhaps on another machine
+    loaded = notes["loaded"]  # by the process that trained, perhaps on another machine
     code_parts = {part: loaded.get(part, digest) for part, digest in code_parts.items()}
     files = sorted(p.name for p in output.iterdir() if p.is_file() and p.name[0] != "." and p.name != RECORD)
-    written = notes.get("files", {})  # as the notebook wrote them: what was altered since is found on reading
-    saved = {
+    written = notes["files"]  # as the notebook wrote them: what was altered since is found on reading
+    saved = {key: notes[key] for key in ("status", "messages", "seconds", "steps", "data", "notes", "blas")} | {
         "cells": list(cells),
-        "status": notes["status"],
-        "messages": notes["messages"],
         "files": {file: written.get(file) or sha256(output / file) for file in files},
         "code": fingerprint(code_parts),
         "code_parts": code_parts,
-        "seconds": notes.get("seconds", {}),
-        "steps": notes.get("steps", 0),
-        "data": notes.get("data", {}),
-        "notes": notes.get("notes", []),
-        "blas": notes.get("blas", []),
         "serial": serial,
         "committed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

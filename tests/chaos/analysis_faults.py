@@ -22,7 +22,6 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -33,6 +32,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import nbformat
 import pandas as pd
+from processes import in_a_fork
 
 from mdcore.store.drafts import LISTING, listing
 from mdcore.store.fingerprint import sha256
@@ -101,21 +101,6 @@ def analyse(run: Path, out: Path) -> int:
 
     sys.stdout = sys.stderr = open(LOG, "a")  # noqa: SIM115
     return main(["--input_dir", str(run), "--output_dir", str(out)])
-
-
-def in_a_fork(work) -> int:
-    """The exit status of `work` in a process of its own; below 0: the signal that ended it."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    status = 70
-    try:
-        status = work()
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-    finally:
-        os._exit(status)
 
 
 def hooked(strike, work) -> int:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
 from random import Random
 
-import pandas as pd
-import pytest
-
-FOLDER = os.path.dirname(__file__)
-sys.path.insert(0, FOLDER)
-
 import analysis_faults
 import fuzz
+import pandas as pd
+import pytest
+from processes import in_a_fork
 
 from mdcore.store.drafts import _held
 
@@ -66,13 +62,13 @@ def test_a_second_analysis_waits_for_the_lock_of_the_first_and_not_the_first_for
         analysis_faults.others_have_ended()
         return 0
 
-    assert analysis_faults.in_a_fork(first) == 0 and file.read_text() == "first second"
+    assert in_a_fork(first) == 0 and file.read_text() == "first second"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_analyses_under_faults_leave_whole_results_and_touch_nothing_else(tmp_path):
-    argv = [sys.executable, os.path.join(FOLDER, "analysis_faults.py"), "--faults", "10", "--output_dir", str(tmp_path)]
+    argv = [sys.executable, analysis_faults.__file__, "--faults", "10", "--output_dir", str(tmp_path)]
     done = subprocess.run(argv, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed: 1" in (tmp_path / "analysis.md").read_text()

@@ -335,7 +335,9 @@ def finished(place: Path, output: str, *flags: str, config="grid.yaml") -> RunDa
     process = start(place, output, *flags, config=config)
     printed, _ = process.communicate(timeout=240)
     assert process.returncode in (0, 1), printed
-    return read_run(run_in(place / output))
+    run = read_run(run_in(place / output))
+    assert run.problems == []
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import pytest
 from fake_grids import fake_cells
 from fake_training import results
 
-from mdcore.files import sealed
 from mdcore.runner import backends
 from mdcore.runner.backends import LocalBackend
 from mdcore.runner.execution import RunSettings, StackResult, Status
@@ -19,7 +18,7 @@ from mdcore.runner.runner import Runner
 from mdcore.runner.stacks import Stack, compose
 from mdcore.runner.times.expected import Expectation, expectation_for, spent
 from mdcore.runner.times.progress import Log, Progress
-from mdcore.store.commits import NOTEBOOK, RECORD, Record, committed, read_record
+from mdcore.store.commits import NOTEBOOK, Record, committed
 from mdcore.store.results import write_results
 
 EPOCHS = 1000
@@ -82,15 +81,6 @@ def test_the_runner_begins_with_what_is_expected_to_take_longest(tmp_path, monke
     assert {r.path.name.partition("_")[0]: r.steps for r in committed(tmp_path).records} == {
         "mnist-0v1-pca200": 200, "mnist-0v1-pca50": 200, "mnist-3v5-pca200": 2000, "mnist-3v5-pca50": 2000
     }  # fmt: skip
-
-
-def test_steps_that_are_no_number_are_not_counted(tmp_path):
-    for steps in (None, "many", 1.5, [2]):
-        saved = {key: {} for key in ("status", "messages", "files", "code_parts", "seconds")}
-        saved |= {"cells": [], "code": "c", "serial": 1, "steps": steps}
-        (tmp_path / RECORD).write_text(sealed(saved))
-        record = read_record(tmp_path)
-        assert (record.problem, record.steps) == (None, 0)
 
 
 def test_a_second_try_comes_before_the_next_stack(tmp_path, monkeypatch, four):

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import small_runs
 from fake_grids import ROOT
+from processes import assert_same_results, run_in
 
 from mdcore import run_bundle
 from mdcore.files import sealed
@@ -138,16 +139,14 @@ def test_an_archive_holds_everything_by_content(site, tmp_path):
     }
     for name, original in same.items():
         assert (place / name).read_bytes() == (site / original).read_bytes(), name
-    told = json.loads((place / "bundle.json").read_text())["files"]
+    listed = json.loads((place / "bundle.json").read_text())["files"]
     there = {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()} - {"bundle.json"}
-    assert there == told.keys() and not any("__pycache__" in name or name.startswith("grids/") for name in there)
-    for name, each in told.items():
+    assert there == listed.keys() and not any("__pycache__" in name or name.startswith("grids/") for name in there)
+    for name, each in listed.items():
         assert hashlib.sha256((place / name).read_bytes()).hexdigest() == each["sha256"]
     run = read_run(place / "runs_out" / RUN)
-    assert not run.problems and "data_dir: ../../data" in run.grid_yaml
-    assert (
-        list(reproduction.differences(read_run(site / "runs_out" / RUN), run, [c["cell_id"] for c in run.cells])) == []
-    )
+    assert "data_dir: ../../data" in run.grid_yaml
+    assert_same_results(read_run(site / "runs_out" / RUN), run)
     readme = (place / "README.md").read_text()
     assert "> Does it travel?" in readme and "8 cells, 8 of them" in readme and "`data/my_data.csv`" in readme
     assert "Not whole" not in readme and "not here" not in readme
@@ -163,13 +162,13 @@ def test_an_archive_replaces_none_but_ours(small):
 
 
 def test_data_may_stay_at_home(site, tmp_path):
-    found = bundle(leave_out=("my_data.csv=the clinic, on request",))
+    made = bundle(leave_out=("my_data.csv=the clinic, on request",))
     digest = hashlib.sha256(TABLE.encode()).hexdigest()
-    assert [name for name in found.files if name.startswith("data/")] == ["data/README.md"]
-    (told,) = found.index["data"]
-    assert told["sha256"] == {"my_data.csv": digest} and "the clinic, on request" in told["what"]
+    assert [name for name in made.files if name.startswith("data/")] == ["data/README.md"]
+    (entry,) = made.index["data"]
+    assert entry["sha256"] == {"my_data.csv": digest} and "the clinic, on request" in entry["what"]
     for words in ("Data that are not here", "`data/my_data.csv`", digest, "the clinic, on request"):
-        assert words in found.files["README.md"].decode()
+        assert words in made.files["README.md"].decode()
     assert bundle(largest_mb=1e-6).index["data"][0]["why"] == "larger than 1e-06 MB (--largest_mb)"
     (site / "own/my_data.csv").unlink()  # what does not travel need not be there
     assert bundle(leave_out=("my_data.csv",)).index["data"][0]["sha256"] == {"my_data.csv": digest}
@@ -183,8 +182,8 @@ def test_what_is_left_out_is_asked_for_and_found(site, capsys):
     assert not reproduction._lacking(*asked)
     file.unlink()
     assert len(reproduction._lacking(*asked)) == 8
-    told = capsys.readouterr().out
-    assert f"at {file}" in told and hashlib.sha256(TABLE.encode()).hexdigest() in told
+    printed = capsys.readouterr().out
+    assert f"at {file}" in printed and hashlib.sha256(TABLE.encode()).hexdigest() in printed
     file.write_text(TABLE + "1,1,no\n")
     assert len(reproduction._lacking(*asked)) == 8
     assert "my_data.csv has changed since the run" in capsys.readouterr().out
@@ -217,21 +216,12 @@ def lose_a_stack(site):
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (
-            lambda site: (site / "runs_out" / RUN).rename(site / "runs_out/20250101_owl"),
-            r"'own' .*did you mean 'owl'\?",
-        ),
-        (
-            lambda site: shutil.rmtree(site / "analysis_results"),
-            r"no analysis of .*; analyse it: make analysis TAG=own",
-        ),
+        (lambda site: (site / "runs_out" / RUN).rename(site / "runs_out/20250101_owl"), r"own.*did you mean 'owl'\?"),
+        (lambda site: shutil.rmtree(site / "analysis_results"), r"no analysis of .*: make analysis TAG=own"),
         (edit_analysis, r"report.html was edited or removed since the analysis"),
         (older_analysis, r"does not show the results that .* holds now; analyse it: make analysis TAG=own"),
         (lose_a_stack, r"cells have no result\nGo on with the run .* or bundle it as it is with --as_it_is"),
-        (
-            lambda site: (site / "own/my_data.csv").write_text(TABLE + "9,9,yes\n"),
-            r"my_data.csv has changed since the run",
-        ),
+        (lambda site: (site / "own/my_data.csv").write_text(TABLE + "9,9,yes\n"), "has changed since the run"),
         (lambda site: (site / "own/my_data.csv").unlink(), r"my_data.csv does not exist; .*--leave_out my_data.csv"),
         (lambda site: (site / "runs_out" / RUN / "mine.py").unlink(), "does not hold its plug-in mine.py"),
         (lambda site: (site / "runs_out" / RUN / "mine.py").write_text(OWN + "\n"), "trained: plug-in mine.py changed"),
@@ -241,18 +231,18 @@ def lose_a_stack(site):
 def test_what_would_not_reproduce_is_refused(site, capsys, harm, message):
     harm(site)
     assert run_bundle.main(["--tag", "own"]) == 2
-    told = capsys.readouterr()
-    assert re.search(message, told.err), told.err
-    assert not told.out and not list(site.glob("analysis_results/*.tar.gz"))
+    printed = capsys.readouterr()
+    assert re.search(message, printed.err), printed.err
+    assert not printed.out and not list(site.glob("analysis_results/*.tar.gz"))
 
 
 def test_an_unfinished_run_is_bundled_on_request_and_says_so(site):
     lose_a_stack(site)
     (site / "runs_out" / RUN / "mine.py").write_text(OWN + "\n")
     analyse(site)
-    found = bundle(as_it_is=True)
-    assert len(found.index["reservations"]) == 2
-    assert found.files["README.md"].decode().count("**Not whole**: ") == 2
+    made = bundle(as_it_is=True)
+    assert len(made.index["reservations"]) == 2
+    assert made.files["README.md"].decode().count("**Not whole**: ") == 2
 
 
 def rewritten(path: Path, change) -> Path:
@@ -333,9 +323,9 @@ def test_the_quickest_condition_is_chosen_with_all_that_was_trained_beside_it(si
     ids = [cell["cell_id"] for cell in manifest["cells"]]
     assert sorted(reproduction.chosen(manifest, state, set(), False)) == sorted(ids)  # two seeds, two stacks
     assert reproduction.chosen(manifest, state, set(ids), True) == []
-    seeds = [[cell["cell_id"] for cell in manifest["cells"] if cell["config"]["seed"] == seed] for seed in (0, 1)]
     manifest["cells"] = [cell for cell in manifest["cells"] if cell["config"]["seed"] == 0]
-    assert sorted(reproduction.chosen(manifest, state, set(), False)) == sorted(seeds[0])
+    ids = [cell["cell_id"] for cell in manifest["cells"]]
+    assert sorted(reproduction.chosen(manifest, state, set(), False)) == sorted(ids)
 
 
 def test_one_bit_is_a_difference(site):
@@ -347,9 +337,9 @@ def test_one_bit_is_a_difference(site):
     now.final.loc[1, "weight_norm"] *= 1 + 2**-52
     now.history.loc[3, "loss"] *= 1 + 2**-52
     now.predictors[cells[2]] = -now.predictors[cells[2]]
-    told = list(reproduction.differences(then, now, cells))
-    assert [line.split(":")[0] for line in told] == ["final", "history", "predictors"]
-    assert cells[1] in told[0] and "loss differs in 1 rows" in told[1] and cells[2] in told[2]
+    differences = list(reproduction.differences(then, now, cells))
+    assert [line.split(":")[0] for line in differences] == ["final", "history", "predictors"]
+    assert cells[1] in differences[0] and "loss differs in 1 rows" in differences[1] and cells[2] in differences[2]
     assert list(reproduction.differences(then, now, cells[3:])) == []
 
 
@@ -364,10 +354,9 @@ def test_a_grid_is_shown_without_the_places_of_a_machine():
     assert without_places("question: q\n", []) == "question: q\n"
 
 
-def command(place: Path, name: str, *words: str, source: Path | None = None) -> str:
-    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    env |= {"PYTHONPATH": str(source)} if source else {}
+def command(place: Path, name: str, *words: str, source: Path = ROOT) -> str:
     argv = [sys.executable, "-m", f"mdcore.{name}", *words]
+    env = os.environ | {"PYTHONPATH": str(source)}
     done = subprocess.run(argv, cwd=place, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -380,22 +369,18 @@ def test_a_bundle_makes_the_run_again_where_nothing_of_the_original_is_left(tmp_
     home, away = tmp_path / "home", tmp_path / "away"
     write_own(home / "own")
     (home / "own/own.style.yaml").write_text("figures: [final_angles]\n")
-    command(home, "run_grid", "--config", "own/grid.yaml", "--tag", "own", "--jobs", "1", source=ROOT)
-    command(home, "run_analysis", "--tag", "own", "--style", "own/own.style.yaml", source=ROOT)
-    told = command(home, "run_bundle", "--tag", "own", source=ROOT)
-    assert "bundle: analysis_results/own.tar.gz" in told
+    command(home, "run_grid", "--config", "own/grid.yaml", "--tag", "own", "--jobs", "1")
+    command(home, "run_analysis", "--tag", "own", "--style", "own/own.style.yaml")
+    assert "bundle: analysis_results/own.tar.gz" in command(home, "run_bundle", "--tag", "own")
     shutil.move(home / "analysis_results/own.tar.gz", tmp_path / "own.tar.gz")
     shutil.rmtree(home)
-    told = command(tmp_path, "run_bundle", "--unpack", "own.tar.gz", "--output_dir", str(away), source=ROOT)
-    assert f"cd {away / 'mdcore-own'} && python -m mdcore.run_bundle --reproduce ." in told
-    told = command(away / "mdcore-own", "run_bundle", "--reproduce", ".")
-    assert "every predictor is equal to the bit" in told and "all of it is equal, to the bit" in told
-    assert str(home) not in "".join(
-        path.read_text(errors="replace")
-        for path in away.rglob("*")
-        if path.suffix in (".json", ".yaml", ".md", ".html")
-    )
-    again = read_run(next((away / "mdcore-own/reproduced/runs_out").iterdir()))
-    first = read_run(next((away / "mdcore-own/runs_out").iterdir()))
+    place = away / "mdcore-own"
+    printed = command(tmp_path, "run_bundle", "--unpack", "own.tar.gz", "--output_dir", str(away))
+    assert f"cd {place} && python -m mdcore.run_bundle --reproduce ." in printed
+    printed = command(place, "run_bundle", "--reproduce", ".", source=place)
+    assert "every predictor is equal to the bit" in printed and "all of it is equal, to the bit" in printed
+    texts = [path for path in away.rglob("*") if path.suffix in (".json", ".yaml", ".md", ".html")]
+    assert texts and not [path for path in texts if str(home) in path.read_text(errors="replace")]
+    again, first = (read_run(run_in(place / runs)) for runs in ("reproduced/runs_out", "runs_out"))
     assert again.final["metric.mine:largest_share"].tolist() == first.final["metric.mine:largest_share"].tolist()
-    assert len(list((away / "mdcore-own/reproduced/analysis_results/own/figures").glob("*.png"))) == 1
+    assert len(list((place / "reproduced/analysis_results/own/figures").glob("*.png"))) == 1

@@ -7,10 +7,13 @@ import errno
 import os
 import signal
 import sys
+from functools import partial
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from processes import in_a_fork
 
 from mdcore.store import drafts
 from mdcore.store.drafts import LISTING, PREFIX, Draft, exchange, listing
@@ -27,8 +30,8 @@ def write(target: Path, **files: str) -> Draft:
 
 
 def tree(place: Path) -> dict[str, str]:
-    found = {str(p.relative_to(place)): p.read_text() for p in place.rglob("*") if p.is_file()}
-    return {name: text for name, text in found.items() if not name.endswith(LISTING)}
+    files = (p for p in place.rglob("*") if p.is_file() and p.name != LISTING)
+    return {str(p.relative_to(place)): p.read_text() for p in files}
 
 
 def test_a_second_draft_replaces_the_files_of_the_first_and_keeps_those_of_others(tmp_path):
@@ -125,24 +128,23 @@ def killed_at(moment: int, target: Path, two_renames: bool) -> int:
 
     Returns its exit status; with the moment 0, at which none is killed, the number of moments.
     """
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     seen = 0
 
-    def count(event: str, _) -> None:
+    def look(event: str, _) -> None:
         nonlocal seen
         seen += event in EVENTS
         if event in EVENTS and seen == moment:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    if two_renames:
-        drafts.ctypes = SimpleNamespace(CDLL=lambda *_, **__: None, set_errno=ctypes.set_errno, get_errno=lambda: 22)
-    sys.addaudithook(count)
-    try:
+    def work() -> int:
+        if two_renames:
+            set_errno = ctypes.set_errno
+            drafts.ctypes = SimpleNamespace(CDLL=lambda *_, **__: None, set_errno=set_errno, get_errno=lambda: 22)
+        sys.addaudithook(look)
         write(target, a="2", b="2")
-    finally:
-        os._exit(seen)
+        return seen
+
+    return in_a_fork(work)
 
 
 @pytest.mark.parametrize(
@@ -171,27 +173,25 @@ def test_killed_at_any_moment_the_results_are_the_earlier_or_the_new_ones(tmp_pa
 
 def test_a_full_disk_leaves_the_earlier_results(tmp_path, monkeypatch):
     write(tmp_path / "out", a="1")
-    calls = []
+    calls = count()
 
-    def full(name, real, *args, **more):
-        calls.append(name)
-        if len(calls) == wanted:
+    def until_full(real, *args, **more):
+        if next(calls) == moment:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(*args, **more)
 
-    for wanted in range(1, 40):
-        calls.clear()
+    for moment in range(40):
+        calls = count()
         with monkeypatch.context() as patch:
             for name in ("link", "rename", "replace", "fsync", "mkdir"):
-                real = getattr(os, name)
-                patch.setattr(os, name, lambda *a, _n=name, _r=real, **k: full(_n, _r, *a, **k))
+                patch.setattr(os, name, partial(until_full, getattr(os, name)))
             try:
                 write(tmp_path / "out", a="2", b="2")
             except OSError as error:
                 assert error.errno == errno.ENOSPC
-        if len(calls) < wanted:
+        if next(calls) <= moment:
             break
         assert tree(tmp_path / "out") in ({"a": "1"}, {"a": "2", "b": "2"})
         write(tmp_path / "out", a="1")
         assert tree(tmp_path / "out") == {"a": "1"}
-    assert wanted > 8
+    assert moment > 8

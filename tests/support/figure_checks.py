@@ -9,16 +9,16 @@ def texts(figure):
     """Every text that is drawn, with its box on the page."""
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()
-    found = [*figure.texts, figure._suptitle] if figure._suptitle else [*figure.texts]
+    drawn = [*figure.texts, figure._suptitle] if figure._suptitle else [*figure.texts]
     for legend in figure.legends:
-        found += legend.get_texts()
+        drawn += legend.get_texts()
     for ax in figure.axes:
         if ax.get_visible():
-            found += [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts]
+            drawn += [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts]
             for axis in (ax.xaxis, ax.yaxis):  # matplotlib keeps labels of ticks outside the limits; they are not drawn
-                found += [axis.get_offset_text(), *(t.label1 for t in axis._update_ticks())]
+                drawn += [axis.get_offset_text(), *(t.label1 for t in axis._update_ticks())]
     boxes = {
-        id(t): (t.get_text(), t.get_window_extent(renderer)) for t in found if t.get_visible() and t.get_text().strip()
+        id(t): (t.get_text(), t.get_window_extent(renderer)) for t in drawn if t.get_visible() and t.get_text().strip()
     }
     return list(boxes.values())
 

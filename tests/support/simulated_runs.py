@@ -138,6 +138,6 @@ def _tell(one: _One, now: float, place) -> None:
     taken = round(high * most)
     stops = one.share < 1.0
     ahead = most if not stops or gone < 0.05 else min(most, 1.4 * one.share * most)
-    told = {"done": most if gone >= 1 else taken, "total": most, "taken": taken, "expected": max(taken, ahead)}
+    counts = {"done": most if gone >= 1 else taken, "total": most, "taken": taken, "expected": max(taken, ahead)}
     place.mkdir(parents=True, exist_ok=True)
-    (place / PROGRESS).write_text(json.dumps(told | {"stops": stops, "began": 0, "seconds": now - one.began}))
+    (place / PROGRESS).write_text(json.dumps(counts | {"stops": stops, "began": 0, "seconds": now - one.began}))

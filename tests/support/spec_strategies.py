@@ -116,18 +116,18 @@ def valid_trees(draw):
     rule = draw(st.sampled_from(["constant", "normalized", "adaptive"]))
     question = draw(st.text("abc ?", min_size=1).filter(str.strip))
     tree = {"question": question, "fixed": {"dataset.name": name, "step.rule": rule}}
-    places = {key: draw(st.sampled_from(["fixed", "vary", "zip", "not"])) for key in keys}
+    sections = {key: draw(st.sampled_from(["fixed", "vary", "zip", "not"])) for key in keys}
     zipped = []
-    for key, place in places.items():
-        if place == "vary" or (place == "zip" and len(zipped) < 2):
+    for key, section in sections.items():
+        if section == "vary" or (section == "zip" and len(zipped) < 2):
             values = draw(st.lists(keys[key], min_size=2, max_size=2, unique_by=json.dumps))
-            if place == "vary" and len(tree.get("vary", {})) < 4:
+            if section == "vary" and len(tree.get("vary", {})) < 4:
                 tree.setdefault("vary", {})[key] = values
                 continue
-            if place == "zip":
+            if section == "zip":
                 zipped.append((key, values))
                 continue
-        if place != "not" or key in needed:
+        if section != "not" or key in needed:
             tree["fixed"][key] = draw(keys[key])
     if zipped:
         tree["zip"] = [dict(zipped)]
@@ -138,12 +138,12 @@ def valid_trees(draw):
     return tree
 
 
-def places(tree, path=()):
+def paths(tree, path=()):
     """Every path into a tree of mappings and lists."""
     yield path
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in items:
-        yield from places(value, (*path, key))
+        yield from paths(value, (*path, key))
 
 
 @st.composite
@@ -152,7 +152,7 @@ def near_misses(draw, trees=None):
     given_trees = st.sampled_from(trees or VALID)
     tree = copy.deepcopy(draw(given_trees if trees else st.one_of(given_trees, valid_trees())))
     for _ in range(draw(st.integers(0, 3))):
-        path = draw(st.sampled_from([path for path in places(tree) if path] or [()]))
+        path = draw(st.sampled_from([path for path in paths(tree) if path] or [()]))
         if not path:
             return draw(VALUES)
         parent = tree
