@@ -163,17 +163,11 @@ def status_of(table: pd.DataFrame, diverged_at: int | None, plan, references) ->
     """(status, message) of a trained cell by these rules: diverged, overlap, quasi-separable, failed,
     converged (certified gap ≤ 1 %) or transient."""
     if diverged_at is not None:
-        return (
-            "diverged",
-            f"first non-finite value at epoch {diverged_at}; take a smaller step or another rule",
-        )
+        return ("diverged", f"first non-finite value at epoch {diverged_at}; take a smaller step or another rule")
     if references.separability == "overlapping":
         return "overlap", ""
     if references.separability != "separable":
-        return (
-            "quasi-separable",
-            "some points lie on every separating hyperplane: no margin, the weights still grow",
-        )
+        return ("quasi-separable", "some points lie on every separating hyperplane: no margin, the weights still grow")
     last = table.iloc[-1]
     if last["train_accuracy"] < 1:
         return (

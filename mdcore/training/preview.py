@@ -28,11 +28,7 @@ def example_request() -> tuple[str, str]:
     place = Path(tempfile.mkdtemp(prefix="train_cell-"))
     (place / "example.yaml").write_text(EXAMPLE, encoding="utf-8")
     cells = load_grid(place / "example.yaml").cells
-    request = {
-        "cells": [cell.config for cell in cells],
-        "references_dir": str(place / "references"),
-        "device": "cpu",
-    }
+    request = {"cells": [cell.config for cell in cells], "references_dir": str(place / "references"), "device": "cpu"}
     (place / "request.json").write_text(json.dumps(request), encoding="utf-8")
     return str(place / "request.json"), str(place / "results")
 

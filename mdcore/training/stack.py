@@ -19,13 +19,7 @@ import pandas as pd
 import torch
 
 from mdcore.config.cell import Cell, is_user_defined, located, make_cell
-from mdcore.config.plugins.loading import (
-    companion_config,
-    load_dataset,
-    load_metric,
-    potentials_for,
-    rule_for,
-)
+from mdcore.config.plugins.loading import companion_config, load_dataset, load_metric, potentials_for, rule_for
 from mdcore.config.plugins.sources import loaded_plugins
 from mdcore.files import atomic_write
 from mdcore.math.engine.compiled import jit as compiled_code
@@ -252,11 +246,7 @@ def _train(trainer: StackTrainer, request: dict, data: str, notes: list[str]) ->
             last_reported = now
         # saved when the next look would come too late: no more than state_every_s is ever trained again
         if state_path and now + steps * each - last_saved > request.get("state_every_s", STATE_EVERY_S):
-            state = {
-                "request": fingerprint,
-                "trainer": trainer.state_dict(),
-                "spent": spent_before + now - start,
-            }
+            state = {"request": fingerprint, "trainer": trainer.state_dict(), "spent": spent_before + now - start}
             _write_state(state_path, state)
             last_saved = looked = time.monotonic()
     if progress_path:

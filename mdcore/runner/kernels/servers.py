@@ -69,18 +69,16 @@ def kernel_environment(directory: Path) -> dict[str, str]:
         Path.home()
     except RuntimeError:  # an account without a home: IPython wants one
         ours["HOME"] = str(directory)
-    return (
-        ours
-        | PINNED
-        | {
-            "TMPDIR": str(directory / TEMPORARY),
-            "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-            "PYTHONIOENCODING": "utf-8:backslashreplace",
-            "IPYTHONDIR": str(directory / "ipython"),  # the user's own has start-up files
-            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-            "MATPLOTLIBRC": str(Path(drawing, "mpl-data", "matplotlibrc")),  # as it is shipped, before a user's
-        }
-    )
+    return {
+        **ours,
+        **PINNED,
+        "TMPDIR": str(directory / TEMPORARY),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "PYTHONIOENCODING": "utf-8:backslashreplace",
+        "IPYTHONDIR": str(directory / "ipython"),  # the user's own has start-up files
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MATPLOTLIBRC": str(Path(drawing, "mpl-data", "matplotlibrc")),  # as it is shipped, before a user's
+    }
 
 
 class PrivateDirectory:
@@ -144,13 +142,12 @@ class Kernels(PrivateDirectory):
                 self._serve()
         return self._server.fork(argv, env, cwd, log)
 
-    def manager(self, log: Path | None = None):
+    def manager(self, log: Path):
         """A kernel manager class for one kernel; `log` takes what the process writes to its own streams."""
         from mdcore.runner.kernels.manager import manager_class
 
-        return manager_class(
-            self, self.directory / str(next(self._numbers)), kernel_environment(self.directory), log or self.log
-        )
+        number = str(next(self._numbers))
+        return manager_class(self, self.directory / number, kernel_environment(self.directory), log)
 
     def starting(self) -> str:
         """'starting' or 'compiling' as long as the server does; '' once it can fork."""
@@ -260,14 +257,7 @@ class ForkedKernel:
             self._connection.close()
         return self.returncode
 
-    def wait(self, timeout: float | None = None) -> int:
-        """The exit status, once it has ended; subprocess.TimeoutExpired after `timeout` seconds."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while (status := self.poll()) is None:
-            if end is not None and time.monotonic() > end:
-                raise subprocess.TimeoutExpired("kernel", timeout or 0.0)
-            time.sleep(0.02)
-        return status
+    wait = poll  # jupyter_client waits once it has ended
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
