@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdcore.files import atomic_write, read_json
+from mdcore.runner.backends import LocalBackend
 from mdcore.runner.execution import REQUEST, RunSettings
 from mdcore.runner.kernels.servers import Kernels
 from mdcore.runner.plan import Plan, Rerun, describe, failure_table, make_plan
+from mdcore.runner.runner import Runner, RunResult
 from mdcore.runner.stacks import digest
 from mdcore.runner.times.progress import Log, Progress, bounded_prints
 from mdcore.store.commits import Committed, committed, set_aside, stacks_dir
@@ -33,7 +35,6 @@ from mdcore.training.content import ContentNow
 
 if TYPE_CHECKING:
     from mdcore.config.grid import Grid
-    from mdcore.runner.runner import RunResult
 
 GOOD, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 RERUN = ".rerun.json"  # what a --rerun was asked to train, until it is done
@@ -254,8 +255,6 @@ def begin(work: GridRun, plan: Plan, log: Log) -> Progress:
 
 def train(work: GridRun, plan: Plan, state: Committed, progress: Progress, kernels):
     """Train the stacks of the plan on the backend that was asked for."""
-    from mdcore.runner.runner import Runner
-
     request, grid = work.request, work.grid
     if request.rerun and request.rerun != "rest":
         cells = [cell for stack in plan.stacks for cell in stack.cell_ids]
@@ -272,8 +271,6 @@ def train(work: GridRun, plan: Plan, state: Committed, progress: Progress, kerne
 
             with connected(work.jobs, request.scheduler) as client:
                 return runner.run(DaskBackend(client), plan.stacks)
-        from mdcore.runner.backends import LocalBackend
-
         result = runner.run(LocalBackend(kernels, min(work.jobs, len(plan.stacks))), plan.stacks)
         progress.remember_the_start()
         return result

@@ -36,8 +36,8 @@ def tables(cells, companions, trainer, data, references, extra: Mapping[str, Cal
         rows = int(observer.last[position]) + 1
         table = pd.DataFrame({"epoch": epochs, **{name: np.asarray(v) for name, v in columns.items()}}).iloc[:rows]
         w = path[rows - 1].numpy() if rows else np.full(path.shape[1], math.nan)
-        for name, metric in extra.items():  # each call gets a predictor of its own; the arrays of `data` are read-only
-            table[METRIC + name] = [float(metric(path[row].numpy().copy(), data)) for row in range(rows)]
+        for name, metric in extra.items():
+            table[METRIC + name] = [metric(path[row].numpy(), data) for row in range(rows)]
         table.insert(0, "cell_id", cell.cell_id)
         diverged_at = observer.diverged_at.get(position)
         outcome = (*status_of(table, diverged_at, plans[position], references), diverged_at)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
 import errno
-import io
 import json
 import os
 import re
@@ -21,7 +19,7 @@ import pytest
 import torch
 from chaos_site import copy_source
 from fake_grids import ROOT
-from fake_stacks import FILES, PARTS, commit, leave_results, spoil
+from fake_stacks import PARTS, leave_results, spoil
 from fake_training import results
 from processes import assert_same_results, behave, follow, run_in, stack_and_runner, the_run, wait_for
 
@@ -40,30 +38,6 @@ SECRET = "hush-hush-5f2c"
 
 
 # files
-
-
-@pytest.fixture
-def unreadable(monkeypatch):
-    """Make files unreadable, also for root: call(path)."""
-    closed, real = set(), builtins.open
-
-    def refuse(file, *args, **kwargs):
-        if isinstance(file, str | Path) and Path(file) in closed:
-            raise PermissionError(errno.EACCES, "Permission denied", str(file))
-        return real(file, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "open", refuse)
-    monkeypatch.setattr(io, "open", refuse)
-    return closed.add
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_an_unreadable_file_is_told_and_its_stack_is_pending(run, unreadable, name):
-    unreadable(run.path / "stacks" / "one" / name)
-    state = committed(run.path)
-    assert set(state.newest) == set(run.ids[4:])
-    assert state.damaged[0].problem == f"{name} is unreadable: Permission denied"
-    assert list(read_run(run.path).final["cell_id"]) == run.ids[4:]
 
 
 def test_an_altered_manifest_is_never_believed(run):
@@ -116,13 +90,6 @@ def test_results_that_are_altered_while_they_are_committed_are_found(run):
     (output / "final.parquet").write_bytes(b"PAR1")
     commit_stack(run.path, "three", output, run.ids[:1], notes, Origin(PARTS, 9))
     assert [r.path.name for r in committed(run.path).damaged] == ["three"]
-
-
-def test_a_stack_is_newer_by_its_number_not_by_the_clock(run, monkeypatch):
-    monkeypatch.setattr(commits.time, "strftime", lambda *_: "1970-01-01T00:00:00Z")
-    commit(run.path, "one", run.ids[:4], 8, shift=100.0)
-    assert json.loads((run.path / "stacks" / "one-r8" / "stack.json").read_text())["committed"][:4] == "1970"
-    assert list(read_run(run.path).final["loss"] > 50) == [True] * 4 + [False] * 4
 
 
 # the disk

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 
 import numpy as np
 import pandas as pd
@@ -61,7 +62,9 @@ def test_a_run_is_read_back(run):
     assert load_grid(run.path / "grid.yaml").grid_hash == run.grid.grid_hash
 
 
-def test_of_a_cell_trained_twice_the_newest_result_counts(run):
+def test_of_a_cell_trained_twice_the_newest_result_counts(run, monkeypatch):
+    """By its number, not by the clock."""
+    monkeypatch.setattr(time, "strftime", lambda *_: "1970-01-01T00:00:00Z")
     commit(run.path, "one", run.ids[1:3], 7, shift=100.0)
     data = read_run(run.path)
     newer = data.final.set_index("cell_id")["loss"] > 50
@@ -96,6 +99,8 @@ def test_a_damaged_stack_is_pending_and_told(run, name, how):
     assert set(state.newest) == set(run.ids[4:])
     assert [r.path.name for r in state.damaged] == ["one"]
     assert name in state.damaged[0].problem
+    if how == "directory":
+        assert state.damaged[0].problem == f"{name} is unreadable: Is a directory"
     data = read_run(run.path)
     assert list(data.final["cell_id"]) == run.ids[4:]
     assert [p.split(":")[0] for p in data.problems] == ["one"]

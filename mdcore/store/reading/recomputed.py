@@ -75,10 +75,10 @@ def _differences(row: Row, before: Row, config: Row | None, status: str | None) 
         flat["loss_function"] = flat.pop("loss")
         del flat["potential_label"]  # for people
         for name, value in flat.items():
-            known = name in row and not (name.startswith(PARAM) and row[name] == json.dumps(value))
-            yield from [(name, value, 0.0)] * known
-        same = str(row.get("condition_id"))[-8:] == cell.condition_id[-8:]  # the hash
-        yield from [("condition_id", cell.condition_id, 0.0)] * (not same)
+            if name in row and not (name.startswith(PARAM) and row[name] == json.dumps(value)):
+                yield name, value, 0.0
+        if str(row.get("condition_id"))[-8:] != cell.condition_id[-8:]:  # the hash
+            yield "condition_id", cell.condition_id, 0.0
     if status is not None:
         yield "status", status, 0.0
     yield "status", _status(row), 0.0
