@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from mdcore.math.parameters import first_of
 from mdcore.runner.stacks import Stack, compose
 from mdcore.runner.times import past
 from mdcore.runner.times.expected import Expectation, expectation_for, makespan
@@ -90,7 +92,7 @@ def describe(plan: Plan, state: Committed, jobs: int) -> str:
         f"{len(plan.stale)} stale, {plan.to_run} to run in {len(plan.stacks)} stacks"
     ]
     lines += [f"damaged, to be trained again: {r.path.name}: {r.problem}" for r in state.damaged]
-    for reasons, count in _by_reason(plan.stale).items():
+    for reasons, count in Counter(first_of(reasons, 6) for reasons in plan.stale.values()).items():
         lines.append(f"stale: {count} cells: {reasons} (--rerun stale trains them again)")
     each = [plan.expectation.seconds(stack) for stack in plan.stacks]
     for stack, seconds in zip(plan.stacks, each):
@@ -102,14 +104,6 @@ def describe(plan: Plan, state: Committed, jobs: int) -> str:
         together = clock(start + makespan(each, jobs))
         lines.append(f"cost: about {clock(start + sum(each))} on one core, {together} with --jobs {jobs}")
     return "\n".join(lines)
-
-
-def _by_reason(stale: dict[str, list[str]]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for reasons in stale.values():
-        words = ", ".join(reasons[:6]) + (f" and {len(reasons) - 6} more" if len(reasons) > 6 else "")
-        counts[words] = counts.get(words, 0) + 1
-    return counts
 
 
 def failure_table(failed: dict[str, tuple[str, str]], most: int = 50) -> str:

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mdcore.math.parameters import first_of
 from mdcore.runner import execution
 from mdcore.runner.backends import Backend, BackendLost
 from mdcore.runner.execution import RunSettings, StackJob, StackResult, Status, write_request
@@ -153,7 +154,7 @@ class Runner:
                 self._remove(trial.stack)
                 self.progress.ended(trial.stack)
                 self.stop(
-                    f"{trial.name} was trained with other code than the run began with: {', '.join(edited[:6])}. It "
+                    f"{trial.name} was trained with other code than the run began with: {first_of(edited, 6)}. It "
                     "was not kept; started again, the run goes on with the code as it then is"
                 )
             else:

@@ -166,14 +166,9 @@ def _differences(there: dict[str, dict[str, Any]], here: dict[str, dict[str, Any
     for key in keys:
         old, new = (sorted({json.dumps(c.get(key)) for c in side.values()}) for side in (there, here))
         if old != new:
-            lines.append(f"  {key}: {_short(old)} there, {_short(new)} here")
+            lines.append(f"  {key}: {first_of(old, 4)} there, {first_of(new, 4)} here")
     shared = len(there.keys() & here.keys())
     return "\n".join([*lines, f"  cells: {len(there)} there, {len(here)} here, {shared} in both"])
-
-
-def _short(values: list[str]) -> str:
-    text = ", ".join(values[:4])
-    return text + (f", … ({len(values)})" if len(values) > 4 else "")
 
 
 def write_head(run: Run, grid: Grid, provenance: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mdcore.config.cell import Cell, data_key, is_user_defined, located
+from mdcore.math.parameters import first_of
 from mdcore.problems.sources import SOURCES
 from mdcore.training.failures import one_line
 
@@ -106,7 +107,7 @@ class ContentNow:
         for texts in alike.values():
             for text, seeds in texts.items():
                 several = len(texts) > 1 or len(seeds) > 1
-                lines.append(f"  {text}" + (f" (seeds {', '.join(map(str, seeds[:20]))})" if several else ""))
+                lines.append(f"  {text}" + (f" (seeds {first_of(list(map(str, seeds)), 20)})" if several else ""))
         more = len(first) - LOOK_AT
         return lines + ([f"  … and {more} more, not looked at"] if more > 0 else []), wrong
 
@@ -131,10 +132,10 @@ def describe(data: Dataset, ps: list[float]) -> str:
     if isinstance(record.get("labels"), str):
         parts.append(record["labels"])
     if dropped := record.get("dropped_constant"):
-        parts.append(f"constant in training, dropped: {', '.join(dropped[:10])}")
+        parts.append(f"constant in training, dropped: {first_of(dropped, 10)}")
     constant = np.flatnonzero(np.ptp(data.X_train, axis=0) == 0)
     if len(constant):
-        numbers = ", ".join(map(str, constant[:10] + 1)) + (", …" if len(constant) > 10 else "")
+        numbers = first_of([str(n + 1) for n in constant], 10)
         parts.append(f"constant in training: coordinate {numbers} (where it is not 0 it acts as a bias)")
     if n * d > DECIDE:
         return "; ".join([*parts, "separability is decided in training"])

@@ -111,7 +111,7 @@ def trained_again(root: Path, index: dict[str, Any], cells: list[str], state: Co
     here = code_parts(sorted(run_dir.glob("*.py")))
     then = state.newest[cells[0]].code_parts
     if other := changes(then, {name: here[name] for name in here if name in then}):
-        tell(f"other than when it was trained, so that last digits may differ: {', '.join(other[:8])}")
+        tell(f"other than when it was trained, so that last digits may differ: {first_of(other, 8)}")
     everything = len(cells) == len(manifest["cells"])
     only = [] if everything else [word for cell in cells for word in ("--only", f"cell_id={cell}")]
     status = _run(

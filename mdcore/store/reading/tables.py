@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mdcore.math.parameters import first_of
 from mdcore.store.columns import HISTORY, STATUSES
 from mdcore.store.commits import RESULTS, Record
 
@@ -39,8 +40,8 @@ def read_tables(
         raise ValueError("final.parquet, predictors.npz and stack.json name different cells")
     others = set(history["cell_id"]) - set(ids)
     if others or len(set(ids)) < len(ids):
-        names = ", ".join(sorted(map(str, others))[:3])
-        raise ValueError(f"history.parquet has rows of {names}; expected the cells of stack.json")
+        names = sorted(map(str, others))
+        raise ValueError(f"history.parquet has rows of {first_of(names)}; expected the cells of stack.json")
     expected = [status for status in STATUSES if status != "missing"]
     strange = sorted(set(final["status"]) - set(expected))
     if strange:
