@@ -60,6 +60,13 @@ def light_kernels(monkeypatch):
     monkeypatch.setattr(Kernels.__init__, "__defaults__", (LIGHT_KERNELS,))
 
 
+@pytest.fixture(scope="module")
+def light():
+    """Kernels that have imported nothing but themselves."""
+    with Kernels(("ipykernel.kernelapp",)) as kernels:
+        yield kernels
+
+
 @pytest.fixture
 def grid_command(monkeypatch, light_kernels, fake_notebook, grid_file, tmp_path, capsys):
     """run_grid in this process, on `grid_file`, with the fake training: call(*flags) -> status, out, err."""

@@ -239,12 +239,6 @@ def test_somebody_without_a_home_has_kernels(tmp_path, monkeypatch):
     assert str(tmp_path) in dict(private_places(tmp_path))
 
 
-@pytest.fixture(scope="module")
-def light():
-    with Kernels(LIGHT) as kernels:
-        yield kernels
-
-
 @pytest.mark.parametrize("name", ["{draft}", "{", "a%20b", "s pa ce", "ünï"])
 def test_a_notebook_is_written_wherever_it_is_to_be(tmp_path, light, name):
     place = tmp_path / name

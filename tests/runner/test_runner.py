@@ -264,12 +264,6 @@ FAILURES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def light():
-    with Kernels(("ipykernel.kernelapp",)) as kernels:
-        yield kernels
-
-
 @pytest.mark.parametrize("code", FAILURES)
 def test_a_kernel_reports_failures_as_data(tmp_path, light, code):
     kind, message, cells = FAILURES[code]

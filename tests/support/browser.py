@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Any
 
 import websocket
 from fake_grids import ROOT
+from processes import wait_for
 
 CHROMIUM = next((c for c in ("chromium", "chromium-browser", "google-chrome") if shutil.which(c)), None)
 LOCATE = "(r => [r.x + r.width * {across}, r.y + r.height / 2])({element}.getBoundingClientRect())"
@@ -38,7 +38,7 @@ class Page:
         words = [CHROMIUM, *options, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
         self._browser = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            port = wait_for(lambda: _first_line(profile / "DevToolsActivePort"), "Chromium's port", 60)
+            port = wait_for(lambda: _first_line(profile / "DevToolsActivePort"), 60, "Chromium's port")
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
                 (target,) = [each for each in json.load(answer) if each["type"] == "page"]
             self._socket = websocket.create_connection(
@@ -73,7 +73,7 @@ class Page:
 
     def wait(self, script: str, seconds: float = 120) -> Any:
         """The value of the expression once it is true."""
-        return wait_for(lambda: self.value(script), script, seconds)
+        return wait_for(lambda: self.value(script), seconds, script)
 
     def click(self, element: str, across: float = 0.5, modifiers: int = 0) -> None:
         """A click on an element, an expression of JavaScript, at a share of its width."""
@@ -115,7 +115,7 @@ def lab(place: Path, notebook: str) -> Iterator[str]:
     with open(place / "lab.log", "wb") as log:
         process = subprocess.Popen(words, cwd=place, env=env, stdout=log, stderr=log)
     try:
-        wait_for(lambda: _answers(f"{server}/api?token={token}"), "JupyterLab", 180)
+        wait_for(lambda: _answers(f"{server}/api?token={token}"), 180, "JupyterLab")
         yield f"{server}/doc/tree/{notebook}?token={token}"
     finally:
         end(process)  # and its kernels with it
@@ -136,15 +136,6 @@ def _answers(address: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def wait_for(look: Any, what: str, seconds: float) -> Any:
-    """What `look()` returns, once it is true; AssertionError after so many seconds."""
-    end = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < end, f"not there after {seconds:g} s: {what}"
-        time.sleep(0.1)
-    return found
 
 
 def _first_line(path: Path) -> str:

@@ -41,14 +41,13 @@ def follow(runner: Runner, trial: Trial, status: Status | str, message: str = "g
     return runner.follow_up(trial, StackResult(Status(status), job.place / "none", 1.0, message, tuple(cells)))
 
 
-def wait_for(condition, seconds=240.0):
-    """Poll until `condition()` is truthy; fail when it never is."""
+def wait_for(condition, seconds=240.0, what="it"):
+    """What `condition()` returns, once it is true; AssertionError after so many seconds."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
+    while not (value := condition()):
+        assert time.monotonic() < end, f"{what} did not happen in {seconds:g} s"
         time.sleep(0.05)
-    raise AssertionError("it did not happen")
+    return value
 
 
 def make_notebook(path: Path, source: str) -> Path:
