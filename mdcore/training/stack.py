@@ -62,7 +62,7 @@ def train_request(path: str | Path) -> StackOutput:
     references_dir, state_path, progress_path (each may be null), device, state_every_s, plugin_dir, data_dir, keep.
     """
     request = json.loads(Path(path).read_bytes())
-    clock = {"start": time.monotonic()}
+    start, notes = time.monotonic(), []
     cells = [make_cell(config) for config in request["cells"]]
     plugin_dir = request.get("plugin_dir")
     with refused():
@@ -74,31 +74,23 @@ def train_request(path: str | Path) -> StackOutput:
     shared = cells[0].config
     cache = request.get("references_dir")
     references = solve_references(data, limits, shared["svm_C"], shared["logreg_C"], Path(cache) if cache else None)
-    clock["references"] = time.monotonic()
+    solved = time.monotonic()
     with refused():
-        device, notes = choose_device(request.get("device", "auto"))
+        device = choose_device(request.get("device", "auto"))
         plan = stack_plan(shared, references.separability == "separable", device, plugin_dir)
+    A_test = torch.from_numpy(data.y_test[:, None] * data.X_test) if len(data.y_test) else None
     with blaming(cells, plans, companions):
-        trainer = StackTrainer(
-            torch.tensor(data.A),
-            plans,
-            plan,
-            torch.from_numpy(data.y_test[:, None] * data.X_test) if len(data.y_test) else None,
-        )
+        trainer = StackTrainer(torch.tensor(data.A), plans, plan, A_test)
         if trainer.captured and trainer.captured.why_not:
             notes.append(f"slow: steps are launched one by one on the GPU, since {trainer.captured.why_not}")
         spent = _train(trainer, request, data.fingerprint, notes)
-    clock["trained"] = time.monotonic()
+    trained = time.monotonic()
     extra = {name: partial(own_metrics.value_or_nan, name, metric, notes) for name, metric in metrics.items()}
     history, final, w = measures.tables(cells, companions, trainer, data, references, extra)
     if references.separability == "overlapping":  # the limit is the logistic minimiser, unique at full column rank
         final["reference_unique"] = bool(references.logreg.unique)
     final["seconds"] = spent * final["steps"] / final["steps"].sum()
-    seconds = {
-        "references": clock["references"] - clock["start"],
-        "training": spent,
-        "tables": time.monotonic() - clock["trained"],
-    }
+    seconds = {"references": solved - start, "training": spent, "tables": time.monotonic() - trained}
     notes += [f"l{p:g} max-margin: {m.message}" for p, m in references.max_margin.items() if m.message]
     notes += compiled_code.NOTES
     kept = None
@@ -204,12 +196,11 @@ def stack_plan(config: dict, separable: bool, device: str, plugin_dir=None) -> S
     )
 
 
-def choose_device(wanted: str) -> tuple[str, list[str]]:
-    """(device, notes): cuda where asked for, or auto, and there is one. Raises ValueError if cuda is not there."""
-    there = torch.cuda.is_available()
-    if wanted == "cuda" and not there:
+def choose_device(wanted: str) -> str:
+    """cuda where it is asked for, or auto, and there is one; else cpu. Raises ValueError if cuda is not there."""
+    if wanted == "cuda" and not torch.cuda.is_available():
         raise ValueError("device cuda was asked for, but torch finds none here; use --device cpu or auto")
-    return ("cuda", []) if there and wanted in ("cuda", "auto") else ("cpu", [])
+    return "cuda" if wanted in ("cuda", "auto") and torch.cuda.is_available() else "cpu"
 
 
 def _train(trainer: StackTrainer, request: dict, data: str, notes: list[str]) -> float:
