@@ -8,6 +8,7 @@ import pytest
 from mdcore.problems import baselines, datasets
 from mdcore.problems.proofs import certificates
 from mdcore.problems.solvers import (
+    conic,
     interior_point,
     linear_program,
     logistic,
@@ -44,7 +45,7 @@ def test_the_best_of_the_ways_is_taken(monkeypatch):
     errors = {"first": 0.5, "second": 0.1, "third": 0.3}
     monkeypatch.setattr(max_margin, "_ways", lambda A, p, start: iter([(start, None, who) for who in errors]))
     for exact_one, taken in ((None, "second"), ("first", "first"), ("third", "third")):
-        found = iter([1e-11 if who == exact_one else error for who, error in errors.items()])
+        found = iter([1e-10 if who == exact_one else error for who, error in errors.items()])
         monkeypatch.setattr(interior_point, "error", lambda *arguments, found=found: next(found))
         assert max_margin._solve(np.eye(2), 3.0, np.ones(2))[2] == taken
         assert len(list(found)) == (2 if taken == "first" else 0)  # an exact one ends the search
@@ -183,6 +184,9 @@ def test_multipliers_are_not_negative(monkeypatch):
     monkeypatch.setattr(linear_program, "linprog", lambda *arguments, **keys: answer)
     x, lam, tolerance = linear_program.solve(np.ones(1), np.ones((2, 1)), np.ones(2), (0, None))
     assert (list(x), list(lam), tolerance) == ([1.0], [0.0, 2.0], 1e-10)
+    answer = SimpleNamespace(x=[1.0, 1.0, 1.0], z=[-1e-12, 2.0, 1.0, 1.0, 1.0, 1.0])
+    monkeypatch.setattr(conic.clarabel, "DefaultSolver", lambda *arguments: SimpleNamespace(solve=lambda: answer))
+    assert list(conic.solve(np.ones((2, 1)), 3.0)[1]) == [0.0, 2.0]
 
 
 def test_a_flat_hessian_gives_a_descent_direction_all_the_same():
@@ -210,6 +214,16 @@ def test_the_gradient_that_is_told_is_the_one_that_is_left(C):
     assert baselines.logistic_regression(np.zeros((3, 2)), None).kkt == 0.0
 
 
+@pytest.mark.parametrize("C", [None, 1.0])
+def test_a_logistic_minimiser_that_missed_its_target_says_so(monkeypatch, C):
+    A = rows(200, 5, 0.5)
+    exact, minimise = baselines.logistic_regression(A, C), logistic.minimise
+    monkeypatch.setattr(logistic, "minimise", lambda *at: (fit := minimise(*at))._replace(w=(1 + 1e-8) * fit.w))
+    missed = baselines.logistic_regression(A, C)
+    assert exact.message == "" and 1e-10 < missed.kkt < 1e-7
+    assert missed.message == f"relative gradient {missed.kkt:.2e} > 1e-10: not exact"
+
+
 @pytest.mark.parametrize(("proved", "asked"), [(True, 1), (False, separability.ATTEMPTS)])
 def test_a_null_vector_is_asked_for_its_proof_until_there_is_one(monkeypatch, proved, asked):
     calls = []
@@ -221,9 +235,17 @@ def test_a_null_vector_is_asked_for_its_proof_until_there_is_one(monkeypatch, pr
 def test_a_verdict_scales_w_to_one_and_leaves_zero_alone():
     none, some = np.zeros(3, bool), np.array([True, False, True])
     assert list(separability._verdict(none, np.zeros(2), "").w) == [0.0, 0.0]
-    found = separability._verdict(some, np.array([0.5, -4.0]), "how")
-    assert (found.verdict, found.value, list(found.w), found.message) == ("quasi-separable", 2.0, [0.125, -1.0], "how")
+    for size in (4.0, 0.5):
+        found = separability._verdict(some, size * np.array([0.125, -1.0]), "how")
+        assert (found.verdict, found.value, found.message) == ("quasi-separable", 2.0, "how")
+        assert list(found.w) == [0.125, -1.0]
     assert separability._verdict(~none, np.ones(2), "").verdict == "separable"
+    assert list(separability.separability(np.zeros((4, 2))).lam) == [0.25] * 4
+
+
+def test_a_w_separates_however_small_its_margins_are(monkeypatch):
+    monkeypatch.setattr(separability, "_balance", lambda U: iter([(np.full(2, 0.5), np.full(2, 0.4))]))
+    assert separability._separability(np.eye(2)).message == "certified by a separating w"
 
 
 def test_a_step_goes_almost_to_the_boundary_and_no_further_than_its_end():
@@ -356,7 +378,19 @@ def test_quasi_separable_data_need_no_linear_program(monkeypatch):
     assert len(tried) == 1 and tried[0][0] @ tried[0][2] == pytest.approx(tried[0][1])  # at the tenth step, by its w
     assert separability._split(A, np.ones(40), np.ones(5)) is None  # nothing to tell the parts by
     corner = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    assert separability._split(corner, np.array([0.0, 9.0, 9.0]), np.array([9.0, 9.0])).value == 2.0
+    for size in (1.5, 9.0):
+        assert separability._split(corner, size * np.array([0.0, 1.0, 1.0]), np.full(2, size)).value == 2.0
+    three = np.array([[1.0, 0.0], [-1.0, 0.0], [5.0, 1.0]])
+    assert separability._split(three, np.array([0.0, 0.0, 9.0]), np.array([0.0, 9.0])).value == 1.0
+
+
+def test_projections_are_repeated_against_rounding():
+    """w is 1 off the plane of the rest and 1e10 in it; a U orthonormal to six digits, λ_1 = 0 for all λ with U^Tλ = 0."""
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))[0]
+    A = np.vstack([np.eye(4)[:2], -np.eye(4)[:2], np.eye(4)[2:]]) @ turn
+    w, certified = separability._check(A, np.arange(6) > 3, np.array([1e10, 1e10, 1.0, 1.0]) @ turn)
+    assert certified and np.abs(A[:4] @ w).max() <= 1e-14 and A[4:] @ w == pytest.approx(np.ones(2), rel=1e-5)
+    assert not separability._null(np.array([[1 - 1e-6], [0.0]]), np.ones(2))
 
 
 @pytest.mark.parametrize(
@@ -385,6 +419,9 @@ def test_what_is_positive_is_so_beyond_rounding():
         assert separability._null(np.zeros((2, 0)), np.array([0.5, small])) is null
     assert not separability._strictly_positive(np.array([[1.0, 1.0], [0.0, 0.0]]), np.ones(2))
     assert not separability._strictly_positive(np.array([[0.1, 0.2, -0.3]]), np.full(3, 2.0**20))
+    for times, positive in ((32, False), (128, True)):  # 8 ε d (1 + 1) = 64 ε
+        row = np.array([[1.0, -1.0, 0.0, times * np.finfo(float).eps]])
+        assert separability._strictly_positive(row, np.ones(4)) is positive
 
 
 def test_rows_of_all_sizes_get_length_one_and_a_point_at_zero_stays():

@@ -1,5 +1,7 @@
 """How the solvers get there: in as many steps as were measured, so that a worse step shows though the end is exact."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -85,6 +87,15 @@ def test_iterates_until_the_data_are_separated(name):
     assert len(list(separability._balance(U))) == 3  # margins beyond 1e30 end it
 
 
+def test_each_iterate_is_a_newton_step_from_the_one_before():
+    """The Hessian is U^T diag(f'') U with f'' = −λ'(m), here by central differences."""
+    U = logistic.row_space(separability._unit_rows(OVERLAPPING["in rows of all sizes"]))[0]
+    _, (margins, lam), (after, _) = islice(separability._balance(U), 3)
+    bend = (separability._tail(margins - 1e-5) - separability._tail(margins + 1e-5)) / 2e-5
+    newton, found = np.linalg.solve(U.T @ (bend[:, None] * U), U.T @ lam), U.T @ (after - margins)
+    assert found / np.linalg.norm(found) == pytest.approx(newton / np.linalg.norm(newton), abs=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(50, 4), (9, 4), (8, 4), (4, 9)])
 def test_a_row_space_is_a_singular_value_decomposition(shape):
     A = rows(*shape, 1.0)
@@ -95,7 +106,7 @@ def test_a_row_space_is_a_singular_value_decomposition(shape):
     assert sizes == pytest.approx(np.linalg.svd(A, compute_uv=False)[:rank])
     for found, wanted in ((U * sizes @ V.T, A), (U.T @ U, np.eye(rank)), (V.T @ V, np.eye(rank))):
         assert found == pytest.approx(wanted, abs=1e-12)
-    assert logistic.row_space(np.zeros((3, 2)))[2].shape == (2, 0)
+    assert [part.shape for part in logistic.row_space(np.zeros((3, 2)))] == [(3, 0), (0,), (2, 0)]
 
 
 def test_the_line_minimum_is_where_the_slope_vanishes():
