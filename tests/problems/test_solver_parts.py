@@ -385,7 +385,7 @@ def test_quasi_separable_data_need_no_linear_program(monkeypatch):
 
 
 def test_projections_are_repeated_against_rounding():
-    """w is 1 off the plane of the rest and 1e10 in it; a U orthonormal to six digits, λ_1 = 0 for all λ with U^Tλ = 0."""
+    """w is 1 off the rest's plane and 1e10 in it; U is orthonormal to six digits, and U^Tλ = 0 means λ_1 = 0."""
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))[0]
     A = np.vstack([np.eye(4)[:2], -np.eye(4)[:2], np.eye(4)[2:]]) @ turn
     w, certified = separability._check(A, np.arange(6) > 3, np.array([1e10, 1e10, 1.0, 1.0]) @ turn)
