@@ -156,7 +156,8 @@ def test_a_page_of_curves(x, data, columns, most):
     assert min(ends) >= 1.0 and max(ends) < 1.15  # one end for all epochs, each its own for the loss
     assert [ax.get_title().replace("\n", " ") for ax in figure.axes[:data]] == [f.title for f in study.facets]
     labels = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert labels[-1] == "min–max, n = 2–3" and labels[:2] == ["k0", "k1"]
+    ends = ["margin certified", "not certified", "failed / diverged"]
+    assert labels == ["k0", "k1", "L = 1 (linear)", "L = 2", *ends, "min–max, n = 2–3"]
     assert all(ax.get_xlim()[0] <= 1 for ax in figure.axes) and (
         len(columns) < 4 or figure.get_figheight() == style.HEIGHT
     )
@@ -190,6 +191,29 @@ def test_single_runs_have_no_band_in_the_legend_and_overlapping_ones_are_smoothe
     assert absent.reason == "the grid has no linear runs to compare with"
     (absent,) = curves.Curves("x", "epoch", ("gap",), "What", deep_only=True)(study_of(depths=(1,)))
     assert isinstance(absent, Absent)
+    for column, deep_only in (("gap", True), ("angle_linear_md", False)):
+        both, deep = (
+            next(curves.Curves("x", "epoch", (column,), "What", deep_only=deep_only)(study_of(seeds=1, depths=depths)))
+            for depths in ((1, 2), (2,))
+        )
+        assert len(both.figure.axes[0].lines) == len(deep.figure.axes[0].lines)  # no curve of the linear runs
+        if deep_only:
+            texts = [[t.get_text() for t in item.figure.legends[0].get_texts()] for item in (both, deep)]
+            assert texts[0] == texts[1] == ["k0", "k1", "L = 2", "margin certified"]
+
+
+def test_there_is_room_for_each_line_of_a_title():
+    figure = next(curves.Curves("x", "epoch", ("gap",), "What")(study_of(title="ab " * 22))).figure
+    (ax,) = figure.axes
+    assert "\n" in ax.get_title() and ax.title.get_window_extent(figure.canvas.get_renderer()).y1 <= figure.bbox.y1
+
+
+def test_a_panel_without_numbers_leaves_the_next_one_its_curves():
+    study = study_of(2)
+    get = study.results.curves.get
+    study.results.curves.get = lambda cell, column: NONE if (cell[0], column) == ("0", "gap") else get(cell, column)
+    (item,) = curves.Curves("x", "epoch", ("margin_ratio", "gap"), "What")(study)
+    assert [len(ax.lines) > 1 for ax in item.figure.axes] == [True, True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +227,8 @@ def test_over_how_many_seeds_a_band_is(counts, said):
 def test_two_seeds_have_a_band_and_a_narrow_page_two_panels_across(monkeypatch):
     study = study_of(2, seeds=2)
     kind = curves.Curves("x", "epoch", ("gap",), "What")
-    assert next(kind(study)).figure.legends[0].get_texts()[-1].get_text() == "min–max, n = 2"
+    labels = [t.get_text() for t in next(kind(study)).figure.legends[0].get_texts()]
+    assert labels == ["k0", "k1", "L = 1 (linear)", "L = 2", "margin certified", "min–max, n = 2"]
     lost = {cell: "failed" for cell in study.results.status if cell.endswith("s1")}
     legend = next(kind(study_of(2, seeds=2, status=lost))).figure.legends[0]
     assert [t.get_text() for t in legend.get_texts()][-2:] == ["margin certified", "failed / diverged"]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from figure_checks import overlaps
+from matplotlib.figure import Figure
 
 from mdcore.analysis.figures import style
 from mdcore.analysis.figures.drawings import end_points
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.usefixtures("shipped_style")
         ([3, 3], 7, [[3, 3]]),
         ([3, 3], 6, [[3], [3]]),
         ([2, 2, 2, 2], 9, [[2, 2], [2, 2]]),  # equally full, where three and one would fit too
+        ([2, 2, 2, 2], 10, [[2, 2], [2, 2]]),
+        ([3, 2, 1, 5], 7, [[3, 2], [1, 5]]),  # nothing smaller than the page holds them on two
         ([9, 1, 1], 5, [[9], [1, 1]]),
         ([2, 1, 1], 4, [[2], [1, 1]]),
         ([1, 1, 1, 1], 100, [[1, 1, 1, 1]]),
@@ -47,16 +50,48 @@ def test_values_of_the_runs_that_count():
 
 @pytest.mark.parametrize(
     ("counts", "said"),
-    [((1, 1), "one a condition"), ((3, 3), "n = 3 a condition"), ((1, 3), "n = 1 to 3 a condition"), ((0, 2), "n = 2")],
+    [
+        ((1, 1), "one a condition"),
+        ((3, 3), "n = 3 a condition"),
+        ((1, 3), "n = 1 to 3 a condition"),
+        ((1, 2, 4), "n = 1 to 4 a condition"),
+        ((0, 2), "n = 2"),
+    ],
 )
 def test_how_many_runs_a_condition_has(counts, said):
-    ids = [name for name, count in zip("ab", counts) for _ in range(count)]
+    ids = [name for name, count in zip("abc", counts) for _ in range(count)]
     found = {"gap": pd.DataFrame({"condition_id": [*ids, "elsewhere"]})}
-    told = end_points._seeds(found, [SimpleNamespace(id="a"), SimpleNamespace(id="b")])
+    told = end_points._seeds(found, [SimpleNamespace(id=name) for name in "abc"])
     assert said in told and "Boxes" not in told
     for many in (7, 8):
         found = {"gap": pd.DataFrame({"condition_id": ["a"] * many})}
         assert ("Boxes" in end_points._seeds(found, [SimpleNamespace(id="a")])) == (many == 8)
+    found = {"gap": pd.DataFrame({"condition_id": ["b"] + ["a"] * 8})}
+    assert "Boxes" in end_points._seeds(found, [SimpleNamespace(id=name) for name in "ab"])
+
+
+def test_means_and_boxes_are_of_several_runs():
+    means = end_points._means(pd.DataFrame({"condition_id": ["a", "b", "b"], "value": [1.0, 2.0, 4.0]}))
+    assert means.to_dict() == {"b": 3.0}
+    conditions = [SimpleNamespace(id=name, potential_key=key) for name, key in (("a", "k0"), ("b", "k1"), ("c", "k1"))]
+    study = SimpleNamespace(conditions=conditions, colours={"k0": "r", "k1": "b"}, markers={"k0": "o", "k1": "s"})
+    runs = pd.DataFrame({"condition_id": ["a"] * 7 + ["b"] * 8 + ["c"] * 9, "status": "converged"})
+    runs["value"] = np.arange(24.0)
+    ax = Figure().subplots()
+    end_points._points(ax, study, runs, {"a": 1, "b": 3, "c": 6})
+    boxes = [box.get_path().get_extents() for box in ax.patches]
+    assert [(round(b.y0, 3), round(b.y1, 3)) for b in boxes] == [(2.7, 3.3), (5.7, 6.3)]  # on the rows of b and c
+    assert [(b.x0, b.x1) for b in boxes] == [(8.75, 12.25), (17.0, 21.0)]  # their quartiles
+    lines = sorted(sorted(line.get_xdata()) for line in ax.lines if len(line.get_xdata()))
+    assert lines == [[7, 8.75], [10.5, 10.5], [12.25, 14], [15, 17], [19, 19], [21, 23]]  # full range and medians
+
+
+def test_the_reference_potentials_are_named():
+    facets = [SimpleNamespace(conditions=[Condition(0, f"k{i}", 1)]) for i in range(4)]
+    for facet in facets:
+        facet.reference = lambda depth, facet=facet: facet.conditions[0]
+    named = [end_points._reference(SimpleNamespace(results=SimpleNamespace(facets=facets[:n]))) for n in (2, 4)]
+    assert named == ["the k0 or the k1", "the k0, the k1 or 2 more"]
 
 
 def test_long_headings_are_cut():
@@ -104,6 +139,7 @@ def study_of(data, potentials, depths=(1, 2), name="{}", panels=None, values=Non
         (3, 9, "{}", [(2, 6), (1, 6)]),  # 28 rows and headings to a page
         (2, 13, "{}", [(2, 6)]),
         (2, 14, "{}", [(1, 6), (1, 6)]),
+        (1, 28, "{}", [(1, 6), (1, 6)]),
         (1, 2, "{} of a name that is rather long, and longer", [(1, 3), (1, 3)]),
         (1, 1, "{}" + 11 * " of many words", [(1, 1)] * 6),
         (1, 1, "{}" + 14 * " of many words", [(1, 1)] * 6),
@@ -160,6 +196,7 @@ def test_a_page_of_end_points():
         ]
         assert sorted(drawn) == [pytest.approx(one) for one in expected]
         (strokes,) = [k for k in ax.lines if k.get_marker() == "|"]
+        assert [list(k.get_xdata()) for k in ax.lines if k is not strokes] == [[1, 1]]
         means = used[column].groupby(used["condition_id"].map(place)).mean()
         assert dict(zip(strokes.get_ydata(), strokes.get_xdata())) == pytest.approx(means.to_dict())
     assert item.caption.endswith(

@@ -151,9 +151,8 @@ def _heading(title: str, most: int = 34) -> str:
 
 def _seeds(found: dict[str, pd.DataFrame], drawn: list[Condition]) -> str:
     ids = [c.id for c in drawn]
-    rows = pd.concat(v for v in found.values())
     per_panel = [v[v["condition_id"].isin(ids)].groupby("condition_id").size() for v in found.values()]
-    n = sorted({int(k) for counts in per_panel for k in counts}) if len(rows) else [0]
+    n = sorted({int(k) for counts in per_panel for k in counts})
     if n[-1] == 1:
         return " Points are single runs, one a condition."
     many = f"{n[0]}" if n[0] == n[-1] else f"{n[0]} to {n[-1]}"
@@ -222,7 +221,9 @@ def _points(ax: Axes, study: Study, v: pd.DataFrame, place: dict[str, int]) -> N
 
         colour = {k: c for k, c in study.colours.items() if k in set(v["potential"])}
         axis = {"x": "value", "y": "row", "hue": "potential", "palette": colour, "ax": ax, "legend": False}
-        box = {"whis": (0, 100), "showcaps": False, "width": 0.6, "linewidth": 0.6, "boxprops": {"alpha": 0.3}}
+        rows = np.unique(many["row"])
+        apart = np.diff(rows).min() if len(rows) > 1 else 1  # seaborn's unit for the width of boxes
+        box = {"whis": (0, 100), "showcaps": False, "linewidth": 0.6, "boxprops": {"alpha": 0.3}, "width": 0.6 / apart}
         sns.boxplot(many, **axis, **box, orient="y", native_scale=True, dodge=False)
         ax.set(xlabel="", ylabel="")
     for (potential, full), some in v.groupby(["potential", "full"]):
