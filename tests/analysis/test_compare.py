@@ -111,9 +111,10 @@ def test_what_is_said(monkeypatch):
         for s, t in (((0, 1), "a"), ((1, 2), "b"))
     )
     none = stats(0.0) | {"gap_min": 0.0, "gap_max": 0.0} | stats(0.0, name="angle_svm")
+    moved = stats(0.2, name="margin_ratio") | {"margin_ratio_min": 0.2, "margin_ratio_max": 0.2}
     changes = [
         change_of(0),
-        change_of(1, 2, "2 converged, 1 failed", **none, **stats(0.2, name="margin_ratio")),
+        change_of(1, 2, "2 converged, 1 failed", **none, **moved),
         change_of(2, 0),
     ]
     only = [SimpleNamespace(id=f"o{i}") for i in range(9)]
