@@ -56,7 +56,7 @@ class Recorder:
         """{"seen": the files as they were, "seconds": {test: s}, "lines": {module: {line: numbers of tests}}}."""
         self.coverage.stop()
         data, lines = self.coverage.get_data(), {}
-        for file in data.measured_files():
+        for file in (f for f in data.measured_files() if f.endswith(".py")):  # not the templates of the report
             lines[mutation.name_of(Path(file))] = {
                 line: sorted({i for context in contexts for i in self.users.get(context, [])})
                 for line, contexts in data.contexts_by_lineno(file).items()
