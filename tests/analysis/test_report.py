@@ -165,7 +165,7 @@ def test_numbers_of_the_depth_sentence_are_those_of_master(pairs):
             {"missing": [c["cell_id"] for c in fake.grid_cells()]},
             "There is no answer: no run came through (18 not run)",
         ),
-        ({"status": "transient"}, "is open: in none of 3 deep conditions"),
+        ({"status": "transient"}, "is open: in any of the 3 deep conditions"),
         ({"overlap": lambda c: True}, "so that there is no margin"),
         (
             {
@@ -190,7 +190,7 @@ def test_a_question_of_depth_is_not_answered_where_no_depths_are_compared(tmp_pa
     *_, results, master, summary = analysed(tmp_path / "a", fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)))
     text = said(results, master, summary)
     assert text.startswith("Whether depth changes the limit direction cannot be said: the grid has no depth above 1.")
-    assert "1 of 1 condition on separable data reaches the exact max-margin direction" in text
+    assert "The 1 condition on separable data reaches the exact max-margin direction" in text
     *_, results, master, summary = analysed(tmp_path / "b", fake.grid_cells(["quadratic"], depths=(2,)))
     assert "no deep run has a linear companion" in said(results, master, summary)
 

@@ -85,7 +85,7 @@ def test_a_condition_with_one_run_away_has_not_reached_it(tmp_path):
     (v,) = verdicts(*run)
     assert v.converged and not v.reached and v.bound == 14.0
     assert "not determined" in column(run, REACHED)[0] and column(run, BOUND) == ["14.0"]
-    assert "In none of 1 condition on separable data" in said(*run)
+    assert "It is not proved in the 1 condition on separable data" in said(*run)
 
 
 def test_a_measured_angle_is_no_bound(tmp_path):
@@ -152,7 +152,7 @@ def test_depth_that_changes_the_limit_is_said_to(tmp_path, bound, answer):
     run = spoilt(tmp_path, fake.grid_cells(["quadratic"]), other, lambda r: DEEP in r["cell_id"])
     run[1]["angle_linear_md_ends"] = 20.0
     assert verdicts(*run)[1].limit_changed == answer
-    head = "Depth changes the limit direction in 1 of 1 deep condition: in every run, the limits of deep and linear"
+    head = "Depth changes the limit direction in the 1 deep condition: in every run, the limits of deep and linear"
     assert said(*run).startswith(head) == (answer == "yes")
     assert ("more than 1° apart (quadratic at depth L = 2 on Gaussian (d = 20))" in said(*run)) == (answer == "yes")
 

@@ -30,6 +30,7 @@ from mdcore.analysis.report.findings.wording import (
 )
 from mdcore.analysis.tables.numbers import angle_at_most
 
+MOST_BOUNDS = 6  # in one sentence
 LEAST = 1e-6  # degrees: a largest angle below it is rounding, of which no sentence speaks
 
 
@@ -67,16 +68,18 @@ def depth_head(verdicts: list[Verdict]) -> tuple[str, list[str]]:
         ]
     if by[YES]:
         tail = f" It does not in {kept}." if by[NO] else ""
+        where = f"the {total}" if len(verdicts) == 1 else f"{changed} of {total}"
         return (
-            f"Depth changes the limit direction in {changed} of {total}: in every run, the limits of deep and linear "
+            f"Depth changes the limit direction in {where}: in every run, the limits of deep and linear "
             f"mirror descent are proved to be more than {SAME:g}° apart ({scope(by[YES], verdicts)}).{tail}"
         ), rest
     if by[NO]:
         where = f"in {kept} of {total}" if by[OPEN] else f"in any of the {total}"
         where = f"in the {total}" if len(verdicts) == 1 else where
         return f"Depth does not change the limit direction {where}: {same}. {_these(by[NO], verdicts)}", rest
+    where = f"the {total}" if len(verdicts) == 1 else f"any of the {total}"
     return (
-        f"Whether depth changes the limit direction is open: in none of {total} ({scope(verdicts)}) do the bounds "
+        f"Whether depth changes the limit direction is open: in {where} ({scope(verdicts)}), the bounds do not "
         "determine the directions of all deep and linear runs."
     ), rest
 
@@ -137,14 +140,17 @@ def limit_sentences(verdicts: list[Verdict]) -> tuple[list[str], list[str]]:
     out, open_ones = [], []
     if reached:
         arrived = stated("DirectionProved", len(reached), "conditions whose every run is proved to be at its direction")
-        every = f"All {total}" if len(reached) == len(separable) > 1 else f"{arrived} of {total}"
+        every = f"{'All' if len(separable) > 1 else 'The'} {total}"
+        if len(reached) < len(separable):
+            every = f"{arrived} of {total}"
         out.append(
             f"{every} {'reaches' if len(reached) == 1 else 'reach'} the exact max-margin direction of the potential's "
             f"own norm, with every run within {SAME:g}° of it: {scope(reached, separable)}. {_widest_bounds(reached)}"
         )
     else:
+        where = f"the {total}" if len(separable) == 1 else f"any of the {total}"
         out.append(
-            f"In none of {total} is it proved that every run ends within {SAME:g}° of the max-margin direction of the "
+            f"It is not proved in {where} that every run ends within {SAME:g}° of the max-margin direction of the "
             "potential's own norm."
         )
     wide = [v for v in margin if v.unique]
@@ -187,11 +193,9 @@ def limit_sentences(verdicts: list[Verdict]) -> tuple[list[str], list[str]]:
 
 
 def _widest_bounds(reached: list[Verdict]) -> str:
-    """The widest bound of each potential."""
-    widest: dict[str, Verdict] = {}
-    for v in sorted(reached, key=lambda v: v.bound):
-        widest[v.potential] = v
-    shown = list(widest.values())[-6:]
+    """The widest bound of each potential, of at most MOST_BOUNDS of them: those that are widest."""
+    widest = {v.potential: v for v in sorted(reached, key=lambda v: v.bound)}
+    shown = sorted(widest.values(), key=lambda v: v.bound)[-MOST_BOUNDS:]
     words = [
         in_degrees(
             angle_at_most(v.bound),
@@ -201,7 +205,8 @@ def _widest_bounds(reached: list[Verdict]) -> str:
         + f" for {potential_of(v)}"
         for v in shown
     ]
-    return f"The certified bound of the angle is at most {listed(words, 6)}."
+    others = " and smaller for the others" * (len(widest) > len(shown))
+    return f"The certified bound of the angle is at most {listed(words, MOST_BOUNDS)}{others}."
 
 
 def overlap_sentences(verdicts: list[Verdict]) -> list[str]:
@@ -269,8 +274,9 @@ def potential_sentences(
     total += f" with {others}, on the same data and at the same depth"
     named = {k: [v for v, *_ in some] for k, some in said.items()}
     if said[YES]:
+        where = f"the {total}" if len(pairs) == 1 else f"{apart} of {total}"
         head = (
-            f"Different potentials end in different directions: in {apart} of {total}, the limits are proved in every "
+            f"Different potentials end in different directions: in {where}, the limits are proved in every "
             f"run to be more than {SAME:g}° apart: {scope(named[YES])}."
         )
     elif said[OPEN]:
@@ -279,7 +285,9 @@ def potential_sentences(
             f"proved in every run to be more than {SAME:g}° apart."
         )
     else:
-        head = f"Different potentials end in the same direction, within {SAME:g}°, in all {total}: {scope(named[NO])}."
+        every = "the" if len(pairs) == 1 else "all"
+        where = f"in {every} {total}: {scope(named[NO])}"
+        head = f"Different potentials end in the same direction, within {SAME:g}°, {where}."
     if said[NO] and (said[YES] or said[OPEN]):
         head += f" In {alike}, they are the same within {SAME:g}°: {scope(named[NO])}."
     if said[OPEN] and said[YES]:
