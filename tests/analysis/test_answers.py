@@ -201,8 +201,8 @@ PAIRS = ", on the same data and at the same depth"
         ([NO], 5.0, "Different potentials end in the same direction, within 1°, in the 1 comparison with quadratic"
          + PAIRS + f": p0 at L = 1 {ON}."),
         ([YES, NO], 5.0, "Different potentials end in different directions: in 1 of 2 comparisons with quadratic"
-         f"{PAIRS}, the limits are proved in every run to be more than 1° apart: p0 at L = 1 {ON}. In 1, they are the same "
-         f"within 1°: p1 at L = 1 {ON}."),
+         f"{PAIRS}, the limits are proved in every run to be more than 1° apart: p0 at L = 1 {ON}. In 1, they are the "
+         f"same within 1°: p1 at L = 1 {ON}."),
         ([OPEN, NO], 5.0, "Whether different potentials end in different directions is open: in none of 2 comparisons "
          f"with quadratic{PAIRS}, are the limits proved in every run to be more than 1° apart. In 1, they are the same "
          f"within 1°: p1 at L = 1 {ON}."),
