@@ -246,7 +246,7 @@ def test_limits_of_potentials_are_compared_by_their_bounds(tmp_path):
 
 def test_potentials_of_one_norm_are_said_to_have_one_limit(tmp_path):
     text = said(*spoilt(tmp_path, shallow("quadratic", "scaled")))
-    assert "Different potentials end in the same direction, within 1°, in all 1 comparison with quadratic" in text
+    assert "Different potentials end in the same direction, within 1°, in the 1 comparison with quadratic" in text
 
 
 def test_potentials_without_bounds_are_open(tmp_path):
