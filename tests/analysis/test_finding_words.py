@@ -1,18 +1,20 @@
-"""Sentences and sections of the report from verdicts by hand: where one way of saying it ends and another begins."""
+"""Sentences of the report from verdicts by hand: where one way of saying it ends and another begins."""
 
 import math
 from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from mdcore.analysis.data.directions import MAX_MARGIN, MINIMISER, NO, OPEN, YES
-from mdcore.analysis.report import sections, verdict_sections
-from mdcore.analysis.report.document import Figure, Section, Table
 from mdcore.analysis.report.findings import certainty, wording
-from mdcore.analysis.report.findings.macros import macros, number_as_latex, plain_text, with_macros
+from mdcore.analysis.report.findings.macros import (
+    macros,
+    number_as_latex,
+    plain_text,
+    results_tex,
+    with_macros,
+)
 from mdcore.analysis.report.findings.verdicts import Estimate, Forecast
 from tests.support.made_verdicts import verdict
 
@@ -46,6 +48,13 @@ def test_where_forecasts_end(forecast, said):
         (Estimate(1.0, 1.0, 1.0 + 0.9e-9, 3), "1.0° (identical in all 3 runs)"),
         (Estimate(1.0, 1.0, 1.0 + 1e-8, 3), "1.000° (mean of 3 runs, 95 % interval 1.000° to 1.000°)"),
         (Estimate(0.05, 0.049997, 0.050003, 3), "0.05000° (mean of 3 runs, 95 % interval 0.05000° to 0.05000°)"),
+        (Estimate(50.0, 50.0, 50.0 + 1e-8, 3), "50° (identical in all 3 runs)"),  # to 1e-9 of the mean
+        (Estimate(120.0, 119.999, 120.001, 3), "120.00° (mean of 3 runs, 95 % interval 120.00° to 120.00°)"),
+        (
+            Estimate(9.99999e-7, 9.99998e-7, 1.000001e-6, 2),
+            "0.000001000° (mean of 2 runs, 95 % interval 0.000001000° to 0.000001000°)",
+        ),
+        (Estimate(n=3), "not measured"),
         (Estimate(50.0, 49.9999, 50.0001, 3), "50.00° (mean of 3 runs, 95 % interval 50.00° to 50.00°)"),
         (Estimate(0.0, 0.0, 2e-6, 3), "0.0000000° (mean of 3 runs, 95 % interval 0.0000000° to 0.0000020°)"),
     ],
@@ -54,12 +63,38 @@ def test_degrees_at_the_edges(e, text):
     assert plain_text(wording.degrees(e, "A", "angle")) == text
 
 
+def test_an_angle_is_stated_with_its_interval_and_its_runs():
+    assert macros([wording.degrees(Estimate(2.0, 1.0, 3.0, 4), "A", "angle")]) == {
+        "A": ("2.0", "angle, degrees"),
+        "ARuns": ("4", "runs behind the angle"),
+        "ALow": ("1.0", "95 % interval of the angle, degrees"),
+        "AHigh": ("3.0", "95 % interval of the angle, degrees"),
+    }
+
+
+@pytest.mark.parametrize(("many", "shown"), [(9, 9), (10, 8)])
+def test_more_than_nine_are_not_all_named(many, shown):
+    """Eight are named, and a ninth where it is the last: potentials, depths, data, and what tells data apart."""
+
+    def some(name):
+        names = [name(i) for i in range(many)]
+        return wording.listed(names, shown if many > 9 else many)
+
+    assert ("more" in some(str)) == (many > 9)
+    found = [verdict(f"P{i}", 2, "x") for i in range(many)]
+    assert wording.scope(found) == some("P{}".format) + " at L = 2 on x"
+    assert wording.scope([verdict("P", i, "x") for i in range(many)]) == f"P at L = {some(str)} on x"
+    assert wording.data_listed(map("d{}".format, range(many))) == some("d{}".format)
+    assert wording.data_listed(map("d, {}".format, range(many))) == f"d ({some(str)})"
+
+
 def test_what_a_sentence_speaks_of():
     assert (wording.plural(1, "run"), wording.plural(1234, "run"), wording.plural(2, "is", "are")) == (
         "1 run",
         "1,234 runs",
         "2 are",
     )
+    assert wording.listed(list("aab"), 1) == "a and b" and wording.listed(list("abc"), 1) == "a and 2 more"
     assert wording.listed(list("abcde")) == "a, b, c, d and e" and wording.listed(list("abcd"), 2) == "a, b and 2 more"
     some = [verdict(p, d) for p in ("lp, p = 3", "quadratic") for d in (2, 10)]
     assert wording.scope(some) == "l3 and quadratic at L = 2 and 10 on Gaussian (d = 20)"
@@ -90,12 +125,17 @@ def test_what_a_sentence_speaks_of():
 def test_numbers_become_macros():
     said = [wording.counted(1, "Runs", "run") + " and " + wording.in_degrees("0.31°", "Angle", "the angle")]
     assert macros(said) == {"Runs": ("1", "number of runs"), "Angle": ("0.31", "the angle, degrees")}
-    assert plain_text(said[0]) == "1 run and 0.31°" and with_macros(said[0]).startswith(
-        r"\mdcoreRuns{} run and \mdcoreAngle{}"
+    assert plain_text(said[0]) == "1 run and 0.31°"
+    assert with_macros(said[0]) == r"\mdcoreRuns{} run and \mdcoreAngle{}$^\circ$"
+    assert results_tex([*said, *said], "paper") == (
+        "% Numbers of the run paper: \\input this file and cite them; another run gives them new values.\n"
+        "\\newcommand{\\mdcoreRuns}{\\ensuremath{1}} % 1: number of runs\n"
+        "\\newcommand{\\mdcoreAngle}{\\ensuremath{0.31}} % 0.31: the angle, degrees\n"
     )
-    assert [number_as_latex(t) for t in ("10⁵", "−3×10¹²", "1,234", "3 of 4 runs", "a_b")] == [
+    assert macros([wording.counted(2, "Runs", "run", "as told")]) == {"Runs": ("2", "as told")}
+    assert [number_as_latex(t) for t in ("10⁵", "−3×10¹²", "1,234", "3 of 4 runs", "a_b", "3x")] == [
         r"\ensuremath{10^{5}}", r"\ensuremath{-3\times 10^{12}}", r"\ensuremath{1{,}234}",
-        r"\ensuremath{3} of \ensuremath{4} runs", r"a\_b"]  # fmt: skip
+        r"\ensuremath{3} of \ensuremath{4} runs", r"a\_b", "3x"]  # fmt: skip
 
 
 def master_of(**columns):
@@ -187,10 +227,6 @@ def test_what_bounds_is_rounded_up():
     master = master_of(gap=[0.001, 0.002, 0.003, 0.00701], exact_margin_gap=[1e-9, 8.51e-9, NAN, 0.0])
     first, solver = certain(master)[:2]
     assert first.endswith("the largest 0.71 %.") and "at most 8.6×10⁻⁹." in solver
-    (waiting,) = verdict_sections.waiting_section(
-        [verdict(counts={"transient": 3}, gap=Estimate(0.02, n=3, max=0.0311), forecast=Forecast(0.5, 4e4, 4.0, NAN))]
-    ).blocks[1:]
-    assert waiting.rows[0][3:5] == ["2.0 %", "3.2 %"]
 
 
 def test_what_is_known_of_the_limits():
@@ -218,146 +254,3 @@ def test_what_is_known_of_the_limits():
     assert [s.partition(": ")[2] for s in said[1:4]] == [
         "the bound is wider than 1°.", "no bound in some runs; x.", "the angle is not within 1°."]  # fmt: skip
     assert "0 of 1 condition on separable data." in plain_text(certainty.direction_sentences(open_[:1])[0])
-
-
-def test_what_has_not_converged():
-    late = Forecast(0.5, 4e4, 4.0, NAN)
-    found = [
-        verdict(counts={"transient": 2, "converged": 1}, gap=Estimate(0.02, n=3, max=0.031), forecast=late),
-        verdict("lp", used=1, n=4, counts={"converged": 1, "failed": 2, "missing": 1}, messages=["no", "no", "why"]),
-    ]
-    _, waiting, _, lost = verdict_sections.waiting_section([*found, found[0]]).blocks
-    assert waiting.rows == [
-        ["quadratic, L = 1", "Gaussian, d = 20", "2 of 3", "2.0 %", "3.1 %", certainty.forecast_sentence(late)]
-    ]
-    assert waiting.keys == [["quadratic, L = 1", "Gaussian, d = 20", 2.0, 0.02, 0.031, 4e4]]
-    assert lost.rows == [["lp, L = 1", "Gaussian, d = 20", "2", "0", "1", "no and why"]]
-    (words,) = verdict_sections.waiting_section([verdict()]).blocks
-    assert words.words.startswith("Nothing: the margin of every run")
-    (words,) = verdict_sections.waiting_section([verdict(separability="overlapping")]).blocks
-    assert words.words.startswith("No run failed or diverged.")
-
-
-def end(bound=0.5, reference=(MAX_MARGIN, 2.0), certified=True, known=True):
-    return SimpleNamespace(reference=reference, certified=certified, known=known, bound=bound)
-
-
-@pytest.mark.parametrize(
-    ("more", "direction", "bound"),
-    [
-        ({}, "l2 max-margin (hard-margin SVM)", "0.500"),
-        (
-            {"ends": [end(0.2), end(0.71), end(0.3, known=False)]},
-            "l2 max-margin (hard-margin SVM)",
-            "0.710 in 2 of 3 runs",
-        ),
-        (
-            {"ends": [end(0.4, (MINIMISER,), False)], "separability": "overlapping", "bound": 0.4},
-            "logistic minimiser, measured to within 0.40°",
-            "none",
-        ),
-        ({"used": 0, "ends": []}, "no usable run", "none"),
-        (
-            {"reached": False},
-            "not determined: the bound is wider than 1°; l2 max-margin at up to 0.41°, as measured",
-            "0.500",
-        ),
-        (
-            {"reached": False, "why": "so", "unique": False, "limit_p": 1.0},
-            "not determined: so; one l1 max-margin at up to 0.41°, as measured",
-            "0.500",
-        ),
-        ({"reached": False, "why": "so", "angle": Estimate()}, "not determined: so", "0.500"),
-    ],
-)
-def test_which_direction_and_how_sure(more, direction, bound):
-    table = verdict_sections.verdict_section([verdict(**more)]).blocks[0]
-    assert (table.rows[0][4], table.rows[0][6]) == (direction, bound)
-
-
-@pytest.mark.parametrize(
-    ("more", "limit", "path"),
-    [
-        ({"depth": 1}, "–", "–"),
-        ({"linear": ""}, "no linear runs in the grid", "no common loss"),
-        ({"limit_changed": NO, "limit_pairs": [NO] * 3}, "same", "no common loss"),
-        (
-            {"limit_changed": OPEN, "limit_pairs": [NO, YES, OPEN]},
-            "open (different in 1 of 3 pairs, same in 1 of 3 pairs)",
-            None,
-        ),
-        ({"limit_changed": OPEN, "limit_pairs": [OPEN]}, "open", None),
-        (
-            {"limit_changed": YES, "equal_loss": Estimate(3.0, 2.9, 3.1, 3), "path_changed": YES},
-            "different",
-            "3.00 ± 0.10",
-        ),
-        (
-            {
-                "limit_changed": YES,
-                "equal_loss": Estimate(3.0, 2.5, 3.5, 3),
-                "path_changed": OPEN,
-                "path_pairs": [YES, NO],
-            },
-            "different",
-            "3.0 ± 0.5; over 1° in 1 of 2 runs",
-        ),
-    ],
-)
-def test_did_depth_change_limit_and_path(more, limit, path):
-    table = verdict_sections.verdict_section([verdict(**{"depth": 2} | more)]).blocks[0]
-    assert table.rows[0][8] == limit and (path is None or table.rows[0][9] == path)
-
-
-def test_the_keys_that_sort_the_verdicts():
-    one = verdict(linear_ends=Estimate(2.0, 1.0, 3.0, 3), counts={"converged": 2, "transient": 1, "failed": 0})
-    table, _ = verdict_sections.verdict_section([one]).blocks
-    assert table.rows[0][:4] == ["Gaussian, d = 20", "quadratic", "1", "2 converged, 1 transient"]
-    assert table.rows[0][5] == "0.200" and table.rows[0][7] == "2.0 ± 1.0"
-    assert table.keys[0][2] == 1.0 and table.keys[0][5:8] == [pytest.approx(0.2), 0.5, 2.0]
-    assert (
-        np.isnan(table.keys[0][9])
-        and verdict_sections.verdict_section([]).blocks[0].words == "The run has no conditions."
-    )
-
-
-@pytest.mark.parametrize(("many", "more"), [(0, ""), (1, ""), (30, ""), (31, "and 1 more.")])
-def test_problems_with_the_files(many, more):
-    results = SimpleNamespace(problems=[f"problem {i}" for i in range(many)])
-    blocks = sections.certainty_section(results, ["Sure."] if many else []).blocks
-    if not many:
-        assert [b.words for b in blocks] == ["Nothing came through, so there is nothing to be sure of."]
-        return
-    assert blocks[1].words == f"{many} problem{'s' * (many > 1)} with the files of this run:"
-    assert len(blocks[2].items) == min(many, 30) and [b.words for b in blocks[3:]] == [more] * bool(more)
-
-
-def test_a_record_as_rows():
-    record = {"a": 1, "b": {"c": {"d": 2, "e": 3}, "f": [1, 2], "g": {"h": {"i": 4}}}, "j": {"k": 5}}
-    assert sections.record_rows(record) == [
-        ["a", "1"], ["b.c", "d 2, e 3"], ["b.f", "1, 2"], ["b.g.h", "i 4"], ["j.k", "5"]]  # fmt: skip
-
-
-def test_figures_have_numbers_and_albums_their_pages(tmp_path):
-    figure = {"section": "One", "caption": "C.", "alt": "A", "notes": []}
-    album = {"section": "Two", "name": "x_more", "captions": ["c"], "first": 3}
-    index = {
-        "figures": [figure | {"name": n, "section": s} for n, s in (("a", "One"), ("b", "Two"), ("c", "One"))],
-        "albums": [album, album | {"first": 4, "captions": ["d", "e"]}],
-        "absent": [{"name": "z", "reason": "no data"}],
-    }
-    blocks = sections.figures_section(tmp_path, index).blocks
-    shown = [(b.path.stem, b.number) for b in blocks if hasattr(b, "path")]
-    assert shown == [("a", 1), ("c", 2), ("b", 3)]
-    folded = [b.title for b in blocks if type(b).__name__ == "Folded"]
-    assert [f.split(" in ")[0] for f in folded] == ["Page 3 is", "Pages 4 to 5 are"]
-    assert [b.title for b in blocks if isinstance(b, Section)] == ["One", "Two", "Not drawn"]
-    nothing = sections.figures_section(tmp_path, {"figures": [], "absent": []}).blocks
-    assert [b.words for b in nothing] == ["No figure could be drawn."] and not isinstance(nothing[0], Table)
-
-
-@pytest.mark.parametrize(("inches", "wide"), [(3.25, False), (6.75, True)])
-def test_a_figure_of_two_columns_takes_the_width_of_the_page(tmp_path, inches, wide):
-    plt.figure(figsize=(inches, 1)).savefig(tmp_path / "a.png", dpi=300)
-    plt.close()
-    assert ('class="wide"' in Figure(tmp_path / "a.png", "C.", "A").html()) == wide

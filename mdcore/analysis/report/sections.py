@@ -25,7 +25,7 @@ from mdcore.analysis.report.publishing import publish
 from mdcore.analysis.report.verdict_sections import verdict_section, waiting_section
 from mdcore.analysis.tables.norms import norms_section
 from mdcore.analysis.tables.numbers import DASH, is_number, readable
-from mdcore.analysis.tables.statistics_tables import FEWER, QUANTITIES, columns_of, counts
+from mdcore.analysis.tables.statistics_tables import FEWER, QUANTITIES, columns_of, counts, quantity
 from mdcore.store.columns import metric
 
 __all__ = ["build", "publish"]
@@ -117,7 +117,8 @@ def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
             cells[shown.index("angle_max_margin")] += f" {NOT_UNIQUE}"
         rows.append([title, c.words, str(c.depth), counts(row), *cells])
         sizes = [
-            float(row[f"{m}_mean"]) if cell != DASH else float("nan") for m, cell in zip(shown, cells, strict=True)
+            float(row[f"{m}_{'max' if quantity(m).bound else 'mean'}"]) if cell != DASH else float("nan")
+            for m, cell in zip(shown, cells, strict=True)
         ]
         keys.append([title, c.words, float(c.depth), float(row["n_used"]), *sizes])
     head = ["data", "potential", "L", "n", *[shown_axis(m) for m in shown]]

@@ -150,9 +150,10 @@ def verdict_section(found: list[Verdict]) -> Section:
         ]
         for v, gap, bound, ends, path in columns
     ]
+    sizes = [float("nan") if r[6] == "none" else v.bound for v, r in zip(found, rows, strict=True)]
     keys = [
-        [*r[:2], float(v.condition.depth), *r[3:5], gap, v.bound, v.linear_ends.mean, r[8], v.equal_loss.mean]
-        for v, r, gap in zip(found, rows, gaps, strict=True)
+        [*r[:2], float(v.condition.depth), *r[3:5], gap, size, v.linear_ends.mean, r[8], v.equal_loss.mean]
+        for v, r, gap, size in zip(found, rows, gaps, sizes, strict=True)
     ]
     head = [
         "data",

@@ -49,7 +49,7 @@ def degrees(e: Estimate, name: str, meaning: str) -> str:
         return f"{in_degrees(angle(e.mean), name, meaning)} (mean of {runs} runs)"
     if e.high - e.low <= 1e-9 * e.mean:
         return f"{in_degrees(angle(e.mean), name, meaning)} (identical in all {runs} runs)"
-    decimals = min(9, max(2, 3 - math.floor(math.log10(abs(e.mean))))) if e.mean else 9  # four digits say enough
+    decimals = max(2, 3 - math.floor(math.log10(max(e.mean, 1e-6))))  # four digits say enough
     m, low, high = (v.replace("-", "−") for v in with_interval(e.mean, max(0.0, e.low), e.high, decimals))
     low, high = (in_degrees(v, name + k, f"95 % interval of the {meaning}") for v, k in ((low, "Low"), (high, "High")))
     return f"{in_degrees(m, name, meaning)} (mean of {runs} runs, 95 % interval {low} to {high})"
