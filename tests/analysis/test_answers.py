@@ -312,3 +312,5 @@ def test_a_run_that_goes_on_is_preliminary(monkeypatch):
     assert first.startswith("Preliminary, with 2 of 3 runs: the 1 condition on separable data reaches")
     assert f"quadratic at depth L = 1 {ON}" in first
     assert not of("", [shallow()])[0].startswith("Preliminary")
+    first, *_ = of("", [shallow(), shallow("a", facet="Z")])
+    assert "quadratic at depth L = 1 on Gaussian (d = 20); a at L = 1 on Z" in first

@@ -30,6 +30,7 @@ OVERLAP |= {"logreg_kind": "unregularised"}
         (0.4, (0.3, 0.4), (L2, L3), OPEN),
         (0.0, (1.0, 0.0), (L2, L3), OPEN),  # exactly the tolerance: rounding decides, so nothing is said
         (1.5, (0.8, 0.9), (L2, L2), NO),  # both have arrived at one direction
+        (1.5, (1.0, 1.0), (L2, L2), NO),
         (1.5, (0.4, 1.2), (L2, L2), OPEN),  # one has not
         (9.0, (0.8, 0.9), (L2, L2), OPEN),  # these bounds cannot both be true
         (90.0, (0.1, 180.0), (L2, L3), OPEN),
@@ -62,6 +63,39 @@ def test_a_run_that_proves_nothing_leaves_it_open(row, spoiled):
     assert good.known and good.bound == 0.4 and not good.why
     assert not bad.known and not bad.reached and bad.why
     assert decide(0.0, good, bad) == decide(90.0, bad, good) == OPEN
+
+
+@pytest.mark.parametrize(
+    ("word", "unique"),
+    [*((w, True) for w in (True, "True", 1, "1", 1.0, "1.0")), *((w, False) for w in (False, "False", 0, "0", 0.0)),
+     *((w, None) for w in ("", np.nan, None, "yes", 2))],
+)  # fmt: skip
+def test_what_counts_as_unique(word, unique):
+    assert directions.is_unique({"reference_unique": word}) is unique
+
+
+@pytest.mark.parametrize(
+    ("row", "end"),
+    [
+        (CERTIFIED, End(0.4, L2, True)),
+        (CERTIFIED | {"angle_bound": 0.0, "limit_p": 1.0}, End(0.0, (MAX_MARGIN, 1.0), True)),
+        (CERTIFIED | {"limit_p": 0.5}, End(why="the potential names no limit")),
+        (CERTIFIED | {"angle_bound": -0.5}, End(why="the certificate says nothing of the direction")),
+        (CERTIFIED | {"reference_unique": False}, End(why="the l2 optimum is not known to be unique")),
+        (OVERLAP, End(0.4, (MINIMISER,))),
+        (OVERLAP | {"angle_logreg": 0.0}, End(0.0, (MINIMISER,))),
+        (OVERLAP | {"angle_logreg": -0.5}, End(why="no exact minimiser to compare with")),
+        (CERTIFIED | {"status": "missing"}, End(why="not run")),
+        (CERTIFIED | {"status": "transient"}, End(why="transient")),
+        (CERTIFIED | {"status": None}, End(why="no status")),
+    ],
+)
+def test_the_end_of_a_run(row, end):
+    assert end_of(row) == end
+
+
+def test_a_bound_of_180_degrees_proves_nothing():
+    assert not End(180.0, L2).known and End(179.9, L2).known and End(0.0, L2).reached and not End(1.1, L2).reached
 
 
 @pytest.mark.parametrize("row", [CERTIFIED, OVERLAP])

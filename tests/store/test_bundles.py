@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import small_runs
 from fake_grids import ROOT
-from processes import assert_same_results, run_in
+from processes import assert_same_results
 
 from mdcore import run_bundle
 from mdcore.files import sealed
@@ -25,7 +25,7 @@ from mdcore.store.bundles import archive, contents, reproduction
 from mdcore.store.bundles.data_places import moved_grid, without_places
 from mdcore.store.commits import committed
 from mdcore.store.drafts import Draft
-from mdcore.store.runs import RunError, read_manifest, read_run
+from mdcore.store.runs import RunError, read_manifest, read_run, run_of
 
 TABLE = "hours,age,passed\n1.5,23,no\n2,31,no\n3.5,25,no\n4,22,no\n5,24,yes\n6.5,27,yes\n7,21,yes\n8.5,33,yes\n"
 OWN = '''
@@ -381,6 +381,6 @@ def test_a_bundle_makes_the_run_again_where_nothing_of_the_original_is_left(tmp_
     assert "every predictor is equal to the bit" in printed and "all of it is equal, to the bit" in printed
     texts = [path for path in away.rglob("*") if path.suffix in (".json", ".yaml", ".md", ".html")]
     assert texts and not [path for path in texts if str(home) in path.read_text(errors="replace")]
-    again, first = (read_run(run_in(place / runs)) for runs in ("reproduced/runs_out", "runs_out"))
+    again, first = (read_run(run_of(place / runs, "own")) for runs in ("reproduced/runs_out", "runs_out"))
     assert again.final["metric.mine:largest_share"].tolist() == first.final["metric.mine:largest_share"].tolist()
     assert len(list((place / "reproduced/analysis_results/own/figures").glob("*.png"))) == 1
