@@ -73,7 +73,7 @@ def test_how_many_runs_a_condition_has(counts, said):
 def test_means_and_boxes_are_of_several_runs():
     means = end_points._means(pd.DataFrame({"condition_id": ["a", "b", "b"], "value": [1.0, 2.0, 4.0]}))
     assert means.to_dict() == {"b": 3.0}
-    conditions = [SimpleNamespace(id=name, potential_key=key) for name, key in (("a", "k0"), ("b", "k1"), ("c", "k1"))]
+    conditions = [SimpleNamespace(id=name, potential_key=key) for name, key in (("a", "k0"), ("b", "k1"), ("c", "k0"))]
     study = SimpleNamespace(conditions=conditions, colours={"k0": "r", "k1": "b"}, markers={"k0": "o", "k1": "s"})
     runs = pd.DataFrame({"condition_id": ["a"] * 7 + ["b"] * 8 + ["c"] * 9, "status": "converged"})
     runs["value"] = np.arange(24.0)
