@@ -82,6 +82,10 @@ def test_means_and_boxes_are_of_several_runs():
     boxes = [box.get_path().get_extents() for box in ax.patches]
     assert [(round(b.y0, 3), round(b.y1, 3)) for b in boxes] == [(2.7, 3.3), (5.7, 6.3)]  # on the rows of b and c
     assert [(b.x0, b.x1) for b in boxes] == [(8.75, 12.25), (17.0, 21.0)]  # their quartiles
+    alone = Figure().subplots()
+    end_points._points(alone, study, runs[runs["condition_id"] != "c"], {"a": 1, "b": 3})
+    (box,) = alone.patches
+    assert (round(box.get_path().get_extents().height, 3), len(alone.collections)) == (0.6, 2)
     lines = sorted(sorted(line.get_xdata()) for line in ax.lines if len(line.get_xdata()))
     assert lines == [[7, 8.75], [10.5, 10.5], [12.25, 14], [15, 17], [19, 19], [21, 23]]  # full range and medians
 
