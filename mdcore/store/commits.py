@@ -134,7 +134,9 @@ def read_notes(output: Path, cell_ids: list[str]) -> dict[str, Any]:
     try:
         notes: dict[str, Any] = UNKNOWN | json.loads((output / NOTES).read_bytes())
         cells = sorted(notes["status"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for part in ("status", "messages", "files"):
+            notes[part].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultError(f"the notebook left no readable {NOTES}: {error}") from None
     if cells != sorted(cell_ids):
         raise ResultError(f"the notebook returned other cells than were asked for: {cells[:3]} …")

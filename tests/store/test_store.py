@@ -193,6 +193,17 @@ def test_incomplete_results_are_refused(tmp_path, missing):
         read_notes(tmp_path, ["a"])
 
 
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"status": {"a": "converged"}}', '{"status": {"a": 1}, "messages": {}, "files": []}',
+             '{"status": ["a"], "messages": {}}'],
+)  # fmt: skip
+def test_notes_of_another_shape_are_refused(tmp_path, text):
+    leave_results(tmp_path, results(["a"]))
+    (tmp_path / NOTES).write_text(text)
+    with pytest.raises(ResultError, match=f"no readable {NOTES}"):
+        read_notes(tmp_path, ["a"])
+
+
 def test_results_of_other_cells_are_refused(tmp_path):
     write_results(tmp_path, results(["a", "b"]))
     with pytest.raises(ResultError, match="other cells"):

@@ -59,8 +59,10 @@ def write(study: Study, output_dir: str | Path, earlier: str | Path | None = Non
         gc.freeze()  # the tables and modules stay; looking through them after every figure doubles the time
         often = gc.get_threshold()
         gc.set_threshold(50_000)
-        parts = _side_by_side(study, todo, place, min(jobs or len(os.sched_getaffinity(0)), len(todo)))
-        gc.set_threshold(*often)
+        try:
+            parts = _side_by_side(study, todo, place, min(jobs or len(os.sched_getaffinity(0)), len(todo)))
+        finally:
+            gc.set_threshold(*often)
         index = {name: [item for part in parts for item in part[name]] for name in ("figures", "albums", "absent")}
         names = [f"{f['name']}.{kind}" for f in index["figures"] for kind in ("png", "pdf")]
         names += [f"{a['name']}.pdf" for a in index["albums"]]

@@ -47,6 +47,11 @@ def _these(verdicts: list[Verdict], of: list[Verdict]) -> str:
     return f"{'This is' if len(verdicts) == 1 else 'These are'} {scope(verdicts, of)}."
 
 
+def _of_total(n: int, total: str, several: str) -> str:
+    """Which of the n that `total` counts: `several` says it where there is more than one."""
+    return f"the {total}" if n == 1 else several
+
+
 def depth_head(verdicts: list[Verdict]) -> tuple[str, list[str]]:
     """(whether depth changes the limit direction, what is open), over deep conditions with a linear companion."""
     by = {k: [v for v in verdicts if v.limit_changed == k] for k in (NO, YES, OPEN)}
@@ -68,16 +73,15 @@ def depth_head(verdicts: list[Verdict]) -> tuple[str, list[str]]:
         ]
     if by[YES]:
         tail = f" It does not in {kept}." if by[NO] else ""
-        where = f"the {total}" if len(verdicts) == 1 else f"{changed} of {total}"
+        where = _of_total(len(verdicts), total, f"{changed} of {total}")
         return (
             f"Depth changes the limit direction in {where}: in every run, the limits of deep and linear "
             f"mirror descent are proved to be more than {SAME:g}° apart ({scope(by[YES], verdicts)}).{tail}"
         ), rest
     if by[NO]:
-        where = f"in {kept} of {total}" if by[OPEN] else f"in any of the {total}"
-        where = f"in the {total}" if len(verdicts) == 1 else where
-        return f"Depth does not change the limit direction {where}: {same}. {_these(by[NO], verdicts)}", rest
-    where = f"the {total}" if len(verdicts) == 1 else f"any of the {total}"
+        where = _of_total(len(verdicts), total, f"{kept} of {total}" if by[OPEN] else f"any of the {total}")
+        return f"Depth does not change the limit direction in {where}: {same}. {_these(by[NO], verdicts)}", rest
+    where = _of_total(len(verdicts), total, f"any of the {total}")
     return (
         f"Whether depth changes the limit direction is open: in {where} ({scope(verdicts)}), the bounds do not "
         "determine the directions of all deep and linear runs."
@@ -148,7 +152,7 @@ def limit_sentences(verdicts: list[Verdict]) -> tuple[list[str], list[str]]:
             f"own norm, with every run within {SAME:g}° of it: {scope(reached, separable)}. {_widest_bounds(reached)}"
         )
     else:
-        where = f"the {total}" if len(separable) == 1 else f"any of the {total}"
+        where = _of_total(len(separable), total, f"any of the {total}")
         out.append(
             f"It is not proved in {where} that every run ends within {SAME:g}° of the max-margin direction of the "
             "potential's own norm."
@@ -274,7 +278,7 @@ def potential_sentences(
     total += f" with {others}, on the same data and at the same depth"
     named = {k: [v for v, *_ in some] for k, some in said.items()}
     if said[YES]:
-        where = f"the {total}" if len(pairs) == 1 else f"{apart} of {total}"
+        where = _of_total(len(pairs), total, f"{apart} of {total}")
         head = (
             f"Different potentials end in different directions: in {where}, the limits are proved in every "
             f"run to be more than {SAME:g}° apart: {scope(named[YES])}."
@@ -285,9 +289,8 @@ def potential_sentences(
             f"proved in every run to be more than {SAME:g}° apart."
         )
     else:
-        every = "the" if len(pairs) == 1 else "all"
-        where = f"in {every} {total}: {scope(named[NO])}"
-        head = f"Different potentials end in the same direction, within {SAME:g}°, {where}."
+        where = _of_total(len(pairs), total, f"all {total}")
+        head = f"Different potentials end in the same direction, within {SAME:g}°, in {where}: {scope(named[NO])}."
     if said[NO] and (said[YES] or said[OPEN]):
         head += f" In {alike}, they are the same within {SAME:g}°: {scope(named[NO])}."
     if said[OPEN] and said[YES]:
