@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mdcore.analysis.figures import style
 from mdcore.analysis.figures.drawings import end_points
-from mdcore.analysis.figures.layout import Group
+from mdcore.analysis.figures.layout import Group, Margins, label, panel_grid
 from mdcore.analysis.figures.registry import Absent
 
 pytestmark = pytest.mark.usefixtures("shipped_style")
@@ -229,3 +229,12 @@ def test_one_panel_alone():
     (ax,) = item.figure.axes
     assert overlaps(item.figure) == [] and ax.get_ylim() == pytest.approx((2.7, -0.7))
     assert [t.get_text() for t in ax.get_yticklabels()] == ["data 0", "k0, L = 1", "k0, L = 2"]
+
+
+def test_lines_of_titles_and_labels_stand_close():
+    figure, axes = panel_grid(1, 1, (3.25, 1.0), Margins())
+    label(axes[0, 0], "one\ntwo", y="one\ntwo")
+    renderer, points = figure.canvas.get_renderer(), figure.dpi / 72
+    title, side = (text.get_window_extent(renderer) for text in (axes[0, 0].title, axes[0, 0].yaxis.label))
+    assert 2 * 8 * points < title.height < 2.5 * 8 * points  # two lines of 8 pt
+    assert 2 * 7 * points < side.width < 2.5 * 7 * points
