@@ -21,7 +21,8 @@ from mdcore.bench.timing import wall_seconds
 from mdcore.config.grid import cell_from_config
 from mdcore.store.fingerprint import SOURCE_ROOT
 from mdcore.store.locations import shipped
-from mdcore.training.stack import load_data, plan_cells, stack_plan
+from mdcore.training.cell_data import load_data
+from mdcore.training.stack import plan_cells, stack_plan
 
 QUICK = ["--set", "epochs=200", "--only", "digits=3v5,seed=0"]
 PRODUCT = (

@@ -42,7 +42,7 @@ def load_data(
     """
     from mdcore.config.errors import GridError
     from mdcore.config.grid import cell_from_config
-    from mdcore.training.stack import load_data
+    from mdcore.training.cell_data import load_data
 
     rest = {"potential": "quadratic", "step": {"rule": "constant"}, "epochs": 1}  # no matter of the data
     try:

@@ -36,7 +36,7 @@ class ContentNow:
     def load(self, cell: Cell) -> Dataset:
         """The data of a cell. Raises what their loader raised, which is asked once."""
         if cell.data_key not in self._loaded:
-            from mdcore.training.stack import load_data
+            from mdcore.training.cell_data import load_data
 
             try:
                 self._loaded[cell.data_key] = load_data(cell.config, self.grid.plugin_dir, self.grid.data_dir)

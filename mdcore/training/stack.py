@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import io
 import json
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mdcore.config.cell import Cell, is_user_defined, located, make_cell
-from mdcore.config.plugins.loading import companion_config, load_dataset, load_metric, potentials_for, rule_for
+from mdcore.config.cell import Cell, is_user_defined, make_cell
+from mdcore.config.plugins.loading import companion_config, load_metric, potentials_for, rule_for
 from mdcore.config.plugins.sources import loaded_plugins
 from mdcore.files import atomic_write
 from mdcore.math.engine.compiled import jit as compiled_code
@@ -27,9 +26,9 @@ from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Lp, Potential
 from mdcore.math.step_rules import StepRule
-from mdcore.problems import datasets
 from mdcore.problems.references import solve_references
 from mdcore.training import exploring, measures, own_metrics
+from mdcore.training.cell_data import load_data
 from mdcore.training.failures import RequestRefused, one_line, refused
 from mdcore.training.progress import steps_taken, tell
 
@@ -118,32 +117,6 @@ def blaming(cells: list[Cell], plans: list[CellPlan], companions: dict[int, int]
         if not ids:
             raise
         raise RequestRefused(one_line(error), ids) from error
-
-
-def load_data(config: dict, plugin_dir=None, data_dir=None) -> datasets.Dataset:
-    """The data set of a cell; relative paths start at `data_dir`, None: at the working directory.
-
-    A function of the user's own is called with copies of the data set's own keys and the seed, in `data_dir`, or in
-    the directory of its file where there is none. Raises DataError; whatever a user's function raises becomes one.
-    """
-    name = config["dataset"]["name"]
-    if not is_user_defined(name):
-        config = located(config, data_dir)
-        return datasets.load_dataset(config["dataset"], config["digits"], config["pca"], config["seed"])
-    keys = copy.deepcopy({key: value for key, value in config["dataset"].items() if key != "name"})
-    make, place = load_dataset(name, plugin_dir), Path(data_dir or plugin_dir or ".").absolute()
-    try:
-        with chdir(place):
-            made = make(**keys, seed=config["seed"])
-    except datasets.DataError:
-        raise
-    except Exception as error:
-        given = ", ".join(f"{key}={value!r}" for key, value in {**keys, "seed": config["seed"]}.items())
-        where = f" (relative paths start at {place})" if isinstance(error, OSError) else ""
-        raise datasets.DataError(f"{name}({given[:200]}) raised {type(error).__name__}: {error}{where}") from error
-    if isinstance(made, datasets.Dataset):
-        return made
-    raise datasets.DataError(f"{name} returned {type(made).__name__}; expected a mdcore.problems.datasets.Dataset")
 
 
 def plan_cells(cells: list[Cell], plugin_dir=None) -> tuple[list[CellPlan], dict[int, int]]:

@@ -16,7 +16,7 @@ from mdcore.problems.datasets import Dataset
 from mdcore.problems.references import References, solve_references
 from mdcore.store.locations import shipped
 from mdcore.store.runs import RunData, find_run, read_run
-from mdcore.training.stack import load_data
+from mdcore.training.cell_data import load_data
 
 GRIDS = shipped("grids")
 

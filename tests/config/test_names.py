@@ -41,9 +41,10 @@ from mdcore.runner.plan import Rerun, describe, make_plan
 from mdcore.store.commits import committed
 from mdcore.store.fingerprint import code_parts
 from mdcore.store.runs import Run
+from mdcore.training.cell_data import load_data
 from mdcore.training.content import ContentNow
 from mdcore.training.measures import typed_parameters
-from mdcore.training.stack import _request_fingerprint, load_data
+from mdcore.training.stack import _request_fingerprint
 
 GRIDS = Path(__file__).resolve().parents[2] / "grids"
 HEAD = f'question: "?"\n{STEPS}'

@@ -26,7 +26,7 @@ from mdcore.math.engine.block import Block
 from mdcore.math.potentials import Lp, signed_power
 from mdcore.problems import mnist, synthetic
 from mdcore.problems.datasets import load_dataset
-from mdcore.training.stack import load_data
+from mdcore.training.cell_data import load_data
 from mdcore.verification import figures, report
 from mdcore.verification.claim import COLUMNS, FAIL, PASS, Claim, ClaimFigure, Measurement, Series, at_most, within
 from mdcore.verification.claims import bounds, coverage, decisions, exact, limits, shipped, structure

@@ -15,7 +15,7 @@ from mdcore.problems.datasets import Dataset
 from mdcore.problems.proofs import certificates
 from mdcore.problems.references import References, solve_references
 from mdcore.problems.solvers import conic
-from mdcore.training.stack import load_data
+from mdcore.training.cell_data import load_data
 from mdcore.verification.claim import ClaimFigure, Measurement, Register, at_most, curves, is_quick, largest
 from mdcore.verification.evidence import GRIDS
 from mdcore.verification.independent import degrees, least_polyhedral
