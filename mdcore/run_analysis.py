@@ -67,11 +67,12 @@ def analyse(run_dir: Path, draft, style_file: str | None = None) -> list[str]:
             except (NotebookFailed, KernelDied):
                 draft.keep = True
                 raise
-    from mdcore.analysis.figures.study import keep_style
     from mdcore.analysis.report.publishing import publish, warnings
 
     publish(executed, draft.path)
     if style_file:
+        from mdcore.analysis.figures.study import keep_style
+
         keep_style(style_file, draft.path)
     return warnings(draft.path)
 

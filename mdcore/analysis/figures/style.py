@@ -209,12 +209,20 @@ def _lay_out(figure: Figure) -> None:
 
 
 def save(figure: Figure, stem: Path) -> None:
-    """Write stem.png (300 dpi) and stem.pdf (fonts embedded) without dates, and close the figure."""
+    """Write stem.pdf (fonts embedded, no dates) and stem.png, the same page in pixels (300 dpi); close the figure.
+
+    PDFium makes pixels of the page in a sixth of the time in which matplotlib draws a figure a second time.
+    """
+    from pypdfium2 import PdfDocument  # here: it loads a library
+
     _lay_out(figure)
-    png = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}}  # 6 takes twice the time
-    figure.savefig(stem.with_name(stem.name + ".png"), **png)
-    figure.savefig(stem.with_name(stem.name + ".pdf"), metadata=_UNDATED)
+    pdf, png = (stem.with_name(f"{stem.name}.{kind}") for kind in ("pdf", "png"))
+    figure.savefig(pdf, metadata=_UNDATED)
     plt.close(figure)
+    dpi = RC["savefig.dpi"]
+    with PdfDocument(pdf) as document:
+        # The size is rounded up, beyond 975 pixels for 3.25 in; level 3 compresses as well as 6 in half the time.
+        document[0].render(scale=(dpi - 1e-6) / 72).to_pil().save(png, dpi=(dpi, dpi), compress_level=3)
 
 
 def book(path: Path) -> PdfPages:

@@ -34,7 +34,7 @@ TEMPORARY = "tmp"  # of the kernels, in the private directory
 # Imported before a fork. Not pyplot, nor a backend of notebooks: they look for theirs when they are imported.
 KERNEL = ("ipykernel.kernelapp", "matplotlib.backends.backend_agg", "matplotlib.figure")
 FOR_TRAINING = (*KERNEL, "mdcore.training.stack", "mdcore.training.preview")
-FOR_ANALYSIS = (*KERNEL, "pandas", "scipy.stats", "mdcore.store.runs")
+FOR_ANALYSIS = (*KERNEL, "pandas", "scipy.stats", "pypdfium2", "mdcore.store.runs")
 SOCKET_PATH_LIMIT = 60  # a unix socket path has about 100 bytes; the directory's own name takes the rest
 
 # One thread each: stacks are the unit of parallel work, and sums in a fixed order give the same bits.
