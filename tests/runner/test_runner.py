@@ -23,7 +23,8 @@ from mdcore.runner import execution
 from mdcore.runner.backends import LocalBackend
 from mdcore.runner.command import remove_leftovers
 from mdcore.runner.execution import RunSettings, StackJob, StackResult, Status, cannot_write, run_stack, write_request
-from mdcore.runner.kernels.servers import PINNED, PREFIX, Kernels, sweep
+from mdcore.runner.kernels import servers
+from mdcore.runner.kernels.servers import PINNED, PREFIX, Kernels, nothing_is_compiled, sweep
 from mdcore.runner.notebooks import KernelDied, NotebookFailed, execute
 from mdcore.runner.plan import failure_table
 from mdcore.runner.runner import Trial
@@ -387,3 +388,19 @@ def test_the_table_of_failures_says_which_why_and_where():
     assert "1 cells failed" in table
     assert "cell_a  it broke" in table
     assert "see runs/x/train_cell.ipynb" in table
+
+
+def test_the_first_run_of_a_clone_is_said_to_compile_before_the_server_says_so(tmp_path, monkeypatch):
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    (tmp_path / "__pycache__").mkdir()
+    assert nothing_is_compiled(tmp_path)
+    monkeypatch.setattr(servers, "nothing_is_compiled", lambda: nothing_is_compiled(tmp_path))
+    monkeypatch.setattr(servers, "Server", lambda *_: SimpleNamespace(close=lambda: None))
+    with Kernels(LIGHT_KERNELS) as kernels:
+        assert kernels.starting() == "compiling"
+    (tmp_path / "__pycache__" / "layers.nbi").touch()
+    with Kernels(LIGHT_KERNELS) as kernels:
+        assert kernels.starting() == "starting"
+    (tmp_path / "__pycache__" / "layers.nbi").unlink()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert not nothing_is_compiled(tmp_path)

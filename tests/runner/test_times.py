@@ -229,6 +229,15 @@ def test_on_a_crowded_machine_more_is_expected_until_something_is_known(monkeypa
     assert past.crowd() == 4.0
 
 
+def test_logging_costs_as_many_rows_as_are_logged_by_then():
+    (stack,) = compose(fake_cells(2, epochs=2000))
+    whole, logged = stack.model, log_spaced_epochs(2000, 120)
+    for epoch in (1, 10, 20, 300, 2000):
+        rows = sum(t <= epoch for t in logged) / len(logged)
+        assert whole(epoch / 2000) == pytest.approx(epoch / 2000 * whole.steps + rows * whole.logged)
+    assert whole() == whole.steps + whole.logged and whole(0.0) == 0.0
+
+
 def test_stacks_are_the_same_whatever_is_remembered(tmp_path, monkeypatch):
     """What is trained together rests on the grid alone."""
     monkeypatch.setenv("MDCORE_CACHE", str(tmp_path))

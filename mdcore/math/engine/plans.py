@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import torch
-
 from mdcore.math import losses
 from mdcore.math.potentials import Potential
 from mdcore.math.step_rules import StepRule
+from mdcore.math.torch_later import torch  # the runner's cost model asks for the logged epochs alone
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class StackPlan:
     stop_gap: float | None = None
     separable: bool = True
     active_set: bool = True  # leave out points whose weight is provably below rounding, see data_pass.py
-    dtype: torch.dtype = torch.float64
+    dtype: torch.dtype = field(default_factory=lambda: torch.float64)
     device: str = "cpu"
 
     def __post_init__(self) -> None:

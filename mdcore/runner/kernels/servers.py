@@ -57,6 +57,12 @@ class KernelNotReady(RuntimeError):
     """A kernel that ended, or did not answer, before it was told anything."""
 
 
+def nothing_is_compiled(place: Path = SOURCE_ROOT / "mdcore" / "math" / "engine" / "compiled") -> bool:
+    """Whether the folder of the loops, where compiled code is kept, holds none: the first run of a clone."""
+    kept_here = os.access(place, os.W_OK) and not os.environ.get("NUMBA_CACHE_DIR")
+    return kept_here and not any(place.glob("__pycache__/*.nbi"))
+
+
 def kernel_environment(directory: Path) -> dict[str, str]:
     """The environment of a kernel: what is listed of that of this process, and ours.
 
@@ -121,6 +127,8 @@ class Kernels(PrivateDirectory):
 
     def __enter__(self) -> Kernels:
         super().__enter__()
+        if nothing_is_compiled():
+            (self.directory / STATE).write_text("compiling", encoding="ascii")
         self._serve()  # imports while this process goes on
         return self
 

@@ -5,11 +5,13 @@ Plans and ETAs begin with it; what this machine has really measured corrects it 
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mdcore.config.cell import name_of, parameters_of
+from mdcore.math.engine.plans import log_spaced_epochs
 from mdcore.math.potentials import BUILTIN, Potential
 from mdcore.problems.sources import SOURCES
 
@@ -41,9 +43,15 @@ def map_cost(config: dict) -> float:
     return max(BUILTIN.get(name_of(entry), Potential).map_cost(parameters_of(entry)) for entry in each)
 
 
+@lru_cache(256)
+def logged_epochs(epochs: int, points: int) -> tuple[int, ...]:
+    """The engine's own, kept: an ETA asks for them again and again."""
+    return log_spaced_epochs(epochs, points)
+
+
 def rows(config: dict) -> int:
-    """Logged epochs, about; they are spaced evenly in log t."""
-    return min(config.get("log_points", 120), config["epochs"])
+    """The number of logged epochs."""
+    return len(logged_epochs(config["epochs"], config.get("log_points", 120)))
 
 
 def layers_cost(cell) -> float:
@@ -56,17 +64,19 @@ def layers_cost(cell) -> float:
 class Model:
     """Seconds that cells trained together are expected to take, as a function of the share of their steps they take.
 
-    share · steps + rows(share) / rows(1) · logged, where steps = epochs · (s + blocks + Σ (c + a·n·d + w·weights·map))
-    and logged = Σ rows · r, both sums over the cells. `kind`: what most of it goes to.
+    share · steps + r · logged, where r is the share of the logged epochs among these steps (the early ones are logged
+    one and all), steps = epochs · (s + blocks + Σ (c + a·n·d + w·weights·map)) and logged = Σ rows · (what one costs),
+    both sums over the cells. `kind`: what most of it goes to.
     """
 
     steps: float
     logged: float
-    epochs: int
+    epochs: tuple[int, int]  # in all, and log_points
     kind: str
 
     def __call__(self, share: float = 1.0) -> float:
-        return share * self.steps + math.log1p(share * self.epochs) / math.log1p(self.epochs) * self.logged
+        logged = logged_epochs(*self.epochs)
+        return share * self.steps + bisect_right(logged, share * self.epochs[0]) / len(logged) * self.logged
 
 
 def model(cells: Sequence) -> Model:
@@ -82,4 +92,4 @@ def model(cells: Sequence) -> Model:
         layers += SECONDS_PER_WEIGHT * dear * entries
         logged += rows(config) * (SECONDS_PER_ROW + ROW_PER_WEIGHT * entries + ROW_PER_NUMBER * n * d)
     kind = max((fixed, "steps"), (passes, "passes"), (layers, "layers"))[1]
-    return Model(epochs * (fixed + passes + layers), logged, epochs, kind)
+    return Model(epochs * (fixed + passes + layers), logged, (epochs, cells[0].config.get("log_points", 120)), kind)
