@@ -22,6 +22,7 @@ from mdcore.config.plugins.loading import companion_config, load_metric, potenti
 from mdcore.config.plugins.sources import loaded_plugins
 from mdcore.files import atomic_write
 from mdcore.math.engine.compiled import jit as compiled_code
+from mdcore.math.engine.data_pass import FEW_COLUMNS, LEAST_COLUMNS
 from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
 from mdcore.math.engine.trainer import StackTrainer
 from mdcore.math.potentials import Lp, Potential
@@ -227,14 +228,15 @@ def _write_state(path: str, state: dict) -> None:
 
 
 def warm_up(compiling: Callable[[], None] | None = None) -> None:
-    """Two steps of a small stack: what is compiled for training is then loaded, for this process and its forks.
+    """Two steps of small stacks: what is compiled for training is then loaded, for this process and its forks.
 
     `compiling` is called where loops are not found and have to be compiled first.
     """
     compiled_code.BEFORE_COMPILING[:] = [compiling] if compiling else []
     cells = [CellPlan((Lp(p),) * 2, seed=0, width=2) for p in (1.5, 2.0, 3.0)]
-    A = torch.ones(9, 16, dtype=torch.float64)
-    StackTrainer(A, cells, StackPlan(StepRule("normalized", 1.0), 2, (2,))).advance()
+    for columns in (FEW_COLUMNS, LEAST_COLUMNS):  # each has products of its own
+        A = torch.ones(9, columns, dtype=torch.float64)
+        StackTrainer(A, cells, StackPlan(StepRule("normalized", 1.0), 2, (2,))).advance()
     compiled_code.BEFORE_COMPILING.clear()
 
 

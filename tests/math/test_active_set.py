@@ -130,7 +130,9 @@ def test_points_that_weigh_something_are_summed(excess):
     now.w.copy_(w)
     passes(now, True)
     weights = torch.exp(20.0 - A @ w[0])
-    expected = weights @ A
+    expected = torch.tensor(
+        [math.fsum(column) for column in (weights.unsqueeze(1) * A).mT.tolist()], dtype=torch.float64
+    )
     off = torch.linalg.vector_norm(now.g[0] / now.weight_sum[0] - expected / weights.sum())
     assert off <= 1e-14 * torch.linalg.vector_norm(expected / weights.sum())
     assert (passes.passes_saved == 1) == (excess == 60.0)

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from mdcore.math import losses
 from mdcore.math.engine import block, compiled, data_pass, torch_loops
 from mdcore.math.engine import trainer as engine
+from mdcore.math.engine.compiled import few_columns
 from mdcore.math.engine.compiled.layers import _add_outer as add_outer
 from mdcore.math.engine.compiled.points import _exp2 as exp2
 from mdcore.math.engine.plans import CellPlan, StackPlan
@@ -51,6 +53,28 @@ def test_products_with_the_data(cells, points, d, dtype):
     assert_equal_to_rounding("margins", [random(cells, d, dtype=dtype), A, random(cells, points, dtype=dtype)])
     weights = random(cells, points, seed=2, dtype=dtype)
     assert_equal_to_rounding("add_weighted_points", [weights, A, random(cells, d, seed=3, dtype=dtype)])
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("d", [1, 2, 3, 8])
+@pytest.mark.parametrize("points", [1, 9, few_columns.CHUNK, few_columns.CHUNK + 3])
+def test_products_with_data_of_few_columns(points, d, dtype):
+    A, V = random(points, d, seed=1, dtype=dtype), random(5, points, seed=2, dtype=dtype)
+    w, g, m = random(5, d, dtype=dtype), random(5, d, seed=3, dtype=dtype), random(5, points, seed=4, dtype=dtype)
+    sums, rounding = g + V @ A, torch.finfo(dtype).eps
+    few_columns.margins(w.numpy(), few_columns.laid_out(A), m.numpy())
+    few_columns.add_weighted_points(V.numpy(), few_columns.laid_out(A), g.numpy())
+    torch.testing.assert_close(m, w @ A.mT, rtol=500 * rounding, atol=500 * rounding)
+    torch.testing.assert_close(g, sums, rtol=500 * rounding, atol=500 * rounding * math.sqrt(points))
+
+
+@pytest.mark.parametrize("logistic", [True, False])
+def test_the_shift_of_the_weights(logistic):
+    smallest, out = torch.tensor([-2.0, 0.0, 3.0, math.nan, math.inf]), torch.zeros(5)
+    for module in (compiled, torch_loops):
+        module.shift(module.view(smallest), logistic, module.view(out.zero_()))
+        want = losses.weight_shift(smallest, "logistic" if logistic else "exponential")
+        assert torch.equal(out[:3], want[:3]) and torch.isnan(out[3]) and out[4] == math.inf
 
 
 def layers(depth: int, width: int, d: int, cells: int, dtype: torch.dtype, seed: int = 0):

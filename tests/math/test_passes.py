@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mdcore.math.engine import data_pass
-from mdcore.math.engine.data_pass import ActiveSet, DataPass, Pass
+from mdcore.math.engine import compiled, data_pass, torch_loops
+from mdcore.math.engine.compiled import few_columns
+from mdcore.math.engine.data_pass import ActiveSet, DataPass, Pass, products_for
 
 LOSSES = ["logistic", "exponential"]
 
@@ -104,7 +105,7 @@ def test_points_far_above_the_smallest_margin_are_left_out():
     assert of.active.direction.numpy() == pytest.approx((w / w.norm(dim=1, keepdim=True)).numpy())
     assert of.active.excluded_margin.numpy() == pytest.approx(m[:, left].min(axis=1) / length)
     assert of.active.excluded_norm == pytest.approx(np.linalg.norm(A.numpy()[left], axis=1).max())
-    assert sum(block.shape[0] for block in of.active_blocks) == len(kept)
+    assert sum(size for size, _ in of.active_blocks) == len(kept)
     whole = now.g.clone()
     of(now, False)
     assert of.passes_saved == of.life == 1 and torch.allclose(now.g, whole, rtol=1e-13)
@@ -184,5 +185,14 @@ def test_rows_are_put_back_and_dropped_with_everything_they_have():
 def test_blocks_fit_the_cache(n, d, blocks):
     of = DataPass(torch.zeros(64, d, dtype=torch.float64), "logistic")
     found = of._cache_blocks(torch.zeros(n, d, dtype=torch.float64))
-    assert len(found) == blocks and sum(len(block) for block in found) == n
-    assert max(len(block) for block in found) - min(len(block) for block in found) <= 1
+    sizes = [size for size, _ in found]
+    assert len(found) == blocks and sum(sizes) == n and max(sizes) - min(sizes) <= 1
+    assert sizes == [len(block) for _, block in found]
+
+
+@pytest.mark.parametrize(
+    ("d", "module"), [(1, few_columns), (8, few_columns), (9, torch_loops), (15, torch_loops), (16, compiled)]
+)
+def test_which_products_are_taken(d, module):
+    assert DataPass(torch.zeros(64, d, dtype=torch.float64), "logistic").products is module
+    assert products_for(torch_loops, d) is torch_loops  # as on a GPU

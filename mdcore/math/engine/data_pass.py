@@ -23,7 +23,8 @@ from mdcore.math.engine import torch_loops
 from mdcore.math.engine.loops import is_asynchronous, loops_for
 
 BLOCK_BYTES = 1664 * 1024  # of A a block: stays in the cache between its two products; measured by `make bench`
-LEAST_COLUMNS = 16  # d from which on the compiled products are faster than a BLAS; measured
+# d up to which products column by column are the fastest, and from which on those point by point; between, a BLAS.
+FEW_COLUMNS, LEAST_COLUMNS = 8, 16  # measured
 SHORTEST_WAIT, LONGEST_WAIT = 64, 512  # steps between two attempts at an active set
 SHORT_LIFE, FULL_LIFE = 32, 256  # passes: a set that lasts less gets more room next time; none lasts longer
 LEAST_ROOM, MOST_ROOM = 0.02, 1.0  # an active set takes the margins up to (1 + room) times the smallest
@@ -90,6 +91,15 @@ class ActiveSet:
         return bool(loops.still_below_rounding(now.memory.w, u, least, self.excluded_norm, now.memory.smallest, slack))
 
 
+def products_for(loops: ModuleType, d: int) -> ModuleType:
+    """The module whose functions are the fastest products with points of d columns, beside these `loops`."""
+    if loops is torch_loops or FEW_COLUMNS < d < LEAST_COLUMNS:
+        return torch_loops
+    from mdcore.math.engine.compiled import few_columns  # here: as in loops_for
+
+    return few_columns if d <= FEW_COLUMNS else loops
+
+
 class DataPass:
     """Passes over A (n, d) for cells w (K, d), of loss `loss`.
 
@@ -103,10 +113,11 @@ class DataPass:
         self.may_be_active = active and self.n > 64 and not self.is_asynchronous
         self.slack = math.log(self.n) - math.log(torch.finfo(A.dtype).eps / 2)
         self.loops = loops_for(A)
-        self.products = self.loops if A.shape[1] >= LEAST_COLUMNS else torch_loops
+        self.products = products_for(self.loops, A.shape[1])
         self.norms = torch.linalg.vector_norm(A, dim=1)
         self.blocks = self._cache_blocks(A)
         self.buffer = A.new_zeros(0)
+        self.rooms: dict[tuple[int, int], tuple[Tensor, Any]] = {}  # parts of the buffer, by their shapes
         self.early = loss == "logistic"  # some margin was ≤ 40 in the last full pass: log R needs the losses
         self.passes_saved = 0  # passes that went over the active set only
         self.room = 0.3
@@ -115,7 +126,8 @@ class DataPass:
     def forget(self) -> None:
         """Take every point again, as after a change of the cells."""
         self.active: ActiveSet | None = None
-        self.active_blocks: list[Any] = []
+        self.active_blocks: list[tuple[int, Any]] = []
+        self.rooms.clear()
         self.life = 0  # passes of the present set
         self.wait = self.patience = SHORTEST_WAIT  # steps to the next attempt at an active set, and after a vain one
 
@@ -163,31 +175,37 @@ class DataPass:
         """Whether log R needs the losses: above margins of 40 they are the weights, to rounding."""
         return self.loss == "logistic" and not bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all())
 
-    def _sweep(self, blocks: list[Any], now: Pass, by_loss: bool) -> None:
-        w, g, of = self.products.view(now.w), self.products.view(now.g), now.memory
+    def _sweep(self, blocks: list[tuple[int, Any]], now: Pass, by_loss: bool) -> None:
+        of, by_torch = now.memory, self.products is torch_loops
+        w, g = (now.w, now.g) if by_torch else (of.w, of.g)
         logistic = self.loss == "logistic"
         loss_sum: Any = 0.0  # a tensor from the first block on
-        now.smallest.fill_(math.inf)
-        now.weight_sum.zero_()
-        now.g.zero_()
-        for points in blocks:
-            margins = self._workspace(len(w), len(points))
-            values = self.products.view(margins)
+        self.loops.begin(of.smallest, of.weight_sum, of.g)
+        for size, points in blocks:
+            margins, memory = self._workspace(len(w), size)
+            values = margins if by_torch else memory
             self.products.margins(w, points, values)
             if by_loss:
                 loss_sum = loss_sum + losses.logistic_sum(margins)
-            self.loops.weigh(self.loops.view(margins), of.smallest, of.weight_sum, of.g, logistic)
+            self.loops.weigh(memory, of.smallest, of.weight_sum, of.g, logistic)
             self.products.add_weighted_points(values, points, g)  # the weights are where the margins were
-        torch.add(losses.weight_shift(now.smallest, self.loss), math.log(self.n), out=now.log_scale)
-        torch.log(now.weight_sum, out=now.log_risk).sub_(now.log_scale)
+        torch.log(now.weight_sum, out=now.log_risk)
+        self.loops.shift(of.smallest, logistic, of.log_scale)
+        of.log_scale += math.log(self.n)
+        of.log_risk -= of.log_scale
         if by_loss:
             late = now.smallest > losses.LOGISTIC_IS_EXPONENTIAL
             torch.where(late, now.log_risk, loss_sum.log() - math.log(self.n), out=now.log_risk)
 
-    def _workspace(self, cells: int, points: int) -> Tensor:
-        if self.buffer.numel() < cells * points:
-            self.buffer = self.A.new_zeros(cells * points)
-        return self.buffer[: cells * points].view(cells, points)
+    def _workspace(self, cells: int, points: int) -> tuple[Tensor, Any]:
+        """Room for margins (K, n), and its memory as the loops take it."""
+        if (cells, points) not in self.rooms:
+            if self.buffer.numel() < cells * points:
+                self.buffer = self.A.new_zeros(cells * points)
+                self.rooms.clear()
+            room = self.buffer[: cells * points].view(cells, points)
+            self.rooms[cells, points] = room, self.loops.view(room)
+        return self.rooms[cells, points]
 
     def _consider_active_set(self, now: Pass) -> None:
         """Choose an active set now and then; one that would not halve the work is not kept."""
@@ -199,7 +217,9 @@ class DataPass:
         length = torch.linalg.vector_norm(now.w, dim=1, keepdim=True)
         direction = now.w / length
         margins = self.A.new_empty(len(direction), self.n)  # of the unit vectors
-        self.products.margins(*map(self.products.view, (direction, self.A, margins)))
+        by_torch = self.products is torch_loops
+        w, out = (tensor if by_torch else self.loops.view(tensor) for tensor in (direction, margins))
+        self.products.margins(w, self.products.laid_out(self.A), out)
         least = now.smallest.unsqueeze(1) / length
         taken = (margins <= (1.0 + self.room) * least + 2.0 * self.slack / length).any(dim=0)
         late = bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all()) and bool(torch.isfinite(length).all())
@@ -216,6 +236,7 @@ class DataPass:
 
     def _use(self, active: ActiveSet) -> None:
         self.active, self.life = active, 0
+        self.rooms.clear()
         self.active_blocks = self._cache_blocks(self.A[active.points])
 
     def state(self) -> dict[str, Any]:
@@ -235,7 +256,8 @@ class DataPass:
             self._use(ActiveSet(**parts))
         self.room, self.life = state["room"], state["life"]
 
-    def _cache_blocks(self, A: Tensor) -> list[Any]:
-        """A cut into equal blocks of rows that fit the cache, as the products take them; a GPU takes them at once."""
+    def _cache_blocks(self, A: Tensor) -> list[tuple[int, Any]]:
+        """A cut into equal blocks of rows that fit the cache, (n, rows as the products take them); one on a GPU."""
         rows = len(A) if self.is_asynchronous else max(64, BLOCK_BYTES // (A.shape[1] * A.element_size()))
-        return [self.products.view(part) for part in A.tensor_split(max(1, math.ceil(A.shape[0] / rows)))]
+        parts = A.tensor_split(max(1, math.ceil(A.shape[0] / rows)))
+        return [(len(part), self.products.laid_out(part)) for part in parts]

@@ -18,6 +18,11 @@ def view(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def laid_out(A: Tensor) -> Tensor:
+    """Points (n, d) as the products with them take them."""
+    return A
+
+
 def margins(w: Tensor, A: Tensor, out: Tensor) -> None:
     """out (K, n) = w A^T for w (K, d), A (n, d)."""
     torch.mm(w, A.mT, out=out)
@@ -40,6 +45,18 @@ def weigh(margins: Tensor, smallest: Tensor, total: Tensor, g: Tensor, logistic:
     rescale = (c - before).exp_()  # ≤ 1
     g.mul_(rescale.unsqueeze(1))
     total.mul_(rescale).add_(margins.sum(dim=1))
+
+
+def begin(smallest: Tensor, total: Tensor, g: Tensor) -> None:
+    """What `weigh` goes on from, before the first point."""
+    smallest.fill_(torch.inf)
+    total.zero_()
+    g.zero_()
+
+
+def shift(smallest: Tensor, logistic: bool, out: Tensor) -> None:
+    """out (K,) = losses.weight_shift(smallest)."""
+    out.copy_(losses.weight_shift(smallest, "logistic" if logistic else "exponential"))
 
 
 def accumulate(

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,7 +68,7 @@ class StackTrainer:
         self._end_to_end()
         self.data_pass.first(self.now, plan.step.needs_risk)
         self._right_products()
-        self._capture()
+        self._prepare()
 
     def _build_blocks(self) -> tuple[list[Block], list[list[int]]]:
         groups: dict[tuple[Any, ...], list[int]] = {}
@@ -100,8 +102,12 @@ class StackTrainer:
         ends = list(itertools.accumulate((block.size for block in self.blocks), initial=0))
         self.rows = [(block, slice(*ends[i : i + 2])) for i, block in enumerate(self.blocks)]
 
-    def _capture(self) -> None:
-        """On a GPU, steps are captured anew whenever the cells have changed."""
+    def _prepare(self) -> None:
+        """Whenever the cells have changed: their numbers as the loops take them; on a GPU, steps are captured anew."""
+        self.norm, scale = torch.empty_like(self.h), torch.empty_like(self.h)
+        view = self.loops.view
+        sums = {name: view(getattr(self, name)) for name in self.PER_CELL}
+        self.memory = SimpleNamespace(norm=view(self.norm), scale=view(scale), **sums)
         self.captured = None
         if is_asynchronous(self.A) and self.members:
             potentials = (phi for block in self.blocks for own in block.potentials for phi in own)
@@ -118,14 +124,12 @@ class StackTrainer:
 
     def _step(self, t: int | Tensor) -> None:
         """Step number t = 1, 2, …; a tensor on a GPU, where nothing may be read back."""
-        rule, view = self.plan.step, self.loops.view
-        norm, scale = torch.empty_like(self.h), torch.empty_like(self.h)
-        norms, scales = view(norm), view(scale)
+        rule, view, memory = self.plan.step, self.loops.view, self.memory
         for block, rows in self.rows:
-            block.entry_scale(scales[rows])
+            block.entry_scale(memory.scale[rows])
             if rule.needs_norm:
-                block.gradient_norm(norms[rows])
-        coefficient = rule.coefficient(Moment(t, norm, self.now.log_scale, self.now.log_risk, self.h))
+                block.gradient_norm(memory.norm[rows])
+        coefficient = rule.coefficient(Moment(t, self.norm, self.now.log_scale, self.now.log_risk, self.h))
         lengths = view(coefficient)
         self.now, self.before = self.before, self.now
         for block, rows in self.rows:
@@ -136,8 +140,8 @@ class StackTrainer:
             torch.where(rejected, ADAPTIVE_SHRINK * self.h, ADAPTIVE_GROWTH * self.h, out=self.h)
             coefficient.masked_fill_(rejected, 0.0)
         # λ += s_t ‖W_L ⋯ W_2‖ v_t, the coefficient with which A^T v_t entered Z_1
-        sums = (view(total) for total in (self.gradient_sum, self.mass, self.log_flow_time))
-        self.loops.accumulate(view(coefficient * scale), lengths, self.before.memory, *sums)
+        sums = memory.gradient_sum, memory.mass, memory.log_flow_time
+        self.loops.accumulate(lengths * memory.scale, lengths, self.before.memory, *sums)
         if rule.adapts and (self.captured or bool(rejected.any())):
             self.now.put_back(rejected, self.before)
             for block, rows in self.rows:
@@ -152,8 +156,8 @@ class StackTrainer:
             return {row: self.epoch - steps + count + 1 for row, count in enumerate(finite) if count < steps}
         self.epoch += 1
         self._step(self.epoch)
-        good = torch.isfinite(self.now.smallest)
-        return {} if bool(good.all()) else {row: self.epoch for row, is_good in enumerate(good.tolist()) if not is_good}
+        good = np.isfinite(self.now.memory.smallest)
+        return {} if good.all() else {row: self.epoch for row, is_good in enumerate(good.tolist()) if not is_good}
 
     # ---- the loop ---------------------------------------------------------------------------------------------
     def advance(self, max_steps: int | None = None) -> bool:
@@ -214,7 +218,7 @@ class StackTrainer:
         self.data_pass.forget()
         self._end_to_end()
         self._right_products()
-        self._capture()
+        self._prepare()
 
     # ---- restarts ---------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
@@ -243,4 +247,4 @@ class StackTrainer:
         self.data_pass.load(state["data_pass"])
         self.observer.load_state_dict(state["observer"])
         self._right_products()
-        self._capture()
+        self._prepare()

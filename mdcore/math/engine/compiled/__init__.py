@@ -22,12 +22,26 @@ from mdcore.math.engine.compiled.layers import (
     restore,
     right_products,
 )
-from mdcore.math.engine.compiled.points import accumulate, add_weighted_points, margins, still_below_rounding, weigh
+from mdcore.math.engine.compiled.points import (
+    accumulate,
+    add_weighted_points,
+    begin,
+    margins,
+    shift,
+    still_below_rounding,
+    weigh,
+)
 
 __all__ = [
-    "FUSED_EXPONENTS", "accumulate", "add_weighted_points", "ascend", "entry_scale", "gradient_norm", "left_products",
-    "margins", "mirror_step", "restore", "right_products", "still_below_rounding", "view", "weigh",
+    "FUSED_EXPONENTS", "accumulate", "add_weighted_points", "ascend", "begin", "entry_scale", "gradient_norm",
+    "laid_out", "left_products", "margins", "mirror_step", "restore", "right_products", "shift", "still_below_rounding",
+    "view", "weigh",
 ]  # fmt: skip
+
+
+def laid_out(A: torch.Tensor) -> np.ndarray:
+    """Points (n, d) as the products with them take them."""
+    return A.numpy()
 
 
 def view(tensor: torch.Tensor) -> np.ndarray:

@@ -137,6 +137,18 @@ def weigh(margins: Array, smallest: Array, total: Array, g: Array, logistic: boo
         smallest[k] = least if added == added else np.nan
 
 
+def begin(smallest: Array, total: Array, g: Array) -> None:
+    """What `weigh` goes on from, before the first point."""
+    smallest.fill(np.inf)
+    total.fill(0.0)
+    g.fill(0.0)
+
+
+def shift(smallest: Array, logistic: bool, out: Array) -> None:
+    """out (K,) = losses.weight_shift(smallest)."""
+    np.maximum(smallest, 0.0 if logistic else -np.inf, out=out)
+
+
 @compiled
 def still_below_rounding(
     w: Array, direction: Array, excluded_margin: Array, excluded_norm: float, smallest: Array, slack: float
