@@ -90,6 +90,9 @@ def add_weighted_points(V: Array, A: Array, g: Array) -> None:
                 g[k, j] += a0 * A[n, j]
 
 
+# The last bits of the double MAGIC + m are those of the whole number m + 1023, the exponent of 2^m: a conversion to an
+# integer, for which AVX2 has no instruction, is an addition then.
+MAGIC = 1.5 * 2.0**52 + 1023.0
 # 2^f = Σ_k (f ln 2)^k/k!: from k = 13 on below 1e-17 for |f| ≤ ½
 C1, C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12 = (math.log(2.0) ** k / math.factorial(k) for k in range(1, 13))
 
@@ -104,7 +107,7 @@ def _exp2(x: float) -> Any:
     f = x - whole
     high = C7 + f * (C8 + f * (C9 + f * (C10 + f * (C11 + f * C12))))
     series = 1.0 + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * (C5 + f * (C6 + f * high))))))
-    return series * np.int64((np.int64(whole) + 1023) << 52).view(np.float64)
+    return series * np.int64(np.float64(whole + MAGIC).view(np.int64) << 52).view(np.float64)
 
 
 @compiled
