@@ -90,8 +90,8 @@ class MirrorDescent(torch.optim.Optimizer):
         return int(self.param_groups[0]["step"]) if self.param_groups else 0
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("rule", "potentials", "q", "_default")
-        return dict(super().__getstate__()) | {name: getattr(self, name) for name in own}
+        names = ("rule", "potentials", "q", "_default")
+        return dict(super().__getstate__()) | {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -25,8 +25,8 @@ def first_of(names: Sequence[str], most: int = 3) -> str:
 def nearest(given: str, names: Iterable[str]) -> str:
     """ "; did you mean 'x'?" for the valid name closest to `given`, or "" when none is close."""
     by_lower = {name.lower(): name for name in sorted(set(names))}
-    found = difflib.get_close_matches(given[:200].lower(), by_lower, n=1)  # difflib is quadratic
-    return f"; did you mean '{by_lower[found[0]]}'?" if found else ""
+    matches = difflib.get_close_matches(given[:200].lower(), by_lower, n=1)  # difflib is quadratic
+    return f"; did you mean '{by_lower[matches[0]]}'?" if matches else ""
 
 
 def nearest_key(given: str, keys: Iterable[str]) -> str:

@@ -77,9 +77,11 @@ class Block:
     """
 
     def __init__(self, potentials: Sequence[tuple[Potential, ...]], weights: Sequence[Tensor]):
-        for own in potentials:
-            if len(own) != len(weights):
-                raise ValueError(f"{len(own)} potentials for {len(weights)} layers; expected one per layer")
+        for layer_potentials in potentials:
+            if len(layer_potentials) != len(weights):
+                raise ValueError(
+                    f"{len(layer_potentials)} potentials for {len(weights)} layers; expected one per layer"
+                )
         self.potentials = list(potentials)
         self.shapes = [weight.shape[1:] for weight in weights]
         flat = torch.cat([weight.flatten(1) for weight in weights], dim=1)
@@ -90,11 +92,11 @@ class Block:
     def _allocate(self, Z: Tensor, W: Tensor) -> None:
         """Segments, and buffers of a step, so that the loop allocates nothing of the layers' size."""
         self.segments: list[Segment] = []
-        for row, own in enumerate(self.potentials):
-            if self.segments and self.segments[-1].potentials == own:
+        for row, layer_potentials in enumerate(self.potentials):
+            if self.segments and self.segments[-1].potentials == layer_potentials:
                 self.segments[-1].rows = slice(self.segments[-1].rows.start, row + 1)
             else:
-                self.segments.append(Segment(own, slice(row, row + 1)))
+                self.segments.append(Segment(layer_potentials, slice(row, row + 1)))
         self.loops = loops_for(Z)
         view = self.loops.view
         K, L, d, k = self.size, self.depth, self.shapes[0][1], self.shapes[0][0]
@@ -109,10 +111,10 @@ class Block:
 
     def _runs(self, like: Tensor) -> list[tuple[slice, list[Memory] | None]]:
         """Neighbouring rows, with the scales and exponents (rows, L) of `mirror_step` where it can do their step."""
-        own = [_fused_powers(potentials, self.loops.FUSED_EXPONENTS) for potentials in self.potentials]
+        powers_by_row = [_fused_powers(potentials, self.loops.FUSED_EXPONENTS) for potentials in self.potentials]
         runs: list[tuple[slice, list[Memory] | None]] = []
         row = 0
-        for fused, group in itertools.groupby(own, key=lambda powers: powers is not None):
+        for fused, group in itertools.groupby(powers_by_row, key=lambda powers: powers is not None):
             powers = list(group)
             both = [self.loops.view(like.new_tensor(part)) for part in zip(*powers)] if fused else None
             runs.append((slice(row, row + len(powers)), both))

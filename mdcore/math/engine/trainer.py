@@ -110,7 +110,9 @@ class StackTrainer:
         self.memory = SimpleNamespace(norm=view(self.norm), scale=view(scale), **sums)
         self.captured = None
         if is_asynchronous(self.A) and self.members:
-            potentials = (phi for block in self.blocks for own in block.potentials for phi in own)
+            potentials = (
+                phi for block in self.blocks for layer_potentials in block.potentials for phi in layer_potentials
+            )
             self.captured = CapturedSteps(self._step, lambda: self.now, self.epoch, potentials)
 
     # ---- one step ---------------------------------------------------------------------------------------------

@@ -99,11 +99,11 @@ class CheckedCache(FunctionCache):
             note("compiled code is kept in the user's cache folder, as that of the package cannot be written")
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        found = self._load(sig, target_context)
-        if found is None:
-            for told in BEFORE_COMPILING:
-                told()
-        return found
+        overload = self._load(sig, target_context)
+        if overload is None:
+            for callback in BEFORE_COMPILING:
+                callback()
+        return overload
 
     def _load(self, sig: Any, target_context: Any) -> Any:
         try:
