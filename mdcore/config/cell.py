@@ -178,7 +178,7 @@ def without_place(config: dict[str, Any]) -> dict[str, Any]:
 def located(config: dict[str, Any], data_dir: str | Path | None) -> dict[str, Any]:
     """With the paths of files absolute; relative ones start at `data_dir`, None: at the working directory."""
     dataset = config["dataset"]
-    path_keys = SOURCES[dataset["name"]].places if dataset["name"] in SOURCES else ()
+    path_keys = SOURCES[dataset["name"]].path_keys if dataset["name"] in SOURCES else ()
     absolute = {key: str(Path(data_dir or ".", dataset[key]).absolute()) for key in path_keys if dataset.get(key)}
     return {**config, "dataset": dataset | absolute} if absolute else config
 

@@ -100,7 +100,7 @@ def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
 def _reads(cell: Cell) -> bool:
     """Whether the data of the cell may come from files."""
     dataset = cell.config["dataset"]
-    return is_user_defined(dataset["name"]) or any(dataset.get(key) for key in SOURCES[dataset["name"]].places)
+    return is_user_defined(dataset["name"]) or any(dataset.get(key) for key in SOURCES[dataset["name"]].path_keys)
 
 
 def cell_from_config(config: dict[str, Any]) -> Cell:

@@ -158,22 +158,22 @@ def _record(label: str, record: dict) -> dict:
     if not isinstance(record, dict):
         raise DataError(f"{label}: preprocessing is a {type(record).__name__}; expected a dict that JSON can hold")
     try:
-        plain = {str(key): _plain(value) for key, value in record.items()}
-        length = len(json.dumps(plain))
+        converted = {str(key): _json_value(value) for key, value in record.items()}
+        length = len(json.dumps(converted))
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{label}: preprocessing cannot be written as JSON: {error}") from None
     if length > LONGEST_RECORD:
         raise DataError(f"{label}: preprocessing is {length:,} characters long; expected at most {LONGEST_RECORD:,}")
-    return plain
+    return converted
 
 
-def _plain(value):
+def _json_value(value):
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _json_value(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [_json_value(inner) for inner in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -129,21 +129,21 @@ def read_files(path: str | Path, fetch: bool = False) -> Files:
     directory = Path(path).resolve()
     if directory.exists() and not directory.is_dir():
         raise DataError(f"dataset.path: {directory} is not a directory; name the one that holds the MNIST IDX files")
-    places = find_files(directory)
+    paths = find_files(directory)
     if fetch:
-        places = {name: place or download(name, directory) for name, place in places.items()}
-    missing = [name for name, place in places.items() if place is None]
+        paths = {name: place or download(name, directory) for name, place in paths.items()}
+    missing = [name for name, place in paths.items() if place is None]
     if missing:
         raise DataError(f"dataset.path: {directory} has neither {missing[0]} nor {missing[0]}.gz")
-    found = {name: place for name, place in places.items() if place is not None}
-    packed = {name: read_at_rest(place) for name, place in found.items()}
-    raw = {name: unpack(packed[name], found[name]) for name in FILES}
-    arrays = tuple(parse_idx(raw[name], found[name]) for name in FILES)
+    present = {name: place for name, place in paths.items() if place is not None}
+    packed = {name: read_at_rest(place) for name, place in present.items()}
+    raw = {name: unpack(packed[name], present[name]) for name in FILES}
+    arrays = tuple(parse_idx(raw[name], present[name]) for name in FILES)
     for name, array in zip(FILES, arrays, strict=True):
         wanted = 3 if "images" in name else 1
         if array.ndim != wanted or (wanted == 3 and array.shape[1:] != (28, 28)):
             raise DataError(
-                f"{places[name]}: shape {array.shape}, expected "
+                f"{paths[name]}: shape {array.shape}, expected "
                 f"{'(n, 28, 28)' if wanted == 3 else '(n,)'}; this is not the MNIST file of that name"
             )
     for images, labels, part in ((arrays[0], arrays[1], "train"), (arrays[2], arrays[3], "t10k")):
@@ -171,11 +171,11 @@ def _find(directory: Path, name: str) -> Path | None:
     part, kind = name.split("-")[:2]
     pattern = re.compile(rf"(?:.+[-_])?(?:{'t10k|test' if part == 't10k' else part})-{kind}[-.]idx[13]-ubyte(\.gz)?")
     there = sorted(directory.iterdir()) if directory.is_dir() else []
-    found = {each: match for each in there if (match := pattern.fullmatch(each.name))}
-    several = {each.name.removesuffix(".gz").replace(".idx", "-idx") for each in found}
+    matches = {each: match for each in there if (match := pattern.fullmatch(each.name))}
+    several = {each.name.removesuffix(".gz").replace(".idx", "-idx") for each in matches}
     if len(several) > 1:
         raise DataError(f"dataset.path: {directory} has {' and '.join(sorted(several))}; expected one set of images")
-    return min(found, key=lambda each: bool(found[each][1]), default=None)
+    return min(matches, key=lambda each: bool(matches[each][1]), default=None)
 
 
 def download(name: str, directory: Path) -> Path:

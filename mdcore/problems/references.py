@@ -58,18 +58,18 @@ def solve_references(
     A = data.A
     keep = _SolutionCache(data.fingerprint, A, None if cache_dir is None else Path(cache_dir))
     verdict = keep.separability()
-    found = References(verdict.verdict, verdict.value, len(A), message=verdict.message)
+    references = References(verdict.verdict, verdict.value, len(A), message=verdict.message)
     if verdict.verdict == SEPARABLE:
         # the l2 solution is a good start for every p, and the hard-margin SVM itself
         l2 = keep.max_margin(2.0, verdict.w)
-        found.max_margin = {p: l2 if p == 2.0 else keep.max_margin(p, l2.w) for p in ps}
-        found.svm = Linear(l2.w, None, "hard-margin", l2.gap, l2.kkt, l2.message)
+        references.max_margin = {p: l2 if p == 2.0 else keep.max_margin(p, l2.w) for p in ps}
+        references.svm = Linear(l2.w, None, "hard-margin", l2.gap, l2.kkt, l2.message)
     else:
-        found.svm = keep.soft_margin(float(svm_C))
+        references.svm = keep.soft_margin(float(svm_C))
     if verdict.verdict == QUASI:
-        found.quasi = keep.quasi(verdict.strict)
-    found.logreg = keep.logistic(None if verdict.verdict == OVERLAPPING else float(logreg_C))
-    return found
+        references.quasi = keep.quasi(verdict.strict)
+    references.logreg = keep.logistic(None if verdict.verdict == OVERLAPPING else float(logreg_C))
+    return references
 
 
 class _SolutionCache:

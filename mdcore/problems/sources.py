@@ -28,12 +28,12 @@ SPLIT: Mapping[str, Parameter] = {
 
 
 class Source(ABC):
-    """A kind of data. `images`: it takes digits and pca. `places`: parameters that name files or directories."""
+    """A kind of data. `images`: it takes digits and pca. `path_keys`: parameters that name files or directories."""
 
     name: str
     parameters: Mapping[str, Parameter]
     images = False
-    places: tuple[str, ...] = ()  # relative to the directory of the grid file
+    path_keys: tuple[str, ...] = ()  # relative to the directory of the grid file
     titled: tuple[str, ...] = ()  # parameters that the title says
     unit = "points"
     quick = False  # loaded in a moment: before anything is trained, and what is wrong is told then
@@ -81,7 +81,7 @@ class Source(ABC):
 
     def lie(self, dataset: Config) -> list[Path]:
         """Where these files lie, as far as they are there."""
-        return [Path(dataset[key]) for key in self.places if Path(dataset[key]).is_file()]
+        return [Path(dataset[key]) for key in self.path_keys if Path(dataset[key]).is_file()]
 
     @abstractmethod
     def load(self, dataset: dict, digits: list | None, pca: int | None, seed: int) -> Dataset:
@@ -143,7 +143,7 @@ class Synthetic(Source):
 class Mnist(Source):
     """A pair of digits of MNIST, or of other images in its format, reduced by PCA or not."""
 
-    name, images, places, unit = "mnist", True, ("path",), "images"
+    name, images, path_keys, unit = "mnist", True, ("path",), "images"
     parameters: Mapping[str, Parameter] = {
         "source": Choice(("bundled", "full"), default="bundled"),
         "path": Text("the directory of the IDX files, a non-empty string, or null (download)"),
@@ -151,8 +151,8 @@ class Mnist(Source):
     }
 
     def identified(self, dataset):
-        plain = {"split": "fixed", "subsample": None}  # as before these keys were there
-        return {k: v for k, v in dataset.items() if k != "path" and not (k in plain and v == plain[k])}
+        defaults = {"split": "fixed", "subsample": None}  # as before these keys were there
+        return {k: v for k, v in dataset.items() if k != "path" and not (k in defaults and v == defaults[k])}
 
     def label(self, config):
         first, second = config["digits"]
@@ -227,7 +227,7 @@ class Mnist(Source):
 class File(Source):
     """The rows of a CSV, Parquet or NPZ file of one's own, with a column of two labels."""
 
-    name, places, titled, quick = "file", ("path",), ("path",), True
+    name, path_keys, titled, quick = "file", ("path",), ("path",), True
     parameters: Mapping[str, Parameter] = {
         "path": Text("a .csv, .parquet or .npz file; relative to the grid file", default=REQUIRED),
         "label": Text("the name of the column (NPZ: array) of the two labels", default=REQUIRED),

@@ -200,14 +200,14 @@ def _classes(column: pd.Series, place: Path) -> tuple[str, str, np.ndarray]:
         row = int(np.flatnonzero(column.isna())[0]) + 1
         raise DataError(f"{about} has {int(column.isna().sum())} missing values (NaN), the first in row {row}; "
                         "expected a label in every row")  # fmt: skip
-    found = list(column.unique())
-    if len(found) != 2:
-        words = {1: "one class"}.get(len(found), f"{len(found)} classes")
-        raise DataError(f"{about} has {words}: {_some(found)}; expected two: keep the rows of two classes")
+    labels = list(column.unique())
+    if len(labels) != 2:
+        words = {1: "one class"}.get(len(labels), f"{len(labels)} classes")
+        raise DataError(f"{about} has {words}: {_some(labels)}; expected two: keep the rows of two classes")
     try:
-        low, high = sorted(found)
+        low, high = sorted(labels)
     except TypeError:
-        low, high = sorted(found, key=str)
+        low, high = sorted(labels, key=str)
     return _word(low), _word(high), (column == high).to_numpy()
 
 

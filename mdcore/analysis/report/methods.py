@@ -92,7 +92,7 @@ def _largest(rows: list[dict], column: str) -> float:
     return max((float(r[column]) for r in rows if is_number(r.get(column))), default=float("nan"))
 
 
-def _own_data(c: Condition) -> str:
+def _user_data_set(c: Condition) -> str:
     """The user's own data set: the function's name and the parameters that the grid gives it."""
     given = [f"{k} = {v}" for k, v in c.config["dataset"].items() if k != "name" and v is not None]
     return f"a data set of the user's own, {c.config['dataset']['name']}" + (
@@ -107,12 +107,12 @@ _SAID = {
 }  # fmt: skip
 
 
-def _in_its_own_words(record: dict) -> list[str]:
+def _recorded_clauses(record: dict) -> list[str]:
     """What else a data set of the user's own records of itself, as far as it is short."""
     yes = {True: "yes", False: "no"}
     words = {k: yes[v] if isinstance(v, bool) else str(v) for k, v in record.items() if k not in _SAID}
-    plain_ones = [k for k in words if isinstance(record[k], (str, int, float)) and len(words[k]) <= 200]
-    return [f"{k.replace('_', ' ')}: {words[k]}" for k in plain_ones[:8]]
+    short_keys = [k for k in words if isinstance(record[k], (str, int, float)) and len(words[k]) <= 200]
+    return [f"{k.replace('_', ' ')}: {words[k]}" for k in short_keys[:8]]
 
 
 def data_sentences(results: Results) -> list[str]:
@@ -126,13 +126,13 @@ def data_sentences(results: Results) -> list[str]:
     clauses = [_data_clauses(members, _rows(results, members)) for members in groups.values()]
     shared = [part for part in clauses[0] if all(part in some for some in clauses)] if len(clauses) > 1 else []
     many = "both" if len(clauses) == 2 else f"all {len(clauses)}"
-    said = [f"Shared by {many} data sets: {'; '.join(shared)}."] if shared else []
+    sentences = [f"Shared by {many} data sets: {'; '.join(shared)}."] if shared else []
     for (c, *_), some in zip(groups.values(), clauses, strict=True):
         source = SOURCES.get(c.config["dataset"]["name"])
-        own = "; ".join(part for part in some if part not in shared)
-        text = own if source is None and own else f"{c.data_words}: {own}" if own else c.data_words
-        said.append((text if source and source.places else text[0].upper() + text[1:]) + ".")
-    return said
+        unshared = "; ".join(part for part in some if part not in shared)
+        text = unshared if source is None and unshared else f"{c.data_words}: {unshared}" if unshared else c.data_words
+        sentences.append((text if source and source.path_keys else text[0].upper() + text[1:]) + ".")
+    return sentences
 
 
 def _data_clauses(members: list[Condition], rows: list[dict]) -> list[str]:
@@ -143,7 +143,7 @@ def _data_clauses(members: list[Condition], rows: list[dict]) -> list[str]:
     record = records[0] if records else {}
     words = {key: record[key] for key in ("source", "label", "split", "labels", "standardisation")
              if isinstance(record.get(key), str)}  # fmt: skip
-    parts = [_own_data(c) if source is None else source.read(config, record)]
+    parts = [_user_data_set(c) if source is None else source.read(config, record)]
     unit = "points" if source is None else source.unit
     sizes = sorted({(int(r["n_train"]), int(r["n_test"])) for r in rows if is_number(r.get("n_train"))})
     if sizes:
@@ -169,7 +169,7 @@ def _data_clauses(members: list[Condition], rows: list[dict]) -> list[str]:
     if "standardisation" in words:
         parts.append(f"standardisation: {words['standardisation']}")
     if source is None:
-        parts += _in_its_own_words(record)
+        parts += _recorded_clauses(record)
     verdicts = sorted({r["separability"] for r in rows if r.get("separability")})
     return parts + [" or ".join(verdicts)] * bool(verdicts)
 
@@ -237,8 +237,8 @@ def _training(results: Results) -> str:
         f" Arithmetic is {_each(conditions, lambda c: str(c.config.get('dtype') or ''))}; losses and norms are kept in "
     )
     text += "the log domain."
-    own = list(dict.fromkeys(m for c in conditions for m in c.config.get("metrics") or ()))
-    return text + (f" Metrics of the user's own: {listed(own, 12)}." if own else "")
+    user_metrics = list(dict.fromkeys(m for c in conditions for m in c.config.get("metrics") or ()))
+    return text + (f" Metrics of the user's own: {listed(user_metrics, 12)}." if user_metrics else "")
 
 
 def _references(results: Results) -> str:
@@ -254,16 +254,16 @@ def _references(results: Results) -> str:
         return "No run has left its references."
     out = [f"References have no bias. A linear program finds the data {' or '.join(verdicts)}."]
     if "separable" in verdicts:
-        gap, own = _largest(rows, "exact_margin_gap"), _largest(rows, "exact_angle_bound")
+        gap, angle_bound = _largest(rows, "exact_margin_gap"), _largest(rows, "exact_angle_bound")
         ambiguous = any(r.get("reference_unique") == "False" for r in rows)
         if is_number(gap):
             text = (
                 "Each run is compared with the lp max-margin direction of its potential's own exponent, solved here to "
                 f"a relative duality gap of at most {number_as_text(rounded_up(max(gap, 0.0)), digits=2)}"
             )
-            if is_number(own):
+            if is_number(angle_bound):
                 unique = " where it is the only one" if ambiguous else ""
-                text += f", which fixes the direction{unique} to within {angle_at_most(own)}"
+                text += f", which fixes the direction{unique} to within {angle_at_most(angle_bound)}"
             out.append(text + " (each gap is in tables/references.tex).")
         if ambiguous:
             out.append("Where that optimum is not proved to be the only one, tables and figures mark the angle to it.")

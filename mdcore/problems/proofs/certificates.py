@@ -126,10 +126,10 @@ def positive_null(A: np.ndarray, lam: np.ndarray) -> np.ndarray | None:
     """
     rows = np.abs(A).max(axis=1)
     if not rows.all():  # a point at 0 takes any λ
-        found, inside = np.ones(len(A)), positive_null(A[rows > 0], lam[rows > 0]) if rows.any() else None
+        null_vector, inside = np.ones(len(A)), positive_null(A[rows > 0], lam[rows > 0]) if rows.any() else None
         if inside is not None:
-            found[rows > 0] = inside * inside.size
-        return found / found.sum() if inside is not None or not rows.any() else None
+            null_vector[rows > 0] = inside * inside.size
+        return null_vector / null_vector.sum() if inside is not None or not rows.any() else None
     powers = powers_of_two(rows)
     A = A * powers[:, None]
     lam = lam / np.linalg.norm(A, axis=1)

@@ -51,13 +51,13 @@ def separability(A: np.ndarray) -> Separability:
     precision. What `_balance` does not decide, the LP does (HiGHS), and its answer is checked with the same
     certificates; `message` says which it was. Raises ArithmeticError where HiGHS finds no answer either.
     """
-    found = _separability(A)
-    if found.verdict == SEPARABLE or EDGE not in found.message:
-        return found
+    result = _separability(A)
+    if result.verdict == SEPARABLE or EDGE not in result.message:
+        return result
     powers = certificates.powers_of_two(np.abs(A).max(axis=0))
     again = _separability(A * powers)
     if EDGE in again.message or not np.isfinite(again.w * powers).all():
-        return found
+        return result
     return _verdict(again.strict, again.w * powers, again.message, again.lam)
 
 
@@ -80,8 +80,8 @@ def _separability(original: np.ndarray) -> Separability:
             w = V @ (U.T @ margins / sizes)
             if _strictly_positive(A, w):
                 return _verdict(np.ones(n, bool), w, "certified by a separating w")
-        if step in (10, 20, 40) and (found := _split(A, margins, V @ (U.T @ margins / sizes))):
-            return found
+        if step in (10, 20, 40) and (result := _split(A, margins, V @ (U.T @ margins / sizes))):
+            return result
     return _split(A, margins, V @ (U.T @ margins / sizes)) or separability_lp(A)
 
 
@@ -108,8 +108,8 @@ def separability_lp(A: np.ndarray) -> Separability:
 
 def _positive_null(original) -> np.ndarray | None:
     U = logistic.row_space(_unit_rows(original))[0]
-    found = (certificates.positive_null(original, lam) for _, lam in _balance(U))
-    return next((lam for lam in found if lam is not None), None)
+    candidates = (certificates.positive_null(original, lam) for _, lam in _balance(U))
+    return next((lam for lam in candidates if lam is not None), None)
 
 
 def _split(A, margins, w) -> Separability | None:

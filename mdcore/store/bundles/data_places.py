@@ -67,7 +67,7 @@ def places_of(dataset: dict[str, Any]) -> list[str]:
     """The keys of a data set that name files or directories."""
     if is_user_defined(dataset["name"]):
         return []
-    return [key for key in SOURCES[dataset["name"]].places if dataset.get(key)]
+    return [key for key in SOURCES[dataset["name"]].path_keys if dataset.get(key)]
 
 
 def sections_of(grid_yaml: str) -> dict[str, Any]:
