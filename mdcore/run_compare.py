@@ -12,7 +12,7 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status 0; 2 when a tag has no run."""
     from mdcore.analysis.compare import summary
     from mdcore.analysis.data.results import load
-    from mdcore.analysis.terminal import plain
+    from mdcore.analysis.terminal import as_text
     from mdcore.store.drafts import Draft
     from mdcore.store.runs import RunError, run_of
     from mdcore.streams import steady_streams
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     except RunError as error:
         print(error, file=sys.stderr)
         return 2
-    print(plain(section, shutil.get_terminal_size((100, 40)).columns))
+    print(as_text(section, shutil.get_terminal_size((100, 40)).columns))
     print(f"written: {place / 'changes.md'}, {place / 'changes.csv'}")
     return 0
 

@@ -90,8 +90,8 @@ def matched(a: Results, b: Results, different: set[str]) -> list[tuple[Condition
     same_id = {c.id: c for c in b.conditions}
     ours, theirs = (Counter(key(c) for c in r.conditions) for r in (a, b))
     by_key = {key(c): c for c in b.conditions if ours[key(c)] == theirs[key(c)] == 1}
-    found = [(c, same_id.get(c.id) or by_key.get(key(c))) for c in a.conditions]
-    return [(c, d) for c, d in found if d is not None]
+    partners = [(c, same_id.get(c.id) or by_key.get(key(c))) for c in a.conditions]
+    return [(c, d) for c, d in partners if d is not None]
 
 
 def _statuses(rows: pd.DataFrame) -> str:
@@ -222,7 +222,7 @@ def summary(a: Results, b: Results) -> tuple[Section, pd.DataFrame]:
     if moved:
         shown = [
             m
-            for m in (*SHOWN, *a.own_metrics)
+            for m in (*SHOWN, *a.user_metrics)
             if any(
                 c.stats.get(f"{m}_n", 0) and c.stats[f"{m}_max"] - c.stats[f"{m}_min"] + abs(c.stats[f"{m}_mean"]) > 0
                 for c in moved

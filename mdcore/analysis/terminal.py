@@ -11,7 +11,7 @@ NAMES = 2  # columns that name a row and are repeated where a table is cut
 LEAST = 9  # letters of a heading before it is broken
 
 
-def plain(section: Section, width: int) -> str:
+def as_text(section: Section, width: int) -> str:
     """The section, no line wider than `width` where its words allow."""
     parts = [f"{section.title}\n{'=' * len(section.title)}"]
     for block in section.blocks:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mdcore.analysis.figures import style
-from mdcore.analysis.figures.axes import plain_ticks
+from mdcore.analysis.figures.axes import ticks_without_mathtext
 from mdcore.analysis.report.document import Bullets, Code, Figure, Section, Table, Text
 from mdcore.bench.goals import GOALS, Bench
 from mdcore.store.provenance import provenance
@@ -82,7 +82,7 @@ def _windows(stem: Path, fast: np.ndarray, dense: np.ndarray) -> Path:
     figure, axes = plt.subplots(figsize=(2 * style.COLUMN, 2.0), layout="constrained")
     for values, name, colour in ((dense, "dense engine", ORANGE), (fast, "active set", BLUE)):
         axes.semilogy(1e6 * values, marker="o", markersize=2.5, color=colour, label=name)
-    plain_ticks(axes)
+    ticks_without_mathtext(axes)
     axes.set_xlabel("window")
     axes.set_ylabel("µs a cell and step")
     axes.legend()

@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from mdcore.analysis.figures import style
-from mdcore.analysis.figures.axes import plain_ticks
+from mdcore.analysis.figures.axes import ticks_without_mathtext
 from mdcore.verification.claim import ClaimFigure, Series
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288")
@@ -31,7 +31,7 @@ def draw(claimed: ClaimFigure) -> Figure:
     fig, ax = plt.subplots(figsize=(2 * style.COLUMN, 2.6), layout="constrained")
     ax.set_xscale(claimed.x_scale)
     ax.set_yscale(claimed.y_scale)
-    plain_ticks(ax)
+    ticks_without_mathtext(ax)
     count = {"data": 0, "prediction": 0}
     for series in claimed.series:
         y = np.asarray(series.y, float)

@@ -8,7 +8,7 @@ from made_verdicts import verdict
 
 from mdcore.analysis.data.directions import NO, OPEN, YES
 from mdcore.analysis.report.findings import answer
-from mdcore.analysis.report.findings.macros import plain_text
+from mdcore.analysis.report.findings.macros import with_numbers
 from mdcore.analysis.report.findings.verdicts import Estimate
 
 INF = float("inf")
@@ -31,7 +31,7 @@ def shallow(potential="quadratic", reached=True, converged=True, **more):
 
 
 def plain(sentences):
-    return [plain_text(text) for text in sentences]
+    return [with_numbers(text) for text in sentences]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_whether_depth_changes_the_limit(changed, head, rest):
     some = [deep(f"lp, p = {i + 2}", limit_changed=each) for i, each in enumerate(changed)]
     said, more = answer.depth_head(some)
     open_one = "Whether depth changes the limit direction remains open in {} deep conditions, where " + BOUNDS
-    assert plain_text(said) == head
+    assert with_numbers(said) == head
     assert plain(more) == ([f"{open_one.format(rest[0])} runs: {rest[1]} at L = 2 {ON}."] if rest else [])
 
 
@@ -96,7 +96,7 @@ def test_how_far_apart_deep_and_linear_runs_are():
         f"at which both can be read (l4 at L = 2 {ON})."
     )
     (alone,), none = answer.depth_sentences([deep(linear="", equal_loss=mean(0.5), path_changed=NO)])
-    assert none == [] and plain_text(alone) == (
+    assert none == [] and with_numbers(alone) == (
         f"At equal loss R, the mean loss over the training points, deep and linear predictors differ most {at} 0.50° "
         "(identical in all 3 runs)."
     )
@@ -162,10 +162,10 @@ def test_the_widest_bounds_are_named():
     some = [shallow(f"p{i}", bound=0.1 * i) for i in range(1, 9)] + [shallow("p8", bound=0.05)]
     words = [f"{i / 10:.2f}° for p{i}" for i in range(3, 9)]
     head = "The certified bound of the angle is at most "
-    assert plain_text(answer._widest_bounds(some)) == head + (
+    assert with_numbers(answer._widest_bounds(some)) == head + (
         ", ".join(words[:-1]) + f" and {words[-1]} and smaller for the others."
     )
-    assert plain_text(answer._widest_bounds(some[2:])) == f"{head}{', '.join(words[:-1])} and {words[-1]}."
+    assert with_numbers(answer._widest_bounds(some[2:])) == f"{head}{', '.join(words[:-1])} and {words[-1]}."
 
 
 def test_what_is_said_of_overlapping_and_of_quasi_separable_data():
@@ -174,14 +174,14 @@ def test_what_is_said_of_overlapping_and_of_quasi_separable_data():
 
     some = [over(angle=mean(0.2)), over("a", reached=False, angle=mean(4.0), unique=False), over("b", used=0)]
     (text,) = answer.overlap_sentences([*some, verdict("c")])
-    assert plain_text(text) == (
+    assert with_numbers(text) == (
         "On Gaussian (d = 20) the classes overlap, so that there is no margin. In 1 of 2 conditions there, every run "
         "ends within 1° of the logistic minimiser, as measured and without a certificate; the mean angle is largest "
         f"for a at L = 1 {ON}, 4.0° (identical in all 3 runs). In 1 of them the minimiser is not known to be the only "
         "one, so that no limit direction is determined."
     )
     (text,) = answer.overlap_sentences([over(angle=Estimate())])
-    assert plain_text(text) == "On Gaussian (d = 20) the classes overlap, so that there is no margin."
+    assert with_numbers(text) == "On Gaussian (d = 20) the classes overlap, so that there is no margin."
     assert answer.overlap_sentences([verdict(), over(used=0)]) == []
     quasi = [verdict(facet=f, separability="quasi-separable", used=u) for f, u in (("Y", 3), ("Z", 1), ("X", 0))]
     (text,) = answer.quasi_sentences([verdict(), *quasi])
@@ -229,7 +229,7 @@ def test_whether_potentials_differ(monkeypatch, found, far, said):
     rows = [{"mean": far, "ci_low": far, "ci_high": far, "n": 3} for far in numbers.values()]
     summary = pd.DataFrame(rows).add_prefix(f"{angle}_").assign(condition_id=list(numbers))
     (text,) = answer.potential_sentences(None, pd.DataFrame({"cell_id": []}), summary, [*some, reference])
-    head, _, tail = plain_text(text).partition(" The end points are farthest apart for ")
+    head, _, tail = with_numbers(text).partition(" The end points are farthest apart for ")
     assert head == said and bool(tail) == (far >= 1e-6)
     if far == 5.0:
         degrees = f"{5.0 * len(found):.{1 if len(found) < 2 else 0}f}°"

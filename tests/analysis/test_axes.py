@@ -162,7 +162,7 @@ def test_lines_across_and_plain_ticks():
         axes.line_across(ax, GAP, vertical)
         assert list(ax.lines[-1].get_xdata() if vertical else ax.lines[-1].get_ydata()) == [0.01, 0.01]
     ax.set_xscale("log")
-    axes.plain_ticks(ax)
+    axes.ticks_without_mathtext(ax)
     assert ax.xaxis.get_major_formatter()(1e-7, 0) == "1e−7" and "$" not in ax.yaxis.get_major_formatter()(0.5, 0)
 
 

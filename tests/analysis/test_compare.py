@@ -17,7 +17,7 @@ NAN, INF = float("nan"), float("inf")
 
 def run_of(cells, tag="a", **provenance):
     return SimpleNamespace(
-        conditions=conditions_of(cells), tag=tag, own_metrics=[], manifest={"provenance": provenance}
+        conditions=conditions_of(cells), tag=tag, user_metrics=[], manifest={"provenance": provenance}
     )
 
 

@@ -92,7 +92,7 @@ def study_of(data=1, potentials=2, seeds=3, columns=1, depths=(1, 2), status=(),
 
     results = SimpleNamespace(
         curves=SimpleNamespace(get=get), status=known, row={}, cells=[], ambiguous=lambda c: c.potential_key == "k1",
-        own_metrics=["metric.f", "metric.g"],
+        user_metrics=["metric.f", "metric.g"],
     )  # fmt: skip
     conditions = [c for facet in facets for c in facet.conditions]
     return SimpleNamespace(
@@ -256,9 +256,9 @@ def test_metrics_of_ones_own(monkeypatch):
 
     monkeypatch.setattr(columns, "_OWN", {})
     columns.declare("metric.f", {"label": "the f", "better": "low"})
-    (item,) = curves.own_metrics(study_of(seeds=1))
+    (item,) = curves.user_metrics(study_of(seeds=1))
     assert item.caption.startswith("Metrics of the user's own: the f (lower is better), g against epochs.")
     assert [ax.get_ylabel() for ax in item.figure.axes] == ["the f", "g"]
     study = study_of()
-    study.results.own_metrics = []
-    assert list(curves.own_metrics(study)) == []
+    study.results.user_metrics = []
+    assert list(curves.user_metrics(study)) == []

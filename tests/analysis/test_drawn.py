@@ -21,7 +21,7 @@ from mdcore.analysis.figures.planar_data import PlanarData
 from mdcore.analysis.figures.registry import Absent
 from mdcore.analysis.figures.study import Options, Study
 from mdcore.analysis.report.findings.answer import answer
-from mdcore.analysis.report.findings.macros import macros, plain_text
+from mdcore.analysis.report.findings.macros import macros, with_numbers
 from mdcore.analysis.report.findings.verdicts import verdicts
 
 COLUMN = {  # what a reader takes a panel for: its title, or its axis label
@@ -246,10 +246,10 @@ def test_the_numbers_of_the_answer_are_those_of_a_figure(run):
     ):
         for sentence in (s for s in said if macro in macros([s])):
             number = macros([sentence])[macro][0]
-            before = plain_text(sentence.split(f"\x02{macro}\x1f")[0])
+            before = with_numbers(sentence.split(f"\x02{macro}\x1f")[0])
             name, depth = re.findall(r"for (\S+) at L = (\d) on Gaussian", before)[-1]
             half = 0.51 * 10.0 ** -len(number.partition(".")[2])
-            assert abs(strokes[column][f"{names[name]}, L = {depth}"] - float(number)) <= half, plain_text(sentence)
+            assert abs(strokes[column][f"{names[name]}, L = {depth}"] - float(number)) <= half, with_numbers(sentence)
             found += 1
     assert found == 3
 

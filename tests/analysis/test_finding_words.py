@@ -11,9 +11,9 @@ from mdcore.analysis.report.findings import certainty, wording
 from mdcore.analysis.report.findings.macros import (
     macros,
     number_as_latex,
-    plain_text,
     results_tex,
     with_macros,
+    with_numbers,
 )
 from mdcore.analysis.report.findings.verdicts import Estimate, Forecast
 from tests.support.made_verdicts import verdict
@@ -60,7 +60,7 @@ def test_where_forecasts_end(forecast, said):
     ],
 )
 def test_degrees_at_the_edges(e, text):
-    assert plain_text(wording.degrees(e, "A", "angle")) == text
+    assert with_numbers(wording.degrees(e, "A", "angle")) == text
 
 
 def test_an_angle_is_stated_with_its_interval_and_its_runs():
@@ -125,7 +125,7 @@ def test_what_a_sentence_speaks_of():
 def test_numbers_become_macros():
     said = [wording.counted(1, "Runs", "run") + " and " + wording.in_degrees("0.31°", "Angle", "the angle")]
     assert macros(said) == {"Runs": ("1", "number of runs"), "Angle": ("0.31", "the angle, degrees")}
-    assert plain_text(said[0]) == "1 run and 0.31°"
+    assert with_numbers(said[0]) == "1 run and 0.31°"
     assert with_macros(said[0]) == r"\mdcoreRuns{} run and \mdcoreAngle{}$^\circ$"
     assert results_tex([*said, *said], "paper") == (
         "% Numbers of the run paper: \\input this file and cite them; another run gives them new values.\n"
@@ -152,7 +152,7 @@ def master_of(**columns):
 
 def certain(master, seeds=(2, 2)):
     results = SimpleNamespace(conditions=[SimpleNamespace(cells=dict.fromkeys(range(k))) for k in seeds])
-    return [plain_text(s) for s in certainty.certainty_sentences(results, master)]
+    return [with_numbers(s) for s in certainty.certainty_sentences(results, master)]
 
 
 def test_how_sure_it_is():
@@ -247,10 +247,10 @@ def test_what_is_known_of_the_limits():
         verdict("d", used=0, reached=False),
     ]
     said = [
-        plain_text(s)
+        with_numbers(s)
         for s in certainty.direction_sentences([verdict("e", bound=0.411), verdict("f", bound=0.2), *open_])
     ]
     assert "all runs of 2 of 4 conditions on separable data, the widest bound being 0.42°." in said[0]
     assert [s.partition(": ")[2] for s in said[1:4]] == [
         "the bound is wider than 1°.", "no bound in some runs; x.", "the angle is not within 1°."]  # fmt: skip
-    assert "0 of 1 condition on separable data." in plain_text(certainty.direction_sentences(open_[:1])[0])
+    assert "0 of 1 condition on separable data." in with_numbers(certainty.direction_sentences(open_[:1])[0])

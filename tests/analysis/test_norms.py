@@ -64,21 +64,21 @@ def test_at_the_exact_directions_the_diagonal_is_smallest(tmp_path):
         own = [LABELS[c.words] for c in block.conditions]
         expected = [[p == r for r in PS] for p in own]
         assert block.smallest.tolist() == expected
-        assert block.own == [True] * 3
+        assert block.smallest_at_own_exponent == [True] * 3
     assert "smallest of the column in 6." in norms.norms_section(results_of(tmp_path / "b", exact)).markdown()
 
 
 def test_a_potential_that_goes_elsewhere_is_seen(tmp_path):
     swapped = {1.5: 3.0, 2.0: 2.0, 3.0: 1.5}
     results = results_of(tmp_path, lambda A, p, seed: exact(A, swapped[p], seed))
-    assert [sum(block.own) for block in norms.norm_blocks(results)] == [1, 1]
+    assert [sum(block.smallest_at_own_exponent) for block in norms.norm_blocks(results)] == [1, 1]
     assert "Of 6 places" in norms.norms_section(results).markdown()
 
 
 def test_one_direction_for_all_has_no_smallest(tmp_path):
     results = results_of(tmp_path, lambda A, p, seed: exact(A, 2.0, 0) * p)
     for block in norms.norm_blocks(results):
-        assert not block.smallest.any() and block.own == []
+        assert not block.smallest.any() and block.smallest_at_own_exponent == []
     assert r"\rlap" not in norms.norms_table(results)
 
 
@@ -135,8 +135,8 @@ def test_the_smallest_of_a_column_and_all_within_1e_5_of_it():
     low, near, far = 2.0, 2.0 * (1 + 0.9e-5), 2.0 * (1 + 1.1e-5)
     one = block([[low, low, 4.0], [near, near, 4.0], [far, near, 4.0]], [1.0, 2.0, 1.0], [1.0, 2.0, 3.0])
     assert one.smallest.T.tolist() == [[True, True, False], [False] * 3, [False] * 3]
-    assert one.own == [True, False]  # in the column r = 2 all are the same
-    assert block([[1.0, 5.0], [2.0, 4.0]], [3.0, np.nan], [1.0, 3.0]).own == [False]
+    assert one.smallest_at_own_exponent == [True, False]  # in the column r = 2 all are the same
+    assert block([[1.0, 5.0], [2.0, 4.0]], [3.0, np.nan], [1.0, 3.0]).smallest_at_own_exponent == [False]
 
 
 @pytest.mark.filterwarnings("error")

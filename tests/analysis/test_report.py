@@ -63,7 +63,7 @@ def pairs(tmp_path_factory):
 
 
 def said(results, master, summary):
-    return macros.plain_text(" ".join(answer.answer(results, verdicts(results, master, summary), master, summary)))
+    return macros.with_numbers(" ".join(answer.answer(results, verdicts(results, master, summary), master, summary)))
 
 
 # sentences from numbers
@@ -82,7 +82,7 @@ def said(results, master, summary):
     ],
 )
 def test_degrees(e, text):
-    assert macros.plain_text(wording.degrees(e, "Angle", "angle")) == text
+    assert macros.with_numbers(wording.degrees(e, "Angle", "angle")) == text
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_certainty_counts_certificates_and_what_is_lost(tmp_path):
     cells = fake.grid_cells(["quadratic"], depths=(1, 2), seeds=range(4))
     status = {cells[0]["cell_id"]: "failed", cells[1]["cell_id"]: "transient"}
     *_, results, master, _ = analysed(tmp_path, cells, status=status)
-    text = macros.plain_text(" ".join(certainty.certainty_sentences(results, master)))
+    text = macros.with_numbers(" ".join(certainty.certainty_sentences(results, master)))
     assert "6 of 7 runs on separable data (86 %)" in text and "7 of 7 runs" in text and "1 failed" in text
 
 
@@ -239,7 +239,7 @@ def test_what_is_said_to_hold_at_most_is_the_largest_of_all_runs(tmp_path):
     *_, results, master, _ = analysed(tmp_path, cells)
     master["exact_margin_gap"] = [3e-9, 2e-12, 4e-8, 5e-10, 6e-11, 1e-9, 7e-13, 8e-10]
     master["gap"] = np.array([0.2, 0.32, 0.04, 0.5, 0.77, 0.1, 0.6, 0.4]) / 100
-    text = macros.plain_text(" ".join(certainty.certainty_sentences(results, master)))
+    text = macros.with_numbers(" ".join(certainty.certainty_sentences(results, master)))
     assert re.search(r"duality gap[^;.]* 4\.0×10⁻⁸", text)
     assert re.search(r"median certified gap[^;]* is 0\.36 %, the largest 0\.77 %", text)
 
@@ -273,20 +273,20 @@ def test_seeds_that_change_nothing_are_said_to(tmp_path):
     columns = ["log_inverse_loss", "weight_norm", "angle_svm", "angle_logreg"]
     master.loc[linear, columns] = master.loc[linear, columns].iloc[0].to_numpy()
     assert certainty.identical_conditions(master) == 1
-    assert "their spread of zero measures no uncertainty" in macros.plain_text(
+    assert "their spread of zero measures no uncertainty" in macros.with_numbers(
         " ".join(certainty.certainty_sentences(results, master))
     )
 
 
 def test_one_seed_is_said_to_have_no_interval(tmp_path):
     *_, results, master, summary = analysed(tmp_path, fake.grid_cells(seeds=(0,)))
-    assert "single seed" in macros.plain_text(" ".join(certainty.certainty_sentences(results, master)))
+    assert "single seed" in macros.with_numbers(" ".join(certainty.certainty_sentences(results, master)))
     assert "(one run)" in said(results, master, summary)
 
 
 def test_a_run_without_ends_is_said_to_have_no_interval_at_all(tmp_path):
     *_, results, master, _ = analysed(tmp_path, fake.grid_cells(), status="diverged")
-    text = macros.plain_text(" ".join(certainty.certainty_sentences(results, master)))
+    text = macros.with_numbers(" ".join(certainty.certainty_sentences(results, master)))
     assert "18 diverged" in text and "ntervals" not in text
 
 

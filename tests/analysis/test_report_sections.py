@@ -197,7 +197,7 @@ def results_of(**more):
         SimpleNamespace(id="b", words="cosh", depth=2, cells={0: "", 1: ""}, data_key="G", potential_key="c"),
     ]
     facets = [SimpleNamespace(title="Gaussian", conditions=conditions)]
-    base = {"question": "Why?", "mixed": "", "own_metrics": [], "cells": [0] * 4, "problems": []}
+    base = {"question": "Why?", "mixed": "", "user_metrics": [], "cells": [0] * 4, "problems": []}
     base |= {"conditions": conditions, "facets": facets, "ambiguous": lambda c: c.id == "b"}
     return SimpleNamespace(**base | more)
 

@@ -9,7 +9,7 @@ import pytest
 from mdcore.analysis.data import aggregate
 from mdcore.analysis.data.results import load
 from mdcore.analysis.report.findings import answer, certainty, wording
-from mdcore.analysis.report.findings.macros import plain_text
+from mdcore.analysis.report.findings.macros import with_numbers
 from mdcore.analysis.report.findings.verdicts import verdicts
 from mdcore.analysis.report.verdict_sections import verdict_section
 from mdcore.analysis.tables.numbers import angle_at_most, percent
@@ -28,7 +28,7 @@ def spoilt(place, cells, changes=None, where=lambda row: True, **options):
 
 
 def said(results, master, summary):
-    return plain_text(" ".join(answer.answer(results, verdicts(results, master, summary), master, summary)))
+    return with_numbers(" ".join(answer.answer(results, verdicts(results, master, summary), master, summary)))
 
 
 def column(run, number):
@@ -36,7 +36,7 @@ def column(run, number):
 
 
 def known(run):
-    return plain_text(" ".join(certainty.direction_sentences(verdicts(*run))))
+    return with_numbers(" ".join(certainty.direction_sentences(verdicts(*run))))
 
 
 def shallow(*potentials):
@@ -184,7 +184,7 @@ def test_two_answers_on_depth_are_not_a_contradiction(tmp_path):
         {"angle_linear_md_equal_loss": 7.0},
         lambda r: DEEP in r["cell_id"],
     )
-    first, *rest = map(plain_text, answer.answer(run[0], verdicts(*run), *run[1:]))
+    first, *rest = map(with_numbers, answer.answer(run[0], verdicts(*run), *run[1:]))
     assert first.startswith("Depth does not change the limit direction in the 1 deep condition: ")
     (way,) = [s for s in rest if "at equal loss R" in s]
     assert way.startswith("The path to the limit does depend on depth") and "the paths and not the limits" in way
@@ -276,7 +276,7 @@ def test_what_a_limit_rests_on_is_stated_as_it_is(tmp_path):
 
 def test_exact_margins_are_said_to_be_as_exact_as_was_reached(tmp_path):
     run = spoilt(tmp_path, shallow(), {"exact_margin_gap": 4.4e-6, "exact_angle_bound": 0.3})
-    text = plain_text(" ".join(certainty.certainty_sentences(run[0], run[1])))
+    text = with_numbers(" ".join(certainty.certainty_sentences(run[0], run[1])))
     assert "The relative duality gap of this solver is at most 4.4×10⁻⁶" in text
     assert "within 0.30° of the exact ones" in text
 
@@ -286,7 +286,7 @@ def test_medians_are_of_one_status(tmp_path):
     changes = {"status": "transient", "gap": 0.3}
     run = spoilt(tmp_path, cells, changes, lambda r: r["cell_id"] == cells[0]["cell_id"])
     gaps = run[1]["gap"].drop(run[1].index[run[1]["status"] == "transient"])
-    text = plain_text(" ".join(certainty.certainty_sentences(run[0], run[1])))
+    text = with_numbers(" ".join(certainty.certainty_sentences(run[0], run[1])))
     assert "2 of 3 runs on separable data (67 %)" in text
     assert f"the largest {percent(float(gaps.max()))}. The median certified gap of the others, which are s" in text
     assert "is 30 %, the largest 30 %." in text and "it concerns the margin, not the direction" in text

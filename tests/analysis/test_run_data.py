@@ -66,7 +66,7 @@ def test_curves_are_the_rows_of_their_cell_by_epoch(run):
 def test_what_a_run_says_of_itself(run):
     place, results, *_ = run
     assert (results.name, results.tag, results.question) == ("20250319_x", "x", QUESTION)
-    assert results.grid_yaml == (place / "grid.yaml").read_text() and results.own_metrics == ["metric.f"]
+    assert results.grid_yaml == (place / "grid.yaml").read_text() and results.user_metrics == ["metric.f"]
     own = metric("metric.f")
     assert (own.title, own.unit, own.better) == ("the f of mine", "m", "low")
     there = replace(results, grid_yaml="data_dir: data\n", references_dir=place / "references")
@@ -173,14 +173,14 @@ def test_tables_that_fit_are_believed_and_others_made_again(run, tmp_path):
     master, _ = aggregate.read_or_write(results, tmp_path)
     row = master[master["cell_id"] == results.final.loc[0, "cell_id"]].iloc[0]
     assert (row["gap"], row["message"]) == (0.5, "NA") and set(master["message"]) == {"", "NA"}
-    changed = replace(results, own_metrics=[*results.own_metrics, "metric.g"])
+    changed = replace(results, user_metrics=[*results.user_metrics, "metric.g"])
     assert "metric.g" in aggregate.read_or_write(changed, tmp_path)[0]
 
 
 def test_columns_and_file_names_that_occur_twice_are_refused(run, tmp_path):
     results = load(run[0])
     with pytest.raises(ValueError, match=r"columns that occur twice: gap$"):
-        aggregate.master_table(replace(results, own_metrics=["gap"]))
+        aggregate.master_table(replace(results, user_metrics=["gap"]))
     for i, c in enumerate(results.conditions[:2]):
         c.id = "a" * 150 + str(i)
     with pytest.raises(ValueError, match=r"two conditions have the file name a{150};"):

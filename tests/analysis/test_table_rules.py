@@ -340,7 +340,7 @@ def test_references_are_shown_once_for_all_facets_of_one_data_set():
 
 
 def test_what_is_written_takes_the_place_of_what_was(tmp_path):
-    nothing = SimpleNamespace(facets=[], conditions=[], own_metrics=[], tag="t")
+    nothing = SimpleNamespace(facets=[], conditions=[], user_metrics=[], tag="t")
     place = tmp_path / "results" / "t"
     for question, said in (("Why & how?", r"Why \& how?"), ("", "No question stated.")):
         nothing.question = question

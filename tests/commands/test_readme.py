@@ -9,7 +9,7 @@ from fake_grids import ROOT
 
 from mdcore.analysis.data import aggregate
 from mdcore.analysis.figures import collection, style
-from mdcore.analysis.figures.drawings.curves import own_metrics
+from mdcore.analysis.figures.drawings.curves import user_metrics
 from mdcore.analysis.figures.study import Study
 from mdcore.analysis.report.sections import build
 from mdcore.analysis.tables import statistics_tables
@@ -77,7 +77,7 @@ def test_a_step_rule_a_data_set_and_a_metric_are_found_everywhere(tmp_path, monk
     main = (tmp_path / "out" / "tables" / "main.tex").read_text()
     assert "PowerDecay" in main and "two" in main
     style.use()
-    (curves,) = own_metrics(Study(results, master, summary))
+    (curves,) = user_metrics(Study(results, master, summary))
     assert all(
         word in curves.caption + curves.alt for word in ("PowerDecay", "two_rays", "largest entry (lower is better)")
     )

@@ -366,7 +366,7 @@ def test_metrics_change_nothing(trained, tmp_path):
     ((cell, w),) = results.predictors.items()
     assert np.array_equal(w, next(iter(without.predictors.values())))
     assert np.linalg.norm(w) == pytest.approx(results.row[cell]["weight_norm"], rel=1e-12)
-    assert results.own_metrics == ["metric.unit:unit_share", "metric.unit:zero", "metric.unit:data_too"]
+    assert results.user_metrics == ["metric.unit:unit_share", "metric.unit:zero", "metric.unit:data_too"]
     assert results.row[cell]["metric.unit:unit_share"] == pytest.approx(abs(w[0]) / np.linalg.norm(w))
     master, _ = aggregate.write(results, tmp_path / "out")
     assert master["metric.unit:zero"].tolist() == [1.0]

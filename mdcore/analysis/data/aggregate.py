@@ -31,22 +31,22 @@ def condition_columns(results: Results, flat: dict) -> dict:
 
 def metric_columns(results: Results) -> list[str]:
     """Every column that gets statistics: the final metrics, metrics of the user's own, paired differences."""
-    return [*HISTORY, *FINAL_NUMBERS, *results.own_metrics, *PAIRED]
+    return [*HISTORY, *FINAL_NUMBERS, *results.user_metrics, *PAIRED]
 
 
 def master_table(results: Results) -> pd.DataFrame:
     """One row per cell of the manifest, in reading order: also cells that are missing, failed or diverged."""
     paired, rows = effects(results), []
-    numbers = [*HISTORY, *FINAL_NUMBERS, *results.own_metrics]
+    numbers = [*HISTORY, *FINAL_NUMBERS, *results.user_metrics]
     for c in results.conditions:
         for seed, cell in c.cells.items():
-            found = results.row.get(cell, {})
+            final_row = results.row.get(cell, {})
             row: dict[str, Any] = {"cell_id": cell, "condition_id": c.id}
             row |= condition_columns(results, c.flat)
             row |= {"seed": seed, "status": results.status[cell]}
-            row |= {k: found.get(k, np.nan) for k in numbers}
+            row |= {k: final_row.get(k, np.nan) for k in numbers}
             row |= {k: paired.get(cell, {}).get(k, np.nan) for k in PAIRED}
-            row |= {k: found.get(k, "" if k in _WORDS else np.nan) for k in _TAIL}
+            row |= {k: final_row.get(k, "" if k in _WORDS else np.nan) for k in _TAIL}
             rows.append(row)
     varied = ["loss_function" if k == "loss" else k for k in results.varied]
     columns = ["cell_id", "condition_id", *BASE, *varied, "seed", "status", *numbers, *PAIRED, *_TAIL]

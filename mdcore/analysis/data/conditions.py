@@ -96,32 +96,32 @@ def conditions_of(cells: list[dict], called: dict[str, str] | None = None) -> li
 
     called: {data key: name} of images that were read as MNIST's and found to be others; nothing calls them MNIST.
     """
-    found: dict[str, Condition] = {}
+    by_id: dict[str, Condition] = {}
     shared = shared_names(cell["config"] for cell in cells)
     for cell in cells:
         config = cell["config"]
         name = condition_id(config)
-        if name not in found:
+        if name not in by_id:
             flat = {k: v for k, v in flatten(config, shared).items() if k != "seed"}
-            found[name] = Condition(name, without_seed(config), flat, potential_key(config), data_key(config))
-        found[name].cells[int(config["seed"])] = cell["cell_id"]
-    configs = [c.config for c in found.values()]
+            by_id[name] = Condition(name, without_seed(config), flat, potential_key(config), data_key(config))
+        by_id[name].cells[int(config["seed"])] = cell["cell_id"]
+    configs = [c.config for c in by_id.values()]
     label, words = labels.potential_labels(configs), labels.potential_words(configs)
     data, data_words, family = labels.data_labels(configs), labels.data_words(configs), labels.family_words(configs)
-    own = sorted({column for c in found.values() for column in c.flat if column.startswith("param.")})
-    for c in found.values():
+    user_columns = sorted({column for c in by_id.values() for column in c.flat if column.startswith("param.")})
+    for c in by_id.values():
         c.label, c.words = label[c.potential_key], words[c.potential_key]
         c.data, c.data_words, c.family_words = data[c.data_key], data_words[c.data_key], family[c.family_key]
         name = (called or {}).get(c.data_key, "")
         if name:
-            c.data_words, c.family_words = (re.sub("^MNIST", name, said) for said in (c.data_words, c.family_words))
+            c.data_words, c.family_words = (re.sub("^MNIST", name, text) for text in (c.data_words, c.family_words))
             c.data = re.sub("^mnist", sanitised(name), c.data)
             c.flat["dataset"] = sanitised(name)
         c.cells = dict(sorted(c.cells.items()))
-        c.flat |= {"potential_label": c.label} | {column: c.flat.get(column) for column in own}
+        c.flat |= {"potential_label": c.label} | {column: c.flat.get(column) for column in user_columns}
     data_names = sorted({name for config in configs for name in user_parameters(config)["dataset"]})
     return sorted(
-        found.values(),
+        by_id.values(),
         key=lambda c: (
             [sortable(c.flat[k]) for k in _DATA_ORDER],
             [sortable(user_parameters(c.config)["dataset"].get(k)) for k in data_names],

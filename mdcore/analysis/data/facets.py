@@ -89,8 +89,8 @@ def facets_of(conditions: list[Condition]) -> list[Facet]:
     at_one = {k: {same_value(c.flat.get(k)) for c in conditions if c.depth == 1} for k in loose}
     keys: dict[tuple, list[Condition]] = {}
     for c in sorted(conditions, key=lambda c: c.depth == 1):  # deep ones first: they make the facets
-        own = (c.data_key, *(same_value(c.flat.get(k)) for k in columns))
-        homes = [own]
+        full_key = (c.data_key, *(same_value(c.flat.get(k)) for k in columns))
+        homes = [full_key]
         if c.depth == 1 and loose:
             homes = [
                 key
@@ -98,9 +98,9 @@ def facets_of(conditions: list[Condition]) -> list[Facet]:
                 if key[0] == c.data_key
                 and all(
                     mine == theirs or (k in loose and theirs not in at_one[k])
-                    for k, mine, theirs in zip(columns, own[1:], key[1:], strict=True)
+                    for k, mine, theirs in zip(columns, full_key[1:], key[1:], strict=True)
                 )
-            ] or [own]
+            ] or [full_key]
         for key in homes:
             keys.setdefault(key, []).append(c)
     position = {c.id: i for i, c in enumerate(conditions)}
@@ -119,14 +119,14 @@ def _words(members: list[Condition], columns: list[str]) -> tuple[list[str], lis
     """(words of the title, words of the slug): the kind of data, then what divides this facet from others."""
     example = next((c for c in members if c.depth > 1), members[0])
     extra = [
-        _SAYS.get(k, _said(k)).format(short_number(example.flat[k]))
+        _SAYS.get(k, _default_wording(k)).format(short_number(example.flat[k]))
         for k in columns
         if example.flat.get(k) is not None and (k, example.flat[k]) not in _UNSAID
     ]
     return [example.family_words, *extra], [dataset_label(example.config), *extra]
 
 
-def _said(column: str) -> str:
+def _default_wording(column: str) -> str:
     return column.removeprefix(PARAM).replace("_", " ").replace("{", "{{").replace("}", "}}") + " {}"
 
 

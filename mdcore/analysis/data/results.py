@@ -70,7 +70,7 @@ class Results:
     grid_yaml: str
     references_dir: Path | None
     problems: list[str] = field(default_factory=list)
-    own_metrics: list[str] = field(default_factory=list)
+    user_metrics: list[str] = field(default_factory=list)
     mixed: str = ""  # in words, what changed between the stacks of the run; "" where nothing did
 
     @property
@@ -85,12 +85,12 @@ class Results:
     @cached_property
     def _called(self) -> dict[str, str]:
         """{data key: what they are called} of images that were read under MNIST's names and are others."""
-        found = {
+        names = {
             data_key(c["config"]): record_of(self.row.get(c["cell_id"], {})).get("called")
             for c in self.cells
             if c["config"]["dataset"]["name"] == "mnist"
         }
-        return {key: called for key, called in found.items() if called not in (None, "MNIST")}
+        return {key: called for key, called in names.items() if called not in (None, "MNIST")}
 
     @cached_property
     def data_dir(self) -> str | None:
@@ -152,14 +152,14 @@ def load(input_dir: str | Path) -> Results:
         )
     run = read_run(input_dir)
     cells = [c for c in run.cells if c.get("cell_id")]
-    final, history, problems, own = validate.check(cells, run.final, run.history)
+    final, history, problems, user_metrics = validate.check(cells, run.final, run.history)
     predictors = {str(k): np.asarray(v, float) for k, v in dict(run.predictors).items()}
     hide = str(input_dir.resolve())
-    said = [
+    run_problems = [
         str(p).replace(hide + "/", "").replace(hide, input_dir.name).replace(str(input_dir) + "/", "")
         for p in run.problems
     ]
-    for column in own:
+    for column in user_metrics:
         declare(column, run.manifest.get("metrics", {}).get(column.removeprefix(METRIC), {}))
     references = getattr(run, "references_dir", None)
     return Results(
@@ -172,7 +172,7 @@ def load(input_dir: str | Path) -> Results:
         run.manifest,
         run.grid_yaml or "",
         Path(references) if references else None,
-        [run.mixed] * bool(run.mixed) + said + problems,
-        own,
+        [run.mixed] * bool(run.mixed) + run_problems + problems,
+        user_metrics,
         run.mixed,
     )

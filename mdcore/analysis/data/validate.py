@@ -45,7 +45,7 @@ def _ranges(frame: pd.DataFrame, columns: list[str], what: str, problems: list[s
             )
 
 
-def _own_metrics(frame: pd.DataFrame) -> list[str]:
+def _user_metrics(frame: pd.DataFrame) -> list[str]:
     """Metrics of the user's own, by their name space: what a column is called tells what it is."""
     return [c for c in frame.columns if c.startswith(METRIC)]
 
@@ -72,12 +72,12 @@ def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame |
         problems.append(f"final: {_some(final['cell_id'][double])} committed twice; the first is used")
     final = final[~strange & ~double].reset_index(drop=True)
 
-    own = _own_metrics(final)
+    user_metrics = _user_metrics(final)
     if "loss" in final and "log_inverse_loss" in final and not pd.api.types.is_numeric_dtype(final["loss"]):
         # the column is then the name of the loss function, a column of the configuration
         final["loss"] = np.exp(-pd.to_numeric(final["log_inverse_loss"], errors="coerce"))
     empty = not len(final)
-    numbers = _numbers(final, [*HISTORY, *FINAL_NUMBERS, *SIZES, *own], "final", [] if empty else problems)
+    numbers = _numbers(final, [*HISTORY, *FINAL_NUMBERS, *SIZES, *user_metrics], "final", [] if empty else problems)
     words = {
         c: final[c].astype(object).where(final[c].notna(), "").astype(str)
         if c in final
@@ -101,7 +101,12 @@ def check(cells: list[dict], final: pd.DataFrame | None, history: pd.DataFrame |
     inseparable |= out["status"].isin(("overlap", "quasi-separable"))
     blank = [c for c in SEPARABLE_ONLY if c in out]
     out.loc[inseparable, blank] = np.nan
-    return out, _history(history, known, set(out["cell_id"][inseparable]), own, problems), problems, own
+    return (
+        out,
+        _history(history, known, set(out["cell_id"][inseparable]), user_metrics, problems),
+        problems,
+        user_metrics,
+    )
 
 
 def _bracket(final: pd.DataFrame, problems: list[str]) -> None:
@@ -118,13 +123,13 @@ def _bracket(final: pd.DataFrame, problems: list[str]) -> None:
 
 def _one_content(cells: list[dict], final: pd.DataFrame, problems: list[str]) -> None:
     """Cells of one data condition and seed are compared with each other: they must have trained on the same numbers."""
-    found: dict[str, dict[str, list[str]]] = {}
+    contents_by_key: dict[str, dict[str, list[str]]] = {}
     content = dict(zip(final["cell_id"], final["data_sha256"], strict=True))
     for cell in cells:
         if digest := content.get(cell["cell_id"]):
             key = Cell(cell["config"], cell["cell_id"], "").data_key
-            found.setdefault(key, {}).setdefault(digest, []).append(cell["cell_id"])
-    for contents in found.values():
+            contents_by_key.setdefault(key, {}).setdefault(digest, []).append(cell["cell_id"])
+    for contents in contents_by_key.values():
         if len(contents) > 1:
             each = "; ".join(f"sha256 {digest[:8]}: {_some(ids)}" for digest, ids in contents.items())
             problems.append(
@@ -134,9 +139,9 @@ def _one_content(cells: list[dict], final: pd.DataFrame, problems: list[str]) ->
 
 
 def _history(
-    history: pd.DataFrame | None, known: set[str], inseparable: set[str], own: list[str], problems: list[str]
+    history: pd.DataFrame | None, known: set[str], inseparable: set[str], user_metrics: list[str], problems: list[str]
 ) -> pd.DataFrame:
-    columns = list(HISTORY) + [c for c in own if history is not None and c in history]
+    columns = list(HISTORY) + [c for c in user_metrics if history is not None and c in history]
     if history is None or "cell_id" not in history or "epoch" not in history:
         if history is not None and len(history):
             problems.append("history: no columns cell_id and epoch; no curves are drawn")

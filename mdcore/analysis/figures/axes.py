@@ -96,7 +96,7 @@ def number(value: float, power: bool = False) -> str:
     return f"{value:.0e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-").replace("-", "−")
 
 
-def plain_ticks(ax: Axes) -> None:
+def ticks_without_mathtext(ax: Axes) -> None:
     """Numbers without mathtext at the ticks of logarithmic axes."""
     for axis in (ax.xaxis, ax.yaxis):
         if axis.get_scale() == "log":
@@ -144,9 +144,9 @@ def line_notes(columns: Iterable[str]) -> list[str]:
 
 def clip_notes(clipped: Iterable[str]) -> list[str]:
     """On values beyond the axes of these columns."""
-    said = []
+    notes = []
     for column in clipped:
         on = scale(column)
         name, floor = "Angles" if on.unit else f"Values of the {metric(column).title}", number(on.floor) + on.unit
-        said.append(f"{name} below {floor} are drawn at {floor}.")
-    return list(dict.fromkeys(said))
+        notes.append(f"{name} below {floor} are drawn at {floor}.")
+    return list(dict.fromkeys(notes))

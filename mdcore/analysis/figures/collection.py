@@ -88,7 +88,7 @@ def _key(study: Study) -> str:
     for cell, w in sorted(results.predictors.items()):
         digest.update(cell.encode() + np.ascontiguousarray(w).tobytes())
     configs = [without_place(cell["config"]) for cell in results.cells]
-    digest.update(json.dumps([configs, results.own_metrics], sort_keys=True).encode())
+    digest.update(json.dumps([configs, results.user_metrics], sort_keys=True).encode())
     sources = [p for folder in _FOLDERS for p in sorted((PACKAGE / folder).rglob("*.py"))]
     plugins = [f"{name.split(':')[0]}.py" for name in study.options.figures or () if ":" in name]
     sources += [Path(study.options.directory, name) for name in plugins]

@@ -53,11 +53,11 @@ def common_level(study: Study, cell: str) -> np.ndarray:
     It is where angle_linear_md_equal_loss is read; NaN where the grid has no such linear run.
     """
     curves, linear = study.results.curves, study.linear.get(cell)
-    own, other = (curves.get(i, "log_inverse_loss") for i in (cell, linear))
+    deep_level, other = (curves.get(i, "log_inverse_loss") for i in (cell, linear))
     if not other.size:
-        return np.full(len(own), np.nan)
+        return np.full(len(deep_level), np.nan)
     place = np.searchsorted(curves.get(linear, "epoch"), curves.get(cell, "epoch"), side="right") - 1
-    reached = [np.fmax.accumulate(level) for level in (own, other)]
+    reached = [np.fmax.accumulate(level) for level in (deep_level, other)]
     return np.where(place < 0, np.nan, np.fmin(reached[0], reached[1][np.maximum(place, 0)]))
 
 

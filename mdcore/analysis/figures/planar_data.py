@@ -46,18 +46,18 @@ def planar_data(results: Results, condition: Condition, seed: int, ps: set[float
     if trained and trained != data.fingerprint:
         raise ValueError("the data set has another content now than the one that was trained on")
     kept = results.references_dir if results.references_dir and results.references_dir.is_dir() else None
-    found = solve_references(data, ps, config.get("svm_C", 1.0), config.get("logreg_C", 1.0), kept)
+    references = solve_references(data, ps, config.get("svm_C", 1.0), config.get("logreg_C", 1.0), kept)
     planted = data.planted or {}
     support = planted.get("support")
     return PlanarData(
         data.X_train,
         data.y_train,
-        found.separability,
-        {p: m.w for p, m in found.max_margin.items()},
-        found.svm.w,
-        baseline_name("SVM", found.svm.kind, found.svm.C),
-        found.logreg.w,
-        baseline_name("logistic regression", found.logreg.kind, found.logreg.C),
+        references.separability,
+        {p: m.w for p, m in references.max_margin.items()},
+        references.svm.w,
+        baseline_name("SVM", references.svm.kind, references.svm.C),
+        references.logreg.w,
+        baseline_name("logistic regression", references.logreg.kind, references.logreg.C),
         None if support is None else np.asarray(support, float),
     )
 

@@ -101,7 +101,8 @@ def kinds(study: Study) -> list[Kind]:
     if study.options.figures is None:
         return sorted((k for k in KINDS.values() if k.default), key=lambda k: SECTIONS.index(k.section))
     return [
-        _own(name, study) if ":" in name else _known("figures", name) for name in dict.fromkeys(study.options.figures)
+        _user_figure(name, study) if ":" in name else _known("figures", name)
+        for name in dict.fromkeys(study.options.figures)
     ]
 
 
@@ -113,7 +114,7 @@ def _known(what: str, name: str) -> Kind:
     return KINDS[name]
 
 
-def _own(reference: str, study: Study) -> Kind:
+def _user_figure(reference: str, study: Study) -> Kind:
     function = load_figure(reference, study.options.directory)
     name = reference.split(":")[1]
 

@@ -70,8 +70,8 @@ def read_options(path: str | Path | None) -> Options:
     document = read_document(path, tell)
     problems.raise_if_any()
     try:
-        found = document.data if document.data is not None else {}
-        return Options.model_validate(found).model_copy(update={"directory": str(Path(path).resolve().parent)})
+        content = document.data if document.data is not None else {}
+        return Options.model_validate(content).model_copy(update={"directory": str(Path(path).resolve().parent)})
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             *owner, name = detail["loc"] or ("",)
@@ -88,8 +88,8 @@ def read_options(path: str | Path | None) -> Options:
 def keep_style(path: str | Path, output_dir: Path) -> None:
     """Leave a copy of a style file, and of the files of its own figures, with the results: they can be made again."""
     options = read_options(path)
-    own = {reference.split(":")[0] for reference in options.figures or () if ":" in reference}
-    for name in own:
+    modules = {reference.split(":")[0] for reference in options.figures or () if ":" in reference}
+    for name in modules:
         shutil.copyfile(Path(options.directory, f"{name}.py"), output_dir / f"{name}.py")
     shutil.copyfile(path, output_dir / KEPT)
 
@@ -127,8 +127,8 @@ class Study:
         colours, markers = (f(list(labels.values())) for f in (style.colours, style.markers))
         self.colours = {key: colours[label] for key, label in labels.items()}
         self.markers = {key: markers[label] for key, label in labels.items()}
-        said = unique_names({c.potential_key: [_short(c.words), c.words] for c in everything})
-        self.names = {key: options.labels.get(labels[key]) or style.words(said[key]) for key in labels}
+        unique_words = unique_names({c.potential_key: [_short(c.words), c.words] for c in everything})
+        self.names = {key: options.labels.get(labels[key]) or style.words(unique_words[key]) for key in labels}
         titles = [f.title for f in self.results.facets]
         _chosen("labels", list(options.labels) or None, [*labels.values(), *titles])
         potentials = _chosen("potentials", options.potentials, list(dict.fromkeys(labels.values())))

@@ -122,8 +122,8 @@ def _raised(mark: str, text: str) -> str:
 
 def _width(pdf: Path) -> float:
     """Width of a figure's page in points, from the PDF that matplotlib wrote."""
-    found = re.search(rb"/MediaBox \[ ?([\d.]+) ([\d.]+) ([\d.]+)", pdf.read_bytes())
-    return float(found.group(3)) - float(found.group(1)) if found else PAGE
+    match = re.search(rb"/MediaBox \[ ?([\d.]+) ([\d.]+) ([\d.]+)", pdf.read_bytes())
+    return float(match.group(3)) - float(match.group(1)) if match else PAGE
 
 
 def _figure(pdf: Path, caption: str) -> str:
@@ -141,9 +141,11 @@ def _figure(pdf: Path, caption: str) -> str:
     )
 
 
-def document(results: Results, said: tuple[list[str], list[str]], figures: list[tuple[Path, str]], notes: list) -> str:
+def document(
+    results: Results, sentences: tuple[list[str], list[str]], figures: list[tuple[Path, str]], notes: list
+) -> str:
     """paper.tex: two columns, the sentences with the macros of results.tex, figures, tables, methods, references."""
-    answers, certain = said
+    answers, certain = sentences
     title = latex.words(results.question or f"Results of {results.tag}")
     return "\n".join(
         [
@@ -162,7 +164,7 @@ def document(results: Results, said: tuple[list[str], list[str]], figures: list[
             r"\maketitle",
             r"\section{Results}",
             cited(with_macros(answers[0])) + "\n",
-            *[rf"\input{{../tables/{name}}}" for name in (*TABLES, *["own"] * bool(results.own_metrics))],
+            *[rf"\input{{../tables/{name}}}" for name in (*TABLES, *["own"] * bool(results.user_metrics))],
             *[_figure(pdf, caption) for pdf, caption in figures],  # early, so that they do not pile up at the end
             "\n\n".join(cited(with_macros(s)) for s in answers[1:]) + "\n",
             rf"\paragraph{{Reading the figures.}} {latex.words(' '.join(notes))}",
@@ -178,14 +180,14 @@ def document(results: Results, said: tuple[list[str], list[str]], figures: list[
     )
 
 
-def write(results: Results, said: tuple[list[str], list[str]], index: dict, output_dir: Path) -> None:
-    """Write paper/paper.tex and paper/references.bib; `said` are the sentences of answer and certainty."""
+def write(results: Results, sentences: tuple[list[str], list[str]], index: dict, output_dir: Path) -> None:
+    """Write paper/paper.tex and paper/references.bib; `sentences` are those of answer and certainty."""
     chosen = [f for f in index["figures"] if f["name"] in FIGURES] or index["figures"][: len(FIGURES)]
     figures = [(output_dir / "figures" / f"{f['name']}.pdf", f["caption"]) for f in chosen]
     place = output_dir / "paper"
     place.mkdir(exist_ok=True)
     notes = notes_of({"figures": chosen})
-    (place / "paper.tex").write_text(document(results, said, figures, notes), encoding="utf-8")
+    (place / "paper.tex").write_text(document(results, sentences, figures, notes), encoding="utf-8")
     (place / "references.bib").write_text(bibliography(), encoding="utf-8")
 
 

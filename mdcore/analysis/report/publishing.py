@@ -23,13 +23,13 @@ _NOISE = ("papermill", "execution", "widgets")
 
 def _outputs(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
     """What the cells showed, in order, in one media type."""
-    found = []
+    texts = []
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             text = output.get("data", {}).get(kind)
             if text and "text/markdown" in output["data"] and "text/html" in output["data"]:
-                found.append("".join(text) if isinstance(text, list) else text)
-    return found
+                texts.append("".join(text) if isinstance(text, list) else text)
+    return texts
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -41,11 +41,11 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for key in _NOISE:
             cell.metadata.pop(key, None)
         if "injected-parameters" in cell.metadata.get("tags", []):
-            cell["source"] = _without_places(cell["source"])
+            cell["source"] = _with_customary_paths(cell["source"])
     return notebook
 
 
-def _without_places(source: str) -> str:
+def _with_customary_paths(source: str) -> str:
     """The parameters papermill wrote, with the customary places instead of those of one machine."""
     for name, parent in (("input_dir", "runs_out"), ("output_dir", "analysis_results")):
         source = re.sub(rf'^{name} = "(?:.*/)?([^/"]+)/?"', rf'{name} = "{parent}/\1"', source, flags=re.M)

@@ -17,7 +17,7 @@ from mdcore.analysis.report import methods, paper
 from mdcore.analysis.report.document import Bullets, Code, Figure, Folded, Section, Table, Text
 from mdcore.analysis.report.findings.answer import answer
 from mdcore.analysis.report.findings.certainty import certainty_sentences, direction_sentences
-from mdcore.analysis.report.findings.macros import plain_text, results_tex
+from mdcore.analysis.report.findings.macros import results_tex, with_numbers
 from mdcore.analysis.report.findings.verdicts import verdicts
 from mdcore.analysis.report.findings.wording import plural
 from mdcore.analysis.report.provenance import commands, provenance, write_provenance
@@ -31,19 +31,21 @@ from mdcore.store.columns import metric
 __all__ = ["build", "publish"]
 
 
-def answer_section(results: Results, said: list[str]) -> Section:
+def answer_section(results: Results, sentences: list[str]) -> Section:
     """The question, its answer, the size of the run."""
-    said = list(map(plain_text, said))
+    sentences = list(map(with_numbers, sentences))
     blocks: list = [Text(results.mixed, lead=True)] * bool(results.mixed)
-    blocks += [Text("Question. " + (results.question or "The grid states no question.")), Text(said[0], lead=True)]
-    blocks += [Bullets(said[1:])] if said[1:] else []
+    blocks += [Text("Question. " + (results.question or "The grid states no question.")), Text(sentences[0], lead=True)]
+    blocks += [Bullets(sentences[1:])] if sentences[1:] else []
     return Section("answer", "Answer", [*blocks, Text(methods.size_sentence(results))])
 
 
-def certainty_section(results: Results, said: list[str]) -> Section:
+def certainty_section(results: Results, sentences: list[str]) -> Section:
     """How sure that is, and what is wrong with the files of the run."""
-    said = list(map(plain_text, said))
-    blocks: list = [Bullets(said)] if said else [Text("Nothing came through, so there is nothing to be sure of.")]
+    sentences = list(map(with_numbers, sentences))
+    blocks: list = (
+        [Bullets(sentences)] if sentences else [Text("Nothing came through, so there is nothing to be sure of.")]
+    )
     if results.problems:
         blocks += [
             Text(f"{plural(len(results.problems), 'problem')} with the files of this run:"),
@@ -100,18 +102,18 @@ def numbers_section(results: Results, summary: pd.DataFrame) -> Section:
         "test_accuracy",
         "norm_balance",
         "layer_alignment",
-        *results.own_metrics,
+        *results.user_metrics,
     ]
     shown = [m for m in shown if f"{m}_mean" in summary and any(is_number(v) for v in summary[f"{m}_mean"])]
     by_id = {r["condition_id"]: r for r in summary.to_dict("records")}
-    places = [(facet.title, c) for facet in results.facets for c in facet.conditions]
-    stats = [by_id[c.id] for _, c in places]
-    plain, fewer, read = columns_of(stats, shown, "n seeds")
+    titled_conditions = [(facet.title, c) for facet in results.facets for c in facet.conditions]
+    stats = [by_id[c.id] for _, c in titled_conditions]
+    by_name, fewer, read = columns_of(stats, shown, "n seeds")
     columns = [
-        [readable(cell) + " §" * f for cell, f in zip(cells, fewer[m], strict=True)] for m, cells in plain.items()
+        [readable(cell) + " §" * f for cell, f in zip(cells, fewer[m], strict=True)] for m, cells in by_name.items()
     ]
     rows, keys = [], []
-    for number, ((title, c), row) in enumerate(zip(places, stats, strict=True)):
+    for number, ((title, c), row) in enumerate(zip(titled_conditions, stats, strict=True)):
         cells = [cells[number] for cells in columns]
         if results.ambiguous(c) and "angle_max_margin" in shown and row["angle_max_margin_n"]:
             cells[shown.index("angle_max_margin")] += f" {NOT_UNIQUE}"
@@ -144,11 +146,11 @@ def build(input_dir: str | Path, output_dir: str | Path) -> dict[str, Section]:
         if index_file.is_file()
         else collection.write(Study(results, master, summary), output_dir)
     )
-    found = verdicts(results, master, summary)
+    all_verdicts = verdicts(results, master, summary)
     record = provenance(results, output_dir)
     write_provenance(record, output_dir)
-    answers = answer(results, found, master, summary)
-    certain = certainty_sentences(results, master) + direction_sentences(found)
+    answers = answer(results, all_verdicts, master, summary)
+    certain = certainty_sentences(results, master) + direction_sentences(all_verdicts)
     (output_dir / "results.tex").write_text(results_tex([*answers, *certain], results.tag), encoding="utf-8")
     paper.write(results, (answers, certain), index, output_dir)
     method = Section("methods", "Methods, ready to paste", [Text(p) for p in methods.methods(results)])
@@ -172,8 +174,8 @@ def build(input_dir: str | Path, output_dir: str | Path) -> dict[str, Section]:
     parts = [
         answer_section(results, answers),
         certainty_section(results, certain),
-        waiting_section(found),
-        verdict_section(found),
+        waiting_section(all_verdicts),
+        verdict_section(all_verdicts),
         figures_section(output_dir, index),
         numbers_section(results, summary),
         norms_section(results),

@@ -13,10 +13,10 @@ from mdcore.analysis.tables.numbers import DASH, aligned, angle, angle_at_most, 
 from mdcore.store.columns import STATUSES
 
 
-def waiting_section(found: list[Verdict]) -> Section:
+def waiting_section(verdicts: list[Verdict]) -> Section:
     """What has not converged and what it would take; what failed, diverged or was not run, and why."""
-    found, blocks = distinct(found), []
-    waiting = [v for v in found if v.counts.get("transient", 0)]
+    verdicts, blocks = distinct(verdicts), []
+    waiting = [v for v in verdicts if v.counts.get("transient", 0)]
     if waiting:
         rows = [
             [
@@ -48,7 +48,7 @@ def waiting_section(found: list[Verdict]) -> Section:
             ),
             Table(["condition", "data", "transient runs", "mean gap", "largest gap", "to a gap of 1 %"], rows, keys),
         ]
-    lost = [v for v in found if v.used < v.n]
+    lost = [v for v in verdicts if v.used < v.n]
     if lost:
         rows = [
             [
@@ -64,7 +64,7 @@ def waiting_section(found: list[Verdict]) -> Section:
             Table(["condition", "data", "failed", "diverged", "not run", "why"], rows),
         ]
     if not blocks:
-        some = any(v.separability == "separable" for v in found)
+        some = any(v.separability == "separable" for v in verdicts)
         words = "Nothing: the margin of every run on separable data is certified, and none failed or diverged."
         blocks = [Text(words if some else "No run failed or diverged. A certificate exists on separable data only.")]
     return Section("waiting", "What has not converged", blocks)
@@ -84,20 +84,20 @@ def _direction(v: Verdict) -> str:
     return f"not determined: {why}; {'' if v.unique else 'one '}{target} at up to {angle(v.angle.max)}, as measured"
 
 
-def _bounds(found: list[Verdict]) -> list[str]:
+def _bounds(verdicts: list[Verdict]) -> list[str]:
     """The largest bound of the angle to the own max-margin direction; where one run has none, that it has none."""
-    known = [[] if v.overlap else [e.bound for e in v.ends if e.known] for v in found]
+    known = [[] if v.overlap else [e.bound for e in v.ends if e.known] for v in verdicts]
     shown = aligned([max(some, default=float("nan")) for some in known], bounds=True)
     return [
         "none" if not some else text + (f" in {len(some)} of {len(v.ends)} runs" if len(some) < len(v.ends) else "")
-        for v, some, text in zip(found, known, shown, strict=True)
+        for v, some, text in zip(verdicts, known, shown, strict=True)
     ]
 
 
-def _means(found: list[Estimate]) -> list[str]:
+def _means(estimates: list[Estimate]) -> list[str]:
     """Means ± half their intervals, with the same decimals."""
-    spreads = [(e.high - e.low) / 2 for e in found]
-    return [readable(text) for text in aligned([e.mean if e.known else float("nan") for e in found], spreads)]
+    spreads = [(e.high - e.low) / 2 for e in estimates]
+    return [readable(text) for text in aligned([e.mean if e.known else float("nan") for e in estimates], spreads)]
 
 
 _LIMIT = {NO: "same", YES: "different", OPEN: OPEN}
@@ -109,8 +109,8 @@ def _limit(v: Verdict) -> str:
         return DASH
     if not v.linear:
         return "no linear runs in the grid"
-    said = Counter(v.limit_pairs)
-    some = [f"{_LIMIT[k]} in {said[k]} of {len(v.limit_pairs)} pairs" for k in (YES, NO) if said[k]]
+    counts = Counter(v.limit_pairs)
+    some = [f"{_LIMIT[k]} in {counts[k]} of {len(v.limit_pairs)} pairs" for k in (YES, NO) if counts[k]]
     return _LIMIT[v.limit_changed] + (f" ({', '.join(some)})" if v.limit_changed == OPEN and some else "")
 
 
@@ -124,15 +124,15 @@ def _path(v: Verdict, mean: str) -> str:
     return mean + far
 
 
-def verdict_section(found: list[Verdict]) -> Section:
+def verdict_section(verdicts: list[Verdict]) -> Section:
     """A row per condition: which direction, how sure that is, did depth change limit and path."""
-    gaps = [100 * v.gap.max for v in found]
+    gaps = [100 * v.gap.max for v in verdicts]
     columns = zip(
-        found,
+        verdicts,
         [readable(text) for text in aligned(gaps, bounds=True)],
-        _bounds(found),
-        _means([v.linear_ends for v in found]),
-        _means([v.equal_loss for v in found]),
+        _bounds(verdicts),
+        _means([v.linear_ends for v in verdicts]),
+        _means([v.equal_loss for v in verdicts]),
         strict=True,
     )
     rows = [
@@ -150,10 +150,10 @@ def verdict_section(found: list[Verdict]) -> Section:
         ]
         for v, gap, bound, ends, path in columns
     ]
-    sizes = [float("nan") if r[6] == "none" else v.bound for v, r in zip(found, rows, strict=True)]
+    sizes = [float("nan") if r[6] == "none" else v.bound for v, r in zip(verdicts, rows, strict=True)]
     keys = [
         [*r[:2], float(v.condition.depth), *r[3:5], gap, size, v.linear_ends.mean, r[8], v.equal_loss.mean]
-        for v, r, gap, size in zip(found, rows, gaps, sizes, strict=True)
+        for v, r, gap, size in zip(verdicts, rows, gaps, sizes, strict=True)
     ]
     head = [
         "data",

@@ -95,7 +95,7 @@ def _letter(c: str) -> str:
             whole = rf"\{_ACCENTS[mark]}{{{whole}}}"
         return whole
     how, _, code = unicodedata.decomposition(c).partition(" ")
-    if how in _RAISED and code in {f"{ord(plain):04X}" for plain in "0123456789+=()in"}:
+    if how in _RAISED and code in {f"{ord(character):04X}" for character in "0123456789+=()in"}:
         return rf"${_RAISED[how]}{{{chr(int(code, 16))}}}$"
     return f"{{[}}U+{ord(c):04X}{{]}}"
 

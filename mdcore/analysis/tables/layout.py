@@ -48,10 +48,10 @@ class Column:
 
 def number_format(cells: list[str]) -> str:
     """siunitx's table-format of cells such as "12.30 +- 0.04", "<0.001" and "2.5e11", whatever follows in braces."""
-    found = [re.match(r"([<>]?)(-?)(\d+)(?:\.(\d+))?(?: \+- ([\d.]+))?(?:e(-?)(\d+))?", c) for c in cells if c]
-    if not found:
+    matches = [re.match(r"([<>]?)(-?)(\d+)(?:\.(\d+))?(?: \+- ([\d.]+))?(?:e(-?)(\d+))?", c) for c in cells if c]
+    if not matches:
         return "1"
-    signs, minus, whole, decimals, spread, low, power = zip(*(m.groups("") for m in found if m), strict=True)
+    signs, minus, whole, decimals, spread, low, power = zip(*(m.groups("") for m in matches if m), strict=True)
     text = ("<" if any(signs) else "") + ("-" if any(minus) else "") + str(max(map(len, whole)))
     text += f".{max(map(len, decimals))}" if any(decimals) else ""
     if any(spread):

@@ -50,23 +50,23 @@ class Block:
         return np.asarray((self.mean <= least * (1 + SAME)) & (most > least * (1 + SAME)))
 
     @property
-    def own(self) -> list[bool]:
+    def smallest_at_own_exponent(self) -> list[bool]:
         """For each condition whose own exponent is a column with different values: whether it is smallest there."""
         small: np.ndarray = self.smallest
-        told = np.asarray(small.any(axis=0))
-        places = [(i, self.exponents.index(p)) for i, p in enumerate(self.limits) if p in self.exponents]
-        return [bool(small[i, j]) for i, j in places if told[j]]
+        differs = np.asarray(small.any(axis=0))
+        positions = [(i, self.exponents.index(p)) for i, p in enumerate(self.limits) if p in self.exponents]
+        return [bool(small[i, j]) for i, j in positions if differs[j]]
 
 
 def _values(results: Results, c: Condition, exponents: list[float]) -> np.ndarray:
     """(seeds, exponents) of the cells of a condition that came through with a positive margin."""
-    found = []
+    norms = []
     for cell in c.cells.values():
         w, row = results.predictors.get(cell), results.row.get(cell, {})
         if results.status[cell] in USED and w is not None and np.isfinite(w).all() and row.get("margin_l2", 0) > 0:
             least = float(row["margin_l2"]) * norm(w, 2.0)  # margin_l2 = min(Aw)/‖w‖_2
-            found.append([norm_at_margin_one(w, r, least) for r in exponents])
-    return np.array(found).reshape(len(found), len(exponents))
+            norms.append([norm_at_margin_one(w, r, least) for r in exponents])
+    return np.array(norms).reshape(len(norms), len(exponents))
 
 
 def _limit(results: Results, c: Condition) -> float:
@@ -81,12 +81,12 @@ def norm_blocks(results: Results) -> list[Block]:
     out = []
     for facet in results.facets:
         for depth in sorted({c.depth for c in facet.conditions}):
-            found = [(c, _values(results, c, exponents)) for c in facet.conditions if c.depth == depth]
-            found = [(c, v) for c, v in found if len(v)]
-            if found:
-                mean = np.array([v.mean(axis=0) for _, v in found])
-                std = np.array([v.std(axis=0, ddof=1) if len(v) > 1 else np.full(v.shape[1], np.nan) for _, v in found])
-                some, n = [c for c, _ in found], [len(v) for _, v in found]
+            group = [(c, _values(results, c, exponents)) for c in facet.conditions if c.depth == depth]
+            group = [(c, v) for c, v in group if len(v)]
+            if group:
+                mean = np.array([v.mean(axis=0) for _, v in group])
+                std = np.array([v.std(axis=0, ddof=1) if len(v) > 1 else np.full(v.shape[1], np.nan) for _, v in group])
+                some, n = [c for c, _ in group], [len(v) for _, v in group]
                 title = f"{facet.title}, L = {depth}"
                 out.append(Block(title, some, [limits[c.id] for c in some], n, mean, std, exponents))
     return out
@@ -96,10 +96,10 @@ def _head(r: float) -> str:
     return "∞" if np.isinf(r) else f"{r:g}"
 
 
-def _columns(found: list[Block], spreads: bool = True) -> list[list[str]]:
+def _columns(blocks: list[Block], spreads: bool = True) -> list[list[str]]:
     """For each exponent the cells of all blocks with the same decimals, the smallest of each block marked by *."""
-    marks = np.concatenate([block.smallest for block in found])
-    means, stds = (np.concatenate([getattr(block, k) for block in found]) for k in ("mean", "std"))
+    marks = np.concatenate([block.smallest for block in blocks])
+    means, stds = (np.concatenate([getattr(block, k) for block in blocks]) for k in ("mean", "std"))
     stds = stds if spreads else np.full_like(stds, np.nan)
     cells = [aligned(list(map(float, m)), list(map(float, s))) for m, s in zip(means.T, stds.T, strict=True)]
     return [
@@ -109,20 +109,20 @@ def _columns(found: list[Block], spreads: bool = True) -> list[list[str]]:
 
 def norms_table(results: Results) -> str:
     """The norm table as LaTeX."""
-    found = norm_blocks(results)
-    if not found:
+    blocks = norm_blocks(results)
+    if not blocks:
         return "% norms: no run of this grid has a margin\n"
-    conditions, titles = [c for b in found for c in b.conditions], [b.title for b in found for _ in b.conditions]
+    conditions, titles = [c for b in blocks for c in b.conditions], [b.title for b in blocks for _ in b.conditions]
     columns = [
         Column("potential", [latex.words(latex.short_norm(c.words)) for c in conditions], False),
-        Column("$n$", [str(n) for b in found for n in b.n], False),
+        Column("$n$", [str(n) for b in blocks for n in b.n], False),
     ]
-    spreads = len(found[0].exponents) <= MOST_WITH_SPREAD
-    for r, cells in zip(found[0].exponents, _columns(found, spreads), strict=True):
+    spreads = len(blocks[0].exponents) <= MOST_WITH_SPREAD
+    for r, cells in zip(blocks[0].exponents, _columns(blocks, spreads), strict=True):
         head = f"$r = {_head(r)}$".replace("∞", r"\infty")
         columns.append(Column(head, [c.replace("*", ASTERISK) for c in cells]))
     read = how_to_read(
-        [n for b in found for n in b.n],
+        [n for b in blocks for n in b.n],
         [cell.replace(ASTERISK, "") for column in columns[2:] for cell in column.cells],
         "the $n$ seeds that have a margin",
         r" of $\|w\|_r/\min_n (Aw)_n$",
@@ -139,26 +139,28 @@ def norms_table(results: Results) -> str:
 
 def norms_section(results: Results) -> Section:
     """The norm table of the report, and in how many places a potential's own norm is the smallest."""
-    found = norm_blocks(results)
-    if not found:
+    blocks = norm_blocks(results)
+    if not blocks:
         return Section("norms", "Norms at margin 1", [Text("No run of this grid has a margin.")])
-    own = [small for block in found for small in block.own]
-    said = (
-        f"Of {len(own)} places where a potential meets its own exponent among others, its value is the smallest of the "
-        f"column in {sum(own)}."
-        if own
+    smallest = [small for block in blocks for small in block.smallest_at_own_exponent]
+    sentence = (
+        f"Of {len(smallest)} places where a potential meets its own exponent among others, its value is the smallest "
+        f"of the column in {sum(smallest)}."
+        if smallest
         else "No potential meets its own exponent in a column in which the values differ."
     )
-    rows, keys, columns = [], [], _columns(found)
-    stubs = [(b.title, c.words, n, m) for b in found for c, n, m in zip(b.conditions, b.n, b.mean, strict=True)]
+    rows, keys, columns = [], [], _columns(blocks)
+    stubs = [(b.title, c.words, n, m) for b in blocks for c, n, m in zip(b.conditions, b.n, b.mean, strict=True)]
     for (title, words, n, mean), cells in zip(stubs, zip(*columns, strict=True), strict=True):
         rows.append([title, words, str(n), *(readable(c.rstrip("*")) + " *" * c.endswith("*") for c in cells)])
         keys.append([title, words, float(n), *map(float, mean)])
-    head = ["data and depth", "potential", "n", *[f"r = {_head(r)}" for r in found[0].exponents]]
-    plain = [cell.rstrip("*") for cells in columns for cell in cells]
-    read = how_to_read([n for b in found for n in b.n], plain, "the n seeds that have a margin", " of ‖w‖_r/min(Aw)")
+    head = ["data and depth", "potential", "n", *[f"r = {_head(r)}" for r in blocks[0].exponents]]
+    unstarred = [cell.rstrip("*") for cells in columns for cell in cells]
+    read = how_to_read(
+        [n for b in blocks for n in b.n], unstarred, "the n seeds that have a margin", " of ‖w‖_r/min(Aw)"
+    )
     caption = (
         f"{read} w is the final predictor, A has the rows y_n x_n. *: the smallest mean of its column among the rows "
         "with the same data and depth. LaTeX: tables/norms.tex."
     )
-    return Section("norms", "Norms at margin 1", [Text(said), Table(head, rows, keys, caption)])
+    return Section("norms", "Norms at margin 1", [Text(sentence), Table(head, rows, keys, caption)])

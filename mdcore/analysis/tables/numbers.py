@@ -72,8 +72,8 @@ def decimals_of(means: list[float], spreads: list[float]) -> int | None:
         return 0
     if not 1e-3 <= largest < 1e5:
         return None
-    own = [len(parts(m, s)[0].partition(".")[2]) for m, s in known if is_number(s) and s >= max(1e-5 * m, 1e-5)]
-    return max(0, min(max(own, default=2 - _order(largest)), 3 - _order(largest)))
+    needed = [len(parts(m, s)[0].partition(".")[2]) for m, s in known if is_number(s) and s >= max(1e-5 * m, 1e-5)]
+    return max(0, min(max(needed, default=2 - _order(largest)), 3 - _order(largest)))
 
 
 def aligned(means: list[float], spreads: list[float] | None = None, bounds: bool = False) -> list[str]:

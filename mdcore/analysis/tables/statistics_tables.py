@@ -134,8 +134,8 @@ TABLES = (
 
 def quantity(name: str) -> Quantity:
     """The Quantity of a column; of a metric of the user's own its label and unit, with an arrow to better values."""
-    own = metric(name)
-    return QUANTITIES.get(name) or Quantity(f"{latex.words(own.axis)} {ARROWS.get(own.better, '')}".strip())
+    column = metric(name)
+    return QUANTITIES.get(name) or Quantity(f"{latex.words(column.axis)} {ARROWS.get(column.better, '')}".strip())
 
 
 def potential_name(c: Condition) -> str:
@@ -192,10 +192,10 @@ def columns_of(rows: list[dict], names: list[str], over: str) -> tuple[dict, dic
         ]
         for name, some in cells.items()
     }
-    plain = [
+    mean_cells = [
         c for name in names if not quantity(name).bound for c, f in zip(cells[name], fewer[name], strict=True) if not f
     ]
-    return cells, fewer, how_to_read([row["n_used"] for row in rows], plain, over)
+    return cells, fewer, how_to_read([row["n_used"] for row in rows], mean_cells, over)
 
 
 def definitions(shown: list[str]) -> list[str]:
@@ -212,15 +212,15 @@ def definitions(shown: list[str]) -> list[str]:
 def statistics_table(results: Results, table: TableSpec, by_id: dict[str, dict]) -> str:
     """One of TABLES as LaTeX, or a comment that says why it is absent."""
     shown = [m for m in table.columns if any(is_number(r.get(f"{m}_mean", np.nan)) for r in by_id.values())]
-    places = [(f, c) for f in results.facets for c in f.conditions if table.keep(c)]
+    members = [(f, c) for f in results.facets for c in f.conditions if table.keep(c)]
     without: list[str] = []
     if not table.wide:  # a column has no room for blocks without a number
-        some = {f.title for f, c in places if any(is_number(by_id[c.id].get(f"{m}_mean")) for m in shown)}
-        without = list(dict.fromkeys(f.title for f, _ in places if f.title not in some))
-        places = [(f, c) for f, c in places if f.title in some]
-    if not places or not shown:
+        some = {f.title for f, c in members if any(is_number(by_id[c.id].get(f"{m}_mean")) for m in shown)}
+        without = list(dict.fromkeys(f.title for f, _ in members if f.title not in some))
+        members = [(f, c) for f, c in members if f.title in some]
+    if not members or not shown:
         return f"% {table.name}: no condition of this run has such numbers\n"
-    conditions = [c for _, c in places]
+    conditions = [c for _, c in members]
     rows = [by_id[c.id] for c in conditions]
     counted, seeds = seeds_note(rows)
     transient = [bool(r["n_transient"] or r["n_quasi_separable"]) for r in rows]
@@ -249,7 +249,7 @@ def statistics_table(results: Results, table: TableSpec, by_id: dict[str, dict])
     label = f"tab:{latex.slug(results.tag)}:{table.name}"
     around = Float(table.caption, " ".join(notes), label, wide)
     head = f"% columns: {' '.join(shown)}\n"
-    return head + tables(columns, [c.id for c in conditions], [f.title for f, _ in places], around)
+    return head + tables(columns, [c.id for c in conditions], [f.title for f, _ in members], around)
 
 
 def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_dir: str | Path) -> list[str]:
@@ -260,8 +260,8 @@ def write(results: Results, master: pd.DataFrame, summary: pd.DataFrame, output_
     place.mkdir(parents=True, exist_ok=True)
     by_id = {r["condition_id"]: r for r in summary.to_dict("records")}
     texts = {t.name: statistics_table(results, t, by_id) for t in TABLES}
-    if own := tuple(results.own_metrics):
-        texts["own"] = statistics_table(results, TableSpec("own", "Metrics of the user's own.", own), by_id)
+    if user_metrics := tuple(results.user_metrics):
+        texts["own"] = statistics_table(results, TableSpec("own", "Metrics of the user's own.", user_metrics), by_id)
     texts["references"] = references_table(results, master)
     texts["paired"] = paired_table(results, by_id)
     texts["norms"] = norms_table(results)

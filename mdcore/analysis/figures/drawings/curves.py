@@ -197,18 +197,18 @@ class Curves:
             page.album(self.name),
         )
 
-    def _notes(self, study: Study, rows: list[str], drawn: list[Condition], found: tuple[set, list]) -> list[str]:
-        """found: the statuses of the ends, and the columns with values beyond their axis."""
+    def _notes(self, study: Study, rows: list[str], drawn: list[Condition], seen: tuple[set, list]) -> list[str]:
+        """seen: the statuses of the ends, and the columns with values beyond their axis."""
         smooth = any(oscillates(study.results, c) for c in drawn)
         return [
             *[LINEAR_NOTE] * any("linear_md" in m for m in rows),
             *[EQUAL_LOSS_NOTE] * (EQUAL_LOSS in rows),
             *[R_NOTE] * (self.x == "log_inverse_loss"),
             *line_notes(rows),
-            *end_notes(found[0]),
+            *end_notes(seen[0]),
             *self.notes,
             *[f"Where the data overlap, curves are running medians over {WINDOW} logged epochs."] * smooth,
-            *clip_notes(found[1]),
+            *clip_notes(seen[1]),
             *unique_notes(study.results, drawn, rows),
         ]
 
@@ -282,12 +282,12 @@ for _x, _suffix, _linear in (
 
 
 @figure("own_metrics_vs_epochs", section="Metrics of one's own")
-def own_metrics(study: Study) -> Iterator[Drawn | Absent]:
+def user_metrics(study: Study) -> Iterator[Drawn | Absent]:
     """The metrics that the grid names as my_file:my_metric, drawn as they were returned."""
-    own = tuple(study.results.own_metrics)
-    if own:
-        words = "Metrics of the user's own: " + ", ".join(_with_direction(name) for name in own)
-        yield from Curves("own_metrics_vs_epochs", "epoch", own, words)(study)
+    columns = tuple(study.results.user_metrics)
+    if columns:
+        words = "Metrics of the user's own: " + ", ".join(_with_direction(name) for name in columns)
+        yield from Curves("own_metrics_vs_epochs", "epoch", columns, words)(study)
 
 
 def _with_direction(name: str) -> str:

@@ -63,8 +63,8 @@ def final_angles(study: Study) -> Iterator[Drawn | Absent]:
 
 def _reference(study: Study) -> str:
     """The potentials that others are compared with."""
-    found = [f.reference(c.depth) for f in study.results.facets for c in f.conditions]
-    return listed([c.words for c in found if c is not None], 2).replace(" and ", " or ")
+    references = [f.reference(c.depth) for f in study.results.facets for c in f.conditions]
+    return listed([c.words for c in references if c is not None], 2).replace(" and ", " or ")
 
 
 @figure("final_margins", section="Where the runs end")
@@ -84,8 +84,8 @@ def _values(study: Study, column: str) -> pd.DataFrame:
 
 
 def _draw(study: Study, name: str, titles: dict[str, str], what: str, notes: list[str]) -> Iterator[Drawn | Absent]:
-    found = {m: _values(study, m) for m in study.panels(name, tuple(titles))}
-    ids = set().union(*(v["condition_id"] for v in found.values()))
+    values = {m: _values(study, m) for m in study.panels(name, tuple(titles))}
+    ids = set().union(*(v["condition_id"] for v in values.values()))
     width = study.width(columns=2)
     labels = {c.id: f"{study.names[c.potential_key]}, L = {c.depth}" for c in study.conditions}
     heads = [1.12 * style.inches(_heading(f.title)) for f in study.facets]  # in bold
@@ -98,14 +98,14 @@ def _draw(study: Study, name: str, titles: dict[str, str], what: str, notes: lis
     chunks = []
     for rows in _parts(groups_of(study.facets, lambda c: c.id in ids, most), most):
         there = {c.id for g in rows for c in g.conditions}
-        some = [m for m in found if found[m]["condition_id"].isin(there).any()]
+        some = [m for m in values if values[m]["condition_id"].isin(there).any()]
         chunks += [(rows, part) for part in even_parts(some, across)]
     if not chunks:
         yield Absent(name, "no cell has such a number")
     pages, beyond = pages_of(chunks, lambda c: [g.title for g in c[0]], len(study.results.cells), name)
     for page in pages:
         groups, some = page.content
-        fig, seen, clipped = _page(study, groups, {m: (titles[m], found[m]) for m in some}, labels, (width, left))
+        fig, seen, clipped = _page(study, groups, {m: (titles[m], values[m]) for m in some}, labels, (width, left))
         drawn = [c for g in groups for c in g.conditions]
         where = "; ".join(g.title for g in groups)
         lost = study.master[
@@ -113,11 +113,11 @@ def _draw(study: Study, name: str, titles: dict[str, str], what: str, notes: lis
         ]
         counts = lost["status"].value_counts()
         caption = (
-            f"{what}.{_seeds(found, drawn)}"
+            f"{what}.{_seeds(values, drawn)}"
             + (f" Not shown: {', '.join(f'{k} {s}' for s, k in sorted(counts.items()))}." if len(counts) else "")
             + page.where(g.title for g in groups)
         )
-        said = [
+        all_notes = [
             *[LINEAR_NOTE] * any("linear_md" in m for m in some),
             *notes,
             *line_notes(some),
@@ -125,7 +125,7 @@ def _draw(study: Study, name: str, titles: dict[str, str], what: str, notes: lis
             *clip_notes(clipped),
             *unique_notes(study.results, drawn, some),
         ]
-        yield Drawn(page.name(name), fig, caption, f"{what}: {where}", said, page.album(name))
+        yield Drawn(page.name(name), fig, caption, f"{what}: {where}", all_notes, page.album(name))
     yield from beyond
 
 
@@ -149,9 +149,9 @@ def _heading(title: str, most: int = 34) -> str:
     return style.words(title if len(title) <= most else title[: most - 1] + "…")
 
 
-def _seeds(found: dict[str, pd.DataFrame], drawn: list[Condition]) -> str:
+def _seeds(values: dict[str, pd.DataFrame], drawn: list[Condition]) -> str:
     ids = [c.id for c in drawn]
-    per_panel = [v[v["condition_id"].isin(ids)].groupby("condition_id").size() for v in found.values()]
+    per_panel = [v[v["condition_id"].isin(ids)].groupby("condition_id").size() for v in values.values()]
     n = sorted({int(k) for counts in per_panel for k in counts})
     if n[-1] == 1:
         return " Points are single runs, one a condition."

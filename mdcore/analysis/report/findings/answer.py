@@ -251,10 +251,10 @@ def quasi_sentences(verdicts: list[Verdict]) -> list[str]:
 
 
 def potential_sentences(
-    results: Results, master: pd.DataFrame, summary: pd.DataFrame, found: list[Verdict]
+    results: Results, master: pd.DataFrame, summary: pd.DataFrame, verdicts: list[Verdict]
 ) -> list[str]:
     """Whether the limits of different potentials differ, and how far apart the ends are: same data, depth and seed."""
-    by_id = {v.condition.id: v for v in found}
+    by_id = {v.condition.id: v for v in verdicts}
     rows = {r["condition_id"]: r for r in summary.to_dict("records")}
     ends, angles = known_ends(master.to_dict("records")), angles_of(master, "angle_reference_potential")
     pairs = []
@@ -264,9 +264,9 @@ def potential_sentences(
             pairs.append((by_id[c.id], by_id[other.id], distance, over_runs(answers(c, other, ends, angles))))
     if not pairs:
         return []
-    said = {k: [pair for pair in pairs if pair[3] == k] for k in (YES, NO, OPEN)}
+    by_answer = {k: [pair for pair in pairs if pair[3] == k] for k in (YES, NO, OPEN)}
     apart, alike, undecided = (
-        stated(name, len(said[k]), f"comparisons of two potentials whose limit directions {what}")
+        stated(name, len(by_answer[k]), f"comparisons of two potentials whose limit directions {what}")
         for k, name, what in (
             (YES, "PotentialsApart", "are proved to differ"),
             (NO, "PotentialsAlike", "are the same within the tolerance"),
@@ -276,14 +276,14 @@ def potential_sentences(
     others = listed(list(dict.fromkeys(potential_of(o) for _, o, *_ in pairs)))
     total = counted(len(pairs), "PotentialPairs", "comparison", "comparisons of two potentials at one depth")
     total += f" with {others}, on the same data and at the same depth"
-    named = {k: [v for v, *_ in some] for k, some in said.items()}
-    if said[YES]:
+    named = {k: [v for v, *_ in some] for k, some in by_answer.items()}
+    if by_answer[YES]:
         where = _of_total(len(pairs), total, f"{apart} of {total}")
         head = (
             f"Different potentials end in different directions: in {where}, the limits are proved in every "
             f"run to be more than {SAME:g}° apart: {scope(named[YES])}."
         )
-    elif said[OPEN]:
+    elif by_answer[OPEN]:
         head = (
             f"Whether different potentials end in different directions is open: in none of {total}, are the limits "
             f"proved in every run to be more than {SAME:g}° apart."
@@ -291,10 +291,10 @@ def potential_sentences(
     else:
         where = _of_total(len(pairs), total, f"all {total}")
         head = f"Different potentials end in the same direction, within {SAME:g}°, in {where}: {scope(named[NO])}."
-    if said[NO] and (said[YES] or said[OPEN]):
+    if by_answer[NO] and (by_answer[YES] or by_answer[OPEN]):
         head += f" In {alike}, they are the same within {SAME:g}°: {scope(named[NO])}."
-    if said[OPEN] and said[YES]:
-        head += f" {undecided} {is_or_are(len(said[OPEN]))} open, as the bounds do not determine both directions."
+    if by_answer[OPEN] and by_answer[YES]:
+        head += f" {undecided} {is_or_are(len(by_answer[OPEN]))} open, as the bounds do not determine both directions."
     v, o, far, _ = max(pairs, key=lambda pair: pair[2].mean)
     words = degrees(far, "PotentialsAngle", "largest mean angle between the end predictors of two potentials")
     farthest = f" The end points are farthest apart for {whose(v)}: {words} from {potential_of(o)}."

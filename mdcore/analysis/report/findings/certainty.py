@@ -136,10 +136,10 @@ def _reason(why: str) -> str:
     return re.sub(r"\d+ of \d+ runs: ([^;]*)", r"\1 in some runs", why)
 
 
-def direction_sentences(found: list[Verdict]) -> list[str]:
+def direction_sentences(verdicts: list[Verdict]) -> list[str]:
     """Of which conditions the direction is proved, of which it is not and why, by name; what the limits rest on."""
-    found = [v for v in distinct(found) if v.used]
-    separable = [v for v in found if v.separability == "separable"]
+    verdicts = [v for v in distinct(verdicts) if v.used]
+    separable = [v for v in verdicts if v.separability == "separable"]
     out = []
     if separable:
         proved = [v for v in separable if v.reached]
@@ -156,17 +156,17 @@ def direction_sentences(found: list[Verdict]) -> list[str]:
             text += f", the widest bound being {words}"
         out.append(text + ".")
     reasons: dict[str, list[Verdict]] = {}
-    for v in found:
+    for v in verdicts:
         if not v.reached:
             wide = "the angle is not within" if v.overlap else "the bound is wider than"
             reasons.setdefault(_reason(v.why) or f"{wide} {SAME:g}°", []).append(v)
     out += [f"The direction is not determined for {scope(some)}: {why}." for why, some in reasons.items()]
-    return out + theory_sentences(found)
+    return out + theory_sentences(verdicts)
 
 
-def theory_sentences(found: list[Verdict]) -> list[str]:
+def theory_sentences(verdicts: list[Verdict]) -> list[str]:
     """That a run's exact direction is its limit: theorem, derivation or observation, for the conditions there are."""
-    separable = [v for v in found if v.separability == "separable"]
+    separable = [v for v in verdicts if v.separability == "separable"]
     parts = []
     for deep, kinds in ((False, _SHALLOW), (True, _DEEP)):
         names = {v.condition.flat["potential"] for v in separable if (v.condition.depth > 1) == deep}
@@ -177,7 +177,7 @@ def theory_sentences(found: list[Verdict]) -> list[str]:
     out = []
     if parts:
         out.append(f"That the limit is the max-margin direction of the potential's own norm is, {'; '.join(parts)}.")
-    over = {v.condition.depth > 1 for v in found if v.overlap}
+    over = {v.condition.depth > 1 for v in verdicts if v.overlap}
     if over:
         text = (
             "On overlapping data there is no certificate; how far a run has come shows in its measured angle to the "

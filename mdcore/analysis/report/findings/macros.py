@@ -1,8 +1,8 @@
 r"""Numbers of the report's sentences, each stated once: as words in the report, as a macro in results.tex.
 
 A sentence is built with `stated`, which puts the number's name and meaning into the text between control characters.
-`plain_text` leaves the number alone, `with_macros` puts \mdcore<Name> in its place, and `macros` lists what was stated:
-so no number can be in a sentence and not in results.tex.
+`with_numbers` leaves the number alone, `with_macros` puts \mdcore<Name> in its place, and `macros` lists what was
+stated: so no number can be in a sentence and not in results.tex.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def stated(name: str, number: object, meaning: str) -> str:
     return f"{_OPEN}{name}{_NEXT}{meaning}{_NEXT}{number}{_CLOSE}"
 
 
-def plain_text(sentence: str) -> str:
+def with_numbers(sentence: str) -> str:
     """The sentence as people read it."""
     return _STATED.sub(lambda m: m.group(3), sentence)
 
@@ -38,9 +38,9 @@ def macro_name(*words: str) -> str:
 
 def number_as_latex(text: str) -> str:
     """ "2.2×10⁻⁵" and "12,345" as TeX sets them, in text and in formulas."""
-    found = re.fullmatch(r"(−?[\d.,]*)×?10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)", text)
-    if found:
-        factor, power = (g.translate(_POWER) for g in found.groups())
+    match = re.fullmatch(r"(−?[\d.,]*)×?10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)", text)
+    if match:
+        factor, power = (g.translate(_POWER) for g in match.groups())
         return rf"\ensuremath{{{factor}{chr(92) + 'times ' if factor else ''}10^{{{power}}}}}"
     if re.fullmatch(r"−?[\d.,]+", text):
         return rf"\ensuremath{{{text.translate(_POWER).replace(',', '{,}')}}}"
@@ -51,11 +51,13 @@ def number_as_latex(text: str) -> str:
 
 def macros(sentences: Iterable[str]) -> dict[str, tuple[str, str]]:
     """{name: (number, meaning)} of all that is stated, in order. ValueError where one name has two numbers."""
-    found: dict[str, tuple[str, str]] = {}
+    by_name: dict[str, tuple[str, str]] = {}
     for name, meaning, number in _STATED.findall("\n".join(sentences)):
-        if found.setdefault(name, (number, meaning))[0] != number:
-            raise ValueError(f"the number {name} is stated as {found[name][0]} and as {number}; give one another name")
-    return found
+        if by_name.setdefault(name, (number, meaning))[0] != number:
+            raise ValueError(
+                f"the number {name} is stated as {by_name[name][0]} and as {number}; give one another name"
+            )
+    return by_name
 
 
 def with_macros(sentence: str) -> str:

@@ -205,7 +205,7 @@ def verdicts(results: Results, master: pd.DataFrame, summary: pd.DataFrame) -> l
     for r in rows:
         groups.setdefault(r["condition_id"], []).append(r)
     ends, apart = known_ends(rows), angles_of(master, "angle_linear_md_ends")
-    found = []
+    all_verdicts = []
     for facet in results.facets:
         for c in facet.conditions:
             v = verdict(results, facet, c, by_id[c.id], groups[c.id])
@@ -216,5 +216,5 @@ def verdicts(results: Results, master: pd.DataFrame, summary: pd.DataFrame) -> l
                 if (linear := facet.linear(c)) is not None:
                     v.linear, v.linear_ends = linear.id, estimate(by_id[c.id], "angle_linear_md_ends")
                     v.limit_pairs = answers(c, linear, ends, apart)
-            found.append(v)
-    return found
+            all_verdicts.append(v)
+    return all_verdicts
