@@ -293,13 +293,13 @@ def test_what_is_wrong_with_a_result_file_is_said_and_nothing_crashes(tmp_path, 
 
 
 def test_good_files_have_no_problems_and_own_metrics_are_found(tmp_path):
-    cells, final, history = _frames(tmp_path, own={"metric.mine:loss_%": 2.0})
-    _, _, problems, own = validate.check(cells, final, history)
-    assert problems == [] and own == ["metric.mine:loss_%"]
+    cells, final, history = _frames(tmp_path, user_metrics={"metric.mine:loss_%": 2.0})
+    _, _, problems, user_metrics = validate.check(cells, final, history)
+    assert problems == [] and user_metrics == ["metric.mine:loss_%"]
 
 
 def test_own_metrics_get_statistics(tmp_path):
-    run = fake.write_run(tmp_path / "20250319_x", fake.grid_cells(), own={"metric.mine:loss_%": 2.0})
+    run = fake.write_run(tmp_path / "20250319_x", fake.grid_cells(), user_metrics={"metric.mine:loss_%": 2.0})
     _, summary = aggregate.write(load(run), tmp_path / "out")
     assert (summary["metric.mine:loss_%_mean"] == 2.0).all() and (summary["metric.mine:loss_%_std"] == 0.0).all()
 
@@ -330,14 +330,14 @@ def facets(cells):
 
 
 def test_facets_of_mnist_pairs():
-    found = facets(fake.mnist_cells())
-    assert [f.title for f in found] == [
+    all_facets = facets(fake.mnist_cells())
+    assert [f.title for f in all_facets] == [
         "MNIST 0 vs 1, PCA 50",
         "MNIST 0 vs 1, PCA 200",
         "MNIST 3 vs 5, PCA 50",
         "MNIST 3 vs 5, PCA 200",
     ]
-    assert all(len(f.conditions) == 6 for f in found)
+    assert all(len(f.conditions) == 6 for f in all_facets)
 
 
 def test_a_step_rule_that_follows_the_potential_makes_no_facet():
@@ -345,15 +345,15 @@ def test_a_step_rule_that_follows_the_potential_makes_no_facet():
     for c in cells:
         if c["config"]["potential"] == {"lp": {"p": 3.0}}:
             c["config"]["step"] = {"rule": "normalized", "eta": 1.0, "decay": 2.0}
-    found = facets(cells)
-    assert len(found) == 1 and len(found[0].conditions) == 6
+    all_facets = facets(cells)
+    assert len(all_facets) == 1 and len(all_facets[0].conditions) == 6
 
 
 def test_a_linear_condition_stands_in_the_facet_of_every_width():
     cells = fake.grid_cells(datasets=[{"width": 10}, {"width": 50}])
-    found = facets(cells)
-    assert [f.title for f in found] == ["Gaussian, d = 20, width 10", "Gaussian, d = 20, width 50"]
-    for f in found:
+    all_facets = facets(cells)
+    assert [f.title for f in all_facets] == ["Gaussian, d = 20, width 10", "Gaussian, d = 20, width 50"]
+    for f in all_facets:
         assert all(f.linear(c) is not None for c in f.conditions if c.depth == 2)
 
 
@@ -427,8 +427,8 @@ def test_the_angle_between_two_end_predictors(u, v, degrees):
     """Also of vectors that have no direction: not a number, and no complaint of numpy's."""
     kept = {name: np.array(w) for name, w in (("u", u), ("v", v)) if w is not None}
     with np.errstate(all="raise", under="ignore"):
-        found = pairs._direction_angle(SimpleNamespace(predictors=kept), "u", "v")
-    assert found == pytest.approx(degrees, rel=1e-12, nan_ok=True)
+        angle = pairs._direction_angle(SimpleNamespace(predictors=kept), "u", "v")
+    assert angle == pytest.approx(degrees, rel=1e-12, nan_ok=True)
 
 
 @pytest.mark.parametrize("same_seed", [True, False])
@@ -439,8 +439,10 @@ def test_cells_that_are_compared_were_trained_on_the_same_numbers(same_seed):
     assert (one["config"]["seed"] == two["config"]["seed"]) == same_seed
     final = pd.DataFrame({"cell_id": [one["cell_id"], two["cell_id"]], "data_sha256": ["a" * 64, "b" * 64]})
     problems = validate.check([one, two], final, None)[2]
-    said = [p for p in problems if "trained on different data" in p]
-    assert bool(said) == same_seed
-    assert not said or all(part in said[0] for part in ("aaaaaaaa", "bbbbbbbb", one["cell_id"], two["cell_id"]))
+    mismatches = [p for p in problems if "trained on different data" in p]
+    assert bool(mismatches) == same_seed
+    assert not mismatches or all(
+        part in mismatches[0] for part in ("aaaaaaaa", "bbbbbbbb", one["cell_id"], two["cell_id"])
+    )
     final["data_sha256"] = "a" * 64
     assert not [p for p in validate.check([one, two], final, None)[2] if "different data" in p]

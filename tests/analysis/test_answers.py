@@ -30,7 +30,7 @@ def shallow(potential="quadratic", reached=True, converged=True, **more):
     return verdict(potential, 1, reached=reached, converged=converged, **more)
 
 
-def plain(sentences):
+def all_with_numbers(sentences):
     return [with_numbers(text) for text in sentences]
 
 
@@ -58,10 +58,10 @@ def plain(sentences):
 )  # fmt: skip
 def test_whether_depth_changes_the_limit(changed, head, rest):
     some = [deep(f"lp, p = {i + 2}", limit_changed=each) for i, each in enumerate(changed)]
-    said, more = answer.depth_head(some)
+    sentence, more = answer.depth_head(some)
     open_one = "Whether depth changes the limit direction remains open in {} deep conditions, where " + BOUNDS
-    assert with_numbers(said) == head
-    assert plain(more) == ([f"{open_one.format(rest[0])} runs: {rest[1]} at L = 2 {ON}."] if rest else [])
+    assert with_numbers(sentence) == head
+    assert all_with_numbers(more) == ([f"{open_one.format(rest[0])} runs: {rest[1]} at L = 2 {ON}."] if rest else [])
 
 
 def test_on_what_it_rests_that_the_limit_is_the_same():
@@ -80,7 +80,7 @@ def test_how_far_apart_deep_and_linear_runs_are():
         deep("lp, p = 5", limit_changed=YES, used=0),
     ]
     at = f"for quadratic at L = 2 {ON}, by"
-    (head, ends, paths), (unread,) = map(plain, answer.depth_sentences(some))
+    (head, ends, paths), (unread,) = map(all_with_numbers, answer.depth_sentences(some))
     assert head.startswith("Depth changes the limit direction in 1 of 3 deep conditions")
     assert ends == (
         f"Where the limit is the same, deep and linear end points differ most {at} 0.40° (identical in all 3 runs)."
@@ -103,10 +103,10 @@ def test_how_far_apart_deep_and_linear_runs_are():
     assert answer.depth_sentences([verdict(), deep(used=0)]) == ([], [])
 
 
-@pytest.mark.parametrize(("far", "told"), [(1e-6, True), (0.9e-6, False)])
-def test_rounding_errors_are_no_distance(far, told):
-    said, _ = answer.depth_sentences([deep(limit_changed=NO, linear_ends=mean(far), equal_loss=mean(0.5))])
-    assert any("end points differ" in text for text in said) == told
+@pytest.mark.parametrize(("far", "is_stated"), [(1e-6, True), (0.9e-6, False)])
+def test_rounding_errors_are_no_distance(far, is_stated):
+    sentences, _ = answer.depth_sentences([deep(limit_changed=NO, linear_ends=mean(far), equal_loss=mean(0.5))])
+    assert any("end points differ" in text for text in sentences) == is_stated
 
 
 REACH = "the exact max-margin direction of the potential's own norm, with every run within 1° of it:"
@@ -115,7 +115,7 @@ LOST = "runs whose margin is not certified, or that failed or diverged; their en
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "said"),
+    ("verdicts", "sentences"),
     [
         ([shallow()], [
             f"The 1 condition on separable data reaches {REACH} quadratic at L = 1 {ON}. The certified bound of the "
@@ -154,8 +154,8 @@ LOST = "runs whose margin is not certified, or that failed or diverged; their en
         ([shallow(used=0), verdict(separability="overlapping")], []),
     ],
 )  # fmt: skip
-def test_which_potentials_reach_their_own_direction(verdicts, said):
-    assert plain(text for part in answer.limit_sentences(verdicts) for text in part) == said
+def test_which_potentials_reach_their_own_direction(verdicts, sentences):
+    assert all_with_numbers(text for part in answer.limit_sentences(verdicts) for text in part) == sentences
 
 
 def test_the_widest_bounds_are_named():
@@ -192,7 +192,7 @@ PAIRS = ", on the same data and at the same depth"
 
 
 @pytest.mark.parametrize(
-    ("found", "far", "said"),
+    ("decisions", "far", "sentence"),
     [
         ([YES], 5.0, "Different potentials end in different directions: in the 1 comparison with quadratic" + PAIRS
          + f", the limits are proved in every run to be more than 1° apart: p0 at L = 1 {ON}."),
@@ -215,14 +215,14 @@ PAIRS = ", on the same data and at the same depth"
          + PAIRS + f": p0 at L = 1 {ON}."),
     ],
 )  # fmt: skip
-def test_whether_potentials_differ(monkeypatch, found, far, said):
+def test_whether_potentials_differ(monkeypatch, decisions, far, sentence):
     """Each against the quadratic one; the last is farthest apart."""
-    some = [verdict(f"p{i}", 1) for i in range(len(found))]
+    some = [verdict(f"p{i}", 1) for i in range(len(decisions))]
     reference = verdict("quadratic", 1)
     monkeypatch.setattr(answer, "pairings", lambda _: [
         ("depth", some[0].condition, reference.condition),
         *[("potential", v.condition, reference.condition) for v in some]])  # fmt: skip
-    monkeypatch.setattr(answer, "answers", lambda c, *_: [dict(zip([v.condition.id for v in some], found))[c.id]])
+    monkeypatch.setattr(answer, "answers", lambda c, *_: [dict(zip([v.condition.id for v in some], decisions))[c.id]])
     monkeypatch.setattr(answer, "known_ends", lambda _: {})
     angle = "angle_reference_potential"
     numbers = {v.condition.id: far * (i + 1) for i, v in enumerate(some)}
@@ -230,10 +230,10 @@ def test_whether_potentials_differ(monkeypatch, found, far, said):
     summary = pd.DataFrame(rows).add_prefix(f"{angle}_").assign(condition_id=list(numbers))
     (text,) = answer.potential_sentences(None, pd.DataFrame({"cell_id": []}), summary, [*some, reference])
     head, _, tail = with_numbers(text).partition(" The end points are farthest apart for ")
-    assert head == said and bool(tail) == (far >= 1e-6)
+    assert head == sentence and bool(tail) == (far >= 1e-6)
     if far == 5.0:
-        degrees = f"{5.0 * len(found):.{1 if len(found) < 2 else 0}f}°"
-        assert tail.startswith(f"p{len(found) - 1} at L = 1 {ON}: {degrees.rstrip('°')}") and tail.endswith(
+        degrees = f"{5.0 * len(decisions):.{1 if len(decisions) < 2 else 0}f}°"
+        assert tail.startswith(f"p{len(decisions) - 1} at L = 1 {ON}: {degrees.rstrip('°')}") and tail.endswith(
             " from quadratic."
         )
     summary[f"{angle}_n"] = 0
@@ -275,15 +275,15 @@ def test_what_is_asked_is_answered_first_and_what_is_open_last(monkeypatch, ques
     monkeypatch.setattr(answer, "potential_sentences", lambda *_: ["others"])
     monkeypatch.setattr(answer, "overlap_sentences", lambda _: ["overlap"])
     monkeypatch.setattr(answer, "quasi_sentences", lambda _: ["quasi"])
-    said = answer.answer(run_of(question), [deep(limit_changed=NO)], None, None)
-    assert said == [*order.split(), "overlap", "depth open", "limits open", "quasi"]
+    sentences = answer.answer(run_of(question), [deep(limit_changed=NO)], None, None)
+    assert sentences == [*order.split(), "overlap", "depth open", "limits open", "quasi"]
 
 
 def of(question, verdicts, status=("converged",)):
     empty = pd.DataFrame({"condition_id": [], "cell_id": []})
     results = run_of(question, status)
     results.facets, results.conditions = [], []
-    return plain(answer.answer(results, verdicts, empty, empty))
+    return all_with_numbers(answer.answer(results, verdicts, empty, empty))
 
 
 def test_what_the_grid_cannot_answer_is_said(monkeypatch):

@@ -57,9 +57,9 @@ def test_ends_of_an_axis(on, values, ends):
     ],
 )
 def test_the_axis_of_a_metric_of_ones_own(values, on):
-    found = scale("metric.mine:own", None if values is None else np.array(values, dtype=float))
-    assert (found.log, found.floor, found.ceiling, found.line, found.unit) == (on.log, -INF, INF, None, "")
-    assert found.within == pytest.approx(on.within, nan_ok=True)
+    axis = scale("metric.mine:own", None if values is None else np.array(values, dtype=float))
+    assert (axis.log, axis.floor, axis.ceiling, axis.line, axis.unit) == (on.log, -INF, INF, None, "")
+    assert axis.within == pytest.approx(on.within, nan_ok=True)
 
 
 ENDS = {  # column: logarithmic, floor, ceiling, what is always shown, line across

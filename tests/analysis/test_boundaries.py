@@ -137,15 +137,15 @@ def test_the_data_that_were_trained_on_and_their_references(tmp_path, dataset, n
     dataset = {"name": "synthetic", "dim": 2, "noise": 1.0} | dataset
     condition = SimpleNamespace(config={"dataset": dataset}, cells={3: "c"})
     results = SimpleNamespace(data_dir=None, row={}, references_dir=None)
-    found, data = planar_data(results, condition, 3, {2.0}), load_dataset(dataset, None, None, 3)
-    np.testing.assert_array_equal(found.X, data.X_train)
-    assert [found.svm_name, found.logreg_name] == names and set(found.max_margin) == ({2.0} if data.planted else set())
-    assert found.support is None if not data.planted else list(found.support) == list(data.planted["support"])
+    plane, data = planar_data(results, condition, 3, {2.0}), load_dataset(dataset, None, None, 3)
+    np.testing.assert_array_equal(plane.X, data.X_train)
+    assert [plane.svm_name, plane.logreg_name] == names and set(plane.max_margin) == ({2.0} if data.planted else set())
+    assert plane.support is None if not data.planted else list(plane.support) == list(data.planted["support"])
     results.row["c"] = {"data_sha256": data.fingerprint}
     results.references_dir = tmp_path / "absent"
-    assert (planar_data(results, condition, 3, {2.0}).svm == found.svm).all() and not results.references_dir.exists()
+    assert (planar_data(results, condition, 3, {2.0}).svm == plane.svm).all() and not results.references_dir.exists()
     results.references_dir = tmp_path
-    assert (planar_data(results, condition, 3, {2.0}).svm == found.svm).all() and len(list(tmp_path.rglob("*.npz"))) > 1
+    assert (planar_data(results, condition, 3, {2.0}).svm == plane.svm).all() and len(list(tmp_path.rglob("*.npz"))) > 1
     results.row["c"] = {"data_sha256": "another"}
     with pytest.raises(ValueError, match="another content now"):
         planar_data(results, condition, 3, {2.0})
@@ -212,12 +212,12 @@ def test_what_is_drawn_and_what_is_said_of_it(monkeypatch, number, parts):
     study.facets = [
         SimpleNamespace(title=t, conditions=[SimpleNamespace(cells={0: "c"})]) for t in ("gone", "lost", "in")
     ]
-    told = {"gone": ValueError("no file"), "lost": None, "in": shown}
+    outcomes = {"gone": ValueError("no file"), "lost": None, "in": shown}
 
     def boundaries(_, facet):
-        if isinstance(told[facet.title], ValueError):
-            raise told[facet.title]
-        return told[facet.title]
+        if isinstance(outcomes[facet.title], ValueError):
+            raise outcomes[facet.title]
+        return outcomes[facet.title]
 
     monkeypatch.setattr(drawing, "boundaries", boundaries)
     monkeypatch.setattr(drawing, "draw_together", lambda *_: "together")
@@ -249,8 +249,8 @@ def test_what_is_drawn_and_what_is_said_of_it(monkeypatch, number, parts):
 def test_captions_without_a_support_vector_or_a_bound_of_note(monkeypatch):
     study, shown = many(1)
     page = SimpleNamespace(where=lambda _: "", name=str, album=str)
-    said = drawing._drawn(study, page, "decision_boundaries", None, shown)
-    assert "within 0.010° of" in said.caption and "certified" not in said.caption and len(said.notes) == 1
+    drawn = drawing._drawn(study, page, "decision_boundaries", None, shown)
+    assert "within 0.010° of" in drawn.caption and "certified" not in drawn.caption and len(drawn.notes) == 1
     labels = [(h.get_label(), h.get_alpha()) for h in drawing._handles(shown)]
     assert labels[:3] == [("L = 1 (linear)", 1.0), ("L = 2", 1.0), ("exact ℓp max-margin", 0.35)]
     shown.limits.clear()

@@ -57,22 +57,22 @@ def test_statistics_are_over_the_seeds_that_came_through_in_both():
         gap=[NAN, 3.5, INF, 9, 0],
         seconds=[2.0] * 5,
     )
-    found = compare.change(c, c, one, two, ["gap", "seconds"])
-    assert (found.name, found.data, found.n, found.identical, found.same) == (
+    result = compare.change(c, c, one, two, ["gap", "seconds"])
+    assert (result.name, result.data, result.n, result.identical, result.same) == (
         "quadratic, L = 1",
         c.data_words,
         4,
         2,
         False,
     )
-    assert (found.status_a, found.status_b) == ("3 converged, 1 failed", "2 converged, 1 transient, 1 failed")
-    assert {k: found.stats[f"gap_{k}"] for k in ("n", "mean", "min", "max")} == {
+    assert (result.status_a, result.status_b) == ("3 converged, 1 failed", "2 converged, 1 transient, 1 failed")
+    assert {k: result.stats[f"gap_{k}"] for k in ("n", "mean", "min", "max")} == {
         "n": 2,
         "mean": 0.25,
         "min": 0.0,
         "max": 0.5,
     }
-    assert not any(k.startswith("seconds") for k in found.stats)
+    assert not any(k.startswith("seconds") for k in result.stats)
     other = compare.change(c, c, one, two.assign(seed=range(10, 15)), ["gap"])
     assert (other.n, other.same, other.status_a, other.status_b) == (0, True, "no runs", "no runs")
     again = compare.change(c, c, one, one.assign(status="transient"), ["gap"])
@@ -150,6 +150,6 @@ def test_what_is_said(monkeypatch):
 
 
 def test_the_table_of_changes():
-    found = compare.table([change_of(0, 1, **stats(0.5))])
-    assert found[["condition", "n_common", "n_identical", "gap_mean"]].to_numpy().tolist() == [["c0", 3, 1, 0.5]]
-    assert np.isnan(found["gap_ci_low"]).all() and len(compare.table([])) == 0
+    table = compare.table([change_of(0, 1, **stats(0.5))])
+    assert table[["condition", "n_common", "n_identical", "gap_mean"]].to_numpy().tolist() == [["c0", 3, 1, 0.5]]
+    assert np.isnan(table["gap_ci_low"]).all() and len(compare.table([])) == 0

@@ -58,23 +58,23 @@ TWO = {"a": {"epoch": [1, 2, 4], "gap": [1, 2, 6]}, "b": {"epoch": [1, 4, 8], "g
 
 
 def test_a_band_is_over_the_part_that_all_seeds_share():
-    found = band(study_of(TWO), condition_of("a", "b"), "epoch", "gap")
-    assert list(found.x) == [1, 2, 4] and found.n == 2
-    assert (list(found.mean), list(found.low), list(found.high)) == ([2, 3, 6], [1, 2, 6], [3, 4, 6])
-    ((x, y),) = found.tails
-    assert (list(x), list(y)) == ([4, 8], [6, 10]) and found.ends == [(4, 6, "converged"), (8, 10, "converged")]
-    assert [list(v) for v in found.values] == [[1, 2, 6], [3, 4, 6], [6, 10]]
-    assert [list(v) for v in found.times] == [[1, 2, 4], [4, 8]] and not found.lost and not found.empty
+    result = band(study_of(TWO), condition_of("a", "b"), "epoch", "gap")
+    assert list(result.x) == [1, 2, 4] and result.n == 2
+    assert (list(result.mean), list(result.low), list(result.high)) == ([2, 3, 6], [1, 2, 6], [3, 4, 6])
+    ((x, y),) = result.tails
+    assert (list(x), list(y)) == ([4, 8], [6, 10]) and result.ends == [(4, 6, "converged"), (8, 10, "converged")]
+    assert [list(v) for v in result.values] == [[1, 2, 6], [3, 4, 6], [6, 10]]
+    assert [list(v) for v in result.times] == [[1, 2, 4], [4, 8]] and not result.lost and not result.empty
 
 
 def test_a_band_against_the_loss_has_100_points_in_equal_ratios():
     curves = {"a": {LOSS: [1, 4], "gap": [0, 3]}, "b": {LOSS: [0.5, 2, 8], "gap": [5, 2, 8]}}
-    found = band(study_of(curves), condition_of("a", "b"), LOSS, "gap")
-    assert (found.x[0], found.x[-1], len(found.x)) == (1, 4, 100)
-    assert found.x[1:] / found.x[:-1] == pytest.approx(4 ** (1 / 99))
-    other = np.interp(found.x, [0.5, 2, 8], [5, 2, 8])
-    assert found.mean == pytest.approx((found.x - 1 + other) / 2)
-    assert found.low == pytest.approx(np.minimum(found.x - 1, other)) and len(found.tails) == 1
+    result = band(study_of(curves), condition_of("a", "b"), LOSS, "gap")
+    assert (result.x[0], result.x[-1], len(result.x)) == (1, 4, 100)
+    assert result.x[1:] / result.x[:-1] == pytest.approx(4 ** (1 / 99))
+    other = np.interp(result.x, [0.5, 2, 8], [5, 2, 8])
+    assert result.mean == pytest.approx((result.x - 1 + other) / 2)
+    assert result.low == pytest.approx(np.minimum(result.x - 1, other)) and len(result.tails) == 1
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,19 @@ def test_a_band_against_the_loss_has_100_points_in_equal_ratios():
 )
 def test_seeds_that_share_no_range_are_drawn_singly(x, one, other):
     curves = {"a": {x: one, "gap": [1, 2]}, "b": {x: other, "gap": [3, 4]}}
-    found = band(study_of(curves), condition_of("a", "b"), x, "gap")
-    assert not found.x.size and found.n == 2 and [list(t) for t, _ in found.tails] == [one, other]
+    result = band(study_of(curves), condition_of("a", "b"), x, "gap")
+    assert not result.x.size and result.n == 2 and [list(t) for t, _ in result.tails] == [one, other]
 
 
 def test_lost_runs_are_in_no_mean():
     study, cells = study_of(TWO, b="diverged"), condition_of("absent", "a", "b")
-    found = band(study, cells, "epoch", "gap")
-    assert found.n == 1 and list(found.mean) == list(found.low) == list(found.high) == [1, 2, 6] and not found.tails
-    assert [list(y) for _, y in found.lost] == [[3, 6, 10]] and found.ends[1] == (8, 10, "diverged")
-    found = band(study_of(TWO, a="failed", b="diverged"), cells, "epoch", "gap")
-    assert found.n == 0 and not found.x.size and len(found.lost) == len(found.ends) == 2 and not found.empty
+    result = band(study, cells, "epoch", "gap")
+    assert (
+        result.n == 1 and list(result.mean) == list(result.low) == list(result.high) == [1, 2, 6] and not result.tails
+    )
+    assert [list(y) for _, y in result.lost] == [[3, 6, 10]] and result.ends[1] == (8, 10, "diverged")
+    result = band(study_of(TWO, a="failed", b="diverged"), cells, "epoch", "gap")
+    assert result.n == 0 and not result.x.size and len(result.lost) == len(result.ends) == 2 and not result.empty
     assert band(study, condition_of("absent"), "epoch", "gap").empty
     assert not Band(np.ones(1), *[np.ones(1)] * 3, 1).empty
 
@@ -108,12 +110,12 @@ def test_curves_on_overlapping_data_are_smoothed():
 
 def test_one_run_is_its_own_band():
     curve = {LOSS: [1, 3, 4], "gap": [5, 2, 8]}
-    found = band(study_of({"a": curve}), condition_of("a"), LOSS, "gap")
-    assert list(found.x) == [1, 3, 4] and list(found.mean) == list(found.low) == list(found.high) == [5, 2, 8]
+    result = band(study_of({"a": curve}), condition_of("a"), LOSS, "gap")
+    assert list(result.x) == [1, 3, 4] and list(result.mean) == list(result.low) == list(result.high) == [5, 2, 8]
 
 
 @pytest.mark.parametrize(
-    ("counts", "said"),
+    ("counts", "sentence"),
     [
         ({3}, "Line: mean of n = 3 seeds; band: minimum to maximum."),
         ({0, 1, 3, 2}, "Line: mean of n = 1 to 3 seeds; band: minimum to maximum."),
@@ -123,5 +125,5 @@ def test_one_run_is_its_own_band():
         (set(), "No run came through: lines are single runs."),
     ],
 )
-def test_what_a_band_is_over(counts, said):
-    assert seeds_text(counts) == said
+def test_what_a_band_is_over(counts, sentence):
+    assert seeds_text(counts) == sentence

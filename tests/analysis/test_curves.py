@@ -169,9 +169,9 @@ def test_a_page_of_curves(x, data, columns, most):
     words = {"epoch": "epochs", "log_inverse_loss": "log(1/R)"}[x]
     assert item.caption == f"What against {words}. Line: mean of n = 2 to 3 seeds; band: minimum to maximum."
     assert item.alt == f"What against {figure.axes[-1].get_xlabel()}: {titles}"
-    said = [note.split()[0] for note in item.notes]
-    assert said.count("A") == 1 and ("R" in said) == (x != "epoch")
-    assert {"Filled", "Open", "Thin"} <= set(said) and not any(
+    first_words = [note.split()[0] for note in item.notes]
+    assert first_words.count("A") == 1 and ("R" in first_words) == (x != "epoch")
+    assert {"Filled", "Open", "Thin"} <= set(first_words) and not any(
         "median" in note or "drawn at" in note for note in item.notes
     )
 
@@ -217,11 +217,11 @@ def test_a_panel_without_numbers_leaves_the_next_one_its_curves():
 
 
 @pytest.mark.parametrize(
-    ("counts", "said"),
+    ("counts", "label"),
     [({0, 1}, ""), ({0, 1, 3}, "min–max, n = 3"), ({2}, "min–max, n = 2"), ({3, 7, 2}, "min–max, n = 2–7")],
 )
-def test_over_how_many_seeds_a_band_is(counts, said):
-    assert curves._band_label(counts) == said
+def test_over_how_many_seeds_a_band_is(counts, label):
+    assert curves._band_label(counts) == label
 
 
 def test_two_seeds_have_a_band_and_a_narrow_page_two_panels_across(monkeypatch):

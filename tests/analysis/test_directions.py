@@ -21,7 +21,7 @@ OVERLAP |= {"logreg_kind": "unregularised"}
 
 
 @pytest.mark.parametrize(
-    ("angle", "bounds", "references", "said"),
+    ("angle", "bounds", "references", "decision"),
     [
         (9.0, (3.0, 4.0), (L2, L3), YES),  # at least 2° apart
         (9.0, (4.0, 4.5), (L2, L3), OPEN),  # at least 0.5°
@@ -42,9 +42,9 @@ OVERLAP |= {"logreg_kind": "unregularised"}
         (9.0, (0.1, -0.1), (L2, L3), OPEN),
     ],
 )
-def test_two_directions(angle, bounds, references, said):
+def test_two_directions(angle, bounds, references, decision):
     one, other = (End(b, r) for b, r in zip(bounds, references, strict=True))
-    assert decide(angle, one, other) == decide(angle, other, one) == said
+    assert decide(angle, one, other) == decide(angle, other, one) == decision
 
 
 @pytest.mark.parametrize("row", [CERTIFIED, OVERLAP])
@@ -130,20 +130,20 @@ def test_ends_say_what_they_rest_on():
 
 
 @pytest.mark.parametrize(
-    ("answers", "said"),
+    ("answers", "decision"),
     [([NO, NO], NO), ([YES], YES), ([YES, NO], OPEN), ([NO, OPEN], OPEN), ([OPEN], OPEN), ([], OPEN)],
 )
-def test_a_condition_is_decided_where_all_its_runs_agree(answers, said):
-    assert over_runs(answers) == said
+def test_a_condition_is_decided_where_all_its_runs_agree(answers, decision):
+    assert over_runs(answers) == decision
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_claim_on_random_results_is_false(seed):
     """200 conditions a seed; truth by the limits that made them, verdicts by rows of numbers alone."""
-    found = made.trials(200, seed=seed)
-    assert not [t for t in found if t.false]
-    assert not [t for t in found if not t.trusted and t.verdict() != OPEN]
-    assert {t.verdict() for t in found} == {YES, NO, OPEN}
+    trials = made.trials(200, seed=seed)
+    assert not [t for t in trials if t.false]
+    assert not [t for t in trials if not t.trusted and t.verdict() != OPEN]
+    assert {t.verdict() for t in trials} == {YES, NO, OPEN}
     tight = made.trials(200, tight=True, seed=seed)
     assert [t.verdict() for t in tight] == [YES if t.truth > SAME else NO for t in tight]
 

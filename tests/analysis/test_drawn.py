@@ -121,9 +121,9 @@ def panels(figure):
 def colours(figure):
     legend = figure.legends[0]
     shown = zip(legend.get_texts(), legend.legend_handles, strict=True)
-    found = {POTENTIAL[t.get_text()]: to_hex(h.get_color()) for t, h in shown if t.get_text() in POTENTIAL}
-    assert set(found) == set(POTENTIAL.values()) and len(set(found.values())) == 3
-    return found
+    by_potential = {POTENTIAL[t.get_text()]: to_hex(h.get_color()) for t, h in shown if t.get_text() in POTENTIAL}
+    assert set(by_potential) == set(POTENTIAL.values()) and len(set(by_potential.values())) == 3
+    return by_potential
 
 
 CURVES = {
@@ -230,7 +230,7 @@ def test_every_point_is_a_run_of_its_row_and_title_and_every_stroke_a_mean_of_th
 def test_the_numbers_of_the_answer_are_those_of_a_figure(run):
     """Each angle that a sentence states as a mean is a stroke of final_angles, in the row that it names."""
     figures, _, _, master, summary, results = run
-    said = answer(results, verdicts(results, master, summary), master, summary)
+    sentences = answer(results, verdicts(results, master, summary), master, summary)
     figure = figures["final_angles"].figure
     rows = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     strokes = {
@@ -238,20 +238,20 @@ def test_the_numbers_of_the_answer_are_those_of_a_figure(run):
         for column, ax in panels(figure)
     }
     names = {v: k for k, v in {"quadratic": "quadratic", "ℓp, p = 1.5": "l1.5", "ℓp, p = 3": "l3"}.items()}
-    found = 0
+    compared = 0
     for macro, column in (
         ("EndAngle", "angle_linear_md_ends"),
         ("EqualLossAngle", "angle_linear_md_equal_loss"),
         ("PotentialsAngle", "angle_reference_potential"),
     ):
-        for sentence in (s for s in said if macro in macros([s])):
+        for sentence in (s for s in sentences if macro in macros([s])):
             number = macros([sentence])[macro][0]
             before = with_numbers(sentence.split(f"\x02{macro}\x1f")[0])
             name, depth = re.findall(r"for (\S+) at L = (\d) on Gaussian", before)[-1]
             half = 0.51 * 10.0 ** -len(number.partition(".")[2])
             assert abs(strokes[column][f"{names[name]}, L = {depth}"] - float(number)) <= half, with_numbers(sentence)
-            found += 1
-    assert found == 3
+            compared += 1
+    assert compared == 3
 
 
 @pytest.mark.parametrize("name", ["norm_balance", "alignment"])
@@ -299,8 +299,8 @@ def test_lines_of_the_decision_boundaries_are_those_the_legend_names(tmp_path):
         for ax in figure.axes:
             for name, slope in (("SVM, hard margin", -0.5), ("logreg", -0.6)):
                 like = (looks[name].get_color(), looks[name].get_linestyle())
-                found = slopes(ax, lambda k, like=like: (k.get_color(), k.get_linestyle()) == like)
-                assert found == pytest.approx([slope])
+                drawn_slopes = slopes(ax, lambda k, like=like: (k.get_color(), k.get_linestyle()) == like)
+                assert drawn_slopes == pytest.approx([slope])
     for key, ax in zip(shown.keys, each.axes, strict=True):
         p = limits[key]
         assert ax.get_title().split("\n")[0] == study.names[key]

@@ -23,7 +23,7 @@ TO = "the gap falls like the number of steps to the power −"
 
 
 @pytest.mark.parametrize(
-    ("forecast", "said"),
+    ("forecast", "expected"),
     [
         (Forecast(0.02, 1e5, 10.0, 1.0), "not falling"),
         (Forecast(0.021, 1e5, 10.0, NAN), TO + "0.02: about 100,000 steps in all, 10.0 times as many"),
@@ -35,9 +35,13 @@ TO = "the gap falls like the number of steps to the power −"
         (Forecast(0.5, 1e8, 11234, NAN), TO + "0.50: about 11,000 times as many steps, which is out of reach"),
     ],
 )
-def test_where_forecasts_end(forecast, said):
-    told = certainty.forecast_sentence(forecast)
-    assert told.startswith(said) if said.startswith(TO) and "reach" in said else (said == told or said in told[:22])
+def test_where_forecasts_end(forecast, expected):
+    sentence = certainty.forecast_sentence(forecast)
+    assert (
+        sentence.startswith(expected)
+        if expected.startswith(TO) and "reach" in expected
+        else (expected == sentence or expected in sentence[:22])
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,8 +85,8 @@ def test_more_than_nine_are_not_all_named(many, shown):
         return wording.listed(names, shown if many > 9 else many)
 
     assert ("more" in some(str)) == (many > 9)
-    found = [verdict(f"P{i}", 2, "x") for i in range(many)]
-    assert wording.scope(found) == some("P{}".format) + " at L = 2 on x"
+    verdicts = [verdict(f"P{i}", 2, "x") for i in range(many)]
+    assert wording.scope(verdicts) == some("P{}".format) + " at L = 2 on x"
     assert wording.scope([verdict("P", i, "x") for i in range(many)]) == f"P at L = {some(str)} on x"
     assert wording.data_listed(map("d{}".format, range(many))) == some("d{}".format)
     assert wording.data_listed(map("d, {}".format, range(many))) == f"d ({some(str)})"
@@ -123,11 +127,11 @@ def test_what_a_sentence_speaks_of():
 
 
 def test_numbers_become_macros():
-    said = [wording.counted(1, "Runs", "run") + " and " + wording.in_degrees("0.31°", "Angle", "the angle")]
-    assert macros(said) == {"Runs": ("1", "number of runs"), "Angle": ("0.31", "the angle, degrees")}
-    assert with_numbers(said[0]) == "1 run and 0.31°"
-    assert with_macros(said[0]) == r"\mdcoreRuns{} run and \mdcoreAngle{}$^\circ$"
-    assert results_tex([*said, *said], "paper") == (
+    sentences = [wording.counted(1, "Runs", "run") + " and " + wording.in_degrees("0.31°", "Angle", "the angle")]
+    assert macros(sentences) == {"Runs": ("1", "number of runs"), "Angle": ("0.31", "the angle, degrees")}
+    assert with_numbers(sentences[0]) == "1 run and 0.31°"
+    assert with_macros(sentences[0]) == r"\mdcoreRuns{} run and \mdcoreAngle{}$^\circ$"
+    assert results_tex([*sentences, *sentences], "paper") == (
         "% Numbers of the run paper: \\input this file and cite them; another run gives them new values.\n"
         "\\newcommand{\\mdcoreRuns}{\\ensuremath{1}} % 1: number of runs\n"
         "\\newcommand{\\mdcoreAngle}{\\ensuremath{0.31}} % 0.31: the angle, degrees\n"
@@ -184,7 +188,7 @@ def test_how_sure_it_is():
 
 
 @pytest.mark.parametrize(
-    ("bounds", "said"),
+    ("bounds", "ending"),
     [
         ([NAN] * 4, ", from which nothing is known of the directions it found."),
         ([0.1, 0.31, 0.2, NAN], ", which puts its directions within 0.31° of the exact ones."),
@@ -195,8 +199,8 @@ def test_how_sure_it_is():
         ([180.0, 180.0, NAN, 180.0], " and leaves them open in 3 runs."),
     ],
 )
-def test_what_the_solvers_gap_says_of_its_directions(bounds, said):
-    assert certain(master_of(exact_angle_bound=bounds))[1].endswith("1.0×10⁻⁹" + said)
+def test_what_the_solvers_gap_says_of_its_directions(bounds, ending):
+    assert certain(master_of(exact_angle_bound=bounds))[1].endswith("1.0×10⁻⁹" + ending)
 
 
 def test_where_a_certificate_brackets_the_exact_margin():
@@ -230,9 +234,9 @@ def test_what_bounds_is_rounded_up():
 
 
 def test_what_is_known_of_the_limits():
-    found = [verdict(p, d) for p, d in (("lp", 1), ("cosh", 1), ("mine:P", 1), ("lp", 2), ("scaled", 3))]
-    (said,) = certainty.theory_sentences(found)
-    assert said.endswith(
+    verdicts = [verdict(p, d) for p, d in (("lp", 1), ("cosh", 1), ("mine:P", 1), ("lp", 2), ("scaled", 3))]
+    (sentence,) = certainty.theory_sentences(verdicts)
+    assert sentence.endswith(
         "at depth 1, a theorem for small enough steps (Sun et al. 2022) for lp, a theorem for the mirror flow "
         "(Pesme et al. 2024) for cosh and what is observed here for mine:P; at depth 2 and more, derived for this "
         "project and checked numerically for lp and a numerical observation for scaled."
@@ -246,11 +250,11 @@ def test_what_is_known_of_the_limits():
         verdict("c", separability="overlapping", reached=False),
         verdict("d", used=0, reached=False),
     ]
-    said = [
+    sentences = [
         with_numbers(s)
         for s in certainty.direction_sentences([verdict("e", bound=0.411), verdict("f", bound=0.2), *open_])
     ]
-    assert "all runs of 2 of 4 conditions on separable data, the widest bound being 0.42°." in said[0]
-    assert [s.partition(": ")[2] for s in said[1:4]] == [
+    assert "all runs of 2 of 4 conditions on separable data, the widest bound being 0.42°." in sentences[0]
+    assert [s.partition(": ")[2] for s in sentences[1:4]] == [
         "the bound is wider than 1°.", "no bound in some runs; x.", "the angle is not within 1°."]  # fmt: skip
     assert "0 of 1 condition on separable data." in with_numbers(certainty.direction_sentences(open_[:1])[0])

@@ -111,8 +111,8 @@ def test_what_stands_in_a_cell():
     }
     (item,) = heatmaps.alignment(study_of(1, 4, (2, 3), without=("f0_k2_L3",), **rows))
     ax, bar = item.figure.axes
-    found = {t.get_position(): (t.get_text(), t.get_color()) for t in ax.texts}
-    assert found == {
+    texts = {t.get_position(): (t.get_text(), t.get_color()) for t in ax.texts}
+    assert texts == {
         (0.5, 0.5): ("not run", "0.1"),
         (1.5, 0.5): ("n/a", "0.1"),
         (0.5, 1.5): ("failed", "0.1"),

@@ -240,10 +240,10 @@ def test_what_all_data_sets_share_is_said_once(tmp_path):
     dataset = {"name": "mnist", "source": "bundled", "test_fraction": 0.2, "split": "fixed", "subsample": None}
     some = [{"dataset": dataset, "digits": [0, 1], "pca": k} for k in (50, 200)]
     results = load(fake.write_run(tmp_path / "20250319_x", fake.grid_cells(datasets=some)))
-    first, *own = methods.data_sentences(results)
-    assert first.startswith("Shared by both data sets: the bundled") and len(own) == 2
+    first, *unshared = methods.data_sentences(results)
+    assert first.startswith("Shared by both data sets: the bundled") and len(unshared) == 2
     clauses = first.removeprefix("Shared by both data sets: ").removesuffix(".").split("; ")
-    for number, text in zip((50, 200), own, strict=True):
+    for number, text in zip((50, 200), unshared, strict=True):
         assert text.startswith(f"MNIST 0 vs 1, PCA {number}: PCA to {number} components")
         assert not [clause for clause in clauses if clause in text]
     alone = methods.data_sentences(load(fake.write_run(tmp_path / "20250319_y", fake.grid_cells(datasets=some[:1]))))
@@ -252,7 +252,7 @@ def test_what_all_data_sets_share_is_said_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("explained", "dropped", "said"),
+    ("explained", "dropped", "clauses"),
     [
         ((0.92, 0.92), ([], []), ["(explains 92 % of the variance)"]),
         ((0.92, 0.9249), (["a"], ["a"]), ["(explains 92 % of the variance)", "; a dropped, constant in training;"]),
@@ -264,7 +264,7 @@ def test_what_all_data_sets_share_is_said_once(tmp_path):
         ((0.92, None), ([], ["b"]), ["(explains 92 % of", "b dropped, constant in training at some of its seeds"]),
     ],
 )
-def test_what_differs_between_the_draws_of_the_seeds_is_said_of_all(tmp_path, explained, dropped, said):
+def test_what_differs_between_the_draws_of_the_seeds_is_said_of_all(tmp_path, explained, dropped, clauses):
     dataset = {"name": "mnist", "source": "bundled", "test_fraction": 0.2, "split": "by_seed", "subsample": None}
     cells = fake.grid_cells(
         ["quadratic"], (1,), datasets=[{"dataset": dataset, "digits": [0, 1], "pca": 50}], seeds=(0, 1)
@@ -275,7 +275,7 @@ def test_what_differs_between_the_draws_of_the_seeds_is_said_of_all(tmp_path, ex
             {"standardisation": "none", "explained_variance": share, "dropped_constant": names}
         )
     (text,) = methods.data_sentences(results)
-    assert all(words in text for words in said) and ("dropped" in text) == any(dropped)
+    assert all(words in text for words in clauses) and ("dropped" in text) == any(dropped)
 
 
 def test_clauses_that_differ_name_what_has_them(tmp_path):
@@ -365,11 +365,11 @@ def test_files_are_named_as_what_was_read(full, source):
     shown = [text, results.facets[0].title, results.conditions[0].data_words, results.conditions[0].family_words]
     if source == OTHERS:
         assert OTHERS in text and "70,000" not in text and "official" not in text
-        assert all("IDX images 3 vs 5" in said and "MNIST 3 vs 5" not in said for said in shown)
+        assert all("IDX images 3 vs 5" in words and "MNIST 3 vs 5" not in words for words in shown)
         assert results.conditions[0].data == "IDX.images-3v5-pca50" and results.conditions[0].flat["dataset"] != "mnist"
     else:
         assert "the 70,000 images" in text and "the official split" in text
-        assert all("MNIST 3 vs 5" in said for said in shown)
+        assert all("MNIST 3 vs 5" in words for words in shown)
 
 
 def test_files_that_no_run_has_read_are_not_described(full):

@@ -61,8 +61,8 @@ def test_every_number_is_recomputed_from_the_data_and_the_predictor(tmp_path):
 def test_at_the_exact_directions_the_diagonal_is_smallest(tmp_path):
     for block in norms.norm_blocks(results_of(tmp_path, exact)):
         assert block.exponents == list(PS)
-        own = [LABELS[c.words] for c in block.conditions]
-        expected = [[p == r for r in PS] for p in own]
+        exponents = [LABELS[c.words] for c in block.conditions]
+        expected = [[p == r for r in PS] for p in exponents]
         assert block.smallest.tolist() == expected
         assert block.smallest_at_own_exponent == [True] * 3
     assert "smallest of the column in 6." in norms.norms_section(results_of(tmp_path / "b", exact)).markdown()
@@ -178,9 +178,9 @@ def test_a_table_says_what_its_numbers_are(monkeypatch, columns):
     (one, other) = re.findall(r"^% c\d\n(.*) \\\\$", text, re.M)
     marks = [[r"\ast" in cell for cell in row.split(" & ")[2:]] for row in (one, other)]
     assert marks == [[True] * (columns - 1) + [False], [False] * (columns - 1) + [True]]
-    said, table = norms.norms_section(SimpleNamespace()).blocks
-    places = 1 + (2.0 in exponents)
-    assert said.words.startswith(f"Of {places} places") and said.words.endswith(f"column in {places}.")
+    sentence, table = norms.norms_section(SimpleNamespace()).blocks
+    count = 1 + (2.0 in exponents)
+    assert sentence.words.startswith(f"Of {count} places") and sentence.words.endswith(f"column in {count}.")
     assert table.keys == [["data, L = 1", f"lp, p = {i + 1}", 3.0, *mean[i]] for i in range(2)]
     assert table.rows == [
         ["data, L = 1", f"lp, p = {i + 1}", "3", *(f"{v:.2f} ± 0.10" + " *" * m for v, m in zip(mean[i], marks[i]))]
@@ -189,7 +189,7 @@ def test_a_table_says_what_its_numbers_are(monkeypatch, columns):
 
 
 def test_what_is_said_of_the_numbers_is_said_of_all_exponents(monkeypatch):
-    found = [block([[1.0, 2.0], [2.0, 1.0]], [1.0, 2.0], [1.0, 2.0], std=np.array([[0.1, 0.0]] * 2))]
-    monkeypatch.setattr(norms, "norm_blocks", lambda _: found)
+    blocks = [block([[1.0, 2.0], [2.0, 1.0]], [1.0, 2.0], [1.0, 2.0], std=np.array([[0.1, 0.0]] * 2))]
+    monkeypatch.setattr(norms, "norm_blocks", lambda _: blocks)
     text = norms.norms_table(SimpleNamespace(tag="t"))
     assert "standard deviation" in text and "without" in text

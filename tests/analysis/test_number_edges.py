@@ -127,11 +127,11 @@ def test_three_digits_without_a_spread():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "told"),
+    ("low", "high", "excluded"),
     [(0.0, 1.0, False), (0.1, 1.0, True), (-1.0, 0.0, False), (-1.0, -0.1, True), (-0.5, 0.5, False)],
 )
-def test_an_interval_that_ends_at_zero_does_not_tell_a_mean_from_it(low, high, told):
-    assert excludes_zero({"x_n": 3, "x_min": -2.0, "x_max": 2.0, "x_ci_low": low, "x_ci_high": high}, "x") == told
+def test_an_interval_that_ends_at_zero_does_not_tell_a_mean_from_it(low, high, excluded):
+    assert excludes_zero({"x_n": 3, "x_min": -2.0, "x_max": 2.0, "x_ci_low": low, "x_ci_high": high}, "x") == excluded
 
 
 def test_the_slope_of_the_last_decade():

@@ -49,7 +49,7 @@ def test_values_of_the_runs_that_count():
 
 
 @pytest.mark.parametrize(
-    ("counts", "said"),
+    ("counts", "words"),
     [
         ((1, 1), "one a condition"),
         ((3, 3), "n = 3 a condition"),
@@ -58,16 +58,16 @@ def test_values_of_the_runs_that_count():
         ((0, 2), "n = 2"),
     ],
 )
-def test_how_many_runs_a_condition_has(counts, said):
+def test_how_many_runs_a_condition_has(counts, words):
     ids = [name for name, count in zip("abc", counts) for _ in range(count)]
-    found = {"gap": pd.DataFrame({"condition_id": [*ids, "elsewhere"]})}
-    told = end_points._seeds(found, [SimpleNamespace(id=name) for name in "abc"])
-    assert said in told and "Boxes" not in told
+    values = {"gap": pd.DataFrame({"condition_id": [*ids, "elsewhere"]})}
+    sentence = end_points._seeds(values, [SimpleNamespace(id=name) for name in "abc"])
+    assert words in sentence and "Boxes" not in sentence
     for many in (7, 8):
-        found = {"gap": pd.DataFrame({"condition_id": ["a"] * many})}
-        assert ("Boxes" in end_points._seeds(found, [SimpleNamespace(id="a")])) == (many == 8)
-    found = {"gap": pd.DataFrame({"condition_id": ["b"] + ["a"] * 8})}
-    assert "Boxes" in end_points._seeds(found, [SimpleNamespace(id=name) for name in "ab"])
+        values = {"gap": pd.DataFrame({"condition_id": ["a"] * many})}
+        assert ("Boxes" in end_points._seeds(values, [SimpleNamespace(id="a")])) == (many == 8)
+    values = {"gap": pd.DataFrame({"condition_id": ["b"] + ["a"] * 8})}
+    assert "Boxes" in end_points._seeds(values, [SimpleNamespace(id=name) for name in "ab"])
 
 
 def test_means_and_boxes_are_of_several_runs():
@@ -150,15 +150,15 @@ def study_of(data, potentials, depths=(1, 2), name="{}", panels=None, values=Non
     ],
 )
 def test_rows_and_panels_of_a_page(monkeypatch, data, potentials, name, pages):
-    found = []
+    shapes = []
 
     def page(_, groups, panels, *__):
-        found.append((len(groups), len(panels)))
+        shapes.append((len(groups), len(panels)))
         return None, set(), []
 
     monkeypatch.setattr(end_points, "_page", page)
     assert len(list(end_points.final_angles(study_of(data, potentials, (2,), name)))) == len(pages)
-    assert found == pages
+    assert shapes == pages
 
 
 def test_pages_beyond_the_24th_are_named(monkeypatch):
@@ -208,8 +208,8 @@ def test_a_page_of_end_points():
     )
     assert item.alt.endswith(": data set 0 of a heading; data set 1 of a heading")
     begins = ["Linear MD is", "Linear MD, end", "Reference potential (the k0):", "Filled", "Open", "‡"]
-    said = [note for note in item.notes if note.startswith(tuple(begins))]
-    assert [note.startswith(b) for note, b in zip(said, begins, strict=True)] == [True] * 6
+    notes = [note for note in item.notes if note.startswith(tuple(begins))]
+    assert [note.startswith(b) for note, b in zip(notes, begins, strict=True)] == [True] * 6
     assert any("0.01°" in note for note in item.notes)  # one run lies below the axis
 
 

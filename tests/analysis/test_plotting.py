@@ -190,9 +190,9 @@ def test_every_figure_can_be_printed_and_read(tmp_path, name):
         assert len(item.caption.partition(" Part ")[0]) <= 230, item.caption  # three lines of a column
         if "log_inverse" in item.name:
             assert any(note.startswith("R is the mean loss over the training points.") for note in item.notes)
-        found = [t for t in figure.findobj(matplotlib.text.Text) if t.get_text().strip()]
-        assert min(t.get_fontsize() for t in found) >= 7, item.name
-        assert not any(t.get_parse_math() for t in found)  # whose subscripts would be smaller
+        labels = [t for t in figure.findobj(matplotlib.text.Text) if t.get_text().strip()]
+        assert min(t.get_fontsize() for t in labels) >= 7, item.name
+        assert not any(t.get_parse_math() for t in labels)  # whose subscripts would be smaller
         plt.close(figure)
     assert drawn >= 3
 
@@ -203,8 +203,8 @@ def test_axes_begin_at_floors_that_mean_something():
     assert ANGLE.limits(np.array([7.88, 7.90])) == (0.1, 10.0) and not ANGLE.clips(np.array([7.88, 7.90]))
     low, high = SCALES["margin_ratio"].limits(np.array([0.9961, 0.9962]))
     assert low <= 0 and high >= 1
-    own = scale("metric.mine:own", np.array([3.0, 3.0 + 1e-9])).limits(np.array([3.0, 3.0 + 1e-9]))
-    assert own[1] - own[0] > 0.1
+    limits = scale("metric.mine:own", np.array([3.0, 3.0 + 1e-9])).limits(np.array([3.0, 3.0 + 1e-9]))
+    assert limits[1] - limits[0] > 0.1
     assert [number(v) for v in (0.01, 0.5, 1.0, 1e4, 1e-7, 1e22)] == ["0.01", "0.5", "1", "10000", "1e−7", "1e22"]
 
 
@@ -239,8 +239,8 @@ def test_curves_on_overlapping_data_are_smoothed_and_said_to_be(pairs):
     noise = np.array([0, 9] * 20 + [1.0])
     assert set(smoothed(noise)[5:-5]) <= {0.0, 9.0} and smoothed(noise)[-1] == 1.0 and smoothed(noise[:2])[1] == 9.0
     items = {i.name: i for i in draw(pairs, "angles_vs_epochs", "angles_vs_log_inverse_loss")}
-    said = [" ".join(i.notes) for i in items.values() if "3 vs 5, PCA 50" in getattr(i, "alt", "")]
-    assert said and all("running medians over 9 logged epochs" in c for c in said)
+    notes = [" ".join(i.notes) for i in items.values() if "3 vs 5, PCA 50" in getattr(i, "alt", "")]
+    assert notes and all("running medians over 9 logged epochs" in c for c in notes)
     (left_out,) = [i for i in items.values() if isinstance(i, Absent)]
     assert "3 vs 5, PCA 50" in left_out.name and "log(1/R) tends to a limit" in left_out.reason
 
@@ -422,8 +422,8 @@ def test_optima_that_are_not_unique_are_marked_where_an_angle_to_one_is_drawn(tm
         shows = any("ℓp\nmax-margin" in n or n == "ℓp max-margin" for n in names)
         assert named and all(n.endswith(" ‡") == shows for n in named), named
         assert not [n for n in names if "quadratic" in n and "‡" in n]
-        said = f"‡: the lp optimum of {' and '.join(several)} is not proved to be the only one"
-        assert any(note.startswith(said) for note in item.notes) == shows and not (shows and item in others)
+        beginning = f"‡: the lp optimum of {' and '.join(several)} is not proved to be the only one"
+        assert any(note.startswith(beginning) for note in item.notes) == shows and not (shows and item in others)
     assert any("‡" in "".join(i.notes) for i in drawn)
 
 
@@ -567,7 +567,7 @@ def drawn(study):
     return figure
 """)
     study = Study(pairs.results, pairs.master, pairs.summary, read_options(file))
-    first, own = collection.figures(study)
+    first, user_figure = collection.figures(study)
     figure = first.figure
     assert figure.get_figwidth() == 6.75 and figure.legends[0].get_texts()[0].get_fontsize() == 8
     assert [ax.get_title() for ax in figure.axes[:2]] == ["MNIST 3 vs 5, PCA 200", "zeros and ones"]
@@ -576,7 +576,10 @@ def drawn(study):
     assert legend[:3] == ["quadratic", "p = 3, a cost of $5", "L = 2"]
     whole = Study(pairs.results, pairs.master, pairs.summary)
     assert study.colours == whole.colours  # a choice moves no colour
-    assert own.figure.axes[0].get_title() == "4" and own.caption == "The number of conditions that are drawn."
+    assert (
+        user_figure.figure.axes[0].get_title() == "4"
+        and user_figure.caption == "The number of conditions that are drawn."
+    )
     style.use()
 
 

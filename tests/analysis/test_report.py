@@ -62,7 +62,7 @@ def pairs(tmp_path_factory):
     return analysed(place, fake.mnist_cells(), overlap=lambda c: c["digits"] == [3, 5] and c["pca"] == 50)
 
 
-def said(results, master, summary):
+def answer_text(results, master, summary):
     return macros.with_numbers(" ".join(answer.answer(results, verdicts(results, master, summary), master, summary)))
 
 
@@ -141,7 +141,7 @@ def test_the_forecast_extrapolates_the_gap(tmp_path):
 
 def test_the_answer_speaks_of_depth_limits_and_overlap(pairs):
     _, _, results, master, summary = pairs
-    text = said(results, master, summary)
+    text = answer_text(results, master, summary)
     assert re.match(r"Depth does not change the limit direction in \d+ of 12 deep conditions: ", text)
     assert "reach the exact max-margin direction of the potential's own norm, with every run within 1° of it" in text
     assert "On MNIST 3 vs 5 (PCA 50) the classes overlap, so that there is no margin." in text
@@ -151,10 +151,10 @@ def test_the_answer_speaks_of_depth_limits_and_overlap(pairs):
 
 def test_numbers_of_the_depth_sentence_are_those_of_master(pairs):
     _, _, results, master, summary = pairs
-    text = said(results, master, summary)
+    text = answer_text(results, master, summary)
     worst = master.groupby("condition_id")["angle_linear_md_equal_loss"].mean().max()
-    found = [float(v) for v in re.findall(r", by ([\d.]+)°", text)]
-    assert any(abs(v - worst) <= 0.01 for v in found)
+    angles = [float(v) for v in re.findall(r", by ([\d.]+)°", text)]
+    assert any(abs(v - worst) <= 0.01 for v in angles)
 
 
 @pytest.mark.parametrize(
@@ -183,23 +183,23 @@ def test_numbers_of_the_depth_sentence_are_those_of_master(pairs):
 )
 def test_hostile_runs_are_answered_honestly(tmp_path, options, words):
     *_, results, master, summary = analysed(tmp_path, fake.grid_cells(), **options)
-    assert words in said(results, master, summary)
+    assert words in answer_text(results, master, summary)
 
 
 def test_a_question_of_depth_is_not_answered_where_no_depths_are_compared(tmp_path):
     *_, results, master, summary = analysed(tmp_path / "a", fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)))
-    text = said(results, master, summary)
+    text = answer_text(results, master, summary)
     assert text.startswith("Whether depth changes the limit direction cannot be said: the grid has no depth above 1.")
     assert "The 1 condition on separable data reaches the exact max-margin direction" in text
     *_, results, master, summary = analysed(tmp_path / "b", fake.grid_cells(["quadratic"], depths=(2,)))
-    assert "no deep run has a linear companion" in said(results, master, summary)
+    assert "no deep run has a linear companion" in answer_text(results, master, summary)
 
 
 def test_runs_without_a_common_loss_are_left_out_of_the_comparison_at_equal_loss(tmp_path):
     *_, results, master, summary = analysed(tmp_path, fake.grid_cells(["quadratic", {"lp": {"p": 3.0}}]))
     deep = summary.index[(summary["depth"] == 2) & (summary["potential"] == "lp")]
     summary.loc[deep, ["angle_linear_md_equal_loss_mean", "angle_linear_md_equal_loss_n"]] = [179.0, 2]
-    text = said(results, master, summary)
+    text = answer_text(results, master, summary)
     assert "179" not in text and "Not compared at equal loss: 1 deep condition, in which some runs" in text
     assert "(l3 at L = 2 on Gaussian (d = 20))" in text
 
@@ -207,7 +207,7 @@ def test_runs_without_a_common_loss_are_left_out_of_the_comparison_at_equal_loss
 def test_an_unfinished_run_is_answered_as_preliminary(tmp_path):
     cells = fake.grid_cells()
     *_, results, master, summary = analysed(tmp_path, cells, missing=[c["cell_id"] for c in cells[::3]])
-    assert said(results, master, summary).startswith("Preliminary, with 12 of 18 runs: depth does not change")
+    assert answer_text(results, master, summary).startswith("Preliminary, with 12 of 18 runs: depth does not change")
 
 
 def test_quasi_separable_data_are_explained(tmp_path):
@@ -215,7 +215,7 @@ def test_quasi_separable_data_are_explained(tmp_path):
     results = load(run)
     results.final[["separability", "status"]] = "quasi-separable"
     master = aggregate.master_table(results)
-    text = said(results, master, aggregate.summary_table(results, master))
+    text = answer_text(results, master, aggregate.summary_table(results, master))
     assert "only with margin zero" in text and "No limit direction is determined there" in text
 
 
@@ -248,12 +248,12 @@ def test_means_that_are_called_the_largest_are(tmp_path):
     """Read back from the raw files: conditions differ, so that the least mean would be seen."""
     run, _, results, master, summary = analysed(tmp_path, fake.grid_cells())
     raw = pd.concat([pd.read_parquet(f) for f in run.glob("stacks/*/final.parquet")])
-    text = said(results, master, summary)
+    text = answer_text(results, master, summary)
     equal_loss = r"[Aa]t equal loss R[^°]*(?:1°[^°]*)?, by ([\d.]+)°"
     means = raw[raw["depth"] == 2].groupby("condition_id")["angle_linear_md_equal_loss"].mean()
-    (found,) = re.findall(equal_loss, text)
-    half = 0.51 * 10.0 ** -len(found.partition(".")[2])
-    assert abs(float(found) - means.max()) <= half and means.max() - means.min() > 2 * half
+    (stated,) = re.findall(equal_loss, text)
+    half = 0.51 * 10.0 ** -len(stated.partition(".")[2])
+    assert abs(float(stated) - means.max()) <= half and means.max() - means.min() > 2 * half
 
 
 def test_the_largest_is_taken_among_those_that_are_known():
@@ -262,8 +262,8 @@ def test_the_largest_is_taken_among_those_that_are_known():
         SimpleNamespace(e=Estimate(m, m, m, 3), potential=f"n{m:g}", condition=depth, facet="f")
         for m in (2.0, 5.0, float("nan"), 0.5)
     ]
-    found, where = wording.largest(some, lambda v: v.e)
-    assert found.mean == 5.0 and where == "n5 at L = 2 on f" and wording.largest(some[2:3], lambda v: v.e) is None
+    estimate, where = wording.largest(some, lambda v: v.e)
+    assert estimate.mean == 5.0 and where == "n5 at L = 2 on f" and wording.largest(some[2:3], lambda v: v.e) is None
 
 
 def test_seeds_that_change_nothing_are_said_to(tmp_path):
@@ -281,7 +281,7 @@ def test_seeds_that_change_nothing_are_said_to(tmp_path):
 def test_one_seed_is_said_to_have_no_interval(tmp_path):
     *_, results, master, summary = analysed(tmp_path, fake.grid_cells(seeds=(0,)))
     assert "single seed" in macros.with_numbers(" ".join(certainty.certainty_sentences(results, master)))
-    assert "(one run)" in said(results, master, summary)
+    assert "(one run)" in answer_text(results, master, summary)
 
 
 def test_a_run_without_ends_is_said_to_have_no_interval_at_all(tmp_path):
@@ -443,8 +443,8 @@ def test_what_is_wrong_with_the_files_is_on_the_report(tmp_path):
 
 
 def test_figures_are_inline_in_html_and_linked_in_markdown(tmp_path):
-    run, out, *found = analysed(tmp_path, fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)), figures=True)
-    collection.write(Study(*found, Options(figures=["margins_vs_epochs", "norm_balance_heatmap"])), out)
+    run, out, *analysis = analysed(tmp_path, fake.grid_cells(["quadratic"], depths=(1,), seeds=(0,)), figures=True)
+    collection.write(Study(*analysis, Options(figures=["margins_vs_epochs", "norm_balance_heatmap"])), out)
     report = build(run, out)
     assert report["figures"].html().count("data:image/png;base64,") == len(list((out / "figures").glob("*.png"))) == 1
     for name in re.findall(r"\]\((figures/[^)]+)\)", report["figures"].markdown()):
@@ -609,12 +609,14 @@ def test_compare_counts_changed_ends(tmp_path):
 def test_compare_command(tmp_path, capsys):
     for name in ("20250319_a", "20250320_b"):
         fake.write_run(tmp_path / "runs" / name, fake.grid_cells(["quadratic"], depths=(1,)))
-    places_ = ["--runs_dir", str(tmp_path / "runs"), "--output_dir", str(tmp_path / "out")]
-    assert run_compare.main(["--tags", "a", "b", *places_]) == 0
+    directories = ["--runs_dir", str(tmp_path / "runs"), "--output_dir", str(tmp_path / "out")]
+    assert run_compare.main(["--tags", "a", "b", *directories]) == 0
     assert (tmp_path / "out" / "compare_a_b" / "changes.csv").is_file()
-    told = capsys.readouterr().out
-    assert told.startswith("From a to b\n===========\n\n- 1 conditions are in both; in 1 of them") and "**" not in told
-    assert run_compare.main(["--tags", "a", "nowhere", *places_]) == 2
+    output = capsys.readouterr().out
+    assert (
+        output.startswith("From a to b\n===========\n\n- 1 conditions are in both; in 1 of them") and "**" not in output
+    )
+    assert run_compare.main(["--tags", "a", "nowhere", *directories]) == 2
     assert "nowhere" in capsys.readouterr().err
 
 
@@ -644,9 +646,9 @@ def test_tables_and_report_do_not_depend_on_the_order_of_the_manifest(tmp_path):
 
 def test_input_of_the_verdicts_is_enough_for_a_run_without_companions(tmp_path):
     *_, results, master, summary = analysed(tmp_path, fake.grid_cells(depths=(2, 3)))
-    found = verdicts(results, master, summary)
-    assert all(v.limit_changed == "" and v.path_changed in ("no", "yes", "open") for v in found)
-    assert "t equal loss R" in said(results, master, summary)
+    all_verdicts = verdicts(results, master, summary)
+    assert all(v.limit_changed == "" and v.path_changed in ("no", "yes", "open") for v in all_verdicts)
+    assert "t equal loss R" in answer_text(results, master, summary)
 
 
 def test_conditions_are_named_alike_whatever_the_seed():

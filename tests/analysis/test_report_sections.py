@@ -23,11 +23,11 @@ NAN = float("nan")
 
 def test_what_has_not_converged():
     late = Forecast(0.5, 4e4, 4.0, NAN)
-    found = [
+    verdicts = [
         verdict(counts={"transient": 2, "converged": 1}, gap=Estimate(0.02, n=3, max=0.031), forecast=late),
         verdict("lp", used=1, n=4, counts={"converged": 1, "failed": 2, "missing": 1}, messages=["no", "no", "why"]),
     ]
-    _, waiting, _, lost = verdict_sections.waiting_section([*found, found[0]]).blocks
+    _, waiting, _, lost = verdict_sections.waiting_section([*verdicts, verdicts[0]]).blocks
     assert waiting.rows == [
         ["quadratic, L = 1", "Gaussian, d = 20", "2 of 3", "2.0 %", "3.1 %", certainty.forecast_sentence(late)]
     ]
@@ -174,7 +174,7 @@ def test_figures_have_numbers_and_albums_their_pages(tmp_path):
         "absent": [{"name": "z", "reason": "no data"}],
     }
     a, b, c = (Figure(tmp_path / "figures" / f"{name}.png", "C.", "A", i) for name, i in (("a", 1), ("b", 3), ("c", 2)))
-    said = "in figures/x_more.pdf, with these captions"
+    ending = "in figures/x_more.pdf, with these captions"
     assert sections.figures_section(tmp_path, index) == Section(
         "figures",
         "Figures",
@@ -183,7 +183,8 @@ def test_figures_have_numbers_and_albums_their_pages(tmp_path):
             Section("figures-one", "One", [], 3), a, c,
             Section("figures-two", "Two", [], 3), b,
             Section("figures-loss-angle", "Loss & angle", [], 3),
-            Folded(f"Page 3 is {said}", [Bullets(["c"])]), Folded(f"Pages 4 to 5 are {said}", [Bullets(["d", "e"])]),
+            Folded(f"Page 3 is {ending}", [Bullets(["c"])]),
+            Folded(f"Pages 4 to 5 are {ending}", [Bullets(["d", "e"])]),
             Section("figures-absent", "Not drawn", [Bullets(["z: no data."])], 3),
         ],
     )  # fmt: skip
@@ -203,7 +204,7 @@ def results_of(**more):
 
 
 @pytest.mark.parametrize(
-    ("more", "said", "first", "rest"),
+    ("more", "sentences", "first", "rest"),
     [
         ({}, ["So.", "And.", "Or."], [Text("Question. Why?")], [Bullets(["And.", "Or."])]),
         ({"mixed": "Two commits."}, ["So.", "And."], [Text("Two commits.", True), Text("Question. Why?")],
@@ -211,9 +212,9 @@ def results_of(**more):
         ({"question": ""}, ["So."], [Text("Question. The grid states no question.")], []),
     ],
 )  # fmt: skip
-def test_the_answer_leads_and_the_rest_follows(more, said, first, rest):
+def test_the_answer_leads_and_the_rest_follows(more, sentences, first, rest):
     size = Text("4 runs: 2 conditions on 1 data set, 2 seeds each.")
-    made = sections.answer_section(results_of(**more), said)
+    made = sections.answer_section(results_of(**more), sentences)
     assert made == Section("answer", "Answer", [*first, Text("So.", lead=True), *rest, size])
 
 
@@ -258,8 +259,8 @@ def test_the_numbers_of_every_condition():
     )
     assert below.words.startswith("‡: the lp optimum of cosh is") and "summary.csv" in below.words
     none = pd.DataFrame([first | {"angle_max_margin_n": 0}, second | {"angle_max_margin_n": 0}])
-    plain = sections.numbers_section(results_of(), none).blocks[0]
-    assert not any("‡" in cell for row in plain.rows for cell in row)
+    unmarked = sections.numbers_section(results_of(), none).blocks[0]
+    assert not any("‡" in cell for row in unmarked.rows for cell in row)
     whole = sections.numbers_section(results_of(ambiguous=lambda c: False), pd.DataFrame([first, second])[[*first]])
     assert whole.blocks[1].words.startswith("All metrics are in summary.csv")
     equal = pd.DataFrame([first | {"margin_ratio_n": 2}, second])

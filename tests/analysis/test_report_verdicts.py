@@ -27,7 +27,7 @@ def spoilt(place, cells, changes=None, where=lambda row: True, **options):
     return results, master, aggregate.summary_table(results, master)
 
 
-def said(results, master, summary):
+def answer_text(results, master, summary):
     return with_numbers(" ".join(answer.answer(results, verdicts(results, master, summary), master, summary)))
 
 
@@ -53,7 +53,7 @@ def test_a_regularised_baseline_is_never_the_direction_reached(tmp_path):
     assert column(run, REACHED) == [
         "not determined: the bound is wider than 1°; l2 max-margin at up to 3.0°, as measured"
     ]
-    words = " ".join(column(run, REACHED)) + said(*run) + known(run)
+    words = " ".join(column(run, REACHED)) + answer_text(*run) + known(run)
     assert "regularised" not in words and "SVM" not in words and "0.93" not in words
 
 
@@ -65,14 +65,14 @@ def test_what_is_no_minimiser_is_no_limit_on_overlapping_data(tmp_path):
 def test_the_minimiser_must_be_the_only_one(tmp_path):
     run = spoilt(tmp_path, shallow(), {"reference_unique": "False", "angle_logreg": 0.1}, overlap=lambda c: True)
     assert column(run, REACHED)[0].startswith("not determined: the logistic minimiser is not known to be unique")
-    assert "the minimiser is not known to be the only one" in said(*run)
+    assert "the minimiser is not known to be the only one" in answer_text(*run)
 
 
 def test_on_overlapping_data_it_is_said_to_be_measured(tmp_path):
     run = spoilt(tmp_path, fake.grid_cells(["quadratic"]), {"angle_logreg": 0.1}, overlap=lambda c: True)
     assert column(run, REACHED) == ["logistic minimiser, measured to within 0.10°"] * 2
     assert column(run, BOUND) == ["none"] * 2
-    text = said(*run)
+    text = answer_text(*run)
     assert "of the same exact direction, the logistic minimiser, as measured, without a certificate" in text
     assert "In 2 of 2 conditions there, every run ends within 1° of the logistic minimiser, as measured" in text
 
@@ -85,7 +85,7 @@ def test_a_condition_with_one_run_away_has_not_reached_it(tmp_path):
     (v,) = verdicts(*run)
     assert v.converged and not v.reached and v.bound == 14.0
     assert "not determined" in column(run, REACHED)[0] and column(run, BOUND) == ["14.0"]
-    assert "It is not proved in the 1 condition on separable data" in said(*run)
+    assert "It is not proved in the 1 condition on separable data" in answer_text(*run)
 
 
 def test_a_measured_angle_is_no_bound(tmp_path):
@@ -115,18 +115,18 @@ def test_one_run_that_proves_nothing_leaves_the_condition_open(tmp_path, changes
     assert linear.reached and not deep.reached and deep.limit_changed == "open"
     assert column(run, REACHED)[1].startswith(f"not determined: 1 of 3 runs: {why}")
     assert column(run, LIMIT)[1] == "open (same in 2 of 3 pairs)"
-    assert said(*run).startswith("Whether depth changes the limit direction is open")
+    assert answer_text(*run).startswith("Whether depth changes the limit direction is open")
     some = {"transient": "some runs are transient", "failed": "some runs failed", "diverged": "some runs diverged"}
     reason = some.get(why, f"{why} in some runs")
-    told = f"The direction is not determined for quadratic at L = 2 on Gaussian (d = 20): {reason}."
-    assert told in known(run)
+    sentence = f"The direction is not determined for quadratic at L = 2 on Gaussian (d = 20): {reason}."
+    assert sentence in known(run)
 
 
 def test_not_unique_optima_are_told_wherever_an_angle_to_one_is(tmp_path):
     run = spoilt(tmp_path, fake.grid_cells([{"hypentropy": {"beta": 0.1}}, {"cosh": {"beta": 1.0}}]))
     assert re.search(
         r"the l1 and l∞ max-margin direction is not known to be unique.*to the optimum that the solver found",
-        said(*run),
+        answer_text(*run),
     )
     for words in column(run, REACHED):
         assert re.match(r"not determined: the l[1∞] optimum is not known to be unique; one l[1∞] max-margin at", words)
@@ -141,7 +141,7 @@ def test_a_deep_run_beside_a_certified_linear_one_is_open(tmp_path):
     """Planted data: linear runs are certified, deep ones are 9° away and on their way; "depth changes" was said."""
     away = {"status": "transient", "gap": 0.2, "angle_max_margin": 9.0, "angle_bound": 40.0, "angle_linear_md": 9.0}
     run = spoilt(tmp_path, fake.grid_cells(["quadratic"]), away, lambda r: DEEP in r["cell_id"])
-    assert said(*run).startswith("Whether depth changes the limit direction is open")
+    assert answer_text(*run).startswith("Whether depth changes the limit direction is open")
     assert [v.limit_changed for v in verdicts(*run)] == ["", "open"]
 
 
@@ -153,8 +153,10 @@ def test_depth_that_changes_the_limit_is_said_to(tmp_path, bound, answer):
     run[1]["angle_linear_md_ends"] = 20.0
     assert verdicts(*run)[1].limit_changed == answer
     head = "Depth changes the limit direction in the 1 deep condition: in every run, the limits of deep and linear"
-    assert said(*run).startswith(head) == (answer == "yes")
-    assert ("more than 1° apart (quadratic at depth L = 2 on Gaussian (d = 20))" in said(*run)) == (answer == "yes")
+    assert answer_text(*run).startswith(head) == (answer == "yes")
+    assert ("more than 1° apart (quadratic at depth L = 2 on Gaussian (d = 20))" in answer_text(*run)) == (
+        answer == "yes"
+    )
 
 
 def test_certificates_that_contradict_each_other_leave_it_open(tmp_path):
@@ -174,7 +176,8 @@ def test_end_points_are_compared_by_the_predictors_at_the_end(tmp_path):
     row = master.set_index("cell_id").loc[deep]
     assert row["angle_linear_md_ends"] == pytest.approx(ends, abs=1e-5)
     assert abs(row["angle_linear_md"] - ends) > 0.3 * ends
-    assert column(run, ENDS) == ["–", f"{ends:.3g}"] and f"on Gaussian (d = 20), by {ends:.2g}° (one run)" in said(*run)
+    assert column(run, ENDS) == ["–", f"{ends:.3g}"]
+    assert f"on Gaussian (d = 20), by {ends:.2g}° (one run)" in answer_text(*run)
 
 
 def test_two_answers_on_depth_are_not_a_contradiction(tmp_path):
@@ -192,7 +195,7 @@ def test_two_answers_on_depth_are_not_a_contradiction(tmp_path):
 
 def test_a_headline_names_what_it_was_seen_on(tmp_path):
     cells = fake.grid_cells(["quadratic", {"lp": {"p": 1.5}}], depths=(1, 2, 3))
-    text = said(*spoilt(tmp_path, cells))
+    text = answer_text(*spoilt(tmp_path, cells))
     assert text.startswith("Depth does not change the limit direction in any of the 4 deep conditions: ")
     assert "These are quadratic and l1.5 at depth L = 2 and 3 on Gaussian (d = 20). " in text
     assert text.count("depth L = ") == 1 and text.index("depth L = ") < text.index("at L = ")  # said once, first
@@ -234,7 +237,7 @@ def test_limits_of_potentials_are_compared_by_their_bounds(tmp_path):
     _, master, summary = run
     assert (master.loc[master["p"] == 1.5, "angle_bound"] < 1).all()
     assert (master["angle_reference_potential"].dropna() > 20).all()
-    text = said(*run)
+    text = answer_text(*run)
     assert (
         "Different potentials end in different directions: in 2 of 4 comparisons with quadratic, on the same data and "
         "at the same depth, the limits are proved in every run to be more than 1° apart: l1.5 at L = 1 and 2 on "
@@ -245,12 +248,12 @@ def test_limits_of_potentials_are_compared_by_their_bounds(tmp_path):
 
 
 def test_potentials_of_one_norm_are_said_to_have_one_limit(tmp_path):
-    text = said(*spoilt(tmp_path, shallow("quadratic", "scaled")))
+    text = answer_text(*spoilt(tmp_path, shallow("quadratic", "scaled")))
     assert "Different potentials end in the same direction, within 1°, in the 1 comparison with quadratic" in text
 
 
 def test_potentials_without_bounds_are_open(tmp_path):
-    text = said(*spoilt(tmp_path, shallow(*fake.POTENTIALS), nan_columns=["angle_bound"]))
+    text = answer_text(*spoilt(tmp_path, shallow(*fake.POTENTIALS), nan_columns=["angle_bound"]))
     assert "Whether different potentials end in different directions is open: in none of 2" in text
 
 
@@ -267,11 +270,11 @@ def test_a_bound_is_never_rounded_down(bound, words):
 
 def test_what_a_limit_rests_on_is_stated_as_it_is(tmp_path):
     cells = fake.grid_cells(["quadratic"]) + fake.grid_cells(["quadratic"], dataset={**fake.GAUSSIAN, "n": 9})
-    found = verdicts(*spoilt(tmp_path, cells, overlap=lambda c: c["dataset"]["n"] == 9))
-    text = " ".join(certainty.theory_sentences(found))
+    all_verdicts = verdicts(*spoilt(tmp_path, cells, overlap=lambda c: c["dataset"]["n"] == 9))
+    text = " ".join(certainty.theory_sentences(all_verdicts))
     assert "a theorem for small enough steps (Sun et al. 2022) for quadratic; at depth 2 and more, derived for" in text
     assert "a theorem at depth 1 (Ji & Telgarsky 2019) and a numerical observation at depth 2 and more" in text
-    assert "depth 2" not in " ".join(certainty.theory_sentences([v for v in found if v.condition.depth == 1]))
+    assert "depth 2" not in " ".join(certainty.theory_sentences([v for v in all_verdicts if v.condition.depth == 1]))
 
 
 def test_exact_margins_are_said_to_be_as_exact_as_was_reached(tmp_path):

@@ -35,32 +35,36 @@ def sentences_of(place, name):
     results = load(fake.write_run(place / "20250319_paper", make(), **options))
     master = aggregate.master_table(results)
     summary = aggregate.summary_table(results, master)
-    found = verdicts(results, master, summary)
-    said = answer(results, found, master, summary) + certainty_sentences(results, master) + direction_sentences(found)
+    all_verdicts = verdicts(results, master, summary)
+    sentences = (
+        answer(results, all_verdicts, master, summary)
+        + certainty_sentences(results, master)
+        + direction_sentences(all_verdicts)
+    )
     names = {c.words for c in results.conditions}
     names |= {n.replace(", ", " with ", 1) for n in names} | {
         part for f in results.facets for part in f.title.split(", ")
     }
-    return said, names
+    return sentences, names
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_no_number_is_in_a_sentence_without_a_macro(tmp_path, name):
-    said, names = sentences_of(tmp_path, name)
-    for sentence in said:
+    sentences, names = sentences_of(tmp_path, name)
+    for sentence in sentences:
         bare = macros._STATED.sub("#", sentence)
         for known in sorted(names, key=len, reverse=True):
             bare = bare.replace(known, "")
         assert not re.search(r"\d", re.sub(KNOWN, "", bare)), bare
-    text = macros.results_tex(said, "paper")
-    values = macros.macros(said)
+    text = macros.results_tex(sentences, "paper")
+    values = macros.macros(sentences)
     assert len(values) >= (1 if name == "lost" else 4)
     for macro, (number, meaning) in values.items():
         (line,) = re.findall(rf"^\\newcommand{{\\mdcore{macro}}}{{(.*)}} % (.*)$", text, re.M)
         assert line[1] == f"{number}: {meaning}" and meaning
         if re.fullmatch(r"[\d.]+", number):
             assert line[0] == rf"\ensuremath{{{number}}}"
-    for sentence in said:  # what LaTeX reads has a macro wherever people read a number
+    for sentence in sentences:  # what LaTeX reads has a macro wherever people read a number
         used = re.findall(r"\\mdcore([A-Za-z]+)\{\}", macros.with_macros(sentence))
         assert used == [m[0] for m in macros._STATED.findall(sentence)] and set(used) <= set(values)
 

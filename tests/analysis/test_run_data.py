@@ -20,9 +20,9 @@ from mdcore.store.columns import HISTORY, metric
 QUESTION = "Où va la « direction » ?"
 
 
-def write_own(place, cells, **options):
+def write_with_metric(place, cells, **options):
     """A run whose metric of its own says what it is called."""
-    run = fake.write_run(place / "20250319_x", cells, question=QUESTION, own={"metric.f": 2.0}, **options)
+    run = fake.write_run(place / "20250319_x", cells, question=QUESTION, user_metrics={"metric.f": 2.0}, **options)
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["metrics"] = {"f": {"label": "the f of mine", "unit": "m", "better": "low"}}
     (run / "manifest.json").write_text(json.dumps(manifest))
@@ -40,7 +40,7 @@ LOST = CELLS[2]["cell_id"]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """(run directory, results, output directory, master, summary); the last seed of the first condition is lost."""
-    place = write_own(tmp_path_factory.mktemp("run"), CELLS, missing=[LOST])
+    place = write_with_metric(tmp_path_factory.mktemp("run"), CELLS, missing=[LOST])
     results = load(place)
     return place, results, place / "out", *aggregate.write(results, place / "out")
 
@@ -67,8 +67,8 @@ def test_what_a_run_says_of_itself(run):
     place, results, *_ = run
     assert (results.name, results.tag, results.question) == ("20250319_x", "x", QUESTION)
     assert results.grid_yaml == (place / "grid.yaml").read_text() and results.user_metrics == ["metric.f"]
-    own = metric("metric.f")
-    assert (own.title, own.unit, own.better) == ("the f of mine", "m", "low")
+    column = metric("metric.f")
+    assert (column.title, column.unit, column.better) == ("the f of mine", "m", "low")
     there = replace(results, grid_yaml="data_dir: data\n", references_dir=place / "references")
     assert (results.data_dir, there.data_dir) == (None, str(place / "data"))
     assert replace(there, references_dir=None).data_dir == "data"
@@ -99,8 +99,8 @@ def test_images_that_are_others_are_not_called_mnist(run):
 
 def test_optima_that_are_not_the_only_ones(run):
     results = run[1]
-    said = np.where(results.final["cell_id"].str.contains("quadratic"), "True", "False")
-    changed = replace(results, final=results.final.assign(reference_unique=said))
+    unique = np.where(results.final["cell_id"].str.contains("quadratic"), "True", "False")
+    changed = replace(results, final=results.final.assign(reference_unique=unique))
     assert [changed.ambiguous(c) for c in changed.conditions] == [
         c.config["potential"] != "quadratic" for c in changed.conditions
     ]
@@ -131,8 +131,8 @@ def test_a_condition_file_says_all_of_its_condition(run):
             "depth": ("depth_effect", "linear_md_ends"),
             "potential": ("potential_effect", "reference_potential"),
         }[kind]
-        told = {"kind": kind, "with": other.id, "columns": f"{effect}*, angle_{angle}"}
-        paired.setdefault(c.id, []).append(told)
+        pair = {"kind": kind, "with": other.id, "columns": f"{effect}*, angle_{angle}"}
+        paired.setdefault(c.id, []).append(pair)
     assert sum(map(len, paired.values())) == 3 + 4
     for c in results.conditions:
         text = (out / "conditions" / f"{c.id}.json").read_text()
@@ -143,8 +143,8 @@ def test_a_condition_file_says_all_of_its_condition(run):
         assert record["data"]["n_train"] == 60 and record["data"]["preprocessing"] == {"source": "fake", "seed": 0}
         assert "path" not in record["grid"]["fixed"]["dataset"]
     assert aggregate.grid_snippet(c)["question"] == f"What does {c.id} do?"
-    own = fake.config(dataset={"name": "mine:data", "a": None})
-    (mine,) = conditions_of([{"cell_id": "0", "config": own}])
+    config = fake.config(dataset={"name": "mine:data", "a": None})
+    (mine,) = conditions_of([{"cell_id": "0", "config": config}])
     assert aggregate.grid_snippet(mine)["fixed"]["dataset"] == {"name": "mine:data", "a": None}
 
 
@@ -221,8 +221,8 @@ def test_a_linear_condition_has_no_linear_companion_and_a_lost_run_no_pair(tmp_p
         ("potential", "lp2", 1),
         ("potential", "lp2", 2),
     ]
-    found = effects(results)
-    paired = {(c.label, c.depth): [cell in found for cell in c.cells.values()] for c in results.conditions}
+    differences = effects(results)
+    paired = {(c.label, c.depth): [cell in differences for cell in c.cells.values()] for c in results.conditions}
     assert paired["quadratic", 1] == [False] * 3 and paired["lp2", 2] == [True] * 3
     assert paired["quadratic", 2] == paired["lp2", 1] == [False, True, True]
 

@@ -274,8 +274,8 @@ def test_what_is_infinite_in_both_runs_is_no_difference():
     condition = SimpleNamespace(words="quadratic", depth=1, data_words="Planted, d = 2")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = change(condition, condition, one, one.copy(), ["flow_time", "gap"])
+        equal = change(condition, condition, one, one.copy(), ["flow_time", "gap"])
         apart = change(condition, condition, one, one.assign(gap=[0.5, 0.5]), ["flow_time", "gap"])
-    assert found.same and not apart.same
-    assert found.stats["flow_time_mean"] == 0 == found.stats["gap_mean"]
+    assert equal.same and not apart.same
+    assert equal.stats["flow_time_mean"] == 0 == equal.stats["gap_mean"]
     assert apart.stats["flow_time_mean"] == 0 and apart.stats["gap_mean"] == 0.25

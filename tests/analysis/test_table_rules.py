@@ -39,8 +39,8 @@ def test_floats_hold_about_36_rows_and_headings(blocks, pages):
     ]
     text = layout.tables(columns, rows, titles, AROUND)
     floats = text.split(r"\begin{table}")[1:]
-    found = [[len(re.findall("% row", part)) for part in one.split(r"\makebox")[1:]] for one in floats]
-    assert found == pages and re.findall(r"% row (\d+)\nn(\d+) & 1.5", text) == [
+    row_counts = [[len(re.findall("% row", part)) for part in one.split(r"\makebox")[1:]] for one in floats]
+    assert row_counts == pages and re.findall(r"% row (\d+)\nn(\d+) & 1.5", text) == [
         (str(i), str(i)) for i in range(len(rows))
     ]
     several = len(pages) > 1
@@ -61,7 +61,7 @@ def row(**more):
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "expected"),
     [
         ([row(), row()], (False, "$3$ seeds")),
         ([row(n=1, n_used=1)], (False, "$1$ seed")),
@@ -69,8 +69,8 @@ def row(**more):
         ([row(n_used=2, n_failed=1)], (True, r"the $n$ seeds that came through, of those of the grid")),
     ],
 )
-def test_how_many_seeds(rows, said):
-    assert statistics_tables.seeds_note(rows) == said
+def test_how_many_seeds(rows, expected):
+    assert statistics_tables.seeds_note(rows) == expected
 
 
 def test_counts_of_runs():
@@ -142,7 +142,7 @@ def test_cells_marks_and_notes_of_a_table():
 
 
 @pytest.mark.parametrize(
-    ("runs", "cells", "said"),
+    ("runs", "cells", "sentence"),
     [
         ([3, 3], ["1.0 +- 0.1", "", "2.0 +- 0.1"], "Mean ± standard deviation over 3 seeds."),
         (
@@ -166,8 +166,8 @@ def test_cells_marks_and_notes_of_a_table():
         ([1, 0], ["2.0", ""], "Single runs, one a condition."),
     ],
 )
-def test_what_the_numbers_of_a_table_are(runs, cells, said):
-    assert numbers.how_to_read(runs, cells, "3 seeds") == said
+def test_what_the_numbers_of_a_table_are(runs, cells, sentence):
+    assert numbers.how_to_read(runs, cells, "3 seeds") == sentence
 
 
 def test_a_number_of_fewer_runs_is_marked_and_never_called_identical():
@@ -308,9 +308,9 @@ def test_rows_of_the_paired_table():
     }
     results = SimpleNamespace(facets=[facet], ambiguous=lambda c: c is line, tag="t")
     text = reference_tables.paired_table(results, rows)
-    found = re.findall(r"^% (c\d \w+)\n(.*) \\\\$", text, re.M)
-    assert [name for name, _ in found] == ["c1 depth_effect", "c1 depth_effect_equal_loss", "c2 potential_effect"]
-    cells = [row.split(" & ") for _, row in found]
+    named_rows = re.findall(r"^% (c\d \w+)\n(.*) \\\\$", text, re.M)
+    assert [name for name, _ in named_rows] == ["c1 depth_effect", "c1 depth_effect_equal_loss", "c2 potential_effect"]
+    cells = [row.split(" & ") for _, row in named_rows]
     star, double, interval = layout.ASTERISK, layout.DOUBLE, r"$[0.40,\,0.60]$"
     assert text.startswith("% columns: margin_ratio angle_max_margin\n")
     for i, row in enumerate(cells):
@@ -342,9 +342,9 @@ def test_references_are_shown_once_for_all_facets_of_one_data_set():
 def test_what_is_written_takes_the_place_of_what_was(tmp_path):
     nothing = SimpleNamespace(facets=[], conditions=[], user_metrics=[], tag="t")
     place = tmp_path / "results" / "t"
-    for question, said in (("Why & how?", r"Why \& how?"), ("", "No question stated.")):
+    for question, line in (("Why & how?", r"Why \& how?"), ("", "No question stated.")):
         nothing.question = question
         names = statistics_tables.write(nothing, pd.DataFrame({"condition_id": []}), pd.DataFrame(), place)
         assert {file.stem for file in (place / "tables").iterdir()} == {*names, "preview"}
-        assert said in (place / "tables" / "preview.tex").read_text().splitlines()
+        assert line in (place / "tables" / "preview.tex").read_text().splitlines()
         (place / "tables" / "old.tex").touch()

@@ -41,8 +41,8 @@ def pairs(tmp_path_factory):
 def rows_of(text):
     """([(cells, what the comment above names)], columns) of a table file."""
     columns = re.search(r"% columns: (.*)", text)
-    found = re.findall(r"^% (.*)\n(.*) \\\\$", text, re.M)
-    return columns.group(1).split() if columns else [], [(row.split(" & "), name) for name, row in found]
+    matches = re.findall(r"^% (.*)\n(.*) \\\\$", text, re.M)
+    return columns.group(1).split() if columns else [], [(row.split(" & "), name) for name, row in matches]
 
 
 def numbers(cell):
@@ -277,8 +277,8 @@ def test_angles_to_an_optimum_that_is_not_the_only_one_are_marked_wherever_a_tab
             for column, cell in zip(columns, values, strict=True):
                 marked = column == "angle_max_margin" and where.split()[0] in several and cell != "{--}"
                 assert (r"\ddagger" in cell) == marked, (name, where, column)
-        told = "angle_max_margin" in columns
-        assert (r"$^\ddagger$: the $\ell_p$ max-margin direction is not proved" in text) == told
+        shows_angle = "angle_max_margin" in columns
+        assert (r"$^\ddagger$: the $\ell_p$ max-margin direction is not proved" in text) == shows_angle
 
 
 def test_nothing_is_marked_where_every_optimum_is_the_only_one(pairs):
@@ -536,7 +536,7 @@ HOSTILE = {
             datasets=[{"dataset": {"name": "theirs:Data_%&#$"}}],
             seeds=(0, 1),
         ),
-        {"question": NASTY, "own": {"m_%&#": 1.0}},
+        {"question": NASTY, "user_metrics": {"m_%&#": 1.0}},
     ),
 }
 

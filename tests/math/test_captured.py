@@ -112,8 +112,8 @@ def test_cells_that_diverge_leave_at_the_same_epoch(monkeypatch):
     assert replayed.observer.diverged_at == gone and replayed.ended == step_by_step.ended
     # products with fewer rows sum in another order, and these steps amplify that
     left = [cell for cell in range(len(plans)) if cell not in gone]
-    found, want = (trainer.observer.predictors[left] for trainer in (replayed, step_by_step))
-    torch.testing.assert_close(found, want, rtol=0.1, atol=0)
+    actual, want = (trainer.observer.predictors[left] for trainer in (replayed, step_by_step))
+    torch.testing.assert_close(actual, want, rtol=0.1, atol=0)
 
 
 def test_cells_that_are_certified_leave(monkeypatch):
@@ -190,8 +190,8 @@ def test_an_inverse_map_that_reads_back_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: modes[-1])
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
     assert cuda_graph.reads_back([Quadratic(), Lp(1.5)], torch.ones(2)) == ""
-    told = cuda_graph.reads_back([Quadratic(), Waits()], torch.ones(2))
-    assert told == f"{Waits()!r}: called a synchronizing operation"
+    message = cuda_graph.reads_back([Quadratic(), Waits()], torch.ones(2))
+    assert message == f"{Waits()!r}: called a synchronizing operation"
     assert modes == ["warn", *["error", "warn"] * 4]
 
 

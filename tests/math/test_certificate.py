@@ -253,8 +253,8 @@ def test_norms_are_bracketed(p, power, total):
 def test_the_last_word_agrees_with_floating_point_and_is_on_its_safe_side():
     for p in (1.0, 1.1, 1.5, 2.0, 3.0, 6.0, math.inf):
         best = reference("gaussian", p)
-        plain = certificates.max_margin_gap(DATA["gaussian"], best.w, best.lam, p)
-        assert best.gap >= 0 and best.gap == pytest.approx(plain, abs=1e-13)
+        float_gap = certificates.max_margin_gap(DATA["gaussian"], best.w, best.lam, p)
+        assert best.gap >= 0 and best.gap == pytest.approx(float_gap, abs=1e-13)
 
 
 def test_the_kept_sums_prove_the_last_gap_again():
@@ -262,12 +262,12 @@ def test_the_kept_sums_prove_the_last_gap_again():
     trainer = train(DATA["gaussian"], RULES["normalized"])
     for position in range(len(trainer.cells)):
         columns = {"gap": trainer.observer.values["gap"][position].numpy().copy()}
-        said = columns["gap"].copy()
+        reported = columns["gap"].copy()
         measures.verify_last_gap(trainer.observer, position, columns, DATA["gaussian"])
-        assert np.array_equal(columns["gap"], said, equal_nan=True)
+        assert np.array_equal(columns["gap"], reported, equal_nan=True)
         trainer.observer.certificates.z[position] *= 1.5  # a z that proves less
         measures.verify_last_gap(trainer.observer, position, columns, DATA["gaussian"])
-        assert columns["gap"][-1] > said[-1]
+        assert columns["gap"][-1] > reported[-1]
 
 
 # ---- from a gap to a direction ---------------------------------------------------------------------------------
@@ -425,14 +425,18 @@ def test_the_claims_of_the_suite_fail_on_bounds_that_are_none(monkeypatch, claim
     monkeypatch.setattr(module, name, lambda *arguments: wrong(right(*arguments)))
     monkeypatch.setattr(bounds, "RULES", bounds.RULES[:1])
     monkeypatch.setattr(bounds, "EPOCHS", 60)
-    found = next(each for each in bounds.CLAIMS.claims if each.name == claim).judge(None)
+    judgement = next(each for each in bounds.CLAIMS.claims if each.name == claim).judge(None)
     bounds.measured.cache_clear()
-    assert found.verdict == "fail" and not found.measured.startswith("not measured") and " 0 of" not in found.measured
+    assert (
+        judgement.verdict == "fail"
+        and not judgement.measured.startswith("not measured")
+        and " 0 of" not in judgement.measured
+    )
 
 
 @pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0, math.inf])
 def test_without_rounding_the_bound_is_the_dual_norm_of_the_mean_weighted_point(p):
     A, lam = np.array([[3.0, -1.0], [0.5, 2.0], [1.0, 1.0]]), np.array([2.0, 5.0, 0.5])
     q = {1.0: np.inf, 1.5: 3.0, 2.0: 2.0, 3.0: 1.5, math.inf: 1.0}[p]
-    found = upper_bound(torch.tensor(lam @ A), torch.tensor(lam.sum()), p, 0.0, 1.0).item()
-    assert found == pytest.approx(np.linalg.norm((lam / lam.sum()) @ A, q), rel=1e-13)
+    bound = upper_bound(torch.tensor(lam @ A), torch.tensor(lam.sum()), p, 0.0, 1.0).item()
+    assert bound == pytest.approx(np.linalg.norm((lam / lam.sum()) @ A, q), rel=1e-13)

@@ -30,12 +30,12 @@ def random(*shape, seed=0, dtype=torch.float64) -> torch.Tensor:
 
 def both(name: str, tensors: list[torch.Tensor]) -> list[list[torch.Tensor]]:
     """The arguments after a call of the compiled and of the plain function, and what they return, in front."""
-    found = []
+    results = []
     for module in (compiled, torch_loops):
-        own = [tensor.clone() for tensor in tensors]
-        answer = getattr(module, name)(*[module.view(tensor) for tensor in own])
-        found.append([torch.tensor(float("nan") if answer is None else float(answer)), *own])
-    return found
+        copies = [tensor.clone() for tensor in tensors]
+        answer = getattr(module, name)(*[module.view(tensor) for tensor in copies])
+        results.append([torch.tensor(float("nan") if answer is None else float(answer)), *copies])
+    return results
 
 
 def assert_equal_to_rounding(name: str, tensors: list[torch.Tensor]) -> None:
@@ -128,22 +128,22 @@ def test_sums_out_of_range_are_told(value, place):
     _, left, right, g = layers(3, 4, 6, 2, torch.float64)
     q = torch.full((2,), 2.0, dtype=torch.float64)
     {"left": left[1, 1], "right": right[1, 0], "last": right[1, 1], "g": g[1]}[place][:] = value
-    found = torch.zeros(2, dtype=torch.float64)
-    assert not compiled.gradient_norm(*map(compiled.view, (left, right, g, q, found)))
-    assert torch_loops.gradient_norm(left, right, g, q, found)
+    computed = torch.zeros(2, dtype=torch.float64)
+    assert not compiled.gradient_norm(*map(compiled.view, (left, right, g, q, computed)))
+    assert torch_loops.gradient_norm(left, right, g, q, computed)
     for cell in range(2):
         norms = [math.hypot(*b) for b in left[cell].tolist()] + [1.0]
         each = [one * math.hypot(*a) for one, a in zip(norms, [g[cell].tolist(), *right[cell].tolist()], strict=True)]
         if math.isfinite(math.hypot(*each)):
-            torch.testing.assert_close(found[cell].item(), math.hypot(*each), rtol=1e-12, atol=0)
+            torch.testing.assert_close(computed[cell].item(), math.hypot(*each), rtol=1e-12, atol=0)
         else:
-            assert not torch.isfinite(found[cell])
+            assert not torch.isfinite(computed[cell])
     left[:, 0] = value
-    assert not compiled.entry_scale(compiled.view(left), compiled.view(found))
-    torch_loops.entry_scale(left, found)
-    assert found.isfinite().all() == math.isfinite(value)
+    assert not compiled.entry_scale(compiled.view(left), compiled.view(computed))
+    torch_loops.entry_scale(left, computed)
+    assert computed.isfinite().all() == math.isfinite(value)
     if math.isfinite(value):
-        torch.testing.assert_close(found, torch.full_like(found, 2.0 * value), rtol=1e-12, atol=0)
+        torch.testing.assert_close(computed, torch.full_like(computed, 2.0 * value), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -178,13 +178,13 @@ def test_signed_powers_are_exact_everywhere(dtype, exponent):
     edge = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, tiny, -tiny, tiny / 8, 1e-15, -1e-15], dtype=dtype)
     z = torch.cat([edge, random(990, dtype=dtype)]).unsqueeze(0)
     want = z.abs().pow(exponent).copysign(z)
-    found, nothing = torch.empty_like(z), z.new_zeros(1, 0, 1)
+    powers, nothing = torch.empty_like(z), z.new_zeros(1, 0, 1)
     still, one = z.new_zeros(1), z.new_ones(1, 1)
-    by_loop = [z.clone(), z.clone(), found, still, nothing, nothing, torch.zeros_like(z), one, exponent * one]
+    by_loop = [z.clone(), z.clone(), powers, still, nothing, nothing, torch.zeros_like(z), one, exponent * one]
     compiled.mirror_step(*map(compiled.view, [*by_loop, torch.zeros_like(z)]))
-    for w in (found, signed_power(z, exponent), signed_power(z, exponent, torch.empty_like(z))):
+    for w in (powers, signed_power(z, exponent), signed_power(z, exponent, torch.empty_like(z))):
         torch.testing.assert_close(w, want, rtol=torch.finfo(dtype).eps, atol=0, equal_nan=True)
-        assert np.array_equal(np.signbit(w[z == z].numpy()), np.signbit(want[z == z].numpy())) or w is found
+        assert np.array_equal(np.signbit(w[z == z].numpy()), np.signbit(want[z == z].numpy())) or w is powers
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -192,7 +192,7 @@ def test_signed_powers_are_exact_everywhere(dtype, exponent):
 @pytest.mark.parametrize("scale", [0.01, 1.0, 30.0, 1e3, 1e6])
 def test_weights_block_after_block(scale, logistic, dtype):
     """Blocks with falling and rising smallest margins; negative margins too."""
-    own = {}
+    by_module = {}
     for module in (compiled, torch_loops):
         state = [torch.full((5,), math.inf, dtype=dtype), torch.zeros(5, dtype=dtype), random(5, 3, dtype=dtype)]
         weights = []
@@ -202,9 +202,9 @@ def test_weights_block_after_block(scale, logistic, dtype):
             weights.append(margins)
             if number == 0:
                 state[2] += 1.0
-        own[module] = [*state, *weights]
+        by_module[module] = [*state, *weights]
     rounding = torch.finfo(dtype).eps
-    for mine, twin in zip(own[compiled], own[torch_loops], strict=True):
+    for mine, twin in zip(by_module[compiled], by_module[torch_loops], strict=True):
         # an exponent of up to 1000 carries its own rounding into the weight
         torch.testing.assert_close(mine, twin, rtol=2000 * rounding, atol=torch.finfo(dtype).tiny, equal_nan=True)
 
@@ -222,9 +222,9 @@ def test_a_margin_that_is_no_number_is_told(bad):
 
 def test_powers_of_two_to_rounding():
     x = torch.cat([random(2000, seed=3) * 200, torch.tensor([0.0, 0.5, -0.5, 1.0, 1003.0, -1003.0])]).double()
-    found = np.array([exp2(value) for value in x.tolist()])
+    powers = np.array([exp2(value) for value in x.tolist()])
     fused = not numba.config.DISABLE_JIT  # multiply-adds, which round once
-    assert np.abs(found / np.exp2(x.numpy()) - 1.0).max() < (4e-16 if fused else 4.5e-16)
+    assert np.abs(powers / np.exp2(x.numpy()) - 1.0).max() < (4e-16 if fused else 4.5e-16)
 
 
 @pytest.mark.parametrize("slack", [-5.0, 0.0, 1.0, 40.0])
@@ -262,16 +262,16 @@ def test_steps_are_added_up_in_double_precision(module, dtype):
     c, v, shift, g = (random(2, *shape, seed=seed, dtype=dtype) for seed, shape in enumerate([(3,)] * 3 + [(3, 5)]))
     step = torch.tensor([[2.0, 0.0, 0.5], [0.25, 3.0, 0.0]], dtype=dtype)
     z, mass, log_time = random(3, 5, seed=7), random(3, seed=8), torch.tensor([-math.inf, 0.5, 1.0]).double()
-    found = [tensor.clone() for tensor in (z, mass, log_time)]
+    totals = [tensor.clone() for tensor in (z, mass, log_time)]
     for i in range(2):
         passed = {"log_scale": shift[i], "weight_sum": v[i], "g": g[i]}
         before = SimpleNamespace(**{name: module.view(value) for name, value in passed.items()})
-        module.accumulate(*map(module.view, (c[i], step[i])), before, *map(module.view, found))
+        module.accumulate(*map(module.view, (c[i], step[i])), before, *map(module.view, totals))
     c, v, shift, g, step = (tensor.double() for tensor in (c, v, shift, g, step))
     z, mass = z + (c[:, :, None] * g).sum(0), mass + (c * v).sum(0)
     log_time = (log_time.exp() + (step * shift.exp()).sum(0)).log()
-    for mine, want in zip(found, (z, mass, log_time), strict=True):
-        torch.testing.assert_close(mine, want, rtol=1e-6 if mine is found[2] else 1e-14, atol=1e-14)
+    for mine, want in zip(totals, (z, mass, log_time), strict=True):
+        torch.testing.assert_close(mine, want, rtol=1e-6 if mine is totals[2] else 1e-14, atol=1e-14)
 
 
 def test_an_outer_product_is_added_in_place():

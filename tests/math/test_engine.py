@@ -212,12 +212,12 @@ def test_participation_is_logged_in_the_norm_of_the_input_potential(p):
     rule = StepRule("normalized", 0.05)
     logged = by_engine(data(), [Lp(p)] * 2, rule, steps=40)[1].observer.values["participation"][0, -1].item()
     W = by_hand(data().numpy(), p, 2, rule, steps=40)
-    found = {}
+    participation = {}
     for r in (1.5, 2.0, 3.0):
         c = [(np.abs(W[1][:, i]) ** r).sum() ** (1 / r) * (np.abs(W[0][i]) ** r).sum() ** (1 / r) for i in range(WIDTH)]
-        found[r] = sum(c) ** 2 / sum(x * x for x in c)
-    assert logged == pytest.approx(found[p], rel=1e-6)
-    assert all(abs(found[r] / found[p] - 1) > 1e-3 for r in found if r != p)
+        participation[r] = sum(c) ** 2 / sum(x * x for x in c)
+    assert logged == pytest.approx(participation[p], rel=1e-6)
+    assert all(abs(participation[r] / participation[p] - 1) > 1e-3 for r in participation if r != p)
 
 
 def test_test_accuracy_is_of_the_test_points():

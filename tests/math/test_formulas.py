@@ -33,9 +33,9 @@ def test_a_lower_bound_keeps_the_rounding_of_the_margin_and_of_the_norm():
 @pytest.mark.parametrize("kappa", [0.0, 0.25])
 def test_an_upper_bound_has_the_size_that_is_proved(kappa):
     """z = (3, 4), mass 2, largest row 8: ((1 + κ)5/2 + 8κ)(1 + 2(2d + 64)u), d = 2."""
-    found = certificate.upper_bound(vec(3, 4).expand(20, 2), vec(2.0).expand(20), 2.0, kappa, 8.0)[7].item()
+    bound = certificate.upper_bound(vec(3, 4).expand(20, 2), vec(2.0).expand(20), 2.0, kappa, 8.0)[7].item()
     proved = (1 + kappa) * 2.5 + 8 * kappa
-    assert (found / proved - 1) / U == pytest.approx(136, abs=5)
+    assert (bound / proved - 1) / U == pytest.approx(136, abs=5)
     assert certificate.largest_row_norm(torch.stack([vec(3, 4), vec(-8, 0), vec(1, 1)]), 2.0) == pytest.approx(
         8 + 8 * 68 * U, abs=U
     )
@@ -43,8 +43,8 @@ def test_an_upper_bound_has_the_size_that_is_proved(kappa):
 
 def test_a_mass_near_underflow_bounds_nothing():
     for mass, bounded in ((1e-250, False), (1.0001e-250, True)):
-        found = certificate.upper_bound(vec(3, 4) * 1e-250, vec(mass)[0], 2.0, 0.0, 1.0)
-        assert bool(torch.isfinite(found)) is bounded
+        bound = certificate.upper_bound(vec(3, 4) * 1e-250, vec(mass)[0], 2.0, 0.0, 1.0)
+        assert bool(torch.isfinite(bound)) is bounded
     assert certificate.upper_bound(vec(math.nan, 1), vec(1.0)[0], 2.0, 0.0, 1.0) == math.inf
 
 
@@ -85,10 +85,10 @@ def test_a_cell_without_a_limit_leaves_the_others_their_certificates():
     """A = 1₂: the weights of w = (1, 1) are equal, so the bound is ‖(½, ½)‖_2, and w reaches it."""
     kept = certificate.Certificates([None, 2.0], torch.eye(2, dtype=torch.float64), "logistic", torch.float64, (1,))
     w = torch.ones(2, 2, dtype=torch.float64)
-    found = kept.certify(torch.tensor([0, 1]), w, w.clone())
-    assert all(bool(values[0].isnan()) for values in found.values())
-    assert found["margin_lp"][1].item() == pytest.approx(0.5**0.5) and 0 < found["gap"][1].item() < 1e-12
-    assert found["gamma_bound"][1].item() == pytest.approx(0.5**0.5) and kept.rounding[1] == kept.kappa_single
+    certified = kept.certify(torch.tensor([0, 1]), w, w.clone())
+    assert all(bool(values[0].isnan()) for values in certified.values())
+    assert certified["margin_lp"][1].item() == pytest.approx(0.5**0.5) and 0 < certified["gap"][1].item() < 1e-12
+    assert certified["gamma_bound"][1].item() == pytest.approx(0.5**0.5) and kept.rounding[1] == kept.kappa_single
     assert kept.z[1].tolist() == [0.5, 0.5] and kept.z[0].isnan().all()
 
 
@@ -97,13 +97,13 @@ def test_cells_are_certified_each_for_itself():
     rng, ps = np.random.default_rng(0), [1.5, 2.0, 3.0]
     A, w = rng.random((5, 2)), np.array([[1.0, 2.0], [30.0, 20.0], [0.1, 0.3]])
     kept = certificate.Certificates(ps, torch.tensor(A), "exponential", torch.float64, (1,))
-    found = kept.certify(torch.arange(3), torch.tensor(w), torch.tensor(w @ A.T))
+    certified = kept.certify(torch.arange(3), torch.tensor(w), torch.tensor(w @ A.T))
     for i, p in enumerate(ps):
         lam = np.exp(-(A @ w[i]))
-        assert found["gamma_bound"][i].item() == pytest.approx(np.linalg.norm(lam @ A, p / (p - 1)) / lam.sum())
-        assert found["margin_lp"][i].item() == pytest.approx((A @ w[i]).min() / np.linalg.norm(w[i], p))
-        lower = certificate.lower_bound(found["margin_lp"][i], 2, kept.largest[p])
-        assert found["gap"][i] == certificate.certified_gap(lower, found["gamma_bound"][i])
+        assert certified["gamma_bound"][i].item() == pytest.approx(np.linalg.norm(lam @ A, p / (p - 1)) / lam.sum())
+        assert certified["margin_lp"][i].item() == pytest.approx((A @ w[i]).min() / np.linalg.norm(w[i], p))
+        lower = certificate.lower_bound(certified["margin_lp"][i], 2, kept.largest[p])
+        assert certified["gap"][i] == certificate.certified_gap(lower, certified["gamma_bound"][i])
 
 
 # losses
@@ -133,8 +133,8 @@ def test_layer_sums_of_the_conjugate_by_hand():
         Hypentropy(0.3): 0.3 * (np.cosh(z) - 1),
         Cosh(2.0): 2 * z * np.arcsinh(z / 2) - 2 * np.sqrt(z**2 + 4) + 4,
     }
-    found = metrics.layer_potentials(list(by_hand), [torch.tensor(z)] * len(by_hand))
-    assert found.numpy() == pytest.approx([value.sum() for value in by_hand.values()], rel=1e-12)
+    sums = metrics.layer_potentials(list(by_hand), [torch.tensor(z)] * len(by_hand))
+    assert sums.numpy() == pytest.approx([value.sum() for value in by_hand.values()], rel=1e-12)
 
 
 def test_invariants_by_hand():
@@ -144,8 +144,8 @@ def test_invariants_by_hand():
         np.array([[1.0, -1.0], [2.0, 0.5]]),
         np.array([[3.0, 7.0]]),
     )
-    found = metrics.balance_invariants([Quadratic()] * 3, [torch.tensor(Z) for Z in (Z1, Z2, Z3)])
-    assert found.tolist() == [[(5 - 14) / 2, (1.25 - 77) / 2], [(9 - 2) / 2, (49 - 4.25) / 2]]
+    invariants = metrics.balance_invariants([Quadratic()] * 3, [torch.tensor(Z) for Z in (Z1, Z2, Z3)])
+    assert invariants.tolist() == [[(5 - 14) / 2, (1.25 - 77) / 2], [(9 - 2) / 2, (49 - 4.25) / 2]]
 
 
 def test_balance_is_the_largest_over_the_smallest():
@@ -226,13 +226,13 @@ def test_lengths_of_annealed_steps(t, length):
 def test_coefficients_by_hand():
     norm, log_scale, log_risk, h = vec(4.0), vec(math.log(2)), vec(math.log(0.25)), vec(3.0)
 
-    def found(rule):
+    def coefficient(rule):
         return StepRule(rule, 0.5).coefficient(Moment(3, norm, log_scale, log_risk, h)).item()
 
-    assert found("constant") == pytest.approx(0.25)
-    assert found("normalized") == pytest.approx(0.125)
-    assert found("adaptive") == pytest.approx(0.75)
-    assert found("loss_scaled") == pytest.approx(1.0)
+    assert coefficient("constant") == pytest.approx(0.25)
+    assert coefficient("normalized") == pytest.approx(0.125)
+    assert coefficient("adaptive") == pytest.approx(0.75)
+    assert coefficient("loss_scaled") == pytest.approx(1.0)
 
 
 def test_a_moment_stays_what_it_was():
@@ -277,17 +277,17 @@ def test_rules_that_cannot_be_are_refused(arguments):
 def test_a_rule_takes_what_its_class_declares():
     numbers = {"alpha": Number(above=0), "beta": Number(least=0, default=2.0), "gamma": Number()}
     Own = type("Own", (Rule,), {"parameters": numbers})
-    own = StepRule.of({"rule": "own", "alpha": 3, "gamma": 1}, 40, Own)
-    assert own == StepRule("own", 1.0, horizon=40, plug_in=Own, parameters={"alpha": 3.0, "beta": 2.0, "gamma": 1.0})
+    rule = StepRule.of({"rule": "own", "alpha": 3, "gamma": 1}, 40, Own)
+    assert rule == StepRule("own", 1.0, horizon=40, plug_in=Own, parameters={"alpha": 3.0, "beta": 2.0, "gamma": 1.0})
     values = {"eta": 1.0, "decay": 1.0, "anneal": 2.0}
     assert StepRule.of({"rule": "normalized", "anneal": 2}, 7) == StepRule("normalized", 1.0, 1.0, 2.0, 7, None, values)
-    for given, said in (
+    for given, message in (
         ({"z": 1, "a": 2}, "step rule own: unknown parameter 'a'; expected one of alpha, beta, gamma"),
         ({}, "step rule own: parameter alpha missing"),
     ):
         with pytest.raises(ValueError) as error:
             StepRule.of({"rule": "own", **given}, 40, Own)
-        assert str(error.value) == said
+        assert str(error.value) == message
 
 
 def test_numbers_are_checked_at_both_ends():

@@ -24,9 +24,9 @@ def loaded(tmp_path, monkeypatch):
     (tmp_path / "loops.py").write_text(SOURCE)
 
     def call():
-        call.told = []
+        call.announced = []
         monkeypatch.setattr(jit, "NOTES", [])
-        monkeypatch.setattr(jit, "BEFORE_COMPILING", [lambda: call.told.append("now")])
+        monkeypatch.setattr(jit, "BEFORE_COMPILING", [lambda: call.announced.append("now")])
         spec = importlib.util.spec_from_file_location("loops", tmp_path / "loops.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -38,8 +38,8 @@ def loaded(tmp_path, monkeypatch):
 
 
 def test_compiled_code_is_kept_and_damaged_code_is_compiled_anew(loaded):
-    assert loaded() == (27.0, True, []) and loaded.told == ["now"]
-    assert loaded() == (27.0, False, []) and loaded.told == []
+    assert loaded() == (27.0, True, []) and loaded.announced == ["now"]
+    assert loaded() == (27.0, False, []) and loaded.announced == []
     for ending in ("nbc", "nbi"):
         (file,) = loaded.files(ending)
         whole = file.read_bytes()

@@ -171,12 +171,12 @@ def test_two_paths_at_equal_loss_are_read_where_the_level_is_reached(start, sepa
 
     deep = torch.tensor([start, (3000.0, 2900.0)], dtype=torch.float64)
     linear = torch.tensor([(0.2, 0.2), (40.0, 40.0)], dtype=torch.float64)
-    found = equal_loss_angles(deep, level(deep), linear, level(linear))[-1]
-    assert math.isnan(found) != separates
+    angle = equal_loss_angles(deep, level(deep), linear, level(linear))[-1]
+    assert math.isnan(angle) != separates
     if separates:
         segment = deep[0] + torch.linspace(0, 1, 200001, dtype=torch.float64)[:, None] * (deep[1] - deep[0])
         first = segment[int(np.argmax(level(segment) >= level(linear)[1]))]
-        assert found == pytest.approx(float(metrics.angle(first, linear[1])), abs=0.3)
+        assert angle == pytest.approx(float(metrics.angle(first, linear[1])), abs=0.3)
     assert equal_loss_angles(linear, level(linear), linear, level(linear))[-1] == 0
 
 

@@ -118,12 +118,12 @@ def test_groups_have_their_own_lr_and_potential():
     optimizer = MirrorDescent(groups, "quadratic", lr=0.1)
     assert [group["lr"] for group in optimizer.param_groups] == [0.03, 0.1]
     sgd = torch.optim.SGD(list(twin.parameters())[1:], lr=0.1)
-    own = MirrorDescent(list(twin.parameters())[:1], Lp(1.5), lr=0.03)
+    mirror = MirrorDescent(list(twin.parameters())[:1], Lp(1.5), lr=0.03)
     for _ in range(5):
         optimizer.step(closure_of(model, optimizer))
         closure_of(twin, MirrorDescent(twin.parameters()))()
         sgd.step()
-        own.step()
+        mirror.step()
     for one, other in zip(weights(model), weights(twin)):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
     extra = nn.Parameter(torch.ones(3))
@@ -190,7 +190,7 @@ def test_the_adaptive_rule_refuses_a_step_that_leaves_the_risk_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"potential": "lpp"}, "did you mean 'lp'"),
         ({"potential": "lp"}, "expected p"),
@@ -202,6 +202,6 @@ def test_the_adaptive_rule_refuses_a_step_that_leaves_the_risk_as_it_is():
         ({"rule": "normalized", "anneal": 5}, "needs the horizon"),
     ],
 )
-def test_a_wrong_argument_is_told(arguments, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_wrong_argument_is_told(arguments, message):
+    with pytest.raises(ValueError, match=message):
         mdcore.MirrorDescent(network().parameters(), **arguments)

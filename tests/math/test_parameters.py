@@ -51,10 +51,10 @@ def test_ranges_have_their_ends(number, inside, outside, expected):
     assert number.expected == expected
     assert [number.check("lp", "p", value) for value in inside] == inside
     for value in outside:
-        told = f"lp: p = {value}; expected a finite number{expected.removeprefix('a number')}"
+        message = f"lp: p = {value}; expected a finite number{expected.removeprefix('a number')}"
         with pytest.raises(ValueError) as error:
             number.check("lp", "p", value)
-        assert str(error.value) == told
+        assert str(error.value) == message
 
 
 def test_what_is_expected_of_other_parameters():

@@ -184,10 +184,10 @@ def test_rows_are_put_back_and_dropped_with_everything_they_have():
 @pytest.mark.parametrize(("n", "d", "blocks"), [(1000, 17, 1), (12528, 17, 1), (12529, 17, 2), (130, 10**5, 3)])
 def test_blocks_fit_the_cache(n, d, blocks):
     of = DataPass(torch.zeros(64, d, dtype=torch.float64), "logistic")
-    found = of._cache_blocks(torch.zeros(n, d, dtype=torch.float64))
-    sizes = [size for size, _ in found]
-    assert len(found) == blocks and sum(sizes) == n and max(sizes) - min(sizes) <= 1
-    assert sizes == [len(block) for _, block in found]
+    parts = of._cache_blocks(torch.zeros(n, d, dtype=torch.float64))
+    sizes = [size for size, _ in parts]
+    assert len(parts) == blocks and sum(sizes) == n and max(sizes) - min(sizes) <= 1
+    assert sizes == [len(block) for _, block in parts]
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_parameters_out_of_range_are_refused(name, parameter, value):
 
 
 @pytest.mark.parametrize(
-    ("given", "parameters", "said"),
+    ("given", "parameters", "message"),
     [
         ("lp", {}, r"^potential lp: got no parameter; expected p, a number > 1$"),
         ("lp", {"p": 1.5, "q": 2}, r"^potential lp: got p=1.5, q=2; expected p, a number > 1$"),
@@ -84,8 +84,8 @@ def test_parameters_out_of_range_are_refused(name, parameter, value):
         ({"lp": {"p": 2}}, {"p": 3}, r"^potential: got {'lp'.*; expected"),
     ],
 )
-def test_a_potential_that_is_none_is_told(given, parameters, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_potential_that_is_none_is_told(given, parameters, message):
+    with pytest.raises(ValueError, match=message):
         potential(given, **parameters)
 
 

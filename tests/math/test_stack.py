@@ -22,7 +22,11 @@ def test_what_is_logged_is_recomputed_from_the_layers(loss):
     A, A_test = rng.standard_normal((30, 4)) + 0.6, rng.standard_normal((11, 4)) + 0.3
     potentials = [(Lp(1.5),), (Lp(1.5), Lp(3.0)), (Quadratic(),) * 3]
     plan = StackPlan(StepRule("normalized", 0.2), 40, (1, 7, 40), loss=loss)
-    cells = [CellPlan(own, seed, None if len(own) == 1 else 5, 0.5) for seed in (3, 4) for own in potentials]
+    cells = [
+        CellPlan(layer_potentials, seed, None if len(layer_potentials) == 1 else 5, 0.5)
+        for seed in (3, 4)
+        for layer_potentials in potentials
+    ]
     trainer = StackTrainer(torch.tensor(A), cells, plan, torch.tensor(A_test))
     starts = {position: z.clone() for inside, block in zip(trainer.members, trainer.blocks) if block.depth > 1
               for position, z in zip(inside, metrics.balance_invariants(block.potentials[0], block.Z))}  # fmt: skip
@@ -69,8 +73,8 @@ def test_what_is_logged_is_recomputed_from_the_layers(loss):
                 "stable_rank": max((s[1] ** 2).sum() / s[1][0] ** 2 for s in svds),
                 "participation": c.sum() ** 2 / (c**2).sum(),
             }
-        found = {name: logged[name][position] for name in expected}
-        assert found == pytest.approx(expected, rel=1e-9, abs=1e-14), position
+        actual = {name: logged[name][position] for name in expected}
+        assert actual == pytest.approx(expected, rel=1e-9, abs=1e-14), position
         assert trainer.observer.predictors[position, -1].numpy() == pytest.approx(w, rel=1e-12)
     assert trainer.observer.last.tolist() == [2] * 6 and not trainer.observer.closed.any()
 
@@ -183,13 +187,13 @@ def test_no_more_steps_are_queued_than_up_to_the_next_logged_epoch():
 def test_points_are_left_out_and_cells_share_a_block_where_they_may():
     A, phi = torch.ones(65, 2), Quadratic()
 
-    def trainer(**told):
+    def trainer(**settings):
         cells = [CellPlan((phi,), 1, 7), CellPlan((phi, phi), 1, 3), CellPlan((phi,), 2), CellPlan((phi, phi), 1, 2)]
-        return StackTrainer(A, cells, StackPlan(StepRule("constant", 1.0), 1, (1,), **told))
+        return StackTrainer(A, cells, StackPlan(StepRule("constant", 1.0), 1, (1,), **settings))
 
     assert trainer().members == [[0, 2], [1], [3]]  # the width says nothing at depth 1
-    found = [trainer(separable=s, active_set=a).data_pass.may_be_active for s in (True, False) for a in (True, False)]
-    assert found == [True, False, False, False]
+    flags = [trainer(separable=s, active_set=a).data_pass.may_be_active for s in (True, False) for a in (True, False)]
+    assert flags == [True, False, False, False]
 
 
 def test_segments_of_a_block():
@@ -205,9 +209,9 @@ def test_segments_of_a_block():
 
 
 def test_every_layer_has_a_potential():
-    for own in ((Quadratic(),), (Quadratic(),) * 3):
-        with pytest.raises(ValueError, match=f"{len(own)} potentials for 2 layers"):
-            Block([own], [torch.ones(1, 3, 4), torch.ones(1, 1, 3)])
+    for layer_potentials in ((Quadratic(),), (Quadratic(),) * 3):
+        with pytest.raises(ValueError, match=f"{len(layer_potentials)} potentials for 2 layers"):
+            Block([layer_potentials], [torch.ones(1, 3, 4), torch.ones(1, 1, 3)])
 
 
 @pytest.mark.parametrize("size", [1e-200, 1e-120, 1.0, 1e120, 1e200])

@@ -16,7 +16,7 @@ CITED = r"\b([A-Z]\w+)(?:(?:,| &| et al\.) [A-Z]?[\w&, ]*?|(?: et al\.)?) \(?((?
 
 def cited_numbers(text: str) -> set[str]:
     lists = re.findall(r"\btheory ((?:\d(?:\.\d+)?(?:, | and )?)+)", text)
-    return {number for found in lists for number in re.findall(r"\d(?:\.\d+)?", found)}
+    return {number for listed in lists for number in re.findall(r"\d(?:\.\d+)?", listed)}
 
 
 def cited_sources(text: str) -> set[tuple[str, str]]:

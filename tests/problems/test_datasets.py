@@ -151,7 +151,7 @@ def test_synthetic_takes_neither_digits_nor_pca():
 # the data class, also for a user's own data
 
 
-def own(**change) -> Dataset:
+def dataset_of(**change) -> Dataset:
     parts = {
         "X_train": [[1, 2], [3, 4]],
         "y_train": [1, -1],
@@ -162,10 +162,10 @@ def own(**change) -> Dataset:
 
 
 def test_arrays_of_ones_own_become_contiguous_float64():
-    data = own(X_train=np.asfortranarray(np.array([[1, 2], [3, 4]], dtype=np.float32)))
+    data = dataset_of(X_train=np.asfortranarray(np.array([[1, 2], [3, 4]], dtype=np.float32)))
     assert data.X_train.dtype == data.y_train.dtype == np.float64
     assert data.X_train.flags.c_contiguous
-    assert data.fingerprint == own().fingerprint
+    assert data.fingerprint == dataset_of().fingerprint
 
 
 @pytest.mark.parametrize(
@@ -193,21 +193,21 @@ def test_arrays_of_ones_own_become_contiguous_float64():
 )
 def test_arrays_that_do_not_fit_are_refused(change, word):
     with pytest.raises(DataError, match=word):
-        own(**change)
+        dataset_of(**change)
 
 
 def test_fingerprint_is_of_the_numbers_and_their_place():
-    base = own()
-    assert base.fingerprint == own(X_train=np.array([[1, 2], [3, 4]])).fingerprint
-    others = [own(X_train=[[1, 2], [3, 4.0000001]]), own(y_train=[-1, 1])]
-    others.append(own(X_test=[[1, 2]], y_test=[1]))
+    base = dataset_of()
+    assert base.fingerprint == dataset_of(X_train=np.array([[1, 2], [3, 4]])).fingerprint
+    others = [dataset_of(X_train=[[1, 2], [3, 4.0000001]]), dataset_of(y_train=[-1, 1])]
+    others.append(dataset_of(X_test=[[1, 2]], y_test=[1]))
     assert len({data.fingerprint for data in [base, *others]}) == 4
 
 
 def test_a_record_of_numpys_numbers_is_kept_as_plain_ones():
     record = {"classes": np.array([-1, 1]), "n": np.int64(7), 3: (np.float32(0.5), float("nan"))}
     record["in"] = {"a": np.bool_(1)}
-    kept = own(preprocessing=record).preprocessing
+    kept = dataset_of(preprocessing=record).preprocessing
     assert kept == {"classes": [-1, 1], "n": 7, "3": [0.5, "nan"], "in": {"a": True}}
     assert json.loads(json.dumps(kept, sort_keys=True, allow_nan=False)) == kept
 
@@ -218,7 +218,7 @@ def test_data_of_any_size_that_can_be_computed_with_have_the_same_references(exp
     y = np.where(np.arange(12) % 2, 1.0, -1.0)
     X = y[:, None] * np.array([2.0, 1.0, 0.5]) + 0.3 * rng.standard_normal((12, 3))
     nothing = {"X_test": np.empty((0, 3)), "y_train": y}
-    one, other = (solve_references(own(X_train=X * size, **nothing), [1.5, 2.0, 3.0], 1.0, 1.0, None)
+    one, other = (solve_references(dataset_of(X_train=X * size, **nothing), [1.5, 2.0, 3.0], 1.0, 1.0, None)
                   for size in (1.0, 10.0**exponent))  # fmt: skip
     assert one.separability == other.separability == "separable"
     for p, exact in one.max_margin.items():

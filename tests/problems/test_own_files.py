@@ -42,21 +42,21 @@ def data(path: Path, seed=0, **change):
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz"])
 def test_every_kind_of_file_gives_the_same_points(tmp_path, suffix):
-    found = data(written(tmp_path, suffix=suffix))
+    points = data(written(tmp_path, suffix=suffix))
     X = np.column_stack([AGE, HEIGHT])  # the constant column is dropped
     mine = np.random.default_rng([preparing.SPLIT_SEED, 0]).permutation(np.flatnonzero(Y == "no"))[:8]
     yours = np.random.default_rng([preparing.SPLIT_SEED, 1]).permutation(np.flatnonzero(Y == "yes"))[:2]
     test = np.sort(np.concatenate([mine, yours]))
     train = np.setdiff1d(np.arange(N), test)
     scaled = (X - X[train].mean(axis=0)) / X[train].std(axis=0)
-    np.testing.assert_allclose(found.X_train, scaled[train], atol=1e-12)
-    np.testing.assert_allclose(found.X_test, scaled[test], atol=1e-12)
-    assert np.array_equal(found.y_train > 0, Y[train] == "yes") and np.array_equal(found.y_test > 0, Y[test] == "yes")
-    w, named = np.array([0.5, -2.0]), found.basis.names.index("one")  # back to the columns of the file, by their names
-    weights = np.delete(found.basis.on_features(w), named)
-    np.testing.assert_allclose((X - X[train].mean(axis=0))[train] @ weights, found.X_train @ w, atol=1e-12)
-    assert len(found.basis.names) == 3 and found.basis.on_features(w)[named] == 0
-    record = found.preprocessing
+    np.testing.assert_allclose(points.X_train, scaled[train], atol=1e-12)
+    np.testing.assert_allclose(points.X_test, scaled[test], atol=1e-12)
+    assert np.array_equal(points.y_train > 0, Y[train] == "yes") and np.array_equal(points.y_test > 0, Y[test] == "yes")
+    w, named = np.array([0.5, -2.0]), points.basis.names.index("one")  # back to the columns of the file, by their names
+    weights = np.delete(points.basis.on_features(w), named)
+    np.testing.assert_allclose((X - X[train].mean(axis=0))[train] @ weights, points.X_train @ w, atol=1e-12)
+    assert len(points.basis.names) == 3 and points.basis.on_features(w)[named] == 0
+    record = points.preprocessing
     assert record["labels"] == "yes is +1, no is -1" and record["dropped_constant"] == ["one"]
     content = (tmp_path / f"survey{suffix}").read_bytes()
     assert record["files"] == {f"survey{suffix}": hashlib.sha256(content).hexdigest()}
@@ -64,8 +64,8 @@ def test_every_kind_of_file_gives_the_same_points(tmp_path, suffix):
 
 
 def test_without_scaling_the_numbers_stand_as_they_are(tmp_path):
-    found = data(written(tmp_path), standardize=False, test_fraction=0.0, features=["height", "one"])
-    assert np.array_equal(found.X_train, np.column_stack([HEIGHT, np.ones(N)]))
+    dataset = data(written(tmp_path), standardize=False, test_fraction=0.0, features=["height", "one"])
+    assert np.array_equal(dataset.X_train, np.column_stack([HEIGHT, np.ones(N)]))
     npz = data(written(tmp_path, suffix=".npz"), standardize=False, test_fraction=0.0, features=["X"])
     assert np.array_equal(npz.X_train, np.column_stack([AGE, HEIGHT]))
 
@@ -80,15 +80,15 @@ def test_without_scaling_the_numbers_stand_as_they_are(tmp_path):
     ],
 )
 def test_any_two_labels_will_do(tmp_path, labels, words):
-    found = data(written(tmp_path, FRAME.assign(answer=np.resize(labels, N))), test_fraction=0.0)
-    assert found.preprocessing["labels"] == words
-    assert np.array_equal(found.y_train > 0, np.resize(labels, N) == max(labels))
+    dataset = data(written(tmp_path, FRAME.assign(answer=np.resize(labels, N))), test_fraction=0.0)
+    assert dataset.preprocessing["labels"] == words
+    assert np.array_equal(dataset.y_train > 0, np.resize(labels, N) == max(labels))
 
 
 def test_semicolons_and_a_byte_order_mark_are_read(tmp_path):
-    plain = data(written(tmp_path))
+    comma_separated = data(written(tmp_path))
     (tmp_path / "survey.csv").write_bytes(b"\xef\xbb\xbf" + FRAME.to_csv(index=False, sep=";").encode())
-    assert data(tmp_path / "survey.csv").fingerprint == plain.fingerprint
+    assert data(tmp_path / "survey.csv").fingerprint == comma_separated.fingerprint
 
 
 @pytest.mark.parametrize("kind", ["file", "sklearn", "mnist"])
@@ -125,11 +125,11 @@ def test_sklearns_sets_are_their_points(tmp_path):
 
     wine = load_wine()
     keys = {"name": "sklearn", "set": "wine", "classes": ["class_2", "class_0"], "standardize": False}
-    found = load_dataset({**keys, "test_fraction": 0.0})
+    dataset = load_dataset({**keys, "test_fraction": 0.0})
     mine = np.isin(wine.target, (0, 2))
-    assert np.array_equal(found.X_train, wine.data[mine])
-    assert np.array_equal(found.y_train > 0, wine.target[mine] == 2)
-    assert found.preprocessing["labels"] == "class_2 is +1, class_0 is -1"
+    assert np.array_equal(dataset.X_train, wine.data[mine])
+    assert np.array_equal(dataset.y_train > 0, wine.target[mine] == 2)
+    assert dataset.preprocessing["labels"] == "class_2 is +1, class_0 is -1"
 
 
 # what is wrong
@@ -258,12 +258,12 @@ def test_relative_paths_start_at_the_grid_file_and_at_its_data_dir(tmp_path, mon
     (tmp_path / "g").mkdir()
     written(tmp_path / "g")
     monkeypatch.chdir(tmp_path)
-    found = grid(tmp_path / "g")
+    parsed_grid = grid(tmp_path / "g")
     expected = data(tmp_path / "g" / "survey.csv", test_fraction=0.0).fingerprint
-    assert ContentNow(found).load(found.cells[0]).fingerprint == expected
+    assert ContentNow(parsed_grid).load(parsed_grid.cells[0]).fingerprint == expected
     (tmp_path / "runs").mkdir()
-    again = grid(tmp_path / "runs", found.resolved_yaml())  # as a run's own grid.yaml
-    assert ContentNow(again).load(again.cells[0]).fingerprint == expected and again.cells == found.cells
+    again = grid(tmp_path / "runs", parsed_grid.resolved_yaml())  # as a run's own grid.yaml
+    assert ContentNow(again).load(again.cells[0]).fingerprint == expected and again.cells == parsed_grid.cells
 
 
 PLUGIN = """
@@ -282,12 +282,12 @@ def test_a_plug_ins_paths_start_there_too_and_what_it_raises_is_the_datas_fault(
     (tmp_path / "g" / "rows.csv").write_text("1,3,1\n-1,-3,-1\n")
     monkeypatch.chdir(tmp_path)
     text = GRID.replace(GRID.splitlines()[2], "  dataset: {name: 'mine:rows', where: rows.csv}")
-    found = grid(tmp_path / "g", text)
-    assert ContentNow(found).load(found.cells[0]).X_train.tolist() == [[3, 1], [-3, -1]]
+    parsed_grid = grid(tmp_path / "g", text)
+    assert ContentNow(parsed_grid).load(parsed_grid.cells[0]).X_train.tolist() == [[3, 1], [-3, -1]]
     (tmp_path / "g" / "rows.csv").unlink()
     for _ in range(2):
         with pytest.raises(DataError) as error:
-            ContentNow(found).load(found.cells[0])
+            ContentNow(parsed_grid).load(parsed_grid.cells[0])
     assert "mine:rows(where='rows.csv', seed=0) raised FileNotFoundError" in str(error.value)
     assert f"relative paths start at {tmp_path / 'g'}" in str(error.value)
 
@@ -295,12 +295,12 @@ def test_a_plug_ins_paths_start_there_too_and_what_it_raises_is_the_datas_fault(
 def test_a_plan_loads_each_data_set_once_and_tells_what_it_is(tmp_path, monkeypatch):
     written(tmp_path)
     keys = "standardize: false, features: [height, one], split: by_seed"
-    found = grid(tmp_path, GRID.replace("test_fraction: 0", keys) + "vary:\n  depth: [1, 2]\n  seed: [0, 1]\n")
+    parsed_grid = grid(tmp_path, GRID.replace("test_fraction: 0", keys) + "vary:\n  depth: [1, 2]\n  seed: [0, 1]\n")
     asked, load = [], tables.file_data
     monkeypatch.setattr(tables, "file_data", lambda dataset, seed: asked.append(seed) or load(dataset, seed))
-    content = ContentNow(found)
-    assert content.unreadable(compose(found.cells)) == []
-    lines, wrong = content.report(found.cells)
+    content = ContentNow(parsed_grid)
+    assert content.unreadable(compose(parsed_grid.cells)) == []
+    lines, wrong = content.report(parsed_grid.cells)
     assert sorted(asked) == [0, 1] and not wrong
     (line,) = lines[1:]
     assert "survey: 32 × 2 to train (8 of +1, 24 of -1), 8 to test; yes is +1, no is -1" in line
@@ -310,10 +310,10 @@ def test_a_plan_loads_each_data_set_once_and_tells_what_it_is(tmp_path, monkeypa
 def test_a_plan_tells_what_is_wrong_once_for_all_seeds_and_solves_margins_when_asked(tmp_path):
     written(tmp_path, FRAME.assign(answer=np.where(HEIGHT > 0, "yes", "no")))
     text = GRID.replace("test_fraction: 0", "test_fraction: 0, standardize: false, features: [height]")
-    found = grid(tmp_path, text + "vary:\n  seed: [0, 1]\n")
-    lines, wrong = ContentNow(found).report(found.cells, margins=True)
+    parsed_grid = grid(tmp_path, text + "vary:\n  seed: [0, 1]\n")
+    lines, wrong = ContentNow(parsed_grid).report(parsed_grid.cells, margins=True)
     assert not wrong and f"separable; l_2 margin {np.abs(HEIGHT).min():.4g}" in lines[1]
-    assert "margin" not in ContentNow(found).report(found.cells)[0][1]
+    assert "margin" not in ContentNow(parsed_grid).report(parsed_grid.cells)[0][1]
     bad = grid(tmp_path, GRID.replace("answer", "nothing") + "vary:\n  seed: [0, 1]\n")
     lines, wrong = ContentNow(bad).report(bad.cells)
     assert wrong and len(lines) == 2 and "has no column 'nothing'" in lines[1]
@@ -321,11 +321,11 @@ def test_a_plan_tells_what_is_wrong_once_for_all_seeds_and_solves_margins_when_a
 
 def test_a_changed_file_makes_its_cells_stale_and_says_why(tmp_path):
     path = written(tmp_path)
-    found = grid(tmp_path)
-    (cell,) = found.cells
+    parsed_grid = grid(tmp_path)
+    (cell,) = parsed_grid.cells
     recorded = {"files": load_dataset({**cell.config["dataset"], "path": str(path)}).preprocessing["files"]}
-    assert ContentNow(found).changes(cell, recorded) == []
+    assert ContentNow(parsed_grid).changes(cell, recorded) == []
     path.write_text(path.read_text() + "44,no,1,1\n")
-    assert ContentNow(found).changes(cell, recorded) == ["the data's file survey.csv has another content"]
+    assert ContentNow(parsed_grid).changes(cell, recorded) == ["the data's file survey.csv has another content"]
     path.unlink()
-    assert ContentNow(found).changes(cell, recorded) == []  # nothing is known of a file that is not there
+    assert ContentNow(parsed_grid).changes(cell, recorded) == []  # nothing is known of a file that is not there

@@ -20,8 +20,8 @@ def test_distances_are_rounded_up(p, gap):
     with localcontext(prec=60):
         half, exponent = 1 - Decimal(gap) / 2, Decimal(max(p, 2.0))
         exact = 2 * ((1 - half**exponent) / Decimal(min(p - 1.0, 1.0))) ** (1 / exponent)
-        found = Decimal(float(directions.distance_bound(gap, p)))
-        assert min(exact, Decimal(2)) <= found <= exact * (1 + Decimal("1e-11"))
+        bound = Decimal(float(directions.distance_bound(gap, p)))
+        assert min(exact, Decimal(2)) <= bound <= exact * (1 + Decimal("1e-11"))
 
 
 @pytest.mark.parametrize("gap", GAPS)
@@ -198,9 +198,9 @@ def test_what_a_projection_leaves_counts_beside_its_rounding(monkeypatch, t, pro
 @pytest.mark.parametrize("kappa", [0.25, 2.0**-20])
 def test_the_bound_of_a_sum_is_the_one_that_is_proved(kappa):
     A = np.array([[3.0, 4.0], [8.0, 0.0], [1.0, 2.0]])  # largest length 8; ‖(3, 4)‖_2 = 5
-    found = exact.bound_of_sum(np.array([3.0, 4.0]), 2.0, kappa, A)
+    bound = exact.bound_of_sum(np.array([3.0, 4.0]), 2.0, kappa, A)
     proved = (1 + Decimal(kappa)) * 5 + Decimal(kappa) * 8
-    assert proved <= found <= proved * (1 + Decimal("1e-8"))
+    assert proved <= bound <= proved * (1 + Decimal("1e-8"))
     assert 8.0 <= certificates.largest_row_norm(A, 2.0) <= 8.0 * (1 + 1e-8)
 
 
@@ -211,8 +211,8 @@ def test_many_points_on_the_margin_get_a_lower_bound_of_the_size_that_is_proved(
     A = np.ones((300, 5))
     A[:, :3] = rng.random((300, 3))
     A[:, :3] /= (A[:, :3] @ w[:3])[:, None]
-    least, found = min(exact.product(A, w)), exact.smallest_margin(A, w)
-    assert found <= least and (A @ w).min() - found == pytest.approx(7 * U * 1.01 * 1001, rel=1e-3, abs=0)
+    least, lower_bound = min(exact.product(A, w)), exact.smallest_margin(A, w)
+    assert lower_bound <= least and (A @ w).min() - lower_bound == pytest.approx(7 * U * 1.01 * 1001, rel=1e-3, abs=0)
     assert exact.smallest_margin(A[:64], w) == min(exact.product(A[:64], w))
 
 
@@ -315,8 +315,8 @@ def test_the_last_digits_are_rounded_outwards():
     ],
 )
 def test_stationarity_by_hand(p, w, violation):
-    found = certificates.max_margin_kkt(np.array([[1.0, 1.0]]), np.array(w), np.ones(1), p)
-    assert found == pytest.approx(violation, abs=1e-9)
+    kkt = certificates.max_margin_kkt(np.array([[1.0, 1.0]]), np.array(w), np.ones(1), p)
+    assert kkt == pytest.approx(violation, abs=1e-9)
 
 
 def test_a_negative_weight_counts_by_its_share_of_the_largest():

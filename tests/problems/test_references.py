@@ -425,15 +425,15 @@ VERDICTS = {
 def test_separability_counts_the_points_that_can_be_inside(name, by):
     make, verdict, value = VERDICTS[name]
     A = make()
-    found = by(A)
-    assert (found.verdict, found.value) == (verdict, value)
-    assert found.strict.sum() == value
-    if found.strict.any():
-        margins = A @ found.w
-        assert (margins[found.strict] > 0).all()
-        assert np.abs(margins[~found.strict]).max(initial=0) <= 1e-9 * margins[found.strict].max()
-    assert "tolerance" not in found.message and "edge" not in found.message
-    assert "certified" in found.message or verdict == "quasi-separable" or not A.any()
+    result = by(A)
+    assert (result.verdict, result.value) == (verdict, value)
+    assert result.strict.sum() == value
+    if result.strict.any():
+        margins = A @ result.w
+        assert (margins[result.strict] > 0).all()
+        assert np.abs(margins[~result.strict]).max(initial=0) <= 1e-9 * margins[result.strict].max()
+    assert "tolerance" not in result.message and "edge" not in result.message
+    assert "certified" in result.message or verdict == "quasi-separable" or not A.any()
 
 
 @pytest.mark.parametrize("size", [1e-13, 1e-14, 1e-15, 1e-16, 1e-100])
@@ -441,8 +441,8 @@ def test_a_hair_of_a_column_is_not_rounded_away(size):
     """w = (0, 1) separates exactly: nothing may be certified that says otherwise, whatever the column's size."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((40, 1)), np.sign(rng.standard_normal(40))
-    found = separability.separability(y[:, None] * np.c_[x, y * size])
-    assert found.verdict == "separable" and found.message == "certified by a separating w"
+    result = separability.separability(y[:, None] * np.c_[x, y * size])
+    assert result.verdict == "separable" and result.message == "certified by a separating w"
 
 
 @pytest.mark.parametrize("size", [1e-3, 1e-12, 1e-15, 1e-17])
@@ -453,8 +453,8 @@ def test_no_null_vector_is_certified_where_a_w_separates(size):
     A = np.c_[x, np.full(40, size)] @ turn
     if min(exact.product(A, turn.T @ [0.0, 1.0])) > 0:  # rounding has left it separable
         assert certificates.positive_null(A, np.ones(40)) is None
-    found = separability.separability(A)
-    assert found.verdict == "separable" or "double precision" in found.message
+    result = separability.separability(A)
+    assert result.verdict == "separable" or "double precision" in result.message
 
 
 def test_a_null_vector_is_certified_of_data_that_overlap():
@@ -467,10 +467,10 @@ def test_a_null_vector_is_certified_of_data_that_overlap():
 @pytest.mark.parametrize("pair", ["0v1", "3v5"])
 @pytest.mark.parametrize("pca", [50, 200])
 def test_mnist_pairs_are_as_theory_says(mnist, pair, pca):
-    found = separability.separability(mnist[pair, pca])
+    result = separability.separability(mnist[pair, pca])
     overlap = (pair, pca) == ("3v5", 50)
-    assert found.verdict == ("overlapping" if overlap else "separable")
-    assert found.value == (0 if overlap else 1000)
+    assert result.verdict == ("overlapping" if overlap else "separable")
+    assert result.value == (0 if overlap else 1000)
 
 
 def test_the_LP_agrees_on_mnist(mnist):
@@ -484,8 +484,8 @@ def test_the_verdict_survives_what_does_not_change_it(name):
     A = make()
     rng = np.random.default_rng(1)
     mixed = rng.permutation(A * rng.uniform(0.1, 10, (len(A), 1))) @ rng.standard_normal((A.shape[1], A.shape[1]))
-    found = separability.separability(mixed)
-    assert (found.verdict, found.value) == (verdict, value)
+    result = separability.separability(mixed)
+    assert (result.verdict, result.value) == (verdict, value)
 
 
 @pytest.mark.parametrize("name", ["separable", "overlapping", "quasi"])
@@ -493,11 +493,11 @@ def test_without_a_certificate_the_LP_decides(monkeypatch, name):
     make, verdict, value = VERDICTS[name]
     monkeypatch.setattr(separability, "_strictly_positive", lambda *arguments: False)
     monkeypatch.setattr(separability, "_null", lambda *arguments: False)
-    found = separability.separability(make())
-    assert (found.verdict, found.value) == (verdict, value)
-    assert "linear program" in found.message
+    result = separability.separability(make())
+    assert (result.verdict, result.value) == (verdict, value)
+    assert "linear program" in result.message
     assert (
-        f"value {value:g}" in found.message and "tolerance" in found.message
+        f"value {value:g}" in result.message and "tolerance" in result.message
     )  # and it says that nothing but the LP stands behind it
 
 
@@ -516,10 +516,10 @@ def test_a_null_vector_certifies_overlap_alone(name):
     if not A.any():
         return
     U, _, _ = logistic.row_space(separability._unit_rows(A))
-    found = [lam for _, lam in separability._balance(U) if separability._null(U, lam)]
-    assert verdict != "overlapping" or found
-    assert any(certificates.positive_null(A, lam) is not None for lam in found) is (verdict == "overlapping")
-    for lam in found:
+    null_vectors = [lam for _, lam in separability._balance(U) if separability._null(U, lam)]
+    assert verdict != "overlapping" or null_vectors
+    assert any(certificates.positive_null(A, lam) is not None for lam in null_vectors) is (verdict == "overlapping")
+    for lam in null_vectors:
         near = lam - U @ (U.T @ lam)
         assert near.min() > 0
         assert np.abs(U.T @ near).max() <= 1e-12
@@ -537,8 +537,8 @@ def test_almost_separable_data_need_no_LP(monkeypatch):
     monkeypatch.setattr(separability, "separability_lp", lambda A: pytest.fail("asked the LP"))
     for shift in np.linspace(1.0, 4.0, 13):  # from overlapping to separable, through the narrow place between
         A = gaussian_rows(600, 20, shift)
-        found = separability.separability(A)
-        assert found.verdict in ("overlapping", "separable")
+        result = separability.separability(A)
+        assert result.verdict in ("overlapping", "separable")
 
 
 # SVM and logistic regression
@@ -566,8 +566,8 @@ def test_soft_margin_is_certified(name, C):
     ],
 )
 def test_each_condition_of_the_soft_margin_by_hand(w, lam, violation):
-    found = certificates.soft_margin_kkt(np.eye(2), np.array(w), np.array(lam), 4.0)
-    assert found == pytest.approx(violation, abs=1e-15)
+    kkt = certificates.soft_margin_kkt(np.eye(2), np.array(w), np.array(lam), 4.0)
+    assert kkt == pytest.approx(violation, abs=1e-15)
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0])
@@ -646,26 +646,26 @@ def test_ray_and_offset_by_hand():
     # The x axis overlaps: margins 1, −1, −1, risk smallest at tanh: σ(−x) = 2σ(x), x = −log 2.
     # Off it, y ≥ 1/1 for the closer point: the ray is (0, 1).
     A = np.array([[1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0], [3.0, 1.0], [-5.0, 2.0]])
-    found = quasi.ray_and_offset(A, separability.separability(A).strict)
-    assert np.allclose(found.ray, [0, 1], atol=1e-12)
-    assert np.allclose(found.offset, [-np.log(2), 0], atol=1e-12)
-    assert found.margin == pytest.approx(1)
-    assert found.gap <= 1e-10
-    assert "p ≠ 2" in found.message
+    solution = quasi.ray_and_offset(A, separability.separability(A).strict)
+    assert np.allclose(solution.ray, [0, 1], atol=1e-12)
+    assert np.allclose(solution.offset, [-np.log(2), 0], atol=1e-12)
+    assert solution.margin == pytest.approx(1)
+    assert solution.gap <= 1e-10
+    assert "p ≠ 2" in solution.message
 
 
 def test_gradient_descent_follows_ray_and_offset():
     A = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [3.0, 1.0, 0.2], [-5.0, 0.3, 2.0]])
-    found = quasi.ray_and_offset(A, separability.separability(A).strict)
+    solution = quasi.ray_and_offset(A, separability.separability(A).strict)
     w = np.zeros(3)
     rate = 1.0
     for step in range(3000):  # steps grow with the loss of the separable part, as theory allows
         w += rate * A.T @ (expit(-A @ w) / 5)
-        along = np.exp(min(found.ray @ w / (found.ray @ found.ray), 30))
+        along = np.exp(min(solution.ray @ w / (solution.ray @ solution.ray), 30))
         w += 0.1 * along * (np.eye(3) - np.diag([1.0, 0, 0])) @ A.T @ (expit(-A @ w) / 5) * (step > 100)
     span, off = w[0], w * [0, 1, 1]
-    assert span == pytest.approx(found.offset[0], abs=2e-2)
-    assert degrees(off, found.ray) < 3
+    assert span == pytest.approx(solution.offset[0], abs=2e-2)
+    assert degrees(off, solution.ray) < 3
 
 
 @pytest.mark.parametrize("strict", [[True] * 3, [False] * 3])
@@ -688,31 +688,31 @@ def test_ray_and_offset_need_both_parts(strict):
 def test_each_verdict_has_its_references(tmp_path, name, svm, logreg, ps, has_quasi):
     data = dataset(VERDICTS[name][0]())
     for cached in (None, tmp_path, tmp_path):
-        found = references.solve_references(data, [2, 1.5, INF, 2.0], 1.0, 10.0, cached)
-        assert found.separability == VERDICTS[name][1]
-        assert found.separability_value == VERDICTS[name][2]
-        assert found.n == len(data.A)
-        assert set(found.max_margin) == ps
-        assert (found.svm.kind, found.logreg.kind) == (svm, logreg)
-        assert (None if svm == "hard-margin" else 1.0) == found.svm.C
-        assert (None if logreg == "unregularised" else 10.0) == found.logreg.C
-        assert (found.quasi is not None) is has_quasi
+        solved = references.solve_references(data, [2, 1.5, INF, 2.0], 1.0, 10.0, cached)
+        assert solved.separability == VERDICTS[name][1]
+        assert solved.separability_value == VERDICTS[name][2]
+        assert solved.n == len(data.A)
+        assert set(solved.max_margin) == ps
+        assert (solved.svm.kind, solved.logreg.kind) == (svm, logreg)
+        assert (None if svm == "hard-margin" else 1.0) == solved.svm.C
+        assert (None if logreg == "unregularised" else 10.0) == solved.logreg.C
+        assert (solved.quasi is not None) is has_quasi
     if name == "separable":
-        assert np.array_equal(found.svm.w, found.max_margin[2.0].w)
+        assert np.array_equal(solved.svm.w, solved.max_margin[2.0].w)
 
 
 @pytest.mark.parametrize("ps", [[1.5, 2.0, 3.0], [3.0], [1.0, INF]])
 def test_each_reference_is_of_its_own_exponent_and_the_svm_of_two(ps):
     """By the conditions of the optimum of that exponent, whatever the others are."""
     data = small()
-    found = references.solve_references(data, ps, 1.0, 1.0, None)
-    for p, best in found.max_margin.items():
+    solved = references.solve_references(data, ps, 1.0, 1.0, None)
+    for p, best in solved.max_margin.items():
         assert best.p == p and certificates.max_margin_gap(data.A, best.w, best.lam, p) <= 1e-10
         others = [q for q in ps if q != p]
         assert all(certificates.margin(data.A, w, p) < (1 - 1e-6) * best.margin
-                   for w in (found.max_margin[q].w for q in others))  # fmt: skip
+                   for w in (solved.max_margin[q].w for q in others))  # fmt: skip
     hard = solve(data.A, 2.0)
-    assert np.linalg.norm(found.svm.w) == pytest.approx(1 / hard.margin, rel=1e-9)
+    assert np.linalg.norm(solved.svm.w) == pytest.approx(1 / hard.margin, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -742,9 +742,9 @@ def small():
     return load_dataset({**G20, "dim": 4, "n": 12}, seed=1)
 
 
-def flat(found: references.References) -> list:
-    parts = [found.separability, found.separability_value, found.svm.w, found.svm.gap, found.logreg.w]
-    for best in found.max_margin.values():
+def flat(solved: references.References) -> list:
+    parts = [solved.separability, solved.separability_value, solved.svm.w, solved.svm.gap, solved.logreg.w]
+    for best in solved.max_margin.values():
         parts += [
             best.p,
             best.w,
@@ -822,8 +822,8 @@ def test_a_flipped_byte_is_never_believed(tmp_path):
         changed = bytearray(raw)
         changed[position] ^= 0xFF
         path.write_bytes(changed)
-        found = cache.read(path)  # some bytes of the archive carry nothing: then the record is whole
-        assert found is None or (np.array_equal(found.pop("w"), record["w"]) and found == {
+        cached_record = cache.read(path)  # some bytes of the archive carry nothing: then the record is whole
+        assert cached_record is None or (np.array_equal(cached_record.pop("w"), record["w"]) and cached_record == {
             key: value for key, value in record.items() if key != "w"
         }), position  # fmt: skip
 

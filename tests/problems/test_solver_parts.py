@@ -27,7 +27,7 @@ def rows(n, d, shift, seed=0):
 
 
 @pytest.mark.parametrize(
-    ("gap", "unique", "angle", "told"),
+    ("gap", "unique", "angle", "message"),
     [
         (1e-7, True, 0.1, ""),
         (2e-7, True, 0.1, "relative duality gap 2.00e-07 is above 1e-07: not exact, γ is known to that share only; "
@@ -37,18 +37,18 @@ def rows(n, d, shift, seed=0):
         (1e-9, False, np.nan, "the l_3 optimum may not be unique: one of them is given, angles to it may mislead"),
     ],
 )  # fmt: skip
-def test_what_a_reference_says_of_itself(gap, unique, angle, told):
-    assert max_margin._message(3.0, gap, unique, angle) == told
+def test_what_a_reference_says_of_itself(gap, unique, angle, message):
+    assert max_margin._message(3.0, gap, unique, angle) == message
 
 
 def test_the_best_of_the_ways_is_taken(monkeypatch):
     errors = {"first": 0.5, "second": 0.1, "third": 0.3}
     monkeypatch.setattr(max_margin, "_ways", lambda A, p, start: iter([(start, None, who) for who in errors]))
     for exact_one, taken in ((None, "second"), ("first", "first"), ("third", "third")):
-        found = iter([1e-10 if who == exact_one else error for who, error in errors.items()])
-        monkeypatch.setattr(interior_point, "error", lambda *arguments, found=found: next(found))
+        next_errors = iter([1e-10 if who == exact_one else error for who, error in errors.items()])
+        monkeypatch.setattr(interior_point, "error", lambda *arguments, next_errors=next_errors: next(next_errors))
         assert max_margin._solve(np.eye(2), 3.0, np.ones(2))[2] == taken
-        assert len(list(found)) == (2 if taken == "first" else 0)  # an exact one ends the search
+        assert len(list(next_errors)) == (2 if taken == "first" else 0)  # an exact one ends the search
 
 
 def test_the_interior_point_starts_from_a_norm_and_a_margin_of_its_own_choice(monkeypatch):
@@ -173,9 +173,9 @@ def test_the_unit_of_length_keeps_the_norm_near_one(monkeypatch, size, scaled, p
 def test_only_large_problems_are_solved_on_a_working_set(monkeypatch, room, words):
     A = rows(900, 4, 12.0)
     monkeypatch.setattr(max_margin, "SOLVE_WHOLE", 900 * 4**2 + room)
-    found = max_margin.max_margin(A, 2.0, separability.separability(A).w)
-    assert words in found.solver and ("working set" in found.solver) is bool(words)
-    assert found.gap <= 1e-10 and (A @ found.w).min() == pytest.approx(1)
+    solution = max_margin.max_margin(A, 2.0, separability.separability(A).w)
+    assert words in solution.solver and ("working set" in solution.solver) is bool(words)
+    assert solution.gap <= 1e-10 and (A @ solution.w).min() == pytest.approx(1)
     assert list(max_margin._closest(np.array([3.0, 1.0, 2.0, 0.5]), 2)) == [1, 3]
 
 
@@ -228,17 +228,17 @@ def test_a_logistic_minimiser_that_missed_its_target_says_so(monkeypatch, C):
 def test_a_null_vector_is_asked_for_its_proof_until_there_is_one(monkeypatch, proved, asked):
     calls = []
     monkeypatch.setattr(certificates, "positive_null", lambda A, lam: calls.append(1) or (lam if proved else None))
-    found = separability._separability(rows(200, 5, 0.5))
-    assert len(calls) == asked and (separability.EDGE in found.message) is not proved
+    result = separability._separability(rows(200, 5, 0.5))
+    assert len(calls) == asked and (separability.EDGE in result.message) is not proved
 
 
 def test_a_verdict_scales_w_to_one_and_leaves_zero_alone():
     none, some = np.zeros(3, bool), np.array([True, False, True])
     assert list(separability._verdict(none, np.zeros(2), "").w) == [0.0, 0.0]
     for size in (4.0, 0.5):
-        found = separability._verdict(some, size * np.array([0.125, -1.0]), "how")
-        assert (found.verdict, found.value, found.message) == ("quasi-separable", 2.0, "how")
-        assert list(found.w) == [0.125, -1.0]
+        result = separability._verdict(some, size * np.array([0.125, -1.0]), "how")
+        assert (result.verdict, result.value, result.message) == ("quasi-separable", 2.0, "how")
+        assert list(result.w) == [0.125, -1.0]
     assert separability._verdict(~none, np.ones(2), "").verdict == "separable"
     assert list(separability.separability(np.zeros((4, 2))).lam) == [0.25] * 4
 
@@ -336,8 +336,8 @@ def test_soft_margin_newton_steps_solve_the_linearised_conditions(monkeypatch):
         mu - point.s * point.lam - predictor.s * predictor.lam,
         mu - point.xi * point.u - predictor.xi * predictor.u,
     )
-    for found, right in zip(corrected, wanted):
-        assert found == pytest.approx(right)
+    for actual, right in zip(corrected, wanted):
+        assert actual == pytest.approx(right)
 
 
 def test_interior_newton_steps_solve_the_linearised_conditions(monkeypatch):
@@ -362,9 +362,9 @@ def test_interior_newton_steps_solve_the_linearised_conditions(monkeypatch):
 
 def test_points_at_zero_leave_no_offset():
     A = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
-    found = quasi.ray_and_offset(A, np.array([True, False, True]))
-    assert list(found.offset) == [0.0, 0.0] and found.offset_gradient == 0.0
-    assert found.ray == pytest.approx([1.0, 1.0]) and found.margin == pytest.approx(0.5**0.5)
+    solution = quasi.ray_and_offset(A, np.array([True, False, True]))
+    assert list(solution.offset) == [0.0, 0.0] and solution.offset_gradient == 0.0
+    assert solution.ray == pytest.approx([1.0, 1.0]) and solution.margin == pytest.approx(0.5**0.5)
 
 
 def test_quasi_separable_data_need_no_linear_program(monkeypatch):
@@ -373,8 +373,8 @@ def test_quasi_separable_data_need_no_linear_program(monkeypatch):
     monkeypatch.setattr(separability, "separability_lp", lambda A: pytest.fail("asked the linear program"))
     split, tried = separability._split, []
     monkeypatch.setattr(separability, "_split", lambda *at: tried.append(at) or split(*at))
-    found = separability.separability(A)
-    assert (found.verdict, found.value) == ("quasi-separable", 20.0) and not found.strict[:20].any()
+    result = separability.separability(A)
+    assert (result.verdict, result.value) == ("quasi-separable", 20.0) and not result.strict[:20].any()
     assert len(tried) == 1 and tried[0][0] @ tried[0][2] == pytest.approx(tried[0][1])  # at the tenth step, by its w
     assert separability._split(A, np.ones(40), np.ones(5)) is None  # nothing to tell the parts by
     corner = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
@@ -407,10 +407,10 @@ def test_a_second_attempt_counts_where_it_proves_something(monkeypatch, message,
     first = separability.Separability("overlapping", 0.0, np.zeros(2, bool), np.zeros(2), separability.EDGE)
     second, asked = separability.Separability("separable", 2.0, np.ones(2, bool), np.array(w), message), []
     monkeypatch.setattr(separability, "_separability", lambda A: asked.append(A) or (first, second)[len(asked) - 1])
-    found = separability.separability(np.array([[1.0, 8.0], [1.0, -8.0]]))
+    result = separability.separability(np.array([[1.0, 8.0], [1.0, -8.0]]))
     assert np.array_equal(asked[1], [[1.0, 1.0], [1.0, -1.0]])
-    assert found.verdict == ("separable" if taken else "overlapping")
-    assert list(found.w) == ([1.0 / max(1.0, w[1] / 8), w[1] / 8 / max(1.0, w[1] / 8)] if taken else [0.0, 0.0])
+    assert result.verdict == ("separable" if taken else "overlapping")
+    assert list(result.w) == ([1.0 / max(1.0, w[1] / 8), w[1] / 8 / max(1.0, w[1] / 8)] if taken else [0.0, 0.0])
 
 
 def test_what_is_positive_is_so_beyond_rounding():
@@ -425,8 +425,8 @@ def test_what_is_positive_is_so_beyond_rounding():
 
 
 def test_rows_of_all_sizes_get_length_one_and_a_point_at_zero_stays():
-    found = separability._unit_rows(np.array([[-6e200, 8e200], [-6e-200, -8e-200], [0.0, 0.0], [3.0, -4.0]]))
-    assert found == pytest.approx(np.array([[-0.6, 0.8], [-0.6, -0.8], [0.0, 0.0], [0.6, -0.8]]))
+    unit_rows = separability._unit_rows(np.array([[-6e200, 8e200], [-6e-200, -8e-200], [0.0, 0.0], [3.0, -4.0]]))
+    assert unit_rows == pytest.approx(np.array([[-0.6, 0.8], [-0.6, -0.8], [0.0, 0.0], [0.6, -0.8]]))
 
 
 def test_points_at_zero_have_no_gradient():
@@ -445,6 +445,6 @@ def test_large_data_are_factorised_in_parts(monkeypatch):
     np.testing.assert_allclose(U * sizes @ V.T, A, atol=1e-12)
     np.testing.assert_allclose(sizes, whole[0][1], rtol=1e-12)
     np.testing.assert_allclose(separability._gram(A, lam), whole[1], rtol=1e-12)
-    for found, before in zip(logistic.gradient(A, np.ones(5), 0.5, 2.0), whole[2]):
-        np.testing.assert_allclose(found, before, rtol=1e-12)
+    for actual, before in zip(logistic.gradient(A, np.ones(5), 0.5, 2.0), whole[2]):
+        np.testing.assert_allclose(actual, before, rtol=1e-12)
     assert separability.separability(A).verdict == verdict.verdict

@@ -28,13 +28,13 @@ NEWTON_STEPS = {"square": (15, 14, 13, 14, 20), "wide": (13, 16, 12, 12, 32), "m
 @pytest.mark.parametrize("name", SEPARABLE)
 def test_steps_of_the_interior_point(monkeypatch, name, p, number):
     A, lengths, step = SEPARABLE[name], [], interior_point._newton_step
-    monkeypatch.setattr(interior_point, "_newton_step", lambda *at: (found := step(*at), lengths.append(found[1]))[0])
+    monkeypatch.setattr(interior_point, "_newton_step", lambda *at: (taken := step(*at), lengths.append(taken[1]))[0])
     start = separability.separability(A).w
     size = np.linalg.norm(start, p)
-    found = interior_point.solve(size / (A @ start).min() * A, p, 1.2 / size * start)
-    assert found.error <= 1e-13
+    solution = interior_point.solve(size / (A @ start).min() * A, p, 1.2 / size * start)
+    assert solution.error <= 1e-13
     assert min(lengths) > 0 and max(lengths) <= 1
-    assert abs(found.steps - NEWTON_STEPS[name][number]) <= 2 + (found.steps > 25)
+    assert abs(solution.steps - NEWTON_STEPS[name][number]) <= 2 + (solution.steps > 25)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_each_iterate_is_a_newton_step_from_the_one_before():
     U = logistic.row_space(separability._unit_rows(OVERLAPPING["in rows of all sizes"]))[0]
     _, (margins, lam), (after, _) = islice(separability._balance(U), 3)
     bend = (separability._tail(margins - 1e-5) - separability._tail(margins + 1e-5)) / 2e-5
-    newton, found = np.linalg.solve(U.T @ (bend[:, None] * U), U.T @ lam), U.T @ (after - margins)
-    assert found / np.linalg.norm(found) == pytest.approx(newton / np.linalg.norm(newton), abs=1e-6)
+    newton, moved = np.linalg.solve(U.T @ (bend[:, None] * U), U.T @ lam), U.T @ (after - margins)
+    assert moved / np.linalg.norm(moved) == pytest.approx(newton / np.linalg.norm(newton), abs=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(50, 4), (9, 4), (8, 4), (4, 9)])
@@ -104,8 +104,8 @@ def test_a_row_space_is_a_singular_value_decomposition(shape):
     rank = np.linalg.matrix_rank(A)
     assert U.shape == (len(A), rank) and V.shape == (A.shape[1], rank)
     assert sizes == pytest.approx(np.linalg.svd(A, compute_uv=False)[:rank])
-    for found, wanted in ((U * sizes @ V.T, A), (U.T @ U, np.eye(rank)), (V.T @ V, np.eye(rank))):
-        assert found == pytest.approx(wanted, abs=1e-12)
+    for product, wanted in ((U * sizes @ V.T, A), (U.T @ U, np.eye(rank)), (V.T @ V, np.eye(rank))):
+        assert product == pytest.approx(wanted, abs=1e-12)
     assert [part.shape for part in logistic.row_space(np.zeros((3, 2)))] == [(3, 0), (0,), (2, 0)]
 
 

@@ -136,7 +136,7 @@ def end_predictor(config: dict, dim: int, final: dict, rng: np.random.Generator)
     return 7 * (np.cos(angle) * limit + np.sin(angle) * side / np.linalg.norm(side))
 
 
-def cell_result(cell: dict, status: str | None, separability: str, own: dict | None = None):
+def cell_result(cell: dict, status: str | None, separability: str, user_metrics: dict | None = None):
     """(history columns, final row, predictor) of one cell. `status` None: what the curves say."""
     config, identity = cell["config"], cell["cell_id"]
     rng = np.random.default_rng(int(hashlib.sha256(identity.encode()).hexdigest()[:12], 16))
@@ -149,7 +149,7 @@ def cell_result(cell: dict, status: str | None, separability: str, own: dict | N
     if status == "diverged":
         for k in HISTORY:
             h[k][-max(1, len(h[k]) // 4) :] = np.nan
-    for name, value in (own or {}).items():
+    for name, value in (user_metrics or {}).items():
         h[name] = np.full_like(h["epoch"], value)
     separable, n = separability == "separable", len(h["epoch"])
     dim = config["dataset"].get("dim") or config["pca"] or 784
@@ -200,14 +200,14 @@ def write_run(
     overlap=lambda config: False,
     missing=(),
     nan_columns=(),
-    own: dict | None = None,
+    user_metrics: dict | None = None,
     per_stack: int = 24,
     git: str = "0123abc",
 ) -> Path:
     """Write a run directory at `place` (…/20250319_tag) and return it.
 
     status: for all cells or by cell_id, else as the curves say; overlap(config): data that overlap; missing: cell ids
-    that left nothing; nan_columns: columns of NaN; own: metrics of the user's own, name -> value.
+    that left nothing; nan_columns: columns of NaN; user_metrics: metrics of the user's own, name -> value.
     """
     place = Path(place)
     (place / "stacks").mkdir(parents=True)
@@ -225,7 +225,9 @@ def write_run(
         parts = []
         for cell in done[start : start + per_stack]:
             its = status.get(cell["cell_id"]) if isinstance(status, dict) else status
-            parts.append(cell_result(cell, its, "overlapping" if overlap(cell["config"]) else "separable", own))
+            parts.append(
+                cell_result(cell, its, "overlapping" if overlap(cell["config"]) else "separable", user_metrics)
+            )
         history = pd.concat([pd.DataFrame(h) for h, _, _ in parts], ignore_index=True)
         final = pd.DataFrame([f for _, f, _ in parts])
         history[list(nan_columns)] = final[list(nan_columns)] = np.nan
