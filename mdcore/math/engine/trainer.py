@@ -158,7 +158,7 @@ class StackTrainer:
             return {row: self.epoch - steps + count + 1 for row, count in enumerate(finite) if count < steps}
         self.epoch += 1
         self._step(self.epoch)
-        good = np.isfinite(self.now.memory.smallest)
+        good = np.isfinite(self.now.smallest.numpy())
         return {} if good.all() else {row: self.epoch for row, is_good in enumerate(good.tolist()) if not is_good}
 
     # ---- the loop ---------------------------------------------------------------------------------------------
