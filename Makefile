@@ -39,9 +39,10 @@ test: $(STAMP)  ## set-up and the tests
 
 # Files that start processes, train for long or draw at random: each costs more than about 10 s.
 LONG := commands runner library chaos bench verification mutants store/test_garbage.py store/test_drafts.py \
-        config/test_spec_fuzz.py config/test_names.py problems/test_references.py \
-        $(addprefix analysis/test_,plotting.py methods.py report.py report_verdicts.py tables.py) \
-        $(addprefix math/test_,captured.py certificate.py compiled.py engine.py active_set.py)
+        config/test_spec_fuzz.py config/test_names.py problems/test_references.py math/test_certificate.py \
+        $(addprefix math/engine/test_,captured.py compiled.py engine.py active_set.py) \
+        $(addprefix analysis/,figures tables/test_tables.py tables/test_norms.py) \
+        $(addprefix analysis/report/test_,methods.py report.py report_verdicts.py)
 
 test-fast: $(STAMP)  ## the tests of the mathematics, the grid files and the analysis that take no time
 	$(PY) -m pytest -q -n logical --dist loadfile --no-loadscope-reorder -m "not slow" $(addprefix --ignore=tests/,$(LONG))

@@ -29,7 +29,7 @@ from mdcore.analysis.report.publishing import clean, publish
 from mdcore.analysis.report.sections import build
 from mdcore.analysis.tables import statistics_tables
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
 NASTY = "Is <b>50 %</b> of A_b & C#1 `worse`? <script>alert(1)</script>"
 
 
