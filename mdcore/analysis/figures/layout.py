@@ -25,7 +25,6 @@ MOST_LINES = 12  # curves in one panel; more are split by potential
 SHOWN_PAGES = 8  # of one kind in the report, each a PNG and a PDF
 FIRST_PAGES = 2  # in the report of a kind that has more; the rest is one PDF of many pages
 MOST_PAGES = 24  # drawn of one kind: a page takes most of a second
-LINES = 1.15  # from line to line, in sizes of the type; STIX asks for 1.5
 LARGE = 2000  # cells; beyond, a kind with more than SHOWN_PAGES is drawn to its first pages only
 
 
@@ -167,12 +166,12 @@ def label(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
     width, height = ax.figure.get_size_inches() * ax.get_position().size
     small = plt.rcParams["ytick.labelsize"]
     if title:
-        ax.set_title(title, y=1.0, linespacing=LINES)
+        ax.set_title(title, y=1.0, linespacing=style.spacing(title, plt.rcParams["axes.titlesize"]))
     if x:
         ax.set_xlabel(x, fontsize=small)
         ax.xaxis.set_label_coords(0.5, -0.18 / height)
     if y:
-        ax.set_ylabel(y, fontsize=small, multialignment="center", linespacing=LINES)
+        ax.set_ylabel(y, fontsize=small, multialignment="center", linespacing=style.spacing(y, small))
         ax.yaxis.set_label_coords(-0.38 / width, 0.5)
 
 
@@ -209,6 +208,6 @@ def say(ax: Axes, text: str) -> None:
         color="0.4",
         fontsize=size,
         backgroundcolor="w",
-        linespacing=LINES,
+        linespacing=style.LINES,
     )
     ax.grid(False)

@@ -27,6 +27,7 @@ COLUMN, FULL = 3.25, 6.75  # inches
 HEIGHT = 4.0  # inches: no figure of a report is higher
 SMALLEST = 7.0  # points
 SIZE = 8.0  # points of titles and axis labels
+LINES = 1.15  # from line to line, in sizes of the type; STIX asks for 1.5
 RC: dict[str, Any] = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral"],
@@ -168,9 +169,20 @@ def mark_handles(statuses: set[str]) -> list[Line2D]:
 
 
 @lru_cache(4096)
-def _width(text: str, size: float) -> float:
+def _extent(text: str, size: float) -> tuple[float, float, float]:
+    """(width, height, depth below the baseline) of what is inked, in points."""
     font = FontProperties(family=RC["font.serif"], size=size)
-    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
+    return text_to_path.get_text_width_height_descent(text, font, ismath=False)
+
+
+def _width(text: str, size: float) -> float:
+    return _extent(text, size)[0] / 72
+
+
+def spacing(text: str, size: float) -> float:
+    """The `linespacing` that puts baselines LINES apart: matplotlib centres what is inked of a line in its height."""
+    centres = [height / 2 - depth for _, height, depth in (_extent(line, size) for line in text.split("\n"))]
+    return LINES + (centres[0] - centres[-1]) / (size * max(1, len(centres) - 1))
 
 
 def inches(text: str) -> float:

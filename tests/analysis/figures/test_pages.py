@@ -238,3 +238,11 @@ def test_lines_of_titles_and_labels_stand_close():
     title, side = (text.get_window_extent(renderer) for text in (axes[0, 0].title, axes[0, 0].yaxis.label))
     assert 2 * 8 * points < title.height < 2.5 * 8 * points  # two lines of 8 pt
     assert 2 * 7 * points < side.width < 2.5 * 7 * points
+
+
+@pytest.mark.parametrize("title", ["linear MD, end\npoints", "reference\npotential", "quadratic\n< 0.01°", "no\nonce"])
+def test_baselines_of_titles_side_by_side_are_level(title):
+    figure, axes = panel_grid(1, 1, (3.25, 1.0), Margins(top=0.5))
+    label(axes[0, 0], title)
+    (_, _, (_, first)), (_, _, (_, second)) = axes[0, 0].title._get_layout(figure.canvas.get_renderer())[1]
+    assert first - second == pytest.approx(1.15 * 8 * figure.dpi / 72, rel=0.05)
