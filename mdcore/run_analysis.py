@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def places(options) -> tuple[Path, Path]:
+def directories(options) -> tuple[Path, Path]:
     """(run directory, output directory); RunError when the request does not name a run with results."""
     from mdcore.store.commits import committed
     from mdcore.store.drafts import foreign
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         options = parser().parse_args(argv)
-        run_dir, output = places(options)
+        run_dir, output = directories(options)
         if options.style:
             from mdcore.analysis.figures.study import read_options
 

@@ -30,7 +30,7 @@ from mdcore.config.cell import (
 from mdcore.config.errors import GridError, Problems, Spot, got, nearest, one_of, shown
 from mdcore.config.expansion.cells import Configurations, expand
 from mdcore.config.expansion.overrides import apply_overrides
-from mdcore.config.expansion.sections import Layout, read_layout, user_groups, written
+from mdcore.config.expansion.sections import ParsedGrid, read_sections, user_groups, written
 from mdcore.config.plugins import loading as plugins
 from mdcore.config.schema import CHOOSE, LEAVES, leaves_of, read_key
 from mdcore.config.yaml_lines import DEEPEST, Document, dump, read_document
@@ -81,20 +81,20 @@ def load_grid(path: str | Path, overrides: Iterable[str] = ()) -> Grid:
             what = "an empty file" if document.data is None else got(document.data)
             problems.add(document.place(), "", f"got {what}; expected a mapping with question, fixed, vary")
         problems.raise_if_any()
-    layout = read_layout(document.data, Spot(document, (), "", problems))
-    apply_overrides(layout, overrides)
-    cells = expand(layout)
+    parsed = read_sections(document.data, Spot(document, (), "", problems))
+    apply_overrides(parsed, overrides)
+    cells = expand(parsed)
     if not problems and not overrides:
-        for condition in (condition for condition in layout.exclude if not condition.used):
+        for condition in (condition for condition in parsed.exclude if not condition.used):
             message = "matches no combination; expected one that exists: correct or remove it"
             condition.spot.tell(f"{shown(condition.given)} {message}")
-    beside, directories = Path(path).parent, layout.directories
-    named, plugin_dir = plugins.check(layout.settings(), cells, directories.get("plugin_dir"), beside)
+    beside, directories = Path(path).parent, parsed.directories
+    named, plugin_dir = plugins.check(parsed.settings(), cells, directories.get("plugin_dir"), beside)
     problems.raise_if_any()
     data_dir = str((beside / directories.get("data_dir", "")).resolve()) if any(map(_reads, cells)) else None
-    raw = _resolved(layout, cells, {"plugin_dir": plugin_dir, "data_dir": data_dir})
-    columns, timeout, keep = _varied(layout, cells), layout.timeout, layout.keep
-    return Grid(layout.question, Path(path), cells, raw, columns, named, plugin_dir, timeout, data_dir, keep)
+    raw = _resolved(parsed, cells, {"plugin_dir": plugin_dir, "data_dir": data_dir})
+    columns, timeout, keep = _varied(parsed, cells), parsed.timeout, parsed.keep
+    return Grid(parsed.question, Path(path), cells, raw, columns, named, plugin_dir, timeout, data_dir, keep)
 
 
 def _reads(cell: Cell) -> bool:
@@ -140,9 +140,9 @@ def _refuse_what_json_has_not(value: Any, level: int = 0) -> None:
         raise GridError(f"configuration: got a {type(value).__name__}; expected what JSON can hold")
 
 
-def _varied(layout: Layout, cells: list[Cell]) -> list[str]:
+def _varied(parsed: ParsedGrid, cells: list[Cell]) -> list[str]:
     """The columns of the keys the grid varies, where its cells really differ; condition columns first."""
-    rows = [row for axis in layout.axes if len(axis.rows) > 1 for row in axis.rows]
+    rows = [row for axis in parsed.axes if len(axis.rows) > 1 for row in axis.rows]
     leaves = {leaf for row in rows for part in row.values() for leaf in part}
     columns = {"dataset" if leaf == "dataset.name" else leaf.replace(".", "_") for leaf in leaves} - {"seed"}
     shared = shared_names(cell.config for cell in cells)
@@ -167,32 +167,32 @@ def _varied(layout: Layout, cells: list[Cell]) -> list[str]:
 _ABSENT = object()
 
 
-def _resolved(layout: Layout, cells: list[Cell], directories: dict[str, str | None]) -> dict[str, Any]:
+def _resolved(parsed: ParsedGrid, cells: list[Cell], directories: dict[str, str | None]) -> dict[str, Any]:
     """The sections of a grid file that expands to the same cells."""
-    fixed = {leaf: setting.value for leaf, setting in layout.fixed.items()}
-    fixed.update(_shared_defaults(layout, cells))
-    vary = [axis for axis in layout.axes if axis.section == "vary"]
-    together = [axis for axis in layout.axes if axis.section == "zip"]
-    present = layout.leaves()
+    fixed = {leaf: setting.value for leaf, setting in parsed.fixed.items()}
+    fixed.update(_shared_defaults(parsed, cells))
+    vary = [axis for axis in parsed.axes if axis.section == "vary"]
+    together = [axis for axis in parsed.axes if axis.section == "zip"]
+    present = parsed.leaves()
     raw = {
-        "question": layout.question,
-        "timeout": layout.timeout,
-        "keep": None if layout.keep else False,
+        "question": parsed.question,
+        "timeout": parsed.timeout,
+        "keep": None if parsed.keep else False,
         **directories,
         "fixed": _nested({leaf: fixed[leaf] for leaf in (*LEAVES, *sorted(fixed.keys() - LEAVES)) if leaf in fixed}),
         "vary": {key: [written(key, row[key]) for row in axis.rows] for axis in vary for key in axis.keys},
         "zip": [{key: [written(key, row[key]) for row in axis.rows] for key in axis.keys} for axis in together],
         "only_if": {
-            key: condition.given for key, condition in layout.only_if.items() if present & set(leaves_of(key, present))
+            key: condition.given for key, condition in parsed.only_if.items() if present & set(leaves_of(key, present))
         },
-        "exclude": [condition.given for condition in layout.exclude if condition.used],
+        "exclude": [condition.given for condition in parsed.exclude if condition.used],
     }
     return {section: value for section, value in raw.items() if value not in (None, {}, [])}
 
 
-def _shared_defaults(layout: Layout, cells: list[Cell]) -> dict[str, Any]:
+def _shared_defaults(parsed: ParsedGrid, cells: list[Cell]) -> dict[str, Any]:
     """Defaults that no section sets and all cells share: another release's defaults then change nothing."""
-    present, out = layout.leaves(), {}
+    present, out = parsed.leaves(), {}
     for leaf in LEAVES:
         if leaf in present or leaf == "metrics":
             continue

@@ -46,7 +46,7 @@ def load_data(
 
     rest = {"potential": "quadratic", "step": {"rule": "constant"}, "epochs": 1}  # no matter of the data
     try:
-        asked = plain_values({"dataset": dataset, "digits": digits, "pca": pca, "seed": seed} | rest)
+        asked = python_values({"dataset": dataset, "digits": digits, "pca": pca, "seed": seed} | rest)
         return load_data(cell_from_config(asked).config)
     except GridError as error:
         raise ValueError("\n".join(line.removeprefix("configuration: ") for line in error.problems)) from None
@@ -54,13 +54,13 @@ def load_data(
         raise ValueError(str(error)) from None
 
 
-def plain_values(value: Any) -> Any:
+def python_values(value: Any) -> Any:
     """numpy's scalars and arrays, and tuples, as YAML would give them."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):
-        return {key: plain_values(inner) for key, inner in value.items()}
-    return [plain_values(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {key: python_values(inner) for key, inner in value.items()}
+    return [python_values(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def features(X: Any) -> np.ndarray:

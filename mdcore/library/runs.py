@@ -178,7 +178,7 @@ def analyse(
         run.path if isinstance(run, LoadedRun) else _place(run, Path(runs_dir)) if run else load_run("", runs_dir).path
     )
     request = SimpleNamespace(input_dir=str(path), tag=None, runs_dir=None, output_dir=str(output_dir))
-    run_dir, output = command.places(request)
+    run_dir, output = command.directories(request)
     with Draft(output) as draft:
         messages = command.analyse(run_dir, draft)
     master, summary = (pd.read_csv(output / f"{name}.csv") for name in ("master", "summary"))

@@ -14,7 +14,7 @@ from mdcore.config.grid import cell_from_config
 from mdcore.config.plugins.conformance import check_potential
 from mdcore.config.plugins.loading import potentials_for
 from mdcore.config.schema import SYNONYMS
-from mdcore.library.arrays import plain_values
+from mdcore.library.arrays import python_values
 from mdcore.math.engine.plans import CellPlan, StackPlan
 from mdcore.math.parameters import nearest, one_of
 from mdcore.math.potentials import BUILTIN, Hypentropy, Lp, Potential
@@ -74,7 +74,7 @@ def read(potential: PotentialEntry, depth: int, keys: Keys, A: np.ndarray) -> Se
         meant = SYNONYMS.get(unknown[0].lower(), "")
         hint = f"; did you mean {meant.split('.')[0]!r}?" if meant else nearest(unknown[0], known)
         raise TypeError(f"unknown keyword {unknown[0]!r}; expected {one_of(known)}{hint}")
-    given = {key: plain_values(value) for key, value in keys.items()}
+    given = {key: python_values(value) for key, value in keys.items()}
     entry = _entry(potential, {key: given.pop(key) for key in PARAMETERS if key in given})
     with_rule = given.get("step") is not None
     horizons = (given["epochs"],) if "epochs" in given else (EPOCHS,) if with_rule else _horizons(A)
@@ -121,9 +121,9 @@ def _entry(potential: PotentialEntry, parameters: dict[str, Any]) -> Any:
     if not isinstance(potential, str) or potential not in BUILTIN:
         if parameters:
             hint = nearest(potential, BUILTIN) if isinstance(potential, str) else ""
-            what = f"potential {plain_values(potential)!r} was given with {one_of(parameters)}"
+            what = f"potential {python_values(potential)!r} was given with {one_of(parameters)}"
             raise ValueError(f"{what}; expected {one_of(BUILTIN)}{hint}")
-        return plain_values(potential)
+        return python_values(potential)
     declared = BUILTIN[potential].parameters
     if potential == Lp.name:
         parameters = {"p": 2.0} | parameters

@@ -317,10 +317,10 @@ def conclude(work: GridRun, plan: Plan, log: Log | None = None, result: RunResul
         print(table)
         if log:
             log.write(table)
-    places = ["--input_dir", str(work.path), "--output_dir", f"analysis_results/{work.request.tag}"]
+    arguments = ["--input_dir", str(work.path), "--output_dir", f"analysis_results/{work.request.tag}"]
     usual = by_make() and work.request.output_dir == "runs_out"
     analyse = (
-        f"make analysis TAG={work.request.tag}" if usual else f"python -m mdcore.run_analysis {shlex.join(places)}"
+        f"make analysis TAG={work.request.tag}" if usual else f"python -m mdcore.run_analysis {shlex.join(arguments)}"
     )
     print(f"analyse: {analyse}")
     ended = plan.unconverged | (result.unconverged if result else set())

@@ -123,8 +123,8 @@ def committed(run_dir: Path) -> Committed:
 def set_aside(run_dir: Path, record: Record) -> Path:
     """Rename a damaged stack to `.damaged-<name>`: kept for a look, out of the way of its successor."""
     names = (f".damaged-{record.path.name}{f'-{number}' if number else ''}" for number in itertools.count())
-    places = (stacks_dir(run_dir) / name for name in names)
-    aside = next(place for place in places if not place.exists())
+    candidates = (stacks_dir(run_dir) / name for name in names)
+    aside = next(path for path in candidates if not path.exists())
     os.rename(record.path, aside)
     return aside
 

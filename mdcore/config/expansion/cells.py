@@ -1,4 +1,4 @@
-"""From a layout to its cells: Cartesian product in file order, only_if, exclude, one cell per configuration.
+"""From a parsed grid file to its cells: Cartesian product in file order, only_if, exclude, one cell per configuration.
 
 A combination becomes a configuration in four parts (data, network, step, the rest). Each is worked out once for each
 different set of settings and shared between cells, so that thousands of cells cost a few look-ups each.
@@ -14,7 +14,7 @@ from typing import Any
 
 from mdcore.config.cell import KEYS, Cell, function_of, identity, make_cell, name_of, parameters_of, per_layer
 from mdcore.config.errors import Problems, Spot, nearest, one_of, shown
-from mdcore.config.expansion.sections import Combination, Condition, Layout
+from mdcore.config.expansion.sections import Combination, Condition, ParsedGrid
 from mdcore.config.schema import CHOOSE, CLASSES, INVALID, LEAVES, Setting, leaves_of, value_of
 from mdcore.math.parameters import REQUIRED
 from mdcore.math.step_rules import RULES
@@ -26,35 +26,35 @@ Part = dict[str, Any]  # of a configuration
 Wrong = Iterator[tuple[str, str]]  # (leaf, what is wrong with its value beside the others)
 
 
-def expand(layout: Layout) -> list[Cell]:
-    """The cells of a layout, the last axis fastest; what is wrong with a combination is told."""
-    spot, problems = layout.spot, layout.spot.problems
-    count = math.prod(len(axis.rows) for axis in layout.axes)
+def expand(parsed: ParsedGrid) -> list[Cell]:
+    """The cells of a parsed grid file, the last axis fastest; what is wrong with a combination is told."""
+    spot, problems = parsed.spot, parsed.spot.problems
+    count = math.prod(len(axis.rows) for axis in parsed.axes)
     if count > MOST_COMBINATIONS:
-        sizes = " × ".join(f"{len(axis.rows)} ({'+'.join(axis.keys)})" for axis in layout.axes)
+        sizes = " × ".join(f"{len(axis.rows)} ({'+'.join(axis.keys)})" for axis in parsed.axes)
         way_out = "split the grid, or let keys move together with zip"
         message = f"{sizes} are {count} combinations; expected at most {MOST_COMBINATIONS}: {way_out}"
         problems.add(spot.place, "vary", message)
         return []
-    leaves = layout.leaves()
-    rules = _ordered_rules(layout, leaves)
+    leaves = parsed.leaves()
+    rules = _ordered_rules(parsed, leaves)
     if rules is None:
         return []
     axes = [
-        [{leaf: s for part in row.values() for leaf, s in part.items()} for row in axis.rows] for axis in layout.axes
+        [{leaf: s for part in row.values() for leaf, s in part.items()} for row in axis.rows] for axis in parsed.axes
     ]
     configurations = Configurations(leaves, spot)
     by_key: dict[tuple[Any, ...], Cell] = {}
     excluded = 0
     for row in itertools.product(*axes):
-        combination: dict[str, Setting] = dict(layout.fixed)
+        combination: dict[str, Setting] = dict(parsed.fixed)
         for settings in row:
             combination.update(settings)
         for names, condition in rules:
             if not condition.holds(combination):
                 for leaf in names:
                     combination.pop(leaf, None)
-        if layout.exclude and _excluded(layout, combination):
+        if parsed.exclude and _excluded(parsed, combination):
             excluded += 1
             continue
         key_and_config = configurations.of(combination)
@@ -69,25 +69,25 @@ def expand(layout: Layout) -> list[Cell]:
     return cells
 
 
-def _ordered_rules(layout: Layout, leaves: set[str]) -> list[tuple[tuple[str, ...], Condition]] | None:
+def _ordered_rules(parsed: ParsedGrid, leaves: set[str]) -> list[tuple[tuple[str, ...], Condition]] | None:
     """only_if rules, each after those that decide a key it looks at; None when they go in a circle."""
-    names = {key: set(leaves_of(key, leaves)) for key in layout.only_if}
+    names = {key: set(leaves_of(key, leaves)) for key in parsed.only_if}
     waits = {
-        key: {other for other in names if names[other] & condition.leaves} for key, condition in layout.only_if.items()
+        key: {other for other in names if names[other] & condition.leaves} for key, condition in parsed.only_if.items()
     }
     try:
         order = list(TopologicalSorter(waits).static_order())
     except CycleError as error:
-        circle, spot = " → ".join(error.args[1]), layout.only_if[error.args[1][0]].spot
+        circle, spot = " → ".join(error.args[1]), parsed.only_if[error.args[1][0]].spot
         message = f"the conditions go in a circle: {circle}; expected each to look at other keys only"
         spot.problems.add(spot.place, "only_if", message)
         return None
-    return [(tuple(names[key]), layout.only_if[key]) for key in order]
+    return [(tuple(names[key]), parsed.only_if[key]) for key in order]
 
 
-def _excluded(layout: Layout, combination: Combination) -> bool:
+def _excluded(parsed: ParsedGrid, combination: Combination) -> bool:
     hit = False
-    for condition in layout.exclude:  # all of them: each shall know whether it ever matched
+    for condition in parsed.exclude:  # all of them: each shall know whether it ever matched
         if (not hit or not condition.used) and condition.holds(combination):
             condition.used = hit = True
     return hit

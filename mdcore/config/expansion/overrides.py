@@ -10,15 +10,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from mdcore.config.errors import Spot
-from mdcore.config.expansion.sections import LISTS, Axis, Layout, Row, read_question, typed, user_groups
+from mdcore.config.expansion.sections import LISTS, Axis, ParsedGrid, Row, read_question, typed, user_groups
 from mdcore.config.schema import KEYS, leaves_of, unknown_key
 from mdcore.config.yaml_lines import parse
 
 
-def apply_overrides(layout: Layout, overrides: Iterable[str]) -> None:
-    """Change `layout` in place. Each problem names its override: "--set depth=zwei: depth: got 'zwei' …"."""
+def apply_overrides(parsed: ParsedGrid, overrides: Iterable[str]) -> None:
+    """Change a grid file in place. Each problem names its override: "--set depth=zwei: depth: got 'zwei' …"."""
     seen: dict[str, str] = {}
-    problems = layout.spot.problems
+    problems = parsed.spot.problems
     for text in overrides:
         key, equals, value = text.partition("=")
         key, place = key.strip(), f"--set {text[:120]}"
@@ -30,30 +30,30 @@ def apply_overrides(layout: Layout, overrides: Iterable[str]) -> None:
             continue
         spot, data = Spot(document, (), key[:80], problems), document.data
         if key == "question":
-            layout.question = read_question({key: data}, Spot(document, (), "", problems)) or layout.question
+            parsed.question = read_question({key: data}, Spot(document, (), "", problems)) or parsed.question
             continue
-        layout.user_groups |= user_groups({key: data})
-        if key not in KEYS and key.partition(".")[0] not in layout.user_groups:
+        parsed.user_groups |= user_groups({key: data})
+        if key not in KEYS and key.partition(".")[0] not in parsed.user_groups:
             spot.tell(unknown_key(key))
             continue
-        names = set(leaves_of(key, layout.leaves()))
+        names = set(leaves_of(key, parsed.leaves()))
         for leaf in sorted(names & seen.keys()):
             spot.tell(f"{leaf} is set already by --set {seen[leaf]}; expected it once")
         seen.update(dict.fromkeys(names, text[:120]))
-        _apply(layout, key, data, spot)
+        _apply(parsed, key, data, spot)
 
 
-def _apply(layout: Layout, key: str, data: Any, spot: Spot) -> None:
-    names = set(leaves_of(key, layout.leaves()))
-    axis = next((axis for axis in layout.axes if key in axis.keys), None)
+def _apply(parsed: ParsedGrid, key: str, data: Any, spot: Spot) -> None:
+    names = set(leaves_of(key, parsed.leaves()))
+    axis = next((axis for axis in parsed.axes if key in axis.keys), None)
     if not _is_several(key, data, axis is not None):
-        settings = layout.read(key, data, spot)
-        _remove(layout, names | settings.keys(), spot)
-        layout.fixed.update(settings)
+        settings = parsed.read(key, data, spot)
+        _remove(parsed, names | settings.keys(), spot)
+        parsed.fixed.update(settings)
         return None
     if not data:
         return spot.tell("got an empty list; expected at least one value")
-    values = [layout.read(key, value, spot.at(position)) for position, value in enumerate(data)]
+    values = [parsed.read(key, value, spot.at(position)) for position, value in enumerate(data)]
     if axis is not None and len(axis.keys) > 1:
         if len(values) != len(axis.rows):
             others = ", ".join(other for other in axis.keys if other != key)
@@ -66,10 +66,10 @@ def _apply(layout: Layout, key: str, data: Any, spot: Spot) -> None:
         spot.tell("got a value twice; expected every value once")
     new = Axis(axis.section if axis else "vary", rows)
     if axis is not None:
-        layout.axes[layout.axes.index(axis)] = new
-    _remove(layout, names, spot, keep=new)
+        parsed.axes[parsed.axes.index(axis)] = new
+    _remove(parsed, names, spot, keep=new)
     if axis is None:  # zip comes after vary, as in the file
-        layout.axes.insert(sum(other.section == "vary" for other in layout.axes), new)
+        parsed.axes.insert(sum(other.section == "vary" for other in parsed.axes), new)
     return None
 
 
@@ -83,13 +83,13 @@ def _is_several(key: str, data: Any, varied: bool) -> bool:
     return varied if key == "potential" or user_data else True
 
 
-def _remove(layout: Layout, leaves: Iterable[str], spot: Spot, keep: Axis | None = None) -> None:
+def _remove(parsed: ParsedGrid, leaves: Iterable[str], spot: Spot, keep: Axis | None = None) -> None:
     """Take leaves out of wherever they are set; axes left without keys go, values made equal become one."""
     leaves = set(leaves)
     for leaf in leaves:
-        layout.fixed.pop(leaf, None)
+        parsed.fixed.pop(leaf, None)
     axes = []
-    for axis in layout.axes:
+    for axis in parsed.axes:
         if axis is keep or not any(leaves & settings.keys() for row in axis.rows for settings in row.values()):
             axes.append(axis)
             continue
@@ -105,4 +105,4 @@ def _remove(layout: Layout, leaves: Iterable[str], spot: Spot, keep: Axis | None
             spot.problems.add(spot.place, "", message)
         elif kept[0]:
             axes.append(Axis(axis.section, kept))
-    layout.axes = axes
+    parsed.axes = axes

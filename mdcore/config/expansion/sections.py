@@ -56,7 +56,7 @@ class Condition:
 
 
 @dataclass
-class Layout:
+class ParsedGrid:
     """A grid before its expansion. `user_groups`: those for which it names a class of the user's own, see schema."""
 
     spot: Spot
@@ -87,41 +87,41 @@ class Layout:
         return read_key(key, value, spot, self.user_groups)
 
 
-def read_layout(data: dict[str, Any], spot: Spot) -> Layout:
-    """The layout of a grid file; what is wrong is told, and its settings are INVALID."""
-    layout = Layout(spot, user_groups(data))
+def read_sections(data: dict[str, Any], spot: Spot) -> ParsedGrid:
+    """The grid file section by section; what is wrong is told, and its settings are INVALID."""
+    parsed = ParsedGrid(spot, user_groups(data))
     for name in data:
         if name not in SECTIONS:
             spot.at(name).tell(f"unknown key; expected {one_of(SECTIONS)}{_meant(name)}", of_key=True)
-    layout.question = read_question(data, spot)
-    layout.timeout, layout.keep = read_timeout(data, spot), read_keep(data, spot)
+    parsed.question = read_question(data, spot)
+    parsed.timeout, parsed.keep = read_timeout(data, spot), read_keep(data, spot)
     for section, words in DIRECTORIES.items():
         folder = data.get(section, "-")
         if not isinstance(folder, str) or not folder.strip() or not folder.isprintable():
             spot.at(section).tell(f"got {shown(folder)}; expected {words}")
         elif section in data:
-            layout.directories[section] = folder
+            parsed.directories[section] = folder
     taken: dict[str, Setting] = {}
     for key, value in _mapping(data, "fixed", spot).items():
-        leaves = layout.read(key, value, spot.at("fixed", key))
+        leaves = parsed.read(key, value, spot.at("fixed", key))
         _claim([leaves], taken)
-        layout.fixed.update(leaves)
+        parsed.fixed.update(leaves)
     for key, value in _mapping(data, "vary", spot).items():
-        _read_axis(layout, {key: value}, spot.at("vary"), taken)
+        _read_axis(parsed, {key: value}, spot.at("vary"), taken)
     for position, entry in _mappings(data, "zip", spot):
-        _read_axis(layout, entry, spot.at("zip", position), taken)
+        _read_axis(parsed, entry, spot.at("zip", position), taken)
     for key, value in _mapping(data, "only_if", spot).items():
         inner = spot.at("only_if", key)
         if not any(leaf in taken for leaf in leaves_of(key, taken)):
             settable = sorted({setting.spot.key.split(".", 1)[1] for setting in taken.values()})
             message = "the grid does not set this key; expected a key of fixed, vary or zip"
             inner.tell(message + nearest_key(key, settable), of_key=True)
-        if condition := read_condition(value, inner, layout.user_groups):
-            layout.only_if[key] = condition
+        if condition := read_condition(value, inner, parsed.user_groups):
+            parsed.only_if[key] = condition
     for position, entry in _mappings(data, "exclude", spot):
-        if condition := read_condition(entry, spot.at("exclude", position), layout.user_groups):
-            layout.exclude.append(condition)
-    return layout
+        if condition := read_condition(entry, spot.at("exclude", position), parsed.user_groups):
+            parsed.exclude.append(condition)
+    return parsed
 
 
 def _meant(name: str) -> str:
@@ -209,7 +209,7 @@ def _claim(columns: list[dict[str, Setting]], taken: dict[str, Setting]) -> None
     taken.update(mine)
 
 
-def _read_axis(layout: Layout, entry: dict[str, Any], spot: Spot, taken: dict[str, Setting]) -> None:
+def _read_axis(parsed: ParsedGrid, entry: dict[str, Any], spot: Spot, taken: dict[str, Setting]) -> None:
     """Add the axis of the keys of an entry, whose lists move together."""
     columns: dict[str, list[dict[str, Setting]]] = {}
     for key, values in entry.items():
@@ -219,27 +219,27 @@ def _read_axis(layout: Layout, entry: dict[str, Any], spot: Spot, taken: dict[st
         elif not values:
             inner.tell("got an empty list; expected at least one value")
         else:
-            columns[key] = [layout.read(key, value, inner.at(position)) for position, value in enumerate(values)]
+            columns[key] = [parsed.read(key, value, inner.at(position)) for position, value in enumerate(values)]
             _claim(columns[key], taken)
             continue
-        _poison(layout, taken, key, inner)
+        _poison(parsed, taken, key, inner)
     lengths = {key: len(column) for key, column in columns.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{key} has {length}" for key, length in lengths.items())
         spot.tell(f"lists that move together differ in length: {listed}; expected equal lengths")
         for key in entry:
-            _poison(layout, taken, key, spot.at(key))
+            _poison(parsed, taken, key, spot.at(key))
     elif columns:
         rows: list[Row] = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         _refuse_duplicates(rows)
-        layout.axes.append(Axis(spot.key, rows))
+        parsed.axes.append(Axis(spot.key, rows))
 
 
-def _poison(layout: Layout, taken: dict[str, Setting], key: str, spot: Spot) -> None:
+def _poison(parsed: ParsedGrid, taken: dict[str, Setting], key: str, spot: Spot) -> None:
     """Note that a key is set, though to nothing usable, so that it is not told as missing too."""
     if key in KEYS:
         setting = Setting(leaves_of(key)[0], INVALID, spot)
-        layout.fixed.setdefault(setting.leaf, setting)
+        parsed.fixed.setdefault(setting.leaf, setting)
         taken.setdefault(setting.leaf, setting)
 
 

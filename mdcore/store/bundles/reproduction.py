@@ -168,8 +168,8 @@ def analysed_again(root: Path, index: dict[str, Any]) -> bool:
     """Analyse the bundle's run with the command and compare every file with the bundle's; the date may be another."""
     kept, target = (Path(base, index["tag"]) for base in ("analysis_results", f"{AGAIN}/analysis_results"))
     style = ["--style", str(kept / "style.yaml")] if (root / kept / "style.yaml").is_file() else []
-    places = ["--input_dir", f"runs_out/{index['run']}", "--output_dir", str(target)]
-    if status := _run(root, "run_analysis", *places, *style):
+    arguments = ["--input_dir", f"runs_out/{index['run']}", "--output_dir", str(target)]
+    if status := _run(root, "run_analysis", *arguments, *style):
         tell(f"the analysis command ended with exit status {status}")
         return False
     old, new = (_dated(root / place) for place in (kept, target))
