@@ -21,7 +21,9 @@ NOTES = "results.json"  # tells the runner how the cells ended, without opening 
 RECORD = "stack.json"
 NOTEBOOK = "train_cell.ipynb"
 # Of the notes, what a stack without results has none of.
-UNKNOWN: dict[str, Any] = {"seconds": {}, "steps": 0, "data": {}, "notes": [], "blas": [], "files": {}, "loaded": {}}
+UNKNOWN: dict[str, Any] = {
+    "seconds": {}, "steps": 0, "data": {}, "notes": [], "blas": [], "products": "", "files": {}, "loaded": {},
+}  # fmt: skip
 BAD = ("failed", "diverged")  # a cell that ended so is told in the table of failures
 UNCONVERGED = "failed"  # of a cell with results: a point is still misclassified
 
@@ -170,7 +172,9 @@ def commit_stack(
     code_parts = {part: loaded.get(part, digest) for part, digest in code_parts.items()}
     files = sorted(p.name for p in output.iterdir() if p.is_file() and p.name[0] != "." and p.name != RECORD)
     written = notes["files"]  # as the notebook wrote them: what was altered since is found on reading
-    saved = {key: notes[key] for key in ("status", "messages", "seconds", "steps", "data", "notes", "blas")} | {
+    saved = {
+        key: notes[key] for key in ("status", "messages", "seconds", "steps", "data", "notes", "blas", "products")
+    } | {
         "cells": list(cells),
         "files": {file: written.get(file) or sha256(output / file) for file in files},
         "code": fingerprint(code_parts),

@@ -50,6 +50,7 @@ def write_results(output: str | Path, results: Any) -> None:
         "data": results.data,
         "notes": [str(note) for note in results.notes],
         "blas": _loaded_blas(),
+        "products": str(results.products),
         "files": files,  # the runner seals these and no others
         "loaded": loaded_parts(),
     }

@@ -53,6 +53,7 @@ class StackOutput:
     z_rounding: np.ndarray | None = None  # (K,): its κ, see math.certificate
     data: dict = field(default_factory=dict)  # {"sha256": of the arrays, "files": {name: sha256}}: what was trained on
     kept: dict[str, np.ndarray] | None = None  # for exploring, see training.exploring; None: the grid keeps nothing
+    products: str = ""  # the module that multiplied with the data: few_columns, compiled or torch_loops
 
 
 def train_request(path: str | Path) -> StackOutput:
@@ -102,7 +103,8 @@ def train_request(path: str | Path) -> StackOutput:
     content = {"label": cells[0].dataset_label, "sha256": data.fingerprint}
     if not is_user_defined(shared["dataset"]["name"]):
         content["files"] = data.preprocessing.get("files", {})
-    return StackOutput(history, final, ids, w, seconds, notes, z, rounding, content, kept)
+    products = trainer.data_pass.products.__name__.rpartition(".")[2]
+    return StackOutput(history, final, ids, w, seconds, notes, z, rounding, content, kept, products)
 
 
 @contextmanager

@@ -124,6 +124,7 @@ def test_a_grid_is_trained_by_the_real_notebook(tmp_path, monkeypatch, capsys):
     record = json.loads(notebook.with_name("stack.json").read_text())
     assert {"training", "references", "total"} <= record["seconds"].keys()
     assert {info["num_threads"] for info in record["blas"]} == {1}
+    assert record["products"] == "compiled"
 
 
 @pytest.mark.slow
