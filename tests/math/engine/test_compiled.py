@@ -68,6 +68,13 @@ def test_products_with_data_of_few_columns(points, d, dtype):
     torch.testing.assert_close(g, sums, rtol=500 * rounding, atol=500 * rounding * math.sqrt(points))
 
 
+@pytest.mark.parametrize("module", [compiled, torch_loops], ids=["compiled", "plain"])
+def test_sums_begin_with_nothing(module):
+    smallest, total, g = torch.ones(3), torch.ones(3), torch.ones(3, 2)
+    module.begin(*map(module.view, (smallest, total, g)))
+    assert (smallest == math.inf).all() and not total.any() and not g.any()
+
+
 @pytest.mark.parametrize("logistic", [True, False])
 def test_the_shift_of_the_weights(logistic):
     smallest, out = torch.tensor([-2.0, 0.0, 3.0, math.nan, math.inf]), torch.zeros(5)
