@@ -131,7 +131,8 @@ class StackTrainer:
             block.entry_scale(memory.scale[rows])
             if rule.needs_norm:
                 block.gradient_norm(memory.norm[rows])
-        coefficient = rule.coefficient(Moment(t, self.norm, self.now.log_scale, self.now.log_risk, self.h))
+        norm = self.norm.clone()  # a rule of the user's own may keep it
+        coefficient = rule.coefficient(Moment(t, norm, self.now.log_scale, self.now.log_risk, self.h))
         lengths = view(coefficient)
         self.now, self.before = self.before, self.now
         for block, rows in self.rows:
