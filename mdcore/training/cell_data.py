@@ -35,4 +35,4 @@ def load_data(config: dict, plugin_dir=None, data_dir=None) -> Dataset:
         raise DataError(f"{name}({given[:200]}) raised {type(error).__name__}: {error}{where}") from error
     if isinstance(made, Dataset):
         return made
-    raise DataError(f"{name} returned {type(made).__name__}; expected a mdcore.problems.Dataset")
+    raise DataError(f"{name} returned {type(made).__name__}; expected a mdcore.problems.datasets.Dataset")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydoc
 import sys
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from mdcore.config.grid import GridError, cell_from_config, load_grid
 from mdcore.config.plugins import loading as plugins
 from mdcore.config.plugins.sources import loaded_plugins
 from mdcore.math.step_rules import Moment
+from mdcore.problems.datasets import DataError, Dataset
 from mdcore.store.fingerprint import changes, code_parts
 from mdcore.store.runs import Run, write_head
+from mdcore.training.cell_data import load_data
 
 POTENTIAL = '''\
 """phi(w) = c w^4 / 4."""
@@ -500,3 +503,10 @@ def test_a_run_keeps_what_its_plugins_import(tmp_path):
     before = code_parts(loaded.plugin_files)
     beside(folder, 2)
     assert changes(before, code_parts(loaded.plugin_files)) == ["plug-in far.py changed"]
+
+
+def test_what_is_no_data_set_is_refused_with_the_class_that_is_expected(tmp_path):
+    (tmp_path / "mine.py").write_text("def make(seed):\n    return {}\n")
+    with pytest.raises(DataError, match=r"^mine:make returned dict; expected a \S+$") as error:
+        load_data({"dataset": {"name": "mine:make"}, "seed": 0}, tmp_path)
+    assert pydoc.locate(str(error.value).split()[-1]) is Dataset
