@@ -117,7 +117,7 @@ class DataPass:
         self.norms = torch.linalg.vector_norm(A, dim=1)
         self.blocks = self._cache_blocks(A)
         self.buffer = A.new_zeros(0)
-        self.rooms: dict[tuple[int, int], tuple[Tensor, Any]] = {}  # parts of the buffer, by their shapes
+        self.rooms: dict[tuple[int, int], tuple[Tensor, Any, Any]] = {}  # parts of the buffer, by their shapes
         self.early = loss == "logistic"  # some margin was ≤ 40 in the last full pass: log R needs the losses
         self.passes_saved = 0  # passes that went over the active set only
         self.room = 0.3
@@ -176,14 +176,12 @@ class DataPass:
         return self.loss == "logistic" and not bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all())
 
     def _sweep(self, blocks: list[tuple[int, Any]], now: Pass, by_loss: bool) -> None:
-        of, by_torch = now.memory, self.products is torch_loops
-        w, g = (now.w, now.g) if by_torch else (of.w, of.g)
+        w, g, of = self.products.view(now.w), self.products.view(now.g), now.memory
         logistic = self.loss == "logistic"
         loss_sum: Any = 0.0  # a tensor from the first block on
         self.loops.begin(of.smallest, of.weight_sum, of.g)
         for size, points in blocks:
-            margins, memory = self._workspace(len(w), size)
-            values = margins if by_torch else memory
+            margins, values, memory = self._workspace(len(w), size)
             self.products.margins(w, points, values)
             if by_loss:
                 loss_sum = loss_sum + losses.logistic_sum(margins)
@@ -197,14 +195,14 @@ class DataPass:
             late = now.smallest > losses.LOGISTIC_IS_EXPONENTIAL
             torch.where(late, now.log_risk, loss_sum.log() - math.log(self.n), out=now.log_risk)
 
-    def _workspace(self, cells: int, points: int) -> tuple[Tensor, Any]:
-        """Room for margins (K, n), and its memory as the loops take it."""
+    def _workspace(self, cells: int, points: int) -> tuple[Tensor, Any, Any]:
+        """Room for margins (K, n): the tensor, and its memory as the products and as the other loops take it."""
         if (cells, points) not in self.rooms:
             if self.buffer.numel() < cells * points:
                 self.buffer = self.A.new_zeros(cells * points)
                 self.rooms.clear()
             room = self.buffer[: cells * points].view(cells, points)
-            self.rooms[cells, points] = room, self.loops.view(room)
+            self.rooms[cells, points] = room, self.products.view(room), self.loops.view(room)
         return self.rooms[cells, points]
 
     def _consider_active_set(self, now: Pass) -> None:
@@ -217,8 +215,7 @@ class DataPass:
         length = torch.linalg.vector_norm(now.w, dim=1, keepdim=True)
         direction = now.w / length
         margins = self.A.new_empty(len(direction), self.n)  # of the unit vectors
-        by_torch = self.products is torch_loops
-        w, out = (tensor if by_torch else self.loops.view(tensor) for tensor in (direction, margins))
+        w, out = map(self.products.view, (direction, margins))
         self.products.margins(w, self.products.laid_out(self.A), out)
         least = now.smallest.unsqueeze(1) / length
         taken = (margins <= (1.0 + self.room) * least + 2.0 * self.slack / length).any(dim=0)

@@ -104,10 +104,9 @@ class StackTrainer:
 
     def _prepare(self) -> None:
         """Whenever the cells have changed: their numbers as the loops take them; on a GPU, steps are captured anew."""
-        self.norm, scale = torch.empty_like(self.h), torch.empty_like(self.h)
         view = self.loops.view
         sums = {name: view(getattr(self, name)) for name in self.PER_CELL}
-        self.memory = SimpleNamespace(norm=view(self.norm), scale=view(scale), **sums)
+        self.memory = SimpleNamespace(scale=view(torch.empty_like(self.h)), **sums)
         self.captured = None
         if is_asynchronous(self.A) and self.members:
             potentials = (
@@ -127,11 +126,12 @@ class StackTrainer:
     def _step(self, t: int | Tensor) -> None:
         """Step number t = 1, 2, …; a tensor on a GPU, where nothing may be read back."""
         rule, view, memory = self.plan.step, self.loops.view, self.memory
+        norm = torch.empty_like(self.h)  # a new one: a rule of the user's own may keep it
+        norms = view(norm)
         for block, rows in self.rows:
             block.entry_scale(memory.scale[rows])
             if rule.needs_norm:
-                block.gradient_norm(memory.norm[rows])
-        norm = self.norm.clone()  # a rule of the user's own may keep it
+                block.gradient_norm(norms[rows])
         coefficient = rule.coefficient(Moment(t, norm, self.now.log_scale, self.now.log_risk, self.h))
         lengths = view(coefficient)
         self.now, self.before = self.before, self.now

@@ -8,7 +8,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from mdcore.math.engine.compiled import view
 from mdcore.math.engine.compiled.jit import Array, compiled
+
+__all__ = ["add_weighted_points", "laid_out", "margins", "view"]
 
 CHUNK = 2048  # points whose columns, margins and weights stay in the first cache
 
