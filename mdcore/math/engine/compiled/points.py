@@ -103,7 +103,7 @@ def _exp2(x: float) -> Any:
 
     math.exp2 is a call for every single number; this loop is compiled for eight at once.
     """
-    whole = math.floor(x + 0.5)
+    whole = np.floor(x + 0.5)  # math.floor returns an integer, number by number
     f = x - whole
     high = C7 + f * (C8 + f * (C9 + f * (C10 + f * (C11 + f * C12))))
     series = 1.0 + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * (C5 + f * (C6 + f * high))))))
