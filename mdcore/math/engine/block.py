@@ -103,10 +103,11 @@ class Block:
         self.z, self.w = (Entries(flat, self.shapes, self.segments, self.loops) for flat in (Z, W))
         self.spare = tuple(Entries(torch.zeros_like(flat), self.shapes, self.segments, self.loops) for flat in (Z, W))
         b, a = Z.new_zeros(2, K, L - 1, k)
-        g = Z.new_zeros(K, d)
         q = torch.cat([Z.new_full((segment.rows.stop - segment.rows.start,), segment.q) for segment in self.segments])
-        self.factors = b, a, g, q  # b_1 … b_{L−1}, a_2 … a_L (K, L−1, k); a_1 = g (K, d); q of the norm (K,)
-        self.b, self.a, self.g, self.q = map(view, self.factors)
+        self.factors = b, a, q  # b_1 … b_{L−1}, a_2 … a_L (K, L−1, k); q of the norm (K,)
+        self.b, self.a, self.q = map(view, self.factors)
+        self.g = view(Z.new_zeros(K, d))  # a_1 (K, d), until `gradient` brings one
+        self.work = view(Z.new_zeros(4, k))  # room for `mirror_step`
         self.runs = self._runs(Z)
 
     def _runs(self, like: Tensor) -> list[tuple[slice, list[Memory] | None]]:
@@ -146,14 +147,15 @@ class Block:
         self.loops.left_products(self.w.memory, self.b, out)
 
     def gradient(self, g: Memory) -> None:
-        """Keep every right product a_l for g = A^T v (K, d)."""
-        self.g[:] = g
+        """Keep every right product a_l for g = A^T v (K, d), and g itself, not a copy: it must stay up to the step."""
+        self.g = g
         self.loops.right_products(self.w.memory, self.g, self.a)
 
     def gradient_norm(self, out: Memory) -> None:
         """Write N = (Σ_l ‖G_l‖_q^q)^{1/q} over ALL layers into `out` (K,): ‖G_l‖_q = ‖b_l‖_q ‖a_l‖_q, of rank one."""
         if not self.loops.gradient_norm(self.b, self.a, self.g, self.q, out):  # it would over- or underflow
-            torch_loops.gradient_norm(*self.factors, torch.as_tensor(out))
+            b, a, q = self.factors
+            torch_loops.gradient_norm(b, a, torch.as_tensor(self.g), q, torch.as_tensor(out))
 
     def entry_scale(self, out: Memory) -> None:
         """Write ‖W_L ⋯ W_2‖_2 into `out` (K,): the factor with which A^T v enters Z_1; 1 at depth 1."""
@@ -165,20 +167,20 @@ class Block:
 
         `keep_old` allows one `undo`.
         """
-        old = self.z.memory
+        before = self.z.memory
         if keep_old:
             (self.z, self.w), self.spare = self.spare, (self.z, self.w)
-        z, w = self.z.memory, self.w.memory
-        for rows, fused in self.runs:
-            b, a, g = self.b[rows], self.a[rows], self.g[rows]
-            if fused is not None:
-                self.loops.mirror_step(old[rows], z[rows], w[rows], coefficient[rows], b, a, g, *fused, out[rows])
+        whole = before, self.z.memory, self.w.memory, coefficient, self.b, self.a, self.g, out
+        for rows, powers in self.runs:
+            old, z, w, c, b, a, g, product = whole if len(self.runs) == 1 else [entries[rows] for entries in whole]
+            if powers is not None:
+                self.loops.mirror_step(old, z, w, c, b, a, g, product, *powers, self.work)
                 continue
-            self.loops.ascend(old[rows], z[rows], coefficient[rows], b, a, g)
+            self.loops.ascend(old, z, c, b, a, g)
             for (phi, segment, dual), (_, _, primal) in zip(self.z.pieces, self.w.pieces):
                 if rows.start <= segment.start < rows.stop:
                     phi.inverse_mirror_map(dual, out=primal)
-            self.loops.left_products(w[rows], b, out[rows])
+            self.loops.left_products(w, b, product)
 
     def undo(self, rejected: Memory, out: Memory) -> None:
         """Put the cells `rejected` (K,) back to where the last step started, and their rows of `out` too."""

@@ -114,6 +114,7 @@ class DataPass:
         self.slack = math.log(self.n) - math.log(torch.finfo(A.dtype).eps / 2)
         self.loops = loops_for(A)
         self.products = products_for(self.loops, A.shape[1])
+        self.weigh_points = getattr(self.products, "weigh_points", None)  # margins, weights and their sum, cell by cell
         self.norms = torch.linalg.vector_norm(A, dim=1)
         self.blocks = self._cache_blocks(A)
         self.buffer = A.new_zeros(0)
@@ -176,21 +177,23 @@ class DataPass:
         return self.loss == "logistic" and not bool((now.smallest > losses.LOGISTIC_IS_EXPONENTIAL).all())
 
     def _sweep(self, blocks: list[tuple[int, Any]], now: Pass, by_loss: bool) -> None:
-        w, g, of = self.products.view(now.w), self.products.view(now.g), now.memory
+        of, view = now.memory, self.products.view
+        w, g = (of.w, of.g) if view is self.loops.view else (view(now.w), view(now.g))
         logistic = self.loss == "logistic"
         loss_sum: Any = 0.0  # a tensor from the first block on
         self.loops.begin(of.smallest, of.weight_sum, of.g)
         for size, points in blocks:
             margins, values, memory = self._workspace(len(w), size)
+            if self.weigh_points and not by_loss:
+                self.weigh_points(w, points, values, of.smallest, of.weight_sum, of.g, logistic)
+                continue
             self.products.margins(w, points, values)
             if by_loss:
                 loss_sum = loss_sum + losses.logistic_sum(margins)
             self.loops.weigh(memory, of.smallest, of.weight_sum, of.g, logistic)
             self.products.add_weighted_points(values, points, g)  # the weights are where the margins were
         torch.log(now.weight_sum, out=now.log_risk)
-        self.loops.shift(of.smallest, logistic, of.log_scale)
-        of.log_scale += math.log(self.n)
-        of.log_risk -= of.log_scale
+        self.loops.finish(of.smallest, self.n, logistic, of.log_scale, of.log_risk)
         if by_loss:
             late = now.smallest > losses.LOGISTIC_IS_EXPONENTIAL
             torch.where(late, now.log_risk, loss_sum.log() - math.log(self.n), out=now.log_risk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -54,9 +55,16 @@ def begin(smallest: Tensor, total: Tensor, g: Tensor) -> None:
     g.zero_()
 
 
-def shift(smallest: Tensor, logistic: bool, out: Tensor) -> None:
-    """out (K,) = losses.weight_shift(smallest)."""
-    out.copy_(losses.weight_shift(smallest, "logistic" if logistic else "exponential"))
+def finish(smallest: Tensor, points: int, logistic: bool, log_scale: Tensor, log_risk: Tensor) -> None:
+    """After the last point: log_scale (K,) = losses.weight_shift(smallest) + log n; log_risk −= log_scale."""
+    log_scale.copy_(losses.weight_shift(smallest, "logistic" if logistic else "exponential"))
+    log_scale.add_(math.log(points))
+    log_risk.sub_(log_scale)
+
+
+def all_finite(x: Tensor) -> bool:
+    """Whether no entry of x (K,) is NaN or infinite."""
+    return bool(torch.isfinite(x).all())
 
 
 def accumulate(

@@ -13,11 +13,11 @@ A naive twin, autograd with `MirrorDescent`, stands in the tests.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -126,26 +126,27 @@ class StackTrainer:
     def _step(self, t: int | Tensor) -> None:
         """Step number t = 1, 2, …; a tensor on a GPU, where nothing may be read back."""
         rule, view, memory = self.plan.step, self.loops.view, self.memory
+        adapts, needs_norm, needs_risk = rule.adapts, rule.needs_norm, rule.needs_risk
         norm = torch.empty_like(self.h)  # a new one: a rule of the user's own may keep it
         norms = view(norm)
         for block, rows in self.rows:
             block.entry_scale(memory.scale[rows])
-            if rule.needs_norm:
+            if needs_norm:
                 block.gradient_norm(norms[rows])
         coefficient = rule.coefficient(Moment(t, norm, self.now.log_scale, self.now.log_risk, self.h))
         lengths = view(coefficient)
         self.now, self.before = self.before, self.now
         for block, rows in self.rows:
-            block.step(lengths[rows], self.now.memory.w[rows], keep_old=rule.adapts)
-        self.data_pass(self.now, rule.needs_risk)
-        if rule.adapts:
+            block.step(lengths[rows], self.now.memory.w[rows], keep_old=adapts)
+        self.data_pass(self.now, needs_risk)
+        if adapts:
             rejected = ~(self.now.log_risk < self.before.log_risk)  # a risk that is not finite is rejected too
             torch.where(rejected, ADAPTIVE_SHRINK * self.h, ADAPTIVE_GROWTH * self.h, out=self.h)
             coefficient.masked_fill_(rejected, 0.0)
         # λ += s_t ‖W_L ⋯ W_2‖ v_t, the coefficient with which A^T v_t entered Z_1
         sums = memory.gradient_sum, memory.mass, memory.log_flow_time
         self.loops.accumulate(lengths * memory.scale, lengths, self.before.memory, *sums)
-        if rule.adapts and (self.captured or bool(rejected.any())):
+        if adapts and (self.captured or bool(rejected.any())):
             self.now.put_back(rejected, self.before)
             for block, rows in self.rows:
                 block.undo(view(rejected)[rows], self.now.memory.w[rows])
@@ -159,8 +160,9 @@ class StackTrainer:
             return {row: self.epoch - steps + count + 1 for row, count in enumerate(finite) if count < steps}
         self.epoch += 1
         self._step(self.epoch)
-        good = np.isfinite(self.now.smallest.numpy())
-        return {} if good.all() else {row: self.epoch for row, is_good in enumerate(good.tolist()) if not is_good}
+        if self.loops.all_finite(self.now.memory.smallest):
+            return {}
+        return {row: self.epoch for row, least in enumerate(self.now.smallest.tolist()) if not math.isfinite(least)}
 
     # ---- the loop ---------------------------------------------------------------------------------------------
     def advance(self, max_steps: int | None = None) -> bool:

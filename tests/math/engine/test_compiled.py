@@ -75,13 +75,50 @@ def test_sums_begin_with_nothing(module):
     assert (smallest == math.inf).all() and not total.any() and not g.any()
 
 
+@pytest.mark.parametrize("module", [compiled, torch_loops], ids=["compiled", "plain"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_numbers_that_are_not_finite_are_seen(module, bad):
+    for place in range(3):
+        x = torch.tensor([1e308, -1e308, 0.0], dtype=torch.float64)
+        assert module.all_finite(module.view(x)) is True
+        x[place] = bad
+        assert module.all_finite(module.view(x)) is False
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("logistic", [True, False])
-def test_the_shift_of_the_weights(logistic):
-    smallest, out = torch.tensor([-2.0, 0.0, 3.0, math.nan, math.inf]), torch.zeros(5)
+def test_the_scale_of_the_weights_and_the_risk(logistic, dtype):
+    smallest = torch.tensor([-2.0, 0.0, 3.0, math.nan, math.inf], dtype=dtype)
     for module in (compiled, torch_loops):
-        module.shift(module.view(smallest), logistic, module.view(out.zero_()))
-        want = losses.weight_shift(smallest, "logistic" if logistic else "exponential")
-        assert torch.equal(out[:3], want[:3]) and torch.isnan(out[3]) and out[4] == math.inf
+        scale, risk = torch.zeros_like(smallest), torch.full_like(smallest, 5.0)
+        module.finish(module.view(smallest), 70, logistic, *map(module.view, (scale, risk)))
+        want = losses.weight_shift(smallest, "logistic" if logistic else "exponential") + math.log(70)
+        assert torch.equal(scale[:3], want[:3]) and torch.isnan(scale[3]) and scale[4] == math.inf
+        assert torch.equal(risk[:3], 5.0 - want[:3]) and torch.isnan(risk[3]) and risk[4] == -math.inf
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("logistic", [True, False])
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_a_pass_cell_by_cell_is_margins_weights_and_their_sum(d, logistic, dtype):
+    """To the bit, over two blocks of points, so that the scale of the first one's sums changes."""
+    w, blocks = random(4, d, dtype=dtype), [random(points, d, seed=points, dtype=dtype) for points in (37, 70)]
+    ends = []
+    for cell_by_cell in (True, False):
+        smallest, total, g = torch.empty(4, dtype=dtype), torch.empty(4, dtype=dtype), torch.empty(4, d, dtype=dtype)
+        sums = [tensor.numpy() for tensor in (smallest, total, g)]
+        compiled.begin(*sums)
+        for points in blocks:
+            columns, V = few_columns.laid_out(points), torch.empty(4, len(points), dtype=dtype)
+            if cell_by_cell:
+                few_columns.weigh_points(w.numpy(), columns, V.numpy(), *sums, logistic)
+            else:
+                few_columns.margins(w.numpy(), columns, V.numpy())
+                compiled.weigh(V.numpy(), *sums, logistic)
+                few_columns.add_weighted_points(V.numpy(), columns, sums[2])
+            ends.append(V)
+        ends += [smallest, total, g]
+    assert len(ends) == 10 and all(torch.equal(mine, twin) for mine, twin in zip(ends[:5], ends[5:], strict=True))
 
 
 def layers(depth: int, width: int, d: int, cells: int, dtype: torch.dtype, seed: int = 0):
@@ -155,7 +192,7 @@ def test_sums_out_of_range_are_told(value, place):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("in_place", [True, False], ids=["in place", "beside"])
-@pytest.mark.parametrize(("width", "d"), [(1, 1), (4, 2), (7, 20), (50, 33)])
+@pytest.mark.parametrize(("width", "d"), [(1, 1), (4, 2), (8, 3), (7, 20), (50, 33)])
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_a_mirror_step_is_ascent_inverse_maps_and_left_products(depth, width, d, in_place, dtype):
     """Every exponent in some cell and layer, scales of its own: the three parts one after the other, in torch."""
@@ -173,22 +210,24 @@ def test_a_mirror_step_is_ascent_inverse_maps_and_left_products(depth, width, d,
             w[cell] = scale[cell, layer] * signed_power(z[cell], exponent[cell, layer].item())
     torch_loops.left_products(want_W, want_left, want_w)
     z, W, w = Z if in_place else torch.zeros_like(Z), torch.zeros_like(Z), torch.zeros_like(g)
-    compiled.mirror_step(*map(compiled.view, (Z, z, W, s, left, right, g, scale, exponent, w)))
+    work = torch.full((4, left.shape[2]), math.nan, dtype=dtype)
+    compiled.mirror_step(*map(compiled.view, (Z, z, W, s, left, right, g, w, scale, exponent, work)))
     for mine, twin in ((z, want_z), (W, want_W), (left, want_left), (w, want_w)):
         torch.testing.assert_close(mine, twin, rtol=500 * rounding, atol=500 * rounding * (1.0 + twin.abs().sum()))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
-def test_signed_powers_are_exact_everywhere(dtype, exponent):
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "beside"])
+def test_signed_powers_are_exact_everywhere(in_place, dtype, exponent):
     tiny = torch.finfo(dtype).smallest_normal
     edge = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, tiny, -tiny, tiny / 8, 1e-15, -1e-15], dtype=dtype)
     z = torch.cat([edge, random(990, dtype=dtype)]).unsqueeze(0)
     want = z.abs().pow(exponent).copysign(z)
     powers, nothing = torch.empty_like(z), z.new_zeros(1, 0, 1)
-    still, one = z.new_zeros(1), z.new_ones(1, 1)
-    by_loop = [z.clone(), z.clone(), powers, still, nothing, nothing, torch.zeros_like(z), one, exponent * one]
-    compiled.mirror_step(*map(compiled.view, [*by_loop, torch.zeros_like(z)]))
+    still, one, before = z.new_zeros(1), z.new_ones(1, 1), z.clone()
+    by_loop = [before, before if in_place else z.clone(), powers, still, nothing, nothing, torch.zeros_like(z)]
+    compiled.mirror_step(*map(compiled.view, [*by_loop, torch.zeros_like(z), one, exponent * one, z.new_zeros(4, 1)]))
     for w in (powers, signed_power(z, exponent), signed_power(z, exponent, torch.empty_like(z))):
         torch.testing.assert_close(w, want, rtol=torch.finfo(dtype).eps, atol=0, equal_nan=True)
         assert np.array_equal(np.signbit(w[z == z].numpy()), np.signbit(want[z == z].numpy())) or w is powers

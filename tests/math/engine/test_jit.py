@@ -64,3 +64,15 @@ def test_code_that_cannot_be_kept_is_compiled_and_told(loaded, monkeypatch):
     monkeypatch.setattr(jit, "CheckedCache", lambda function: (_ for _ in ()).throw(RuntimeError("no locator")))
     value, _, (note,) = loaded()
     assert (value, "no folder for it can be written" in note) == (27.0, True)
+
+
+def test_code_is_compiled_anew_when_a_module_beside_its_own_has_changed(loaded, monkeypatch, tmp_path):
+    """It may hold what it calls there; numba by itself looks at the function's own file. Nothing is said of it."""
+    (tmp_path / "sources").mkdir()
+    beside = tmp_path / "sources" / "points.py"
+    monkeypatch.setattr(jit, "FOLDER", beside.parent)
+    for text in ("one", "two"):
+        beside.write_text(text)
+        jit.sources.cache_clear()
+        assert [loaded(), loaded()] == [(27.0, True, []), (27.0, False, [])]
+    jit.sources.cache_clear()

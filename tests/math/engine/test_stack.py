@@ -201,7 +201,7 @@ def test_segments_of_a_block():
     potentials = [(phi,) for phi in (Lp(3.0), Lp(3.0), Quadratic(), Lp(1.5), Lp(1.5), Lp(1.5))]
     block = Block(potentials, [torch.ones(6, 1, 4, dtype=torch.float64)])
     assert [segment.rows for segment in block.segments] == [slice(0, 2), slice(2, 3), slice(3, 6)]
-    assert block.factors[3].tolist() == pytest.approx([1.5, 1.5, 2, 3, 3, 3])
+    assert block.q.tolist() == pytest.approx([1.5, 1.5, 2, 3, 3, 3])
     state = block.z
     for keep_old in ({}, {"keep_old": True}):
         block.step(np.zeros(6), np.zeros((6, 4)), **keep_old)

@@ -25,17 +25,18 @@ from mdcore.math.engine.compiled.layers import (
 from mdcore.math.engine.compiled.points import (
     accumulate,
     add_weighted_points,
+    all_finite,
     begin,
+    finish,
     margins,
-    shift,
     still_below_rounding,
     weigh,
 )
 
 __all__ = [
-    "FUSED_EXPONENTS", "accumulate", "add_weighted_points", "ascend", "begin", "entry_scale", "gradient_norm",
-    "laid_out", "left_products", "margins", "mirror_step", "restore", "right_products", "shift", "still_below_rounding",
-    "view", "weigh",
+    "FUSED_EXPONENTS", "accumulate", "add_weighted_points", "all_finite", "ascend", "begin", "entry_scale",
+    "finish", "gradient_norm", "laid_out", "left_products", "margins", "mirror_step", "restore", "right_products",
+    "still_below_rounding", "view", "weigh",
 ]  # fmt: skip
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from mdcore.math.engine.compiled import view
-from mdcore.math.engine.compiled.jit import Array, compiled
+from mdcore.math.engine.compiled.jit import Array, compiled, inlined
+from mdcore.math.engine.compiled.points import weigh
 
-__all__ = ["add_weighted_points", "laid_out", "margins", "view"]
+__all__ = ["add_weighted_points", "laid_out", "margins", "view", "weigh_points"]
 
 CHUNK = 2048  # points whose columns, margins and weights stay in the first cache
 
@@ -21,7 +22,7 @@ def laid_out(A: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(A.numpy().T)
 
 
-@compiled
+@inlined
 def margins(w: Array, columns: Array, out: Array) -> None:
     """out (K, n) = w A^T for w (K, d), A^T = `columns` (d, n)."""
     d, size = columns.shape
@@ -40,7 +41,7 @@ def margins(w: Array, columns: Array, out: Array) -> None:
                         m[n] += a * x[n] + b * y[n]
 
 
-@compiled
+@inlined
 def add_weighted_points(V: Array, columns: Array, g: Array) -> None:
     """g (K, d) += V A for weights V (K, n), A^T = `columns` (d, n)."""
     d, size = columns.shape
@@ -57,3 +58,13 @@ def add_weighted_points(V: Array, columns: Array, g: Array) -> None:
                 g[k, j] += a
                 if last > j:
                     g[k, last] += b
+
+
+@compiled
+def weigh_points(w: Array, columns: Array, out: Array, smallest: Array, total: Array, g: Array, logistic: bool) -> None:
+    """`margins` into `out`, `weigh` and `add_weighted_points`, a cell at a time while its margins are in the cache."""
+    for k in range(w.shape[0]):
+        one = slice(k, k + 1)
+        margins(w[one], columns, out[one])
+        weigh(out[one], smallest[one], total[one], g[one], logistic)
+        add_weighted_points(out[one], columns, g[one])

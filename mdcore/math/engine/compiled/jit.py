@@ -1,20 +1,24 @@
 """How the loops are compiled, and how the compiled code is kept between processes.
 
 numba keeps compiled code in files without a checksum, and runs what it finds there: a flipped bit is another program.
-Here every file ends with a sha256 of the rest, of its name and of how the code was compiled. One that does not match
+Here every file ends with a sha256 of the rest and of its name. One that does not match
 is compiled anew and written over, and so is one that cannot be read. Where the package's folder cannot be written, the
 user's cache folder holds the files; where nothing can be, the code is compiled for this process alone.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile, UserWideCacheLocator
+from numba.core.cpu import CPUTargetOptions
+from numba.core.options import TargetOptions
 from numpy.typing import NDArray
 
 Array = NDArray[Any]  # the memory of a tensor: float32 or float64
@@ -22,7 +26,19 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 NOTES: list[str] = []  # what there is to tell of the kept code
 BEFORE_COMPILING: list[Callable[[], None]] = []  # called when the code of a function is not there, and is compiled
-_FASTMATH, _ERRORS = ("contract", "nsz", "reassoc"), "numpy"
+FOLDER = Path(__file__).parent
+# No function allocates, so none needs the counts of references that numba keeps for every array and part of one.
+_HOW: dict[str, Any] = {"fastmath": {"contract", "nsz", "reassoc"}, "error_model": "numpy", "_nrt": False}
+CPUTargetOptions.noalias = TargetOptions.Mapping("noalias")  # the compiler has this flag, and no option that sets it
+
+
+@functools.cache
+def sources() -> str:
+    """sha256 of the modules of this folder: the code of a function holds that of those it calls, of other modules too.
+
+    numba looks at the function's own file only.
+    """
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(FOLDER.glob("*.py")))).hexdigest()
 
 
 def compiled(function: Function) -> Function:
@@ -30,7 +46,19 @@ def compiled(function: Function) -> Function:
 
     Sums are taken in an order of the compiler's choice, but the same one on every run: results repeat to the bit.
     """
-    how: dict[str, Any] = {"fastmath": set(_FASTMATH), "error_model": _ERRORS}
+    return _kept(function, **_HOW)
+
+
+def inlined(function: Function) -> Function:
+    """`compiled`, and copied into the compiled functions that call it: what is a constant there is one here too.
+
+    No array that the function writes may share memory with another argument: the compiler relies on it, and takes four
+    or eight columns at once.
+    """
+    return _kept(function, **_HOW, noalias=True, forceinline=True)
+
+
+def _kept(function: Function, **how: Any) -> Function:
     dispatcher: Any = numba.njit(**how)(function)
     try:
         dispatcher._cache = CheckedCache(function)
@@ -61,7 +89,7 @@ class CheckedFiles(IndexDataCacheFile):
 
     def _digest(self, path: str) -> Any:
         name = path.removeprefix(self._cache_path)
-        return hashlib.sha256(f"{name} {self._version} {_FASTMATH} {_ERRORS}\n".encode())
+        return hashlib.sha256(f"{name} {self._version}\n".encode())
 
     def _verify(self, path: str) -> None:
         with open(path, "rb") as file:
@@ -94,7 +122,8 @@ class CheckedCache(FunctionCache):
     def __init__(self, function: Callable[..., Any]):
         super().__init__(function)
         name = f"{self._impl.filename_base}.sha256"
-        self._cache_file = CheckedFiles(self._cache_path, name, self._impl.locator.get_source_stamp())
+        stamp = self._impl.locator.get_source_stamp(), sources()
+        self._cache_file = CheckedFiles(self._cache_path, name, stamp)
         if isinstance(self._impl.locator, UserWideCacheLocator):
             note("compiled code is kept in the user's cache folder, as that of the package cannot be written")
 

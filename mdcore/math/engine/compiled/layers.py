@@ -8,13 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from mdcore.math.engine.compiled.jit import Array, compiled
+from mdcore.math.engine.compiled.jit import Array, compiled, inlined
 
 SMALLEST, LARGEST = 1e-100, 1e100  # between them sums of powers keep all their digits, and so do their products
 FUSED_EXPONENTS = (0.5, 1.0, 2.0)  # of the inverse mirror maps that `mirror_step` takes itself
+FEW_COLUMNS = 8  # of a layer: from 2 up to here, loops run over its rows
 
 
-@compiled
+@inlined
+def _copy(x: Array, y: Array) -> None:
+    for j in range(y.size):
+        y[j] = x[j]
+
+
+@inlined
 def _add_outer(z: Array, s: float, b: Array, a: Array) -> None:
     """z (r, m) += s b^T a."""
     for i in range(z.shape[0]):
@@ -23,7 +30,7 @@ def _add_outer(z: Array, s: float, b: Array, a: Array) -> None:
             z[i, j] += t * a[j]
 
 
-@compiled
+@inlined
 def _shifted_outer(before: Array, z: Array, s: float, b: Array, a: Array) -> None:
     """z (r, m) = before + s b^T a; not for z = before, for which the compiler's loop is five times as slow."""
     for i in range(z.shape[0]):
@@ -32,19 +39,22 @@ def _shifted_outer(before: Array, z: Array, s: float, b: Array, a: Array) -> Non
             z[i, j] = before[i, j] + t * a[j]
 
 
-@compiled
-def _dot(x: Array, y: Array) -> Any:
-    total = x.dtype.type(0)
-    for j in range(x.size):
-        total += x[j] * y[j]
-    return total
+@inlined
+def _matrix_times_column(W: Array, a: Array, out: Array) -> None:
+    """out (r,) = W (r, m) a (m,)."""
+    for i in range(out.size):
+        total = out.dtype.type(0)
+        for j in range(a.size):
+            total += W[i, j] * a[j]
+        out[i] = total
 
 
-@compiled
+@inlined
 def _row_times_matrix(b: Array, W: Array, out: Array) -> None:
     """out (m,) = b (r,) W (r, m)."""
     rows = W.shape[0]
-    out[:] = 0.0
+    for j in range(out.size):
+        out[j] = 0.0
     for i in range(0, rows - 4, 5):
         b0, b1, b2, b3, b4 = b[i], b[i + 1], b[i + 2], b[i + 3], b[i + 4]
         for j in range(out.size):
@@ -68,57 +78,160 @@ def _ascend_layer(before: Array, z: Array, s: float, b: Array, a: Array) -> None
 def ascend(before: Array, z: Array, coefficient: Array, left: Array, right: Array, g: Array) -> None:
     """z = before + coefficient b_l^T a_l^T in every layer; left (K, L−1, k): b_1 … b_{L−1}, right: a_2 … a_L."""
     cells, hidden, _ = left.shape
-    one = np.ones(1, z.dtype)
     for k in range(cells):
         start = 0
-        for layer in range(hidden + 1):
-            b = left[k, layer] if layer < hidden else one
+        for layer in range(hidden):
             a = g[k] if layer == 0 else right[k, layer - 1]
-            end = start + b.size * a.size
-            _ascend_layer(before[k, start:end], z[k, start:end], coefficient[k], b, a)
+            end = start + left.shape[2] * a.size
+            _ascend_layer(before[k, start:end], z[k, start:end], coefficient[k], left[k, layer], a)
             start = end
+        a = g[k] if hidden == 0 else right[k, hidden - 1]
+        for j in range(a.size):
+            z[k, start + j] = before[k, start + j] + coefficient[k] * a[j]
 
 
-@compiled
+@inlined
+def _power(z: float, scale: float, exponent: float) -> Any:
+    """scale sign(z)|z|^exponent for the exponents 1, 2 and ½; a loop asks once which, where it is given a constant."""
+    if exponent == 1.0:
+        return scale * z
+    if exponent == 2.0:
+        return scale * (abs(z) * z)
+    return scale * math.copysign(math.sqrt(abs(z)), z)
+
+
+@inlined
+def _powers(z: Array, scale: float, exponent: float, w: Array) -> None:
+    for j in range(z.size):
+        w[j] = _power(z[j], scale, exponent)
+
+
+@inlined
 def _signed_power(z: Array, scale: float, exponent: float, w: Array) -> None:
     """w = scale sign(z)|z|^exponent for the exponents 1, 2 and ½."""
     if exponent == 1.0:
-        for j in range(z.size):
-            w[j] = scale * z[j]
+        _powers(z, scale, 1.0, w)
     elif exponent == 2.0:
-        for j in range(z.size):
-            w[j] = scale * (abs(z[j]) * z[j])
+        _powers(z, scale, 2.0, w)
     else:
-        for j in range(z.size):
-            w[j] = scale * math.copysign(math.sqrt(abs(z[j])), z[j])
+        _powers(z, scale, 0.5, w)
+
+
+@inlined
+def _step_row(
+    z: Array, w: Array, t: float, a: Array, scale: float, exponent: float, left: float, out: Array
+) -> None:  # fmt: skip
+    """One row of `_step_in_place`, added to `out`."""
+    for j in range(out.size):
+        x = z[j] + t * a[j]
+        z[j] = x
+        x = _power(x, scale, exponent)
+        w[j] = x
+        out[j] += left * x
+
+
+@inlined
+def _step_five_rows(
+    z0: Array, z1: Array, z2: Array, z3: Array, z4: Array, w0: Array, w1: Array, w2: Array, w3: Array, w4: Array,
+    t0: float, t1: float, t2: float, t3: float, t4: float, a: Array, scale: float, exponent: float,
+    b0: float, b1: float, b2: float, b3: float, b4: float, out: Array,
+) -> None:  # fmt: skip
+    """Five rows of `_step_in_place`, each an array of its own, since the compiler asks whether any two overlap."""
+    for j in range(out.size):
+        x0, x1, x2, x3 = z0[j] + t0 * a[j], z1[j] + t1 * a[j], z2[j] + t2 * a[j], z3[j] + t3 * a[j]
+        x4 = z4[j] + t4 * a[j]
+        z0[j], z1[j], z2[j], z3[j], z4[j] = x0, x1, x2, x3, x4
+        x0, x1, x2 = _power(x0, scale, exponent), _power(x1, scale, exponent), _power(x2, scale, exponent)
+        x3, x4 = _power(x3, scale, exponent), _power(x4, scale, exponent)
+        w0[j], w1[j], w2[j], w3[j], w4[j] = x0, x1, x2, x3, x4
+        out[j] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3 + b4 * x4
+
+
+@inlined
+def _step_few_columns(
+    z: Array, w: Array, t: Array, a: Array, scale: float, exponent: float, left: Array, out: Array
+) -> None:  # fmt: skip
+    """`_step_in_place` for few columns, two at a time: the loops run over the rows."""
+    for j in range(0, a.size, 2):
+        last = min(j + 1, a.size - 1)
+        sum_x = sum_y = out.dtype.type(0)
+        if last > j:
+            for i in range(t.size):
+                x, y = z[i, j] + t[i] * a[j], z[i, last] + t[i] * a[last]
+                z[i, j], z[i, last] = x, y
+                x, y = _power(x, scale, exponent), _power(y, scale, exponent)
+                w[i, j], w[i, last] = x, y
+                sum_x, sum_y = sum_x + left[i] * x, sum_y + left[i] * y
+            out[last] = sum_y
+        else:
+            for i in range(t.size):
+                x = z[i, j] + t[i] * a[j]
+                z[i, j] = x
+                x = _power(x, scale, exponent)
+                w[i, j] = x
+                sum_x += left[i] * x
+        out[j] = sum_x
+
+
+@inlined
+def _step_in_place(
+    z: Array, w: Array, t: Array, a: Array, scale: float, exponent: float, left: Array, out: Array
+) -> None:  # fmt: skip
+    """z (r, m) += t^T a, w = scale sign(z)|z|^exponent and out (m,) = left w: every entry is read and written once.
+
+    t (r,) is the coefficient times the left product before the step, left (r,) the one after it; a (m,).
+    """
+    if 1 < a.size <= FEW_COLUMNS:
+        _step_few_columns(z, w, t, a, scale, exponent, left, out)
+        return
+    for j in range(out.size):
+        out[j] = 0.0
+    for i in range(0, t.size - 4, 5):
+        _step_five_rows(
+            z[i], z[i + 1], z[i + 2], z[i + 3], z[i + 4], w[i], w[i + 1], w[i + 2], w[i + 3], w[i + 4],
+            t[i], t[i + 1], t[i + 2], t[i + 3], t[i + 4], a, scale, exponent,
+            left[i], left[i + 1], left[i + 2], left[i + 3], left[i + 4], out,
+        )  # fmt: skip
+    for i in range(t.size - t.size % 5, t.size):
+        _step_row(z[i], w[i], t[i], a, scale, exponent, left[i], out)
 
 
 @compiled
 def mirror_step(
-    before: Array, z: Array, w: Array, coefficient: Array, left: Array, right: Array, g: Array,
-    scale: Array, exponent: Array, product: Array,
+    before: Array, z: Array, w: Array, coefficient: Array, left: Array, right: Array, g: Array, product: Array,
+    scale: Array, exponent: Array, work: Array,
 ) -> None:  # fmt: skip
     """`ascend`, w = scale sign(z)|z|^exponent and `left_products` in one, layer by layer while each is in the cache.
 
-    scale, exponent (K, L): exponents 1, 2 and ½; product (K, d) is the end-to-end weight.
+    product (K, d) is the end-to-end weight; scale, exponent (K, L): exponents 1, 2 and ½; `work` (4, k) is overwritten.
     """
     cells, hidden, width = left.shape
-    one = np.ones(1, z.dtype)
-    mine, below = np.empty(width, z.dtype), np.empty(width, z.dtype)
+    in_place = before is z
+    one = work[0, :1]
+    one[0] = 1.0
     for k in range(cells):
         end = z.shape[1]
+        mine, below = work[1], work[2]
         for layer in range(hidden, -1, -1):
-            b = left[k, layer] if layer < hidden else one
             a = g[k] if layer == 0 else right[k, layer - 1]
-            start = end - b.size * a.size
-            _ascend_layer(before[k, start:end], z[k, start:end], coefficient[k], b, a)
-            _signed_power(z[k, start:end], scale[k, layer], exponent[k, layer], w[k, start:end])
-            out = below if layer else product[k]
-            if layer == hidden:
-                out[:] = w[k, start:end]
+            t, above = work[3, : width if layer < hidden else 1], mine if layer < hidden else one
+            for i in range(t.size):
+                t[i] = coefficient[k] * left[k, layer, i] if layer < hidden else coefficient[k]
+            start, out = end - t.size * a.size, below if layer else product[k]
+            shape, power, factor = (t.size, a.size), exponent[k, layer], scale[k, layer]
+            w_l = w[k, start:end].reshape(shape)
+            if not in_place:
+                _shifted_outer(before[k, start:end].reshape(shape), z[k, start:end].reshape(shape), 1.0, t, a)
+                _signed_power(z[k, start:end], factor, power, w[k, start:end])
+                _row_times_matrix(above, w_l, out)
+            elif power == 1.0:
+                _step_in_place(z[k, start:end].reshape(shape), w_l, t, a, factor, 1.0, above, out)
+            elif power == 2.0:
+                _step_in_place(z[k, start:end].reshape(shape), w_l, t, a, factor, 2.0, above, out)
             else:
-                _row_times_matrix(mine, w[k, start:end].reshape(b.size, a.size), out)
-                left[k, layer] = mine
+                _step_in_place(z[k, start:end].reshape(shape), w_l, t, a, factor, 0.5, above, out)
+            if layer < hidden:
+                _copy(mine, left[k, layer])
             mine, below = below, mine
             end = start
 
@@ -130,10 +243,10 @@ def left_products(W: Array, left: Array, w: Array) -> None:
     columns = w.shape[1]
     for k in range(cells):
         if hidden == 0:
-            w[k] = W[k]
+            _copy(W[k], w[k])
             continue
         end = W.shape[1] - width
-        left[k, hidden - 1] = W[k, end:]
+        _copy(W[k, end:], left[k, hidden - 1])
         for layer in range(hidden - 1, 0, -1):
             start = end - width * width
             _row_times_matrix(left[k, layer], W[k, start:end].reshape(width, width), left[k, layer - 1])
@@ -149,9 +262,9 @@ def right_products(W: Array, g: Array, right: Array) -> None:
         start = 0
         for layer in range(hidden):
             a = g[k] if layer == 0 else right[k, layer - 1]
-            for row in range(width):
-                right[k, layer, row] = _dot(W[k, start : start + a.size], a)
-                start += a.size
+            end = start + width * a.size
+            _matrix_times_column(W[k, start:end].reshape((width, a.size)), a, right[k, layer])
+            start = end
 
 
 @compiled

@@ -140,16 +140,33 @@ def weigh(margins: Array, smallest: Array, total: Array, g: Array, logistic: boo
         smallest[k] = least if added == added else np.nan
 
 
+@compiled
 def begin(smallest: Array, total: Array, g: Array) -> None:
     """What `weigh` goes on from, before the first point."""
-    smallest.fill(np.inf)
-    total.fill(0.0)
-    g.fill(0.0)
+    for k in range(g.shape[0]):
+        smallest[k], total[k] = np.inf, 0.0
+        for j in range(g.shape[1]):
+            g[k, j] = 0.0
 
 
-def shift(smallest: Array, logistic: bool, out: Array) -> None:
-    """out (K,) = losses.weight_shift(smallest)."""
-    np.maximum(smallest, 0.0 if logistic else -np.inf, out=out)
+@compiled
+def finish(smallest: Array, points: int, logistic: bool, log_scale: Array, log_risk: Array) -> None:
+    """After the last point: log_scale (K,) = losses.weight_shift(smallest) + log n; log_risk −= log_scale."""
+    log_n = smallest.dtype.type(math.log(points))
+    for k in range(smallest.size):
+        c = smallest[k]
+        c = c if c > 0.0 or c != c or not logistic else smallest.dtype.type(0)
+        log_scale[k] = c + log_n
+        log_risk[k] -= log_scale[k]
+
+
+@compiled
+def all_finite(x: Array) -> bool:
+    """Whether no entry of x (K,) is NaN or infinite."""
+    good = True
+    for k in range(x.size):
+        good = good and np.isfinite(x[k])
+    return good
 
 
 @compiled
