@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import time
 
 import pytest
 import torch
-from fake_grids import fake_cells
+from fake_grids import FakeCell, fake_cells
 from simulated_runs import Run, World, stacks_of
 
 from mdcore.math.engine.plans import CellPlan, StackPlan, log_spaced_epochs
@@ -17,8 +18,8 @@ from mdcore.math.potentials import Lp
 from mdcore.math.step_rules import StepRule
 from mdcore.problems.synthetic import synthetic_data
 from mdcore.runner.stacks import compose
-from mdcore.runner.times import past
-from mdcore.runner.times.expected import COMPILE, START, Expectation, makespan, spent
+from mdcore.runner.times import cost, past
+from mdcore.runner.times.expected import COMPILE, START, Expectation, keys_of, makespan, spent
 from mdcore.runner.times.past import Spent
 from mdcore.runner.times.progress import Log, Progress
 from mdcore.runner.times.running import Running
@@ -216,6 +217,50 @@ def test_speeds_are_medians_of_the_newest_by_kind_of_work():
     assert stack.model.kind == "steps"
     assert expectation.speed(stack) == 3.0
     assert Expectation([some_spent(kind=START), some_spent(kind=COMPILE)]).speed(stack) == 1.0
+
+
+def test_the_speed_of_a_stack_that_was_measured_counts_the_more_the_more_often():
+    (stack,) = compose(fake_cells(2))
+    keys, others = keys_of(stack.cells), [some_spent()] * 15  # 3 times the model's seconds
+    for times, speed in ((0, 3.0), (1, math.sqrt(3.0 * 12.0)), (3, 3.0**0.25 * 12.0**0.75)):
+        for key in ("stack", "alike"):
+            own = [some_spent(kind="layers", training=24.0, **{key: getattr(keys, key)})] * times
+            assert Expectation([*own, *others]).speed(stack) == pytest.approx(speed)
+    short = some_spent(stack=keys.stack, modelled=0.1, training=1.0)
+    assert Expectation([short, *others]).speed(stack) == 3.0
+
+
+def test_what_another_cost_model_expected_is_not_compared_with(monkeypatch, tmp_path):
+    monkeypatch.setenv("MDCORE_CACHE", str(tmp_path))
+    past.write(some_spent())
+    assert past.read() == [some_spent()]
+    (tmp_path / "cost.py").write_text("SECONDS_PER_STEP = 1.0\n")
+    monkeypatch.setattr(past.cost, "__file__", str(tmp_path / "cost.py"))
+    assert past.read() == []
+
+
+def test_what_a_step_costs_whatever_it_holds():
+    """A map that is not compiled is taken once for all cells of a potential and depth; a step that may be refused."""
+
+    def steps(*potentials, rule="normalized", depths=(1,)):
+        cells = [
+            FakeCell("cell", {**fake_cells(1)[0].config, "potential": phi, "step": {"rule": rule}, "depth": depth}, "d")
+            for phi in potentials
+            for depth in depths
+        ]
+        return cost.model(cells).steps / 100 - len(cells) * (8 * cost.SECONDS_PER_NUMBER)
+
+    lp = {"lp": {"p": 1.1}}
+    entries = 2 * cost.SECONDS_PER_WEIGHT
+    plain = cost.SECONDS_PER_STEP + cost.SECONDS_PER_BLOCK
+    one = plain + cost.SECONDS_PER_CELL
+    assert steps("quadratic") == pytest.approx(one + entries)
+    assert steps("quadratic", rule="adaptive") == pytest.approx(cost.ADAPTING * one + entries)
+    assert steps("quadratic", rule="my_rules:mine") == steps("quadratic")
+    assert steps(lp) == pytest.approx(one + 6 * (cost.SECONDS_PER_MAP + entries))
+    assert steps(lp, lp) - steps(lp) == pytest.approx(cost.SECONDS_PER_CELL + 6 * entries)
+    deeper = steps(lp, depths=(1, 2)) - steps(lp)
+    assert deeper > cost.SECONDS_PER_BLOCK + cost.SECONDS_PER_CELL + 6 * cost.SECONDS_PER_MAP
 
 
 def test_on_a_crowded_machine_more_is_expected_until_something_is_known(monkeypatch):

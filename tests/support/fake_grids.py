@@ -35,5 +35,5 @@ class FakeCell:
 def fake_cells(count: int, data_key: str = "data", **changes) -> list[FakeCell]:
     """Cells of one dataset that differ in their seed."""
     dataset = {"name": "synthetic", "dim": 2, "n": 4}
-    base = {"dataset": dataset, "potential": "quadratic", "depth": 1, "epochs": 100}
+    base = {"dataset": dataset, "potential": "quadratic", "depth": 1, "epochs": 100, "step": {"rule": "normalized"}}
     return [FakeCell(f"cell_s{s}", base | changes | {"seed": s}, data_key) for s in range(count)]

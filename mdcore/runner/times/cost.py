@@ -5,6 +5,7 @@ Plans and ETAs begin with it; what this machine has really measured corrects it 
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from functools import lru_cache
 from mdcore.config.cell import name_of, parameters_of
 from mdcore.math.engine.plans import log_spaced_epochs
 from mdcore.math.potentials import BUILTIN, Potential
+from mdcore.math.step_rules import RULES
 from mdcore.problems.sources import SOURCES
 
 # Measured on a processor with AVX2. Of one step of a stack and of each of its depths, whatever it holds; of a cell:
-SECONDS_PER_STEP, SECONDS_PER_BLOCK, SECONDS_PER_CELL = 1e-4, 1.5e-5, 3e-6
-SECONDS_PER_MAP = 8e-6  # times `Potential.map_cost`, where the map is not one of the compiled ones
+SECONDS_PER_STEP, SECONDS_PER_BLOCK, SECONDS_PER_CELL = 4e-5, 5e-6, 4e-7
+SECONDS_PER_MAP = 4e-6  # times `Potential.map_cost`, for each map of a depth that is not one of the compiled ones
+KINDS = "steps", "passes", "layers"  # what most of a step goes to
+ADAPTING = 2.2  # of all these, where a step may be refused
 SECONDS_PER_NUMBER = 2.4e-10  # for each of the n·d numbers of the data
 SECONDS_PER_WEIGHT = 2e-9  # for each entry of the layers, times `Potential.map_cost`
 # Of a cell and logged epoch: the metrics of its predictor and of its layers (singular values), and its certificate.
@@ -65,8 +69,9 @@ class Model:
     """Seconds that cells trained together are expected to take, as a function of the share of their steps they take.
 
     share · steps + r · logged, where r is the share of the logged epochs among these steps (the early ones are logged
-    one and all), steps = epochs · (s + blocks + Σ (c + a·n·d + w·weights·map)) and logged = Σ rows · (what one costs),
-    both sums over the cells. `kind`: what most of it goes to.
+    one and all), steps = epochs · (fixed + Σ (a·n·d + w·weights·map)) and logged = Σ rows · (what one costs), both
+    sums over the cells; fixed = s + b·blocks + c·cells + Σ m·map, over the maps that are not compiled, more where steps
+    may be refused. `kind`: what most of it goes to.
     """
 
     steps: float
@@ -83,13 +88,19 @@ def model(cells: Sequence) -> Model:
     """The model of cells in one stack."""
     blocks = {(cell.config["depth"], cell.config.get("width")) for cell in cells}
     epochs = cells[0].config["epochs"]
-    fixed, passes, layers, logged = SECONDS_PER_STEP + SECONDS_PER_BLOCK * len(blocks), 0.0, 0.0, 0.0
+    fixed = SECONDS_PER_STEP + SECONDS_PER_BLOCK * len(blocks) + SECONDS_PER_CELL * len(cells)
+    maps: dict[tuple, float] = {}
+    passes = layers = logged = 0.0
     for cell in cells:
         config = cell.config
         (n, d), entries, dear = data_size(config), weights(config), map_cost(config)
-        fixed += SECONDS_PER_CELL + (SECONDS_PER_MAP * dear if dear > 1 else 0.0)
+        if dear > 1:
+            maps[config["depth"], config.get("width"), json.dumps(config["potential"], sort_keys=True)] = dear
         passes += SECONDS_PER_NUMBER * n * d
         layers += SECONDS_PER_WEIGHT * dear * entries
         logged += rows(config) * (SECONDS_PER_ROW + ROW_PER_WEIGHT * entries + ROW_PER_NUMBER * n * d)
-    kind = max((fixed, "steps"), (passes, "passes"), (layers, "layers"))[1]
+    fixed += SECONDS_PER_MAP * sum(maps.values())
+    if (rule := RULES.get(cells[0].config["step"]["rule"])) and rule.adapts:
+        fixed *= ADAPTING
+    kind = max(zip((fixed, passes, layers), KINDS))[1]
     return Model(epochs * (fixed + passes + layers), logged, (epochs, cells[0].config.get("log_points", 120)), kind)

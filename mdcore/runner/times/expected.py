@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdcore.runner.times.cost import data_size, model
+from mdcore.runner.times.cost import KINDS, data_size, model
 from mdcore.runner.times.past import Spent
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ BESIDES = 3.0  # seconds of a stack that are not training: kernel, data, referen
 STOPPING_SHARE, STOPPING_SHARE_2D = 0.45, 0.1
 START, COMPILE = "start", "compile"  # kinds of time that no stack has cost, and seconds of them
 STARTS = {START: 3.0, COMPILE: 15.0}
+LEAST_MODELLED = 0.2  # seconds; of less most is fixed, and tells nothing of the speed
 NEWEST = 15  # values of a median: a machine changes, and what else it does
 RULES = ("epochs", "stop", "step", "loss", "dtype")
 
@@ -77,9 +78,10 @@ class Expectation:
         speeds: dict[str, list[float]] = defaultdict(list)
         for one in past:
             self._sort_in(one, self._past)
-            if one.modelled > 0.2 and one.kind not in STARTS:  # of less the fixed part is the most
-                speeds[one.kind].append(one.training / one.modelled)
-        self._speeds = {name: median(values[-NEWEST:]) for name, values in speeds.items()}
+            if one.modelled > LEAST_MODELLED and one.kind not in STARTS:
+                for name in (one.kind, one.stack, one.alike):
+                    speeds[name].append(one.training / one.modelled)
+        self._speeds = {name: (median(values[-NEWEST:]), len(values)) for name, values in speeds.items()}
 
     @staticmethod
     def _sort_in(one: Spent, by_key: dict[str, list[Spent]]) -> None:
@@ -91,11 +93,14 @@ class Expectation:
         if new is not None:
             self._sort_in(new, self._now)
 
-    def _known(self, stack: Stack, keys: int) -> list[Spent]:
-        """The newest under the closest of the stack's first `keys` that is known; the fourth stands for all stacks."""
+    def _keys_of(self, stack: Stack) -> tuple[str, ...]:
         if stack.name not in self._keys:
             self._keys[stack.name] = (*keys_of(stack.cells), "")
-        for key in self._keys[stack.name][:keys]:
+        return self._keys[stack.name]
+
+    def _known(self, stack: Stack, keys: int) -> list[Spent]:
+        """The newest under the closest of the stack's first `keys` that is known; the fourth stands for all stacks."""
+        for key in self._keys_of(stack)[:keys]:
             if spent := self._now.get(key) or self._past.get(key):
                 return spent[-NEWEST:]
         return []
@@ -114,8 +119,17 @@ class Expectation:
         return bool(self._known(stack, 2))
 
     def speed(self, stack: Stack) -> float:
-        """Seconds measured in earlier runs over those of the cost model, for the kind of its work."""
-        return self._speeds.get(stack.model.kind) or (median(self._speeds.values()) if self._speeds else self._crowd)
+        """Seconds measured in earlier runs over those of the cost model, for the kind of its work.
+
+        The more often this stack was measured, or one that differs little, the more that counts instead.
+        """
+        usual = {kind: self._speeds[kind][0] for kind in KINDS if kind in self._speeds}
+        speed = usual.get(stack.model.kind) or median(usual.values() or [self._crowd])
+        for key in self._keys_of(stack)[:2]:
+            if key in self._speeds:
+                own, times = self._speeds[key]
+                return own ** (times / (times + 1)) * speed ** (1 / (times + 1))
+        return speed
 
     def training(self, stack: Stack) -> float:
         """Expected seconds of training."""

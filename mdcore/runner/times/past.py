@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdcore.files import atomic_write
+from mdcore.runner.times import cost
 
 FILE = "seconds.jsonl"
 KEPT = 500  # lines; twice as many are cut down to these
@@ -43,8 +44,10 @@ def place() -> Path | None:
 
 
 def machine() -> str:
-    """A digest that tells this machine from others that share a home."""
-    return hashlib.sha256(f"{platform.node()} {os.cpu_count()} {platform.machine()}".encode()).hexdigest()[:8]
+    """A digest that tells this machine from others that share a home, and the cost model from those before it."""
+    model = Path(cost.__file__).read_bytes()
+    here = f"{platform.node()} {os.cpu_count()} {platform.machine()}"
+    return hashlib.sha256(here.encode() + model).hexdigest()[:8]
 
 
 def crowd() -> float:
