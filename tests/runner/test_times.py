@@ -263,6 +263,19 @@ def test_what_a_step_costs_whatever_it_holds():
     assert deeper > cost.SECONDS_PER_BLOCK + cost.SECONDS_PER_CELL + 6 * cost.SECONDS_PER_MAP
 
 
+@pytest.mark.parametrize(
+    ("parameters", "size"),
+    [
+        ({}, (1000, 100)),
+        ({"n": 15, "dim": 7}, (15, 7)),
+        ({"n": -1, "dim": "wide"}, (1000, 100)),
+        ({"dim": 7}, (1000, 7)),
+    ],
+)
+def test_the_size_of_data_that_a_file_of_the_users_makes(parameters, size):
+    assert cost.data_size({"dataset": {"name": "my_data:make", **parameters}}) == size
+
+
 def test_on_a_crowded_machine_more_is_expected_until_something_is_known(monkeypatch):
     (stack,) = compose(fake_cells(2))
     quiet, crowded = Expectation(), Expectation(crowd=3.0)
