@@ -270,7 +270,7 @@ class Scaled(Potential):
 
     @classmethod
     def map_cost(cls, parameters: Mapping[str, Any]) -> float:
-        return 60.0  # Newton's method
+        return 100.0  # Newton's method
 
     def value_per_entry(self, w: Tensor) -> Tensor:
         square = w * w

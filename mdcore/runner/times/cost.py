@@ -18,14 +18,14 @@ from mdcore.math.step_rules import RULES
 from mdcore.problems.sources import SOURCES
 
 # Measured on a processor with AVX2. Of one step of a stack and of each of its depths, whatever it holds; of a cell:
-SECONDS_PER_STEP, SECONDS_PER_BLOCK, SECONDS_PER_CELL = 4e-5, 5e-6, 4e-7
-SECONDS_PER_MAP = 4e-6  # times `Potential.map_cost`, for each map of a depth that is not one of the compiled ones
+SECONDS_PER_STEP, SECONDS_PER_BLOCK, SECONDS_PER_CELL = 6e-5, 7e-6, 6e-7
+SECONDS_PER_MAP = 6e-6  # times `Potential.map_cost`, for each map of a depth that is not one of the compiled ones
 KINDS = "steps", "passes", "layers"  # what most of a step goes to
 ADAPTING = 2.2  # of all these, where a step may be refused
 SECONDS_PER_NUMBER = 2.4e-10  # for each of the n·d numbers of the data
 SECONDS_PER_WEIGHT = 2e-9  # for each entry of the layers, times `Potential.map_cost`
 # Of a cell and logged epoch: the metrics of its predictor and of its layers (singular values), and its certificate.
-SECONDS_PER_ROW, ROW_PER_WEIGHT, ROW_PER_NUMBER = 1e-3, 1.6e-7, 7e-10
+SECONDS_PER_ROW, ROW_PER_WEIGHT, ROW_PER_NUMBER = 1.5e-3, 1.6e-7, 7e-10
 
 
 def data_size(config: dict) -> tuple[int, int]:

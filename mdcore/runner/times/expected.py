@@ -21,12 +21,12 @@ from mdcore.runner.times.past import Spent
 if TYPE_CHECKING:
     from mdcore.runner.stacks import Stack
 
-BESIDES = 3.0  # seconds of a stack that are not training: kernel, data, references, tables, files
+BESIDES = 2.0  # seconds of a stack that are not training: kernel, data, references, tables, files
 # Of the steps of stacks with a stopping rule, about, in the shipped grids; in the plane, where two or three support
 # vectors are soon found, less.
 STOPPING_SHARE, STOPPING_SHARE_2D = 0.45, 0.1
 START, COMPILE = "start", "compile"  # kinds of time that no stack has cost, and seconds of them
-STARTS = {START: 3.0, COMPILE: 15.0}
+STARTS = {START: 4.5, COMPILE: 15.0}
 LEAST_MODELLED = 0.2  # seconds; of less most is fixed, and tells nothing of the speed
 NEWEST = 15  # values of a median: a machine changes, and what else it does
 RULES = ("epochs", "stop", "step", "loss", "dtype")
