@@ -18,8 +18,8 @@ from mdcore.math.step_rules import RULES
 from mdcore.problems.sources import SOURCES
 
 # Measured on a processor with AVX2. Of one step of a stack and of each of its depths, whatever it holds; of a cell:
-SECONDS_PER_STEP, SECONDS_PER_BLOCK, SECONDS_PER_CELL = 6e-5, 7e-6, 6e-7
-SECONDS_PER_MAP = 6e-6  # times `Potential.map_cost`, for each map of a depth that is not one of the compiled ones
+SECONDS_PER_STEP, SECONDS_PER_BLOCK, SECONDS_PER_CELL = 5e-5, 6e-6, 5e-7
+SECONDS_PER_MAP = 5e-6  # times `Potential.map_cost`, for each map of a depth that is not one of the compiled ones
 KINDS = "steps", "passes", "layers"  # what most of a step goes to
 ADAPTING = 2.2  # of all these, where a step may be refused
 SECONDS_PER_NUMBER = 2.4e-10  # for each of the n·d numbers of the data

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
@@ -21,7 +22,8 @@ from mdcore.runner.times.past import Spent
 if TYPE_CHECKING:
     from mdcore.runner.stacks import Stack
 
-BESIDES = 2.0  # seconds of a stack that are not training: kernel, data, references, tables, files
+# Seconds of a stack that are not training, kernel, data, references, tables, files: in all, and times √(n d).
+BESIDES, BESIDES_OF_SIZE = 1.0, 0.01
 # Of the steps of stacks with a stopping rule, about, in the shipped grids; in the plane, where two or three support
 # vectors are soon found, less.
 STOPPING_SHARE, STOPPING_SHARE_2D = 0.45, 0.1
@@ -138,7 +140,10 @@ class Expectation:
     def besides(self, stack: Stack) -> float:
         """Expected seconds of all else; its references may be solved already."""
         known = self._known(stack, 4)
-        return median(one.besides for one in known) if known else BESIDES * self._crowd
+        if known:
+            return median(one.besides for one in known)
+        n, d = data_size(stack.cells[0].config)
+        return (BESIDES + BESIDES_OF_SIZE * math.sqrt(n * d)) * self._crowd
 
     def seconds(self, stack: Stack) -> float:
         """Expected seconds of the stack as a whole."""
