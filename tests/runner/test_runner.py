@@ -64,7 +64,8 @@ def test_a_stack_has_one_dataset_whole_groups_and_no_more_cells_than_allowed():
 
 def test_cells_that_are_trained_differently_are_not_stacked():
     for key in ("epochs", "log_points", "loss", "step", "stop", "dtype", "svm_C", "logreg_C", "metrics"):
-        (one,), (other,) = fake_cells(1, **{key: 1}), fake_cells(1, **{key: 2})
+        values = [{"rule": "constant", "eta": eta} if key == "step" else eta for eta in (1, 2)]
+        (one,), (other,) = (fake_cells(1, **{key: value}) for value in values)
         assert len(compose([one, replace(other, cell_id="other")])) == 2, key
         assert len(compose([one, replace(one, cell_id="same")])) == 1
 

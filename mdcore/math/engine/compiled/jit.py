@@ -12,7 +12,7 @@ import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from importlib import resources
 from typing import IO, Any, TypeVar, cast
 
 import numba
@@ -26,7 +26,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 NOTES: list[str] = []  # what there is to tell of the kept code
 BEFORE_COMPILING: list[Callable[[], None]] = []  # called when the code of a function is not there, and is compiled
-FOLDER = Path(__file__).parent
+FOLDER = resources.files(__package__)
 # No function allocates, so none needs the counts of references that numba keeps for every array and part of one.
 _HOW: dict[str, Any] = {"fastmath": {"contract", "nsz", "reassoc"}, "error_model": "numpy", "_nrt": False}
 CPUTargetOptions.noalias = TargetOptions.Mapping("noalias")  # the compiler has this flag, and no option that sets it
@@ -38,7 +38,8 @@ def sources() -> str:
 
     numba looks at the function's own file only.
     """
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(FOLDER.glob("*.py")))).hexdigest()
+    modules = sorted((file for file in FOLDER.iterdir() if file.name.endswith(".py")), key=lambda file: file.name)
+    return hashlib.sha256(b"".join(file.read_bytes() for file in modules)).hexdigest()
 
 
 def compiled(function: Function) -> Function:
