@@ -55,7 +55,7 @@ def judged(cache, tmp_path):
 def per_layer_step(self, coefficient, out, keep_old=False):
     """Block.step with every layer's gradient brought to the global norm by itself."""
     old_Z = self.Z
-    b, a, g, _ = self.factors
+    (b, a, _), g = self.factors, torch.as_tensor(self.g)
     left, right = [*b.unbind(1), torch.ones_like(g[:, :1])], [g, *a.unbind(1)]
     factors = [
         torch.linalg.vector_norm(a, dim=1) * torch.linalg.vector_norm(b, dim=1)
