@@ -84,6 +84,7 @@ class Expectation:
                 for name in (one.kind, one.stack, one.alike):
                     speeds[name].append(one.training / one.modelled)
         self._speeds = {name: (median(values[-NEWEST:]), len(values)) for name, values in speeds.items()}
+        self._usual = {kind: self._speeds[kind][0] for kind in KINDS if kind in self._speeds}
 
     @staticmethod
     def _sort_in(one: Spent, by_key: dict[str, list[Spent]]) -> None:
@@ -125,8 +126,7 @@ class Expectation:
 
         The more often this stack was measured, or one that differs little, the more that counts instead.
         """
-        usual = {kind: self._speeds[kind][0] for kind in KINDS if kind in self._speeds}
-        speed = usual.get(stack.model.kind) or median(usual.values() or [self._crowd])
+        speed = self._usual.get(stack.model.kind) or median(self._usual.values() or [self._crowd])
         for key in self._keys_of(stack)[:2]:
             if key in self._speeds:
                 own, times = self._speeds[key]

@@ -219,17 +219,17 @@ def mirror_step(
                 t[i] = coefficient[k] * left[k, layer, i] if layer < hidden else coefficient[k]
             start, out = end - t.size * a.size, below if layer else product[k]
             shape, power, factor = (t.size, a.size), exponent[k, layer], scale[k, layer]
-            w_l = w[k, start:end].reshape(shape)
+            z_l, w_l = z[k, start:end].reshape(shape), w[k, start:end].reshape(shape)
             if not in_place:
-                _shifted_outer(before[k, start:end].reshape(shape), z[k, start:end].reshape(shape), 1.0, t, a)
+                _shifted_outer(before[k, start:end].reshape(shape), z_l, 1.0, t, a)
                 _signed_power(z[k, start:end], factor, power, w[k, start:end])
                 _row_times_matrix(above, w_l, out)
             elif power == 1.0:
-                _step_in_place(z[k, start:end].reshape(shape), w_l, t, a, factor, 1.0, above, out)
+                _step_in_place(z_l, w_l, t, a, factor, 1.0, above, out)
             elif power == 2.0:
-                _step_in_place(z[k, start:end].reshape(shape), w_l, t, a, factor, 2.0, above, out)
+                _step_in_place(z_l, w_l, t, a, factor, 2.0, above, out)
             else:
-                _step_in_place(z[k, start:end].reshape(shape), w_l, t, a, factor, 0.5, above, out)
+                _step_in_place(z_l, w_l, t, a, factor, 0.5, above, out)
             if layer < hidden:
                 _copy(mine, left[k, layer])
             mine, below = below, mine
