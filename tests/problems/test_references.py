@@ -369,11 +369,18 @@ def test_a_start_that_does_not_separate_is_refused():
 
 @pytest.mark.parametrize("p", [1.0, INF])
 def test_linear_programs_are_refined_beyond_their_tolerance(monkeypatch, p):
+    """HiGHS may miss by 1e-7; by how much it does depends on the machine, so that much is added here."""
     A = gaussian_rows(99, 36, 3.0) * np.logspace(-3, 3, 36)
-    best = solve(A, p)
-    assert best.gap <= 1e-9
+    rng, exact = np.random.default_rng(0), linear_program.solve
+
+    def off(*problem):
+        x, lam, rest = exact(*problem)
+        return x * (1 + 1e-9 * rng.standard_normal(len(x))), lam * (1 + 1e-9 * rng.standard_normal(len(lam))), rest
+
+    monkeypatch.setattr(linear_program, "solve", off)
+    assert solve(A, p).gap <= 1e-10
     monkeypatch.setattr(polyhedral, "_refine", lambda A, p, w, lam: (w, lam))
-    assert solve(A, p).gap > 10 * best.gap
+    assert solve(A, p).gap > 1e-9
 
 
 def test_linear_programs_without_an_optimum_raise():

@@ -2,7 +2,7 @@
 
 Why not a BLAS: its products copy their operands into a packed form first, which for a handful of rows costs as much
 as the product, and a stack has a row a cell. Here every number loaded from A is used for three cells, every number
-of w for eight points, and LLVM keeps the 24 sums in registers. `make bench` measures both side by side.
+of w for four points, and LLVM keeps the 12 sums in registers. `make bench` measures both side by side.
 
 Why not torch: a call of it costs about a microsecond, as much as its work on a stack of 18 cells.
 """

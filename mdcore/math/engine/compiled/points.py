@@ -22,7 +22,11 @@ IN_THE_CACHE = 256
 
 @compiled
 def margins(w: Array, A: Array, out: Array) -> None:
-    """out (K, n) = w A^T for w (K, d), A (n, d)."""
+    """out (K, n) = w A^T for w (K, d), A (n, d).
+
+    The last bits of a cell depend on how many are beside it: with 32 registers the compiler takes the columns of one
+    cell sixteen at a time, those of three cells eight at a time.
+    """
     cells, points, zero = w.shape[0], A.shape[0], out.dtype.type(0)
     for n in range(0, points - 7, 8):
         for k in range(0, cells - 2, 3):
@@ -59,7 +63,7 @@ def margins(w: Array, A: Array, out: Array) -> None:
 def add_weighted_points(V: Array, A: Array, g: Array) -> None:
     """g (K, d) += V A for weights V (K, n), A (n, d).
 
-    Each cell's sums are taken in the same order in blocks of three cells and of one, so the choice changes no bit.
+    A cell's sums are taken in one order, in blocks of three cells and of one, so the choice of these changes no bit.
     """
     cells, points = V.shape
     threes = 0 if SIXTEEN_REGISTERS and A.shape[1] <= IN_THE_CACHE else cells - cells % 3
