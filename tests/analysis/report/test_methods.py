@@ -188,17 +188,37 @@ def paragraph(place, leaves, **options):
     return "\n".join(methods.methods(load(fake.write_run(place / "20250319_x", cells, **options))))
 
 
+@pytest.fixture(scope="module")
+def own_paragraph(tmp_path_factory):
+    """The paragraph of a grid of CHANGES as it is: (leaves, options) -> text, made once for each."""
+    made = {}
+
+    def call(leaves, options):
+        key = yaml.safe_dump(leaves), *options
+        if key not in made:
+            made[key] = paragraph(tmp_path_factory.mktemp("own") / "a", leaves, **options)
+        return made[key]
+
+    return call
+
+
 @pytest.mark.parametrize(
     ("key", "number"), [(key, number) for key, some in CHANGES.items() for number in range(len(some))]
 )
-def test_a_changed_key_changes_the_paragraph_to_its_own_clause(tmp_path, key, number):
+def test_a_changed_key_changes_the_paragraph_to_its_own_clause(tmp_path, own_paragraph, key, number):
     leaves, other, before, after, options = CHANGES[key][number]
-    one = paragraph(tmp_path / "a", leaves, **options)
+    one = own_paragraph(leaves, options)
     changed = other if key == "dataset.set" else {key: other}  # another set has other classes
     two = paragraph(tmp_path / "b", leaves | changed, **options)
     assert before in one and before not in two, (one, two)
     assert after in two and after not in one, (one, two)
-    assert paragraph(tmp_path / "c", leaves, **options) == one  # changed back
+
+
+@pytest.mark.parametrize("leaves", [SYNTHETIC, MNIST, FILE, SKLEARN, LINEAR], ids=range(5))
+def test_a_grid_changed_back_has_the_paragraph_of_before(tmp_path, own_paragraph, leaves):
+    one = own_paragraph(leaves, {})
+    paragraph(tmp_path / "b", leaves | {"epochs": 2000})
+    assert paragraph(tmp_path / "c", leaves) == one
 
 
 def test_every_key_of_a_grid_is_changed_by_the_test_above_or_is_left_out_for_a_reason():

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from fake_grids import ROOT, SUPPORT
 
-from mdcore.math.engine.compiled import jit
+from mdcore.math.engine.compiled import few_columns, jit, layers, points
 
 SOURCE = """
 from mdcore.math.engine.compiled.jit import compiled
@@ -76,3 +82,35 @@ def test_code_is_compiled_anew_when_a_module_beside_its_own_has_changed(loaded, 
         jit.sources.cache_clear()
         assert [loaded(), loaded()] == [(27.0, True, []), (27.0, False, [])]
     jit.sources.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_code_computes_the_same_bits_whichever_process_compiled_it_and_in_which_order(tmp_path):
+    """A run that goes on in another process, or on another machine of the kind, ends with the same numbers."""
+
+    def process(folder: str, order: str) -> list[str]:
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / folder), "PYTHONPATH": str(ROOT)}
+        words = [sys.executable, SUPPORT / "bits_of_runs.py", order]
+        return sorted(subprocess.check_output(words, env=environment, text=True).split("\n"))
+
+    compiling = process("one", "first")
+    assert len(compiling) == 31 and list((tmp_path / "one").rglob("*.nbc"))
+    assert process("one", "first") == compiling
+    assert process("one", "last") == compiling
+    assert process("two", "last") == compiling
+
+
+def test_a_compiled_function_calls_inlined_ones_only():
+    """Another would be kept in both their files, compiled in two ways, and which of them runs hangs on the order."""
+    how, calls = {}, set()
+    for module in (few_columns, layers, points):
+        for function in ast.parse(Path(module.__file__).read_text()).body:
+            if isinstance(function, ast.FunctionDef) and function.decorator_list:
+                here = f"{module.__name__}.{function.name}"
+                how[here] = ast.unparse(function.decorator_list[0])
+                names = [
+                    call.func.id for call in ast.walk(function) if isinstance(getattr(call, "func", None), ast.Name)
+                ]
+                calls |= {f"{getattr(module, n).__module__}.{n}" for n in names if hasattr(module, n)}
+    assert set(how.values()) == {"compiled", "inlined"} and {how[name] for name in calls} == {"inlined"}

@@ -10,7 +10,7 @@ import torch
 
 from mdcore.math.engine.compiled import view
 from mdcore.math.engine.compiled.jit import Array, compiled, inlined
-from mdcore.math.engine.compiled.points import weigh
+from mdcore.math.engine.compiled.points import weigh_inlined
 
 __all__ = ["add_weighted_points", "laid_out", "margins", "view", "weigh_points"]
 
@@ -66,5 +66,5 @@ def weigh_points(w: Array, columns: Array, out: Array, smallest: Array, total: A
     for k in range(w.shape[0]):
         one = slice(k, k + 1)
         margins(w[one], columns, out[one])
-        weigh(out[one], smallest[one], total[one], g[one], logistic)
+        weigh_inlined(out[one], smallest[one], total[one], g[one], logistic)
         add_weighted_points(out[one], columns, g[one])

@@ -45,7 +45,9 @@ def sources() -> str:
 def compiled(function: Function) -> Function:
     """numba.njit, kept on disk where a place for that can be written; NaN and infinity keep their meaning.
 
-    Sums are taken in an order of the compiler's choice, but the same one on every run: results repeat to the bit.
+    Sums are taken in an order of the compiler's choice, but the same one on every run: results repeat to the bit. None
+    may call another, but `inlined` ones only: the file of each would hold code of the one that is called, compiled in
+    its own way, and which of them runs would depend on what was loaded first.
     """
     return _kept(function, **_HOW)
 

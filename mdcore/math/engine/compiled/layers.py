@@ -65,25 +65,20 @@ def _row_times_matrix(b: Array, W: Array, out: Array) -> None:
 
 
 @compiled
-def _ascend_layer(before: Array, z: Array, s: float, b: Array, a: Array) -> None:
-    """z = before + s b^T a, both of r·m entries."""
-    shape = b.size, a.size
-    if before is z:
-        _add_outer(z.reshape(shape), s, b, a)
-    else:
-        _shifted_outer(before.reshape(shape), z.reshape(shape), s, b, a)
-
-
-@compiled
 def ascend(before: Array, z: Array, coefficient: Array, left: Array, right: Array, g: Array) -> None:
     """z = before + coefficient b_l^T a_l^T in every layer; left (K, L−1, k): b_1 … b_{L−1}, right: a_2 … a_L."""
-    cells, hidden, _ = left.shape
+    cells, hidden, width = left.shape
+    in_place = before is z
     for k in range(cells):
         start = 0
         for layer in range(hidden):
-            a = g[k] if layer == 0 else right[k, layer - 1]
-            end = start + left.shape[2] * a.size
-            _ascend_layer(before[k, start:end], z[k, start:end], coefficient[k], left[k, layer], a)
+            a, b = g[k] if layer == 0 else right[k, layer - 1], left[k, layer]
+            shape, end = (width, a.size), start + width * a.size
+            z_l = z[k, start:end].reshape(shape)
+            if in_place:
+                _add_outer(z_l, coefficient[k], b, a)
+            else:
+                _shifted_outer(before[k, start:end].reshape(shape), z_l, coefficient[k], b, a)
             start = end
         a = g[k] if hidden == 0 else right[k, hidden - 1]
         for j in range(a.size):
@@ -267,7 +262,7 @@ def right_products(W: Array, g: Array, right: Array) -> None:
             start = end
 
 
-@compiled
+@inlined
 def _power_sum(x: Array, q: float) -> Any:
     total = x.dtype.type(0)
     if q == 2.0:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mdcore.math.engine.compiled.jit import Array, compiled
+from mdcore.math.engine.compiled.jit import Array, compiled, inlined
 from mdcore.math.losses import weight_edge
 
 LOG2_E = math.log2(math.e)
@@ -101,7 +101,7 @@ MAGIC = 1.5 * 2.0**52 + 1023.0
 C1, C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12 = (math.log(2.0) ** k / math.factorial(k) for k in range(1, 13))
 
 
-@compiled
+@inlined
 def _exp2(x: float) -> Any:
     """2^x, |x| < 1022, with a relative error below 4e-16: the series of 2^f, f = x − ⌊x + ½⌋, times a power of two.
 
@@ -114,12 +114,9 @@ def _exp2(x: float) -> Any:
     return series * np.int64(np.float64(whole + MAGIC).view(np.int64) << 52).view(np.float64)
 
 
-@compiled
-def weigh(margins: Array, smallest: Array, total: Array, g: Array, logistic: bool) -> None:
-    """margins (K, n) ← the weights −ℓ'(m) e^c; smallest and total (K,) then take these points in, g (K, d) is rescaled.
-
-    c = losses.weight_shift(smallest) follows the smallest margin seen so far. The formula is losses.scaled_weights_'s.
-    """
+@inlined
+def weigh_inlined(margins: Array, smallest: Array, total: Array, g: Array, logistic: bool) -> None:
+    """`weigh`, for the compiled functions that call it."""
     edge = EDGE if margins.itemsize == 8 else EDGE_32
     for k in range(margins.shape[0]):
         least = smallest[k]
@@ -142,6 +139,15 @@ def weigh(margins: Array, smallest: Array, total: Array, g: Array, logistic: boo
                 g[k, j] *= rescale
         total[k] = total[k] * rescale + added
         smallest[k] = least if added == added else np.nan
+
+
+@compiled
+def weigh(margins: Array, smallest: Array, total: Array, g: Array, logistic: bool) -> None:
+    """margins (K, n) ← the weights −ℓ'(m) e^c; smallest and total (K,) then take these points in, g (K, d) is rescaled.
+
+    c = losses.weight_shift(smallest) follows the smallest margin seen so far. The formula is losses.scaled_weights_'s.
+    """
+    weigh_inlined(margins, smallest, total, g, logistic)
 
 
 @compiled
