@@ -9,6 +9,7 @@ import fake_run as fake
 import numpy as np
 import pandas as pd
 import pytest
+import texlive
 
 from mdcore import run_paper
 from mdcore.analysis.data import aggregate
@@ -44,7 +45,10 @@ def pairs(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("latexmk"), reason="latexmk is not installed: the paper is not compiled")
+@pytest.mark.skipif(
+    not texlive.has("latexmk", "pdffonts", "pdftotext"),
+    reason="latexmk, siunitx or poppler is not here",
+)
 def test_latex_takes_figures_tables_and_macros_as_they_are(tmp_path):
     cells = fake.mnist_cells()[:36]  # 0 vs 1
     _, out, _ = analysed(tmp_path, cells, ["final_angles", "angles_vs_epochs", "margins_vs_epochs"])

@@ -11,6 +11,7 @@ import fake_run as fake
 import numpy as np
 import pandas as pd
 import pytest
+import texlive
 
 from mdcore.analysis.data import aggregate
 from mdcore.analysis.data.results import load
@@ -574,13 +575,13 @@ def test_twice_the_same_bytes(pairs, tmp_path):
 
 def compiler():
     """A LaTeX on this machine: the command, or None."""
-    if shutil.which("pdflatex"):
+    if texlive.has("pdflatex"):
         return ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "preview.tex"]
     return ["tectonic", "preview.tex"] if shutil.which("tectonic") else None
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(compiler() is None, reason="neither pdflatex nor tectonic is installed: tables are not compiled")
+@pytest.mark.skipif(compiler() is None, reason="neither pdflatex with siunitx nor tectonic is here")
 @pytest.mark.parametrize("name", ["pairs", *HOSTILE])
 def test_a_real_latex_compiles_the_preview(tmp_path, pairs, name):
     if name == "pairs":
