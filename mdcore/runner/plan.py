@@ -81,7 +81,7 @@ def make_plan(
         stacks=compose(cells, wanted) if wanted else [],
         pending=wanted | {cell.cell_id for cell in cells if cell.cell_id not in state.newest},
         unconverged=unconverged - wanted,
-        expectation=expectation_for(cells, state.records, past.read(), past.crowd()) if wanted else Expectation(),
+        expectation=expectation_for(cells, state.records, past.read(), past.pace()) if wanted else Expectation(),
     )
 
 

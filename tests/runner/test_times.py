@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import time
@@ -276,15 +277,18 @@ def test_the_size_of_data_that_a_file_of_the_users_makes(parameters, size):
     assert cost.data_size({"dataset": {"name": "my_data:make", **parameters}}) == size
 
 
-def test_on_a_crowded_machine_more_is_expected_until_something_is_known(monkeypatch):
+def test_on_a_slower_or_crowded_machine_more_is_expected_until_something_is_known(monkeypatch):
     (stack,) = compose(fake_cells(2))
-    quiet, crowded = Expectation(), Expectation(crowd=3.0)
-    assert crowded.seconds(stack) == pytest.approx(3 * quiet.seconds(stack))
-    assert crowded.start(compiles=True) == 3 * quiet.start(compiles=True)
-    assert Expectation([some_spent(training=10.0)], crowd=3.0).speed(stack) == 5.0
+    usual, slower = Expectation(), Expectation(pace=3.0)
+    assert slower.seconds(stack) == pytest.approx(3 * usual.seconds(stack))
+    assert slower.start(compiles=True) == 3 * usual.start(compiles=True)
+    assert Expectation([some_spent(training=10.0)], pace=3.0).speed(stack) == 5.0
     monkeypatch.setattr(past.os, "getloadavg", lambda: (8.0, 0.0, 0.0))
     monkeypatch.setattr(past.os, "cpu_count", lambda: 2)
     assert past.crowd() == 4.0
+    clock = itertools.accumulate(itertools.cycle([0.0, 0.02, 1.0, 4 * past.PROBE]))  # of several tries the best
+    monkeypatch.setattr(past.time, "thread_time", lambda: next(clock))
+    assert past.pace() == pytest.approx(8.0)
 
 
 def test_logging_costs_as_many_rows_as_are_logged_by_then():

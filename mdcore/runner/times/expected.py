@@ -69,11 +69,11 @@ def spent(cells: Sequence, steps: int, seconds: Mapping[str, float]) -> Spent | 
 class Expectation:
     """`past`: what earlier runs have spent, oldest first. What this run spends is told to `learn`, and counts first.
 
-    `crowd`: by how much a machine that others use is slower now; it counts where the past tells nothing.
+    `pace`: seconds here for one of the cost model; it counts where the past tells nothing.
     """
 
-    def __init__(self, past: Sequence[Spent] = (), crowd: float = 1.0):
-        self._crowd = crowd
+    def __init__(self, past: Sequence[Spent] = (), pace: float = 1.0):
+        self._pace = pace
         self._past: dict[str, list[Spent]] = defaultdict(list)
         self._now: dict[str, list[Spent]] = defaultdict(list)
         self._keys: dict[str, tuple[str, ...]] = {}
@@ -126,7 +126,7 @@ class Expectation:
 
         The more often this stack was measured, or one that differs little, the more that counts instead.
         """
-        speed = self._usual.get(stack.model.kind) or median(self._usual.values() or [self._crowd])
+        speed = self._usual.get(stack.model.kind) or median(self._usual.values() or [self._pace])
         for key in self._keys_of(stack)[:2]:
             if key in self._speeds:
                 own, times = self._speeds[key]
@@ -143,7 +143,7 @@ class Expectation:
         if known:
             return median(one.besides for one in known)
         n, d = data_size(stack.cells[0].config)
-        return (BESIDES + BESIDES_OF_SIZE * math.sqrt(n * d)) * self._crowd
+        return (BESIDES + BESIDES_OF_SIZE * math.sqrt(n * d)) * self._pace
 
     def seconds(self, stack: Stack) -> float:
         """Expected seconds of the stack as a whole."""
@@ -153,7 +153,7 @@ class Expectation:
         """Expected seconds until kernels can start: imports, and once for a clone the compiling of the loops."""
         what = COMPILE if compiles else START
         known = [one.besides for one in self._past.get(what, ())]
-        return median(known[-NEWEST:]) if known else STARTS[what] * self._crowd
+        return median(known[-NEWEST:]) if known else STARTS[what] * self._pace
 
     def longest(self, waiting: list[Stack]) -> Stack:
         """The stack to begin with; of equals the first."""
@@ -169,12 +169,12 @@ def makespan(seconds: Iterable[float], workers: int, busy: Sequence[float] = ())
     return max(free)
 
 
-def expectation_for(cells, records, past: Sequence[Spent] = (), crowd: float = 1.0) -> Expectation:
+def expectation_for(cells, records, past: Sequence[Spent] = (), pace: float = 1.0) -> Expectation:
     """`past`, and what the committed stacks tell of a grid's cells."""
     known = {cell.cell_id: cell for cell in cells}
     ours = [record for record in records if all(cell_id in known for cell_id in record.cells)]
     made = [spent([known[cell_id] for cell_id in one.cells], one.steps, one.seconds) for one in ours]
-    expectation = Expectation([*past, *filter(None, made)], crowd)
+    expectation = Expectation([*past, *filter(None, made)], pace)
     for one in made:
         expectation.learn(one)
     return expectation

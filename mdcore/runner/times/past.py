@@ -8,8 +8,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import platform
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from mdcore.runner.times import cost
 
 FILE = "seconds.jsonl"
 KEPT = 500  # lines; twice as many are cut down to these
+PROBE = 4e-3  # seconds of the work in `pace` on a machine that takes as long as the cost model says
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,25 @@ def crowd() -> float:
     with suppress(OSError, AttributeError):
         return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     return 1.0
+
+
+def _some_python() -> None:
+    table: dict[int, int] = {}
+    for i in range(20_000):
+        table[i % 97] = table.get(i % 89, 0) + i
+
+
+def pace() -> float:
+    """Seconds that this machine is expected to take for one of the cost model, by a little work and by `crowd`.
+
+    The square root of what the work tells: at two moments of one machine it may tell 1.6 times as much.
+    """
+    times = []
+    for _ in range(9):
+        start = time.thread_time()
+        _some_python()
+        times.append(time.thread_time() - start)
+    return math.sqrt(min(times) / PROBE) * crowd()
 
 
 def read() -> list[Spent]:
