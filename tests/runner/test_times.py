@@ -267,10 +267,10 @@ def test_what_a_step_costs_whatever_it_holds():
 @pytest.mark.parametrize(
     ("parameters", "size"),
     [
-        ({}, (1000, 100)),
+        ({}, (300, 30)),
         ({"n": 15, "dim": 7}, (15, 7)),
-        ({"n": -1, "dim": "wide"}, (1000, 100)),
-        ({"dim": 7}, (1000, 7)),
+        ({"n": -1, "dim": "wide"}, (300, 30)),
+        ({"dim": 7}, (300, 7)),
     ],
 )
 def test_the_size_of_data_that_a_file_of_the_users_makes(parameters, size):

@@ -29,12 +29,12 @@ SECONDS_PER_ROW, ROW_PER_WEIGHT, ROW_PER_NUMBER = 1.5e-3, 1.6e-7, 7e-10
 
 
 def data_size(config: dict) -> tuple[int, int]:
-    """(n, d) as far as the configuration tells; of a plug-in's data, parameters `n` and `dim` do, else 1000 and 100."""
+    """(n, d) as far as the configuration tells; of a plug-in's data, parameters `n` and `dim` do, else 300 and 30."""
     dataset = config["dataset"]
     if source := SOURCES.get(dataset["name"]):
         return source.size(config)
     n, d = (dataset.get(key) for key in ("n", "dim"))
-    return (n if isinstance(n, int) and n > 0 else 1000), (d if isinstance(d, int) and d > 0 else 100)
+    return (n if isinstance(n, int) and n > 0 else 300), (d if isinstance(d, int) and d > 0 else 30)
 
 
 def weights(config: dict) -> int:
