@@ -1,5 +1,6 @@
 """The mutation tool itself: what counts as a mutant, and that the one in memory is the one that is tested."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import mutation
 import pytest
 import yaml
+from fake_grids import ROOT
 
 PROGRAM = 'x: int = 3\ndef f(a, b):\n    return g(a + b, Margins(1, top=1), {"zorder": 1, "alpha": 2}, linewidth=1)\n'
 
@@ -139,3 +141,11 @@ def test_living_functions_take_the_code_of_a_mutant(tmp_path, monkeypatch):
     assert mutation.plant(path.stem, DECORATED.replace("f(x) + 1", "f(x) - 1"), living) and names["g"](1) == -2
     assert not mutation.plant(path.stem, DECORATED.replace("x + 3", "x - 3"), living)  # has run
     assert not mutation.plant(path.stem, DECORATED.replace("A = 1", "A = 2"), living)
+
+
+@pytest.mark.slow
+def test_compiled_loops_pass_their_tests_without_the_compiler_too():
+    """Their mutants are judged that way, since a mutant that is compiled first takes ten seconds."""
+    words = [sys.executable, "-m", "pytest", "-q", "-x", "tests/math/engine/test_compiled.py", "-k", "not no_number"]
+    done = subprocess.run(words, cwd=ROOT, env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 from fake_grids import ROOT, SUPPORT
 
@@ -28,6 +29,7 @@ def cube(x):
 def loaded(tmp_path, monkeypatch):
     """call() -> (cube(3.0), was it compiled now, what there was to tell), as in a process of its own."""
     (tmp_path / "loops.py").write_text(SOURCE)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")  # whatever $NUMBA_CACHE_DIR says
 
     def call():
         call.announced = []

@@ -111,7 +111,7 @@ def _exp2(x: float) -> Any:
     f = x - whole
     high = C7 + f * (C8 + f * (C9 + f * (C10 + f * (C11 + f * C12))))
     series = 1.0 + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * (C5 + f * (C6 + f * high))))))
-    return series * np.int64(np.float64(whole + MAGIC).view(np.int64) << 52).view(np.float64)
+    return series * np.int64(np.float64(np.float64(whole) + MAGIC).view(np.int64) << 52).view(np.float64)
 
 
 @inlined
