@@ -369,7 +369,7 @@ def test_a_start_that_does_not_separate_is_refused():
 
 @pytest.mark.parametrize("p", [1.0, INF])
 def test_linear_programs_are_refined_beyond_their_tolerance(monkeypatch, p):
-    """HiGHS may miss by 1e-7; by how much it does depends on the machine, so that much is added here."""
+    """HiGHS may miss by 1e-7; by how much it does depends on the machine, so an error of its own is added here."""
     A = gaussian_rows(99, 36, 3.0) * np.logspace(-3, 3, 36)
     rng, exact = np.random.default_rng(0), linear_program.solve
 

@@ -80,9 +80,9 @@ def test_sums_begin_with_nothing(module):
 def test_numbers_that_are_not_finite_are_seen(module, bad):
     for place in range(3):
         x = torch.tensor([1e308, -1e308, 0.0], dtype=torch.float64)
-        assert module.all_finite(module.view(x))
+        assert module.all_finite(module.view(x)) is True
         x[place] = bad
-        assert not module.all_finite(module.view(x))
+        assert module.all_finite(module.view(x)) is False
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

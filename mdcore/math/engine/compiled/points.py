@@ -175,7 +175,7 @@ def all_finite(x: Array) -> bool:
     """Whether no entry of x (K,) is NaN or infinite."""
     good = True
     for k in range(x.size):
-        good = good and np.isfinite(x[k])
+        good = good and bool(np.isfinite(x[k]))
     return good
 
 
